@@ -1,0 +1,130 @@
+package elector
+
+import (
+	"fmt"
+	"time"
+)
+
+// Event is what happened to a candidate. A newer library may tell events that are not named here.
+type Event int
+
+// The numbers are those of the C interface, and mean the same for ever.
+const (
+	// EventElected: a term begins.
+	EventElected Event = 1
+	// EventRenewed: the term was extended. Told only when it follows an EventAtRisk or an EventStopNewWork.
+	EventRenewed Event = 2
+	// EventAtRisk: a renewal failed, or was withheld. The term goes on.
+	EventAtRisk Event = 3
+	// EventStopNewWork: start no new work: the term may end soon. An EventRenewed lifts it, unless draining.
+	EventStopNewWork Event = 4
+	// EventDeposed: the term is over; told exactly once for each EventElected.
+	EventDeposed Event = 5
+	// EventLeaderChanged: another candidate leads, or nobody does.
+	EventLeaderChanged Event = 6
+	// EventStoreClockStepped: the store's clock jumped. This candidate waits one full lease before it takes
+	// over an older lease.
+	EventStoreClockStepped Event = 7
+	// EventTimelineChanged: a standby of the store was promoted; handled like a stepped clock.
+	EventTimelineChanged Event = 8
+	// EventPoisonedRow: the row expires further ahead than its lease could have set it: `elector break` clears
+	// it.
+	EventPoisonedRow Event = 9
+)
+
+var eventNames = map[Event]string{
+	EventElected:           "elected",
+	EventRenewed:           "renewed",
+	EventAtRisk:            "at_risk",
+	EventStopNewWork:       "stop_new_work",
+	EventDeposed:           "deposed",
+	EventLeaderChanged:     "leader_changed",
+	EventStoreClockStepped: "store_clock_stepped",
+	EventTimelineChanged:   "timeline_changed",
+	EventPoisonedRow:       "poisoned_row",
+}
+
+// String is the event's name, as in the lines of `elector run --events`.
+func (e Event) String() string {
+	if name, known := eventNames[e]; known {
+		return name
+	}
+	return fmt.Sprintf("event %d", int(e))
+}
+
+// Reason is why a term ended.
+type Reason int
+
+// The numbers are those of the C interface, and mean the same for ever.
+const (
+	// ReasonNone: no term has ended.
+	ReasonNone Reason = 0
+	// ReasonReleased: this program released it.
+	ReasonReleased Reason = 1
+	// ReasonExpired: no renewal succeeded before trust ended.
+	ReasonExpired Reason = 2
+	// ReasonLost: the store says that the lease is somebody else's or nobody's: taken over, revoked or deleted.
+	ReasonLost Reason = 3
+	// ReasonStalled: the progress gate withheld renewals until trust ended.
+	ReasonStalled Reason = 4
+	// ReasonRevoked: the lease protects nothing any more: its file was deleted.
+	ReasonRevoked Reason = 5
+	// ReasonForked: the elector was made before a fork, and this is the child.
+	ReasonForked Reason = 6
+)
+
+var reasonNames = map[Reason]string{
+	ReasonNone:     "none",
+	ReasonReleased: "released",
+	ReasonExpired:  "expired",
+	ReasonLost:     "lost",
+	ReasonStalled:  "stalled",
+	ReasonRevoked:  "revoked",
+	ReasonForked:   "forked",
+}
+
+// String is the reason's name, as in the lines of `elector run --events`.
+func (r Reason) String() string {
+	if name, known := reasonNames[r]; known {
+		return name
+	}
+	return fmt.Sprintf("reason %d", int(r))
+}
+
+// Change is one change of one elector.
+type Change struct {
+	// Event is what happened.
+	Event Event
+	// Revision numbers an elector's changes from 1 on, without gaps.
+	Revision uint64
+	// At is when, on this machine's wall clock. For people.
+	At time.Time
+	// Token is the fencing token of the term that it is about; 0 if it is about none.
+	Token uint64
+	// Reason is why, with EventDeposed.
+	Reason Reason
+	// Leader is the name of the candidate that leads now, with EventLeaderChanged; "" if nobody does.
+	Leader string
+}
+
+// Leadership is one consistent answer to "do I lead?".
+type Leadership struct {
+	// IsLeader is whether this candidate leads.
+	IsLeader bool
+	// Token is the fencing token of the term while it is trusted, draining included; else 0.
+	Token uint64
+	// TrustedFor is for how long the term is trusted from now on, unless it is renewed; 0 without a term.
+	TrustedFor time.Duration
+	// Reason is why the latest term ended.
+	Reason Reason
+	// Revision is the number of the latest change; 0 before the first one.
+	Revision uint64
+}
+
+// Leader is who leads.
+type Leader struct {
+	// Candidate is its name.
+	Candidate string
+	// Meta is the text that it gave for others to read, or "".
+	Meta string
+}

@@ -1,0 +1,280 @@
+package elector_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	elector "github.com/elector/elector/bindings/go"
+)
+
+// Each scenario on the stores that need no server.
+func onEachStore(t *testing.T, scenario func(t *testing.T, store string)) {
+	t.Run("memory", func(t *testing.T) { t.Parallel(); scenario(t, memory(t)) })
+	t.Run("sqlite", func(t *testing.T) { t.Parallel(); scenario(t, newFile(t).store()) })
+}
+
+func TestAReleaseHandsOverAtOnceWithALargerToken(t *testing.T) {
+	onEachStore(t, func(t *testing.T, store string) {
+		first := candidate(t, long(elector.Options{Store: store, Candidate: "a", Meta: "at home"}))
+		second := candidate(t, long(elector.Options{Store: store, Candidate: "b"}))
+		old := lead(t, first)
+		must(t, second.Campaign())
+		eventually(t, "the second knows who leads", func() bool {
+			leader, known := second.Leader()
+			return known && leader == elector.Leader{Candidate: "a", Meta: "at home"}
+		})
+		if second.IsLeader() || second.Token() != 0 {
+			t.Error("the lease is held")
+		}
+
+		must(t, first.Release(within(t, soon)))
+		if first.IsLeader() {
+			t.Error("it released")
+		}
+		started := time.Now()
+		if token := awaitLeader(t, second); token <= old {
+			t.Errorf("token %d after %d", token, old)
+		}
+		if took := time.Since(started); took > 5*time.Second {
+			t.Errorf("%v: a notification, not the end of the lease, wakes the next", took)
+		}
+	})
+}
+
+func TestReleaseAndDrainTakeEffectBeforeTheyReturn(t *testing.T) {
+	onEachStore(t, func(t *testing.T, store string) {
+		elector := candidate(t, brisk(elector.Options{Store: store}))
+		for range 20 {
+			lead(t, elector)
+			// A context that is over: it does not wait.
+			over := within(t, 0)
+			if err := elector.Release(over); !errors.Is(err, over.Err()) {
+				t.Fatal(err)
+			}
+			if elector.IsLeader() || elector.Token() != 0 {
+				t.Fatal("released")
+			}
+			token := lead(t, elector)
+			must(t, elector.Drain())
+			if elector.IsLeader() || elector.Token() != 0 {
+				t.Fatal("draining")
+			}
+			if found := elector.Leadership(); found.IsLeader || found.Token != token || found.TrustedFor == 0 {
+				t.Fatalf("draining keeps the lease: %+v", found)
+			}
+			must(t, elector.Drained())
+			if found := elector.Leadership(); found.Token != 0 || found.TrustedFor != 0 {
+				t.Fatalf("drained: %+v", found)
+			}
+		}
+	})
+}
+
+func TestTrustEndsByTheClockAloneWhenTheStoreHangs(t *testing.T) {
+	t.Parallel()
+	file := newFile(t)
+	elected := candidate(t, short(elector.Options{Store: file.store()}))
+	next := reader(t, elected)
+	lead(t, elected)
+	expect(t, next, elector.EventElected)
+	file.hang()
+	started := time.Now()
+	for {
+		// Read before the question, so that a pause between the two is not held against the answer.
+		elapsed := time.Since(started)
+		if !elected.IsLeader() {
+			break
+		}
+		if elapsed > 600*time.Millisecond {
+			t.Fatal("a lease of 600 ms is trusted for less")
+		}
+	}
+	stopped := false
+	change := nextTurn(t, next)
+	for ; change.Event != elector.EventDeposed; change = nextTurn(t, next) {
+		stopped = stopped || change.Event == elector.EventStopNewWork
+	}
+	if !stopped || change.Reason != elector.ReasonExpired {
+		t.Errorf("%+v, with a warning: %v", change, stopped)
+	}
+	file.work()
+	awaitLeader(t, elected)
+}
+
+func TestAStoreThatComesBackInTimeSavesTheTerm(t *testing.T) {
+	t.Parallel()
+	file := newFile(t)
+	elected := candidate(t, elector.Options{
+		Election: "nightly", Store: file.store(), Lease: 6 * time.Second, Renew: 200 * time.Millisecond,
+	})
+	token := lead(t, elected)
+	next := reader(t, elected)
+	file.hang()
+	if change := expect(t, next, elector.EventAtRisk); change.Token != token {
+		t.Errorf("%+v", change)
+	}
+	// The store may still be waiting when its answer comes too late for the term's next attempt.
+	eventually(t, "a complaint", func() bool { return errors.Is(elected.LastError(), elector.ErrStore) })
+	file.work()
+	for next().Event != elector.EventRenewed {
+	}
+	if found := elected.Token(); found != token {
+		t.Errorf("token %d instead of %d", found, token)
+	}
+	eventually(t, "no complaint", func() bool { return elected.LastError() == nil })
+}
+
+func TestADeletedFileEndsLeadershipAndANewOneIsLedWithALargerToken(t *testing.T) {
+	t.Parallel()
+	file := newFile(t)
+	elected := candidate(t, short(elector.Options{Store: file.store()}))
+	candidate(t, short(elector.Options{Election: "never campaigns", Store: file.store()}))
+	next := reader(t, elected)
+	old := lead(t, elected)
+	file.remove()
+	change := expect(t, next, elector.EventElected, elector.EventDeposed)
+	if change.Reason != elector.ReasonRevoked || change.Token != old {
+		t.Errorf("%+v", change)
+	}
+	if token := awaitLeader(t, elected); token <= old {
+		t.Errorf("token %d after %d", token, old)
+	}
+	if _, err := os.Stat(file.path); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheProgressGateLetsASilentHostLose(t *testing.T) {
+	t.Parallel()
+	gated := candidate(t, elector.Options{
+		Election: "gated", Store: memory(t), Lease: 3 * time.Second, ProgressGate: true,
+	})
+	next := reader(t, gated)
+	must(t, gated.Campaign())
+	expect(t, next, elector.EventElected)
+	for lively := time.Now(); time.Since(lively) < 4*time.Second; time.Sleep(20 * time.Millisecond) {
+		must(t, gated.Alive())
+		if !gated.IsLeader() {
+			t.Fatal("lively, and not leader")
+		}
+	}
+	expect(t, next, elector.EventAtRisk, elector.EventStopNewWork)
+	if change := expect(t, next, elector.EventDeposed); change.Reason != elector.ReasonStalled {
+		t.Errorf("%+v", change)
+	}
+	must(t, gated.Alive())
+	expect(t, next, elector.EventElected)
+}
+
+func TestAStrictCandidateTakesOverOnlyAfterAFullLeaseOfItsOwnClock(t *testing.T) {
+	t.Parallel()
+	strict := func(name string) *elector.Elector {
+		return candidate(t, short(elector.Options{Store: memory(t), Candidate: name, Strict: true}))
+	}
+	first, second := strict("a"), strict("b")
+	started := time.Now()
+	old := lead(t, first)
+	if took := time.Since(started); took < 600*time.Millisecond {
+		t.Errorf("%v: even an absent row may be a lost one", took)
+	}
+	must(t, second.Campaign())
+	released := time.Now()
+	must(t, first.Release(within(t, soon)))
+	if token := awaitLeader(t, second); token <= old {
+		t.Errorf("token %d after %d", token, old)
+	}
+	if took := time.Since(released); took < 600*time.Millisecond {
+		t.Errorf("it took over after %v", took)
+	}
+}
+
+func TestElectorsOfOneStoreShareTwoThreadsWhichEndWithThem(t *testing.T) {
+	// Not in parallel with others, so that all threads of the library are this test's.
+	eventually(t, "the threads of other tests end", func() bool { return libraryThreads(t) == 0 })
+	var electors []*elector.Elector
+	for n := range 300 {
+		electors = append(electors, candidate(t, long(elector.Options{
+			Election: fmt.Sprint("shared-", n), Store: memory(t),
+		})))
+	}
+	for _, elector := range electors {
+		must(t, elector.Campaign())
+	}
+	for _, elector := range electors {
+		awaitLeader(t, elector)
+	}
+	if threads := libraryThreads(t); threads > 4 {
+		t.Errorf("%d threads", threads)
+	}
+	for _, elector := range electors {
+		must(t, elector.Close())
+	}
+	eventually(t, "the threads end", func() bool { return libraryThreads(t) == 0 })
+}
+
+func TestWrongInputIsRefusedBeforeAnythingStarts(t *testing.T) {
+	const second = time.Second
+	refusals := []struct {
+		options elector.Options
+		kind    error
+		text    string
+	}{
+		{elector.Options{}, elector.ErrInvalidArgument, "the election name is empty"},
+		{elector.Options{Election: "x", Candidate: "a\x00b"}, elector.ErrInvalidArgument, "NUL at byte 1"},
+		{elector.Options{Election: "x", Candidate: "a\xffb"}, elector.ErrInvalidArgument, "UTF-8"},
+		{elector.Options{Election: "x", Lease: 50 * time.Millisecond}, elector.ErrInvalidTiming, "lease of 50 ms"},
+		{elector.Options{Election: "x", Lease: 1500 * time.Microsecond}, elector.ErrInvalidArgument, "1.5ms"},
+		{elector.Options{Election: "x", Renew: -second}, elector.ErrInvalidArgument, "renew is -1s"},
+		{elector.Options{Election: "x", Lease: second, Renew: second}, elector.ErrInvalidTiming, "1000 ms"},
+		{elector.Options{Election: "x", Store: "carrier-pigeon:loft"}, elector.ErrInvalidArgument, "known schemes"},
+		{elector.Options{Election: "x", Schema: "leases"}, elector.ErrInvalidArgument, "schema"},
+	}
+	for _, refusal := range refusals {
+		if refusal.options.Store == "" {
+			refusal.options.Store = memory(t)
+		}
+		made, err := elector.New(refusal.options)
+		if made != nil || !errors.Is(err, refusal.kind) || !strings.Contains(fmt.Sprint(err), refusal.text) {
+			t.Errorf("%+v: %v", refusal.options, err)
+		}
+	}
+}
+
+func TestWhatIsNotSetHasADefault(t *testing.T) {
+	store := newFile(t).store()
+	t.Setenv("ELECTOR_STORE", store)
+	plain := candidate(t, elector.Options{Election: "defaults"})
+	lead(t, plain)
+	found := plain.Leadership()
+	if !found.IsLeader || found.TrustedFor > 10*time.Second || found.TrustedFor < 5*time.Second {
+		t.Errorf("a lease of 10 s: %+v", found)
+	}
+	name, err := os.Hostname()
+	must(t, err)
+	leader, known := plain.Leader()
+	if want := fmt.Sprintf("%s-%d", name, os.Getpid()); !known || leader.Candidate != want || leader.Meta != "" {
+		t.Errorf("%+v, %v instead of %s", leader, known, want)
+	}
+	if plain.Election() != "defaults" {
+		t.Error(plain.Election())
+	}
+}
+
+func TestConnectSaysWhatIsWrongWithTheStore(t *testing.T) {
+	t.Parallel()
+	good := candidate(t, elector.Options{Store: newFile(t).store()})
+	must(t, good.Connect(within(t, soon)))
+	nowhere := candidate(t, elector.Options{Store: "sqlite:/proc/nowhere/leases.db"})
+	err := nowhere.Connect(within(t, soon))
+	if !errors.Is(err, elector.ErrStore) && !errors.Is(err, elector.ErrStoreRefused) {
+		t.Error(err)
+	}
+	late := within(t, 0)
+	if err := good.Connect(late); !errors.Is(err, elector.ErrTimeout) || !errors.Is(err, late.Err()) {
+		t.Error(err)
+	}
+}

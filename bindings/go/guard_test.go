@@ -1,0 +1,203 @@
+package elector_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"testing"
+	"time"
+
+	elector "github.com/elector/elector/bindings/go"
+)
+
+const guardedLease = 2 * time.Second
+
+func guarded(t *testing.T, address, name string) *elector.Elector {
+	return candidate(t, elector.Options{
+		Election: "it's \"nightly\"", Store: address, Candidate: name, Lease: guardedLease,
+		Margin: 100 * time.Millisecond,
+	})
+}
+
+func begin(t *testing.T, database *sql.DB) *sql.Tx {
+	t.Helper()
+	transaction, err := database.BeginTx(within(t, 3*soon), nil)
+	must(t, err)
+	t.Cleanup(func() { _ = transaction.Rollback() })
+	return transaction
+}
+
+func count(t *testing.T, database *sql.DB) (found int) {
+	t.Helper()
+	must(t, database.QueryRow("SELECT count(*) FROM work").Scan(&found))
+	return found
+}
+
+func TestAnOpenGuardDelaysTheNextLeaderUntilItEndsAndThenFencesTheOldOne(t *testing.T) {
+	t.Parallel()
+	address := freshDatabase(t)
+	database := open(t, address)
+	execute(t, database, "CREATE TABLE work (token bigint)")
+	way, through := startProxy(t, address)
+	old, next := guarded(t, through, "old"), guarded(t, address, "next")
+	token := lead(t, old)
+	statement, err := old.GuardSQL()
+	must(t, err)
+	must(t, next.Campaign())
+
+	// The old leader's own connection is cut, while its work's transaction, on another one, goes on.
+	transaction := begin(t, database)
+	must(t, old.GuardTx(within(t, soon), transaction))
+	execute(t, transaction, "INSERT INTO work VALUES ($1)", int64(token))
+	way.holds.Store(true)
+	eventually(t, "trust ends", func() bool { return !old.IsLeader() })
+	time.Sleep(2 * guardedLease)
+	if next.IsLeader() {
+		t.Fatal("the guard holds the row")
+	}
+	must(t, transaction.Commit())
+
+	// Now another leads, and the old term commits nothing, whatever its program still believes.
+	if found := awaitLeader(t, next); found <= token {
+		t.Errorf("token %d after %d", found, token)
+	}
+	transaction = begin(t, database)
+	var one int
+	if err := transaction.QueryRow(statement).Scan(&one); err != sql.ErrNoRows {
+		t.Errorf("the old term's guard: %v, %d", err, one)
+	}
+	if err := old.GuardTx(within(t, soon), transaction); !errors.Is(err, elector.ErrNotLeader) {
+		t.Error(err)
+	}
+	if found := count(t, database); found != 1 {
+		t.Errorf("%d rows", found)
+	}
+	way.holds.Store(false)
+}
+
+func TestAGuardedTransactionOfALostTermDoesNotCommit(t *testing.T) {
+	t.Parallel()
+	address := freshDatabase(t)
+	database := open(t, address)
+	execute(t, database, "CREATE TABLE work (token bigint)")
+	leader := guarded(t, address, "a")
+	lead(t, leader)
+	// The row is gone by an operator's hand: the server decides, not what the elector still believes.
+	execute(t, database, "DELETE FROM leader_lease")
+	work := func() error {
+		transaction := begin(t, database)
+		if err := leader.GuardTx(within(t, soon), transaction); err != nil {
+			return errors.Join(err, transaction.Rollback())
+		}
+		execute(t, transaction, "INSERT INTO work VALUES (0)")
+		return transaction.Commit()
+	}
+	if err := work(); !errors.Is(err, elector.ErrNotLeader) {
+		t.Error(err)
+	}
+	if found := count(t, database); found != 0 {
+		t.Errorf("%d rows", found)
+	}
+}
+
+func TestWorkOfATermIsGuardedByThatVeryTerm(t *testing.T) {
+	t.Parallel()
+	address := freshDatabase(t)
+	database := open(t, address)
+	execute(t, database, "CREATE TABLE work (token bigint)")
+	runner := guarded(t, address, "a")
+	var past elector.Term
+	for range 2 {
+		must(t, runner.Run(within(t, soon), func(ctx context.Context, term elector.Term) error {
+			if past.Token != 0 {
+				if err := past.GuardTx(ctx, begin(t, database)); !errors.Is(err, elector.ErrNotLeader) {
+					t.Errorf("the past term: %v", err)
+				}
+			}
+			past = term
+			transaction := begin(t, database)
+			if err := term.GuardTx(ctx, transaction); err != nil {
+				return err
+			}
+			execute(t, transaction, "INSERT INTO work VALUES ($1)", int64(term.Token))
+			return transaction.Commit()
+		}))
+	}
+	if found := count(t, database); found != 2 {
+		t.Errorf("%d rows", found)
+	}
+}
+
+func TestWithoutLeadershipThereIsNoGuard(t *testing.T) {
+	t.Parallel()
+	address := freshDatabase(t)
+	database := open(t, address)
+	idle := guarded(t, address, "idle")
+	if err := idle.GuardTx(within(t, soon), begin(t, database)); !errors.Is(err, elector.ErrNotLeader) {
+		t.Error(err)
+	}
+	elsewhere := candidate(t, long(elector.Options{Store: memory(t)}))
+	lead(t, elsewhere)
+	if _, err := elsewhere.GuardSQL(); !errors.Is(err, elector.ErrInvalidArgument) {
+		t.Error(err)
+	}
+	// A transaction that has failed already is no guarded one.
+	leader := guarded(t, address, "a")
+	lead(t, leader)
+	broken := begin(t, database)
+	if _, err := broken.Exec("SELECT 1/0"); err == nil {
+		t.Fatal("one can divide by 0")
+	}
+	if err := leader.GuardTx(within(t, soon), broken); !errors.Is(err, elector.ErrStore) {
+		t.Error(err)
+	}
+}
+
+// Not even in the moment in which it is elected or stands down.
+func TestOnPostgreSQLItIsNeverSaidThatLeasesAreKeptElsewhere(t *testing.T) {
+	t.Parallel()
+	leader := guarded(t, freshDatabase(t), "a")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	wrong := make(chan error, 2)
+	for range 2 {
+		go func() {
+			for ctx.Err() == nil {
+				if _, err := leader.GuardSQL(); err != nil && !errors.Is(err, elector.ErrNotLeader) {
+					wrong <- err
+					return
+				}
+			}
+			wrong <- nil
+		}()
+	}
+	for range 100 {
+		lead(t, leader)
+		must(t, leader.Release(within(t, soon)))
+	}
+	cancel()
+	if err := errors.Join(<-wrong, <-wrong); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheSchemaAndItsTableAreAsTheOptionsSay(t *testing.T) {
+	t.Parallel()
+	address := freshDatabase(t)
+	database := open(t, address)
+	execute(t, database, `CREATE SCHEMA "my ""own"""`)
+	no := false
+	without := candidate(t, elector.Options{
+		Election: "x", Store: address, Schema: `my "own"`, CreateTable: &no, Lease: guardedLease,
+	})
+	if err := without.Connect(within(t, soon)); !errors.Is(err, elector.ErrStoreRefused) {
+		t.Error(err)
+	}
+	with := candidate(t, elector.Options{Election: "x", Store: address, Schema: `my "own"`, Lease: guardedLease})
+	lead(t, with)
+	var rows int
+	must(t, database.QueryRow(`SELECT count(*) FROM "my ""own""".leader_lease`).Scan(&rows))
+	if rows != 1 {
+		t.Errorf("%d rows", rows)
+	}
+}

@@ -1,0 +1,20 @@
+package elector_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// The README's program is one that the compiler has seen.
+func TestTheProgramOfTheReadmeIsTheQuickStart(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	must(t, err)
+	program, err := os.ReadFile("internal/quickstart/main.go")
+	must(t, err)
+	_, code, _ := strings.Cut(strings.ReplaceAll(string(program), "\t", "    "), "\n")
+	if !strings.Contains(string(readme), "```go\n"+code+"```\n") {
+		t.Error("README.md: its program is another than internal/quickstart/main.go; copy that, " +
+			"without its first line and with spaces for tabs")
+	}
+}

@@ -1,0 +1,234 @@
+package elector
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/elector/elector/bindings/go/internal/library"
+)
+
+// Term is the term that a piece of work runs under.
+type Term struct {
+	// Token is the fencing token, for every resource that checks it.
+	Token   uint64
+	elector *Elector
+}
+
+// IsCurrent is whether this very term is still trusted.
+func (t Term) IsCurrent() bool { return t.TrustedFor() > 0 }
+
+// TrustedFor is for how long this very term is trusted from now on, unless it is renewed; 0 once it is over.
+func (t Term) TrustedFor() time.Duration {
+	if t.elector == nil {
+		return 0
+	}
+	token, trustedFor := t.elector.term()
+	if token != t.Token {
+		return 0
+	}
+	return trustedFor
+}
+
+// Run campaigns, and calls work as soon as this candidate is elected. When work returns, it releases, waits
+// up to a second for the store to confirm that, and returns what work did.
+//
+// The context that work gets ends before the term does: when renewals fail and the term may end soon, when
+// it is lost, and at the latest when its trust ends by the clock, even if no news comes. Its cause is then an
+// ErrTermOver that says why. Go cannot stop work from outside: it must heed its context, and return. From
+// the end of the context on this candidate does not lead; a lease that it still has is kept until work has
+// returned, if that is possible. Then work is called again as soon as this candidate is elected anew, under
+// a larger token: what it returned, late as it was, does not count. So a nil from work ends Run only if the
+// term lasted.
+//
+// Run returns the cause of ctx if that ends while it waits to be elected; while work runs, what work
+// returns. When another call stands this candidate down, the context ends with ErrReleased, and so does Run
+// once work has returned; ErrClosed with Close. A panic of work goes through Run, which releases.
+func (e *Elector) Run(ctx context.Context, work func(ctx context.Context, term Term) error) error {
+	down, err := e.campaign()
+	if err != nil {
+		return err
+	}
+	defer e.standDownAfter(down)
+	for {
+		token, at, err := e.elected(ctx, down)
+		if err != nil {
+			return err
+		}
+		result, over := e.serve(ctx, down, token, at, work)
+		if over == nil {
+			return result
+		}
+		e.noteLate(result, over)
+		if !errors.Is(over, ErrTermOver) {
+			return over
+		}
+		if err := e.standAgain(down); err != nil {
+			return err
+		}
+	}
+}
+
+// Waits for a term in which work may be started.
+func (e *Elector) elected(ctx context.Context, down <-chan struct{}) (uint64, *link, error) {
+	for {
+		if ctx.Err() != nil {
+			return 0, nil, context.Cause(ctx)
+		}
+		// Taken before the questions, so that what comes after the answers is seen by who watches the term.
+		at := e.feed.last.Load()
+		token := e.Token()
+		switch {
+		case isClosed(down):
+			// Asked after the token, which may be that of others who stand since then.
+			return 0, nil, e.downError()
+		case token != 0 && token != e.feed.stopped.Load():
+			return token, at, nil
+		}
+		select {
+		case <-at.told:
+		case <-ctx.Done():
+		case <-down:
+		}
+	}
+}
+
+// Runs work under a term. Gives what it returned, and why the term ended if that was first.
+func (e *Elector) serve(
+	ctx context.Context, down <-chan struct{}, token uint64, at *link,
+	work func(context.Context, Term) error,
+) (result, over error) {
+	underTerm, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	returned, watched := make(chan struct{}), make(chan error, 1)
+	go func() { watched <- e.watch(returned, down, token, at, cancel) }()
+	defer func() {
+		close(returned)
+		over = <-watched
+	}()
+	return work(underTerm, Term{Token: token, elector: e}), nil
+}
+
+// Watches a term until work has returned, and cancels its context when the term ends; then it says why.
+func (e *Elector) watch(
+	returned, down <-chan struct{}, token uint64, at *link, cancel context.CancelCauseFunc,
+) error {
+	// Even if the machine is suspended meanwhile, which Go's timers do not notice, it looks once a second.
+	const longest = time.Second
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		var over error
+		select {
+		case <-returned:
+			// Work itself may be the first to notice the end of the term, before any news of it. Whether
+			// somebody released is asked after that: who does so says it before trust is withdrawn.
+			if (Term{token, e}).IsCurrent() && !isClosed(down) {
+				return nil
+			}
+			over = e.failure(ErrTermOver, "term %d was over when its work returned", token)
+		case <-down:
+			over = e.downError()
+		case <-at.told:
+			over = e.ends(at.change, token)
+			at = at.next
+		case <-timer.C:
+			// A renewal is told to nobody, so the clock is asked again.
+			trustedFor := Term{token, e}.TrustedFor()
+			timer.Reset(min(trustedFor, longest))
+			if trustedFor == 0 {
+				over = e.failure(ErrTermOver, "the trust of term %d ended before it was renewed", token)
+			}
+		}
+		if over != nil {
+			// Whatever else was noticed first, this is the cause.
+			if isClosed(down) {
+				over = e.downError()
+			} else {
+				e.keepFor(down)
+			}
+			cancel(over)
+			return over
+		}
+	}
+}
+
+// Why a change ends the term; nil if it does not.
+func (e *Elector) ends(change Change, token uint64) error {
+	switch {
+	case change.Token != token:
+		return nil
+	case change.Event == EventStopNewWork:
+		return e.failure(ErrTermOver, "term %d may end soon: no renewal came through", token)
+	case change.Event != EventDeposed:
+		return nil
+	case change.Reason == ReasonReleased:
+		return e.downError()
+	default:
+		return e.failure(ErrTermOver, "term %d is over: %v", token, change.Reason)
+	}
+}
+
+// While work that is cancelled returns, nobody else should start. Nor should this candidate, without working.
+func (e *Elector) keepFor(down <-chan struct{}) {
+	s := &e.standing
+	s.Lock()
+	defer s.Unlock()
+	if s.down == down {
+		_ = e.keep(down)
+	}
+}
+
+// Begins anew after a term: the rest of that one is of no use to work that was cut off.
+func (e *Elector) standAgain(down <-chan struct{}) error {
+	s := &e.standing
+	s.Lock()
+	defer s.Unlock()
+	if s.down != down {
+		return e.downError()
+	}
+	if err := e.call(func() *library.Fault { return e.handle.Release(0) }); err != nil {
+		return err
+	}
+	return e.stand()
+}
+
+// Releases at the end of Run, unless somebody else stood this candidate down.
+func (e *Elector) standDownAfter(down <-chan struct{}) {
+	if e.leaveAfter(down) {
+		ctx, cancel := context.WithTimeout(context.Background(), parting)
+		defer cancel()
+		// What the store does not confirm ends by itself.
+		_ = e.confirm(ctx)
+	}
+}
+
+// Whether a release is to be confirmed. If somebody else stood this candidate down, Run ends a drain of its
+// own term all the same: whoever began that, the work is done, or was never begun.
+func (e *Elector) leaveAfter(down <-chan struct{}) bool {
+	s := &e.standing
+	s.Lock()
+	defer s.Unlock()
+	switch down {
+	case s.down:
+		return e.release() == nil
+	case s.keptFor:
+		_ = e.call(func() *library.Fault { return e.handle.Drained() })
+	}
+	return false
+}
+
+// The result of work that was cut off does not count, but it should not vanish if it is more than that.
+func (e *Elector) noteLate(result, over error) {
+	if e.logger != nil && result != nil && !errors.Is(result, context.Canceled) && !errors.Is(result, over) {
+		e.logger.Warn("work failed after its term was over", "error", result)
+	}
+}
+
+// Why this candidate was stood down.
+func (e *Elector) downError() error {
+	if e.standing.over.Load() {
+		return e.closedError()
+	}
+	return e.released()
+}

@@ -1,0 +1,483 @@
+package elector_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	elector "github.com/elector/elector/bindings/go"
+)
+
+// Waits for the end of work's context, and gives its cause.
+func untilOver(t testing.TB, ctx context.Context) error {
+	t.Helper()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(soon):
+		t.Error("the context does not end")
+		return nil
+	}
+}
+
+func TestWorkRunsUnderATermAndReturns(t *testing.T) {
+	onEachStore(t, func(t *testing.T, store string) {
+		runner := candidate(t, long(elector.Options{Store: store}))
+		failure := errors.New("what the work said")
+		err := runner.Run(within(t, soon), func(ctx context.Context, term elector.Term) error {
+			if !term.IsCurrent() || term.TrustedFor() <= 0 || term.Token != runner.Token() || !runner.IsLeader() {
+				t.Errorf("%+v", term)
+			}
+			if ctx.Err() != nil {
+				t.Error(ctx.Err())
+			}
+			return failure
+		})
+		if err != failure {
+			t.Error(err)
+		}
+		if runner.IsLeader() || runner.Leadership().Reason != elector.ReasonReleased {
+			t.Errorf("%+v", runner.Leadership())
+		}
+		must(t, runner.Run(within(t, soon), func(context.Context, elector.Term) error { return nil }))
+	})
+}
+
+func TestWorkIsCancelledAtTheSoftDeadlineAndCalledAgainUnderALargerToken(t *testing.T) {
+	t.Parallel()
+	file := newFile(t)
+	runner := candidate(t, elector.Options{
+		Election: "nightly", Store: file.store(), Lease: 3 * time.Second, Margin: 100 * time.Millisecond,
+	})
+	var tokens []uint64
+	err := runner.Run(within(t, soon), func(ctx context.Context, term elector.Term) error {
+		tokens = append(tokens, term.Token)
+		if len(tokens) > 1 {
+			return nil
+		}
+		file.hang()
+		cause := untilOver(t, ctx)
+		left := runner.Leadership()
+		if !errors.Is(cause, elector.ErrTermOver) || ctx.Err() != context.Canceled {
+			t.Errorf("%v, %v", cause, ctx.Err())
+		}
+		if left.IsLeader || left.Token != term.Token || left.TrustedFor <= 0 {
+			t.Errorf("the lease is kept while the work winds down, and it does not lead: %+v", left)
+		}
+		file.work()
+		return errors.New("cut off")
+	})
+	must(t, err)
+	if len(tokens) < 2 || tokens[1] <= tokens[0] {
+		t.Errorf("tokens %v", tokens)
+	}
+}
+
+func TestWorkIsCancelledWhenItsTermIsLost(t *testing.T) {
+	t.Parallel()
+	file := newFile(t)
+	runner := candidate(t, short(elector.Options{Store: file.store()}))
+	var tokens []uint64
+	must(t, runner.Run(within(t, soon), func(ctx context.Context, term elector.Term) error {
+		tokens = append(tokens, term.Token)
+		if len(tokens) > 1 {
+			return nil
+		}
+		file.remove()
+		if cause := untilOver(t, ctx); !errors.Is(cause, elector.ErrTermOver) {
+			t.Error(cause)
+		}
+		if term.IsCurrent() || runner.IsLeader() {
+			t.Error("the term is over")
+		}
+		// While this work has not returned, this candidate is not elected again: it would not work.
+		time.Sleep(time.Second)
+		if runner.IsLeader() {
+			t.Error("it leads, and nobody works")
+		}
+		return nil
+	}))
+	if len(tokens) < 2 || tokens[1] <= tokens[0] {
+		t.Errorf("tokens %v", tokens)
+	}
+}
+
+func TestWorkThatSeesTheLossBeforeAnybodyElseIsCalledAgain(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		file := newFile(t)
+		runner := candidate(t, short(elector.Options{Store: file.store()}))
+		var tokens []uint64
+		must(t, runner.Run(within(t, soon), func(_ context.Context, term elector.Term) error {
+			tokens = append(tokens, term.Token)
+			if len(tokens) == 1 {
+				file.remove()
+				for term.IsCurrent() {
+					runtime.Gosched()
+				}
+			}
+			return nil
+		}))
+		if len(tokens) < 2 || tokens[1] <= tokens[0] {
+			t.Errorf("tokens %v", tokens)
+		}
+		must(t, runner.Close())
+	}
+}
+
+func TestWorkGoesOnThroughRenewals(t *testing.T) {
+	t.Parallel()
+	runner := candidate(t, short(elector.Options{Store: memory(t)}))
+	calls := 0
+	must(t, runner.Run(within(t, soon), func(ctx context.Context, term elector.Term) error {
+		calls++
+		select {
+		case <-ctx.Done():
+			t.Logf("this machine is slow: %v", context.Cause(ctx))
+		case <-time.After(2 * time.Second):
+		}
+		return nil
+	}))
+	if calls > 3 {
+		t.Errorf("%d terms in two seconds", calls)
+	}
+}
+
+func TestWorkEndsWithAnErrorWhenSomebodyElseReleasesOrDrains(t *testing.T) {
+	t.Parallel()
+	giveUps := map[string]struct {
+		do   func(*elector.Elector) error
+		kind error
+	}{
+		"release": {func(e *elector.Elector) error { return e.Release(within(t, soon)) }, elector.ErrReleased},
+		"drain":   {(*elector.Elector).Drain, elector.ErrReleased},
+		"close":   {(*elector.Elector).Close, elector.ErrClosed},
+	}
+	for name, giveUp := range giveUps {
+		runner := candidate(t, long(elector.Options{Store: memory(t), Election: name}))
+		err := runner.Run(within(t, soon), func(ctx context.Context, _ elector.Term) error {
+			must(t, giveUp.do(runner))
+			if cause := untilOver(t, ctx); !errors.Is(cause, giveUp.kind) {
+				t.Errorf("%s: %v", name, cause)
+			}
+			return nil
+		})
+		if !errors.Is(err, giveUp.kind) {
+			t.Errorf("%s: %v", name, err)
+		}
+		eventually(t, "nothing is kept", func() bool { return runner.Leadership().Token == 0 })
+	}
+}
+
+// What Run returns does not depend on what is noticed first: the end of the work, or that it was stood down.
+func TestWorkThatReturnsAsItIsStoodDownEndsWithAnError(t *testing.T) {
+	t.Parallel()
+	for name, giveUp := range map[string]func(*elector.Elector) error{
+		"release": func(e *elector.Elector) error { return e.Release(within(t, soon)) },
+		"drain":   (*elector.Elector).Drain,
+	} {
+		for range 20 {
+			runner := candidate(t, long(elector.Options{Store: memory(t), Election: name}))
+			err := runner.Run(within(t, soon), func(context.Context, elector.Term) error { return giveUp(runner) })
+			if !errors.Is(err, elector.ErrReleased) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if token := runner.Leadership().Token; token != 0 {
+				t.Fatalf("%s: nobody leads, and term %d is kept", name, token)
+			}
+			must(t, runner.Close())
+		}
+	}
+}
+
+func TestNothingIsKeptAfterWorkThatReturnsWhileSomebodyDrains(t *testing.T) {
+	t.Parallel()
+	for range 40 {
+		runner := candidate(t, long(elector.Options{Store: memory(t)}))
+		drained := make(chan error, 1)
+		err := runner.Run(within(t, soon), func(ctx context.Context, _ elector.Term) error {
+			go func() { drained <- runner.Drain() }()
+			untilOver(t, ctx)
+			return nil
+		})
+		if !errors.Is(err, elector.ErrReleased) {
+			t.Error(err)
+		}
+		must(t, <-drained)
+		if token := runner.Leadership().Token; token != 0 {
+			t.Fatalf("nobody leads, and term %d is kept", token)
+		}
+		must(t, runner.Close())
+	}
+}
+
+func TestAPanicOfWorkThatWasDrainedKeepsNothing(t *testing.T) {
+	t.Parallel()
+	runner := candidate(t, long(elector.Options{Store: memory(t)}))
+	func() {
+		defer func() {
+			if said := recover(); said != "planted" {
+				t.Error(said)
+			}
+		}()
+		_ = runner.Run(within(t, soon), func(ctx context.Context, _ elector.Term) error {
+			must(t, runner.Drain())
+			untilOver(t, ctx)
+			panic("planted")
+		})
+	}()
+	if token := runner.Leadership().Token; token != 0 {
+		t.Errorf("nobody leads, and term %d is kept", token)
+	}
+}
+
+// A work of one Run that ends when the test says so.
+type piece struct {
+	term  elector.Term
+	ctx   context.Context
+	end   chan struct{}
+	ended chan error
+}
+
+func startPiece(t testing.TB, runner *elector.Elector) *piece {
+	t.Helper()
+	work := &piece{end: make(chan struct{}), ended: make(chan error, 1)}
+	began := make(chan struct{})
+	go func() {
+		work.ended <- runner.Run(within(t, soon), func(ctx context.Context, term elector.Term) error {
+			work.term, work.ctx = term, ctx
+			close(began)
+			<-work.end
+			return nil
+		})
+	}()
+	select {
+	case <-began:
+	case err := <-work.ended:
+		t.Fatalf("no work: %v", err)
+	}
+	return work
+}
+
+// Ends the work, and gives what its Run returns.
+func (p *piece) finish() error {
+	close(p.end)
+	return <-p.ended
+}
+
+func TestALateWorkEndsNoDrainOfALaterTerm(t *testing.T) {
+	t.Parallel()
+	runner := candidate(t, long(elector.Options{Store: memory(t)}))
+	late := startPiece(t, runner)
+	must(t, runner.Release(within(t, soon)))
+	next := startPiece(t, runner)
+	must(t, runner.Drain())
+	if err := late.finish(); !errors.Is(err, elector.ErrReleased) {
+		t.Error(err)
+	}
+	if token := runner.Leadership().Token; token != next.term.Token {
+		t.Errorf("term %d, of which the work goes on, is not kept: %d", next.term.Token, token)
+	}
+	if err := next.finish(); !errors.Is(err, elector.ErrReleased) {
+		t.Error(err)
+	}
+	keepsNothing(t, runner)
+}
+
+func TestARunThatWaitsForDrainedWorkIsElectedAfterIt(t *testing.T) {
+	t.Parallel()
+	runner := candidate(t, long(elector.Options{Store: memory(t)}))
+	first := startPiece(t, runner)
+	must(t, runner.Drain())
+	second := make(chan error)
+	go func() {
+		second <- runner.Run(within(t, soon), func(_ context.Context, term elector.Term) error {
+			if term.Token <= first.term.Token {
+				t.Errorf("token %d after %d", term.Token, first.term.Token)
+			}
+			return nil
+		})
+	}()
+	time.Sleep(50 * time.Millisecond)
+	if token := runner.Leadership().Token; token != first.term.Token {
+		t.Errorf("the work goes on, and its term is not kept: %d", token)
+	}
+	if err := first.finish(); !errors.Is(err, elector.ErrReleased) {
+		t.Error(err)
+	}
+	must(t, <-second)
+}
+
+func TestADrainOfAWaitingRunKeepsTheTermOfWorkThatGoesOn(t *testing.T) {
+	t.Parallel()
+	runner := candidate(t, long(elector.Options{Store: memory(t)}))
+	working := startPiece(t, runner)
+	must(t, runner.Drain())
+	waiting := make(chan error)
+	go func() {
+		waiting <- runner.Run(within(t, soon), func(context.Context, elector.Term) error { return nil })
+	}()
+	// A drain before the second stands says nothing to it, so it is said until it has heard one.
+	var err error
+	eventually(t, "the second Run hears a drain", func() bool {
+		must(t, runner.Drain())
+		select {
+		case err = <-waiting:
+			return true
+		default:
+			return false
+		}
+	})
+	if !errors.Is(err, elector.ErrReleased) {
+		t.Error(err)
+	}
+	if token := runner.Leadership().Token; token != working.term.Token {
+		t.Errorf("the work goes on, and its term is not kept: %d", token)
+	}
+	if err := working.finish(); !errors.Is(err, elector.ErrReleased) {
+		t.Error(err)
+	}
+	keepsNothing(t, runner)
+}
+
+func TestTheEndOfARunDoesNotUndoALaterCampaign(t *testing.T) {
+	t.Parallel()
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 100 {
+		runner := candidate(t, long(elector.Options{Store: memory(t)}))
+		work := startPiece(t, runner)
+		close(work.end)
+		if err := runner.Release(over); !errors.Is(err, elector.ErrTimeout) {
+			t.Error(err)
+		}
+		must(t, runner.Campaign())
+		if err := <-work.ended; err != nil && !errors.Is(err, elector.ErrReleased) {
+			t.Error(err)
+		}
+		awaitLeader(t, runner)
+		must(t, runner.Close())
+	}
+}
+
+func TestAWaitingRunEndsWhenSomebodyElseReleases(t *testing.T) {
+	t.Parallel()
+	lead(t, candidate(t, long(elector.Options{Store: memory(t), Candidate: "a"})))
+	for kind, giveUp := range map[error]func(*elector.Elector) error{
+		elector.ErrReleased: func(e *elector.Elector) error { return e.Release(within(t, soon)) },
+		elector.ErrClosed:   (*elector.Elector).Close,
+	} {
+		waiting := candidate(t, long(elector.Options{Store: memory(t), Candidate: "b"}))
+		go func() {
+			time.Sleep(50 * time.Millisecond)
+			giveUp(waiting)
+		}()
+		err := waiting.Run(within(t, soon), func(context.Context, elector.Term) error { return nil })
+		if !errors.Is(err, kind) {
+			t.Errorf("%v instead of %v", err, kind)
+		}
+	}
+}
+
+func TestCancellingARunHalfWayCancelsTheWorkAndReleases(t *testing.T) {
+	t.Parallel()
+	first := candidate(t, long(elector.Options{Store: memory(t), Candidate: "a"}))
+	second := candidate(t, long(elector.Options{Store: memory(t), Candidate: "b"}))
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	err := first.Run(ctx, func(ctx context.Context, term elector.Term) error {
+		must(t, second.Campaign())
+		cancel(why)
+		cause := untilOver(t, ctx)
+		if !first.IsLeader() || !term.IsCurrent() {
+			t.Error("while the work winds down, the term lasts")
+		}
+		return cause
+	})
+	if err != why || first.IsLeader() {
+		t.Errorf("%v, leader: %v", err, first.IsLeader())
+	}
+	awaitLeader(t, second)
+	// One that waits ends at once, and does not stand any more.
+	ctx, cancel = context.WithCancelCause(context.Background())
+	time.AfterFunc(50*time.Millisecond, func() { cancel(why) })
+	if err := first.Run(ctx, func(context.Context, elector.Term) error { return nil }); err != why {
+		t.Error(err)
+	}
+	must(t, second.Release(within(t, soon)))
+	time.Sleep(300 * time.Millisecond)
+	if first.IsLeader() {
+		t.Error("it does not stand")
+	}
+}
+
+func TestAPanicOfTheWorkGoesThroughAndReleases(t *testing.T) {
+	t.Parallel()
+	runner := candidate(t, long(elector.Options{Store: memory(t)}))
+	func() {
+		defer func() {
+			if said := recover(); said != "planted" {
+				t.Error(said)
+			}
+		}()
+		_ = runner.Run(within(t, soon), func(context.Context, elector.Term) error { panic("planted") })
+	}()
+	if runner.IsLeader() {
+		t.Error("released")
+	}
+}
+
+func TestTermsAreSerial(t *testing.T) {
+	t.Parallel()
+	store := memory(t)
+	var working atomic.Int32
+	ctx, cancel := context.WithCancel(within(t, soon))
+	defer cancel()
+	var terms atomic.Int32
+	done := make(chan error)
+	for range 4 {
+		runner := candidate(t, brisk(elector.Options{Store: store}))
+		go func() {
+			for {
+				err := runner.Run(ctx, func(context.Context, elector.Term) error {
+					if working.Add(1) != 1 {
+						t.Error("two at once")
+					}
+					runtime.Gosched()
+					working.Add(-1)
+					if terms.Add(1) == 40 {
+						cancel()
+					}
+					return nil
+				})
+				if err != nil {
+					done <- err
+					return
+				}
+				if ctx.Err() != nil {
+					done <- nil
+					return
+				}
+			}
+		}()
+	}
+	for range 4 {
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	if served := terms.Load(); served < 40 {
+		t.Errorf("%d terms", served)
+	}
+}
+
+// A term that is still kept would hold up all others.
+func keepsNothing(t *testing.T, candidate *elector.Elector) {
+	t.Helper()
+	if token := candidate.Leadership().Token; token != 0 {
+		t.Errorf("term %d is kept", token)
+	}
+}

@@ -1,0 +1,42 @@
+package elector
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// A candidate in a store of its own, with a lease that does not end within a test.
+func alone(t *testing.T) (*Elector, context.Context) {
+	t.Helper()
+	e, err := New(Options{Election: "nightly", Store: "memory:" + t.Name(), Lease: 30 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(func() { cancel(); e.Close() })
+	return e, ctx
+}
+
+func TestARunThatWasStoodDownIsNotGivenTheTermOfALaterOne(t *testing.T) {
+	t.Parallel()
+	e, ctx := alone(t)
+	down, err := e.campaign()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.WaitUntilLeader(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(e.Release(ctx), e.Campaign()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.WaitUntilLeader(ctx); err != nil {
+		t.Fatal(err)
+	}
+	// What its Run comes to when it looks only now.
+	if token, _, err := e.elected(ctx, down); !errors.Is(err, ErrReleased) {
+		t.Errorf("token %d, %v", token, err)
+	}
+}

@@ -1,0 +1,199 @@
+// The package as users get it, from `npm pack`, in every runtime, bundler and way to find types.
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import {
+    copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync,
+    writeFileSync,
+} from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { rolldown } from "rolldown";
+import { build } from "vite";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const tool = (name) => join(here, "node_modules/.bin", name);
+const DONE = "one led, then the other";
+let app;
+
+before(() => {
+    app = mkdtempSync(join(tmpdir(), "elector-edge-"));
+    cpSync(join(here, "fixtures"), app, { recursive: true });
+    const pack = ["pack", "--silent", "--pack-destination", app];
+    const tarball = execFileSync("npm", pack, { cwd: join(here, ".."), encoding: "utf8" }).trim();
+    writeFileSync(join(app, "package.json"), JSON.stringify({ name: "app", private: true }));
+    const install = ["install", "--offline", "--no-audit", "--no-fund", "--loglevel=error"];
+    const stdio = ["ignore", "ignore", "inherit"];
+    execFileSync("npm", [...install, join(app, tarball)], { cwd: app, stdio });
+});
+after(() => rmSync(app, { recursive: true, force: true }));
+
+function says(command, ...args) {
+    return execFileSync(command, args, { cwd: app, encoding: "utf8", timeout: 60_000 }).trim();
+}
+
+const installed = () => join(app, "node_modules/elector-wasm");
+
+test("the tarball holds what is run and its types, and needs nothing else", () => {
+    const manifest = JSON.parse(readFileSync(join(installed(), "package.json"), "utf8"));
+    assert.equal(manifest.dependencies, undefined);
+    const files = readdirSync(installed(), { recursive: true }).filter((name) => extname(name));
+    const stray = files.filter((name) => !/^(dist\/|package\.json|README\.md|NESTJS\.md|LICENSE)/.test(name));
+    assert.deepEqual(stray, []);
+    for (const target of JSON.stringify(manifest.exports).match(/\.\/dist[^"]*/g)) {
+        assert.ok(existsSync(join(installed(), target)), target);
+    }
+});
+
+test("Node runs it as CommonJS", () => assert.equal(says(process.execPath, "node.cjs"), DONE));
+
+test("Node runs it as ES modules", () => assert.equal(says(process.execPath, "node.mjs"), DONE));
+
+test("Deno runs it, on its node:sqlite", () => {
+    const flags = ["run", "--no-lock", "--cached-only", "--node-modules-dir=manual", "--allow-all"];
+    assert.equal(says(tool("deno"), ...flags, "deno.mjs"), DONE);
+});
+
+test("Bun runs it, on its bun:sqlite", () => assert.equal(says(tool("bun"), "run", "bun.mjs"), DONE));
+
+// ---- workerd ----
+
+async function startWorkerd() {
+    const wasm = {
+        name: "wasm",
+        resolveId: (id) => (id.endsWith(".wasm") ? { id: "elector_bg.wasm", external: true } : null),
+    };
+    const bundle = await rolldown({
+        cwd: app, input: "worker.mjs", plugins: [wasm], external: ["cloudflare:workers"],
+        resolve: { conditionNames: ["workerd", "worker", "import"] },
+    });
+    await bundle.write({ file: join(app, "worker.bundle.mjs"), format: "esm" });
+    await bundle.close();
+    copyFileSync(join(installed(), "dist/workerd/wasm/elector_bg.wasm"), join(app, "elector_bg.wasm"));
+    mkdirSync(join(app, "storage"), { recursive: true });
+    const args = ["serve", "--experimental", "--control-fd=3", "workerd.capnp"];
+    const stdio = ["ignore", "inherit", "inherit", "pipe"];
+    const server = spawn(tool("workerd"), args, { cwd: app, stdio });
+    const port = await new Promise((resolve, reject) => {
+        server.on("exit", (code) => reject(new Error(`workerd ended with ${code}`)));
+        server.stdio[3].on("data", (data) => {
+            const told = /"port":\s*(\d+)/.exec(String(data));
+            if (told) resolve(Number(told[1]));
+        });
+    });
+    const ask = async (path) => {
+        const response = await fetch(`http://127.0.0.1:${port}${path}`);
+        const text = await response.text();
+        assert.equal(response.status, 200, text);
+        return JSON.parse(text);
+    };
+    return { ask, stop: () => server.kill() };
+}
+
+test("workerd runs it in a Worker, and in a Durable Object that an alarm wakes", async () => {
+    const { ask, stop } = await startWorkerd();
+    try {
+        const worker = await ask("/worker");
+        assert.equal(worker.leadership.leading, true);
+        assert.equal(worker.confirmed.token, worker.leadership.token);
+        assert.ok(worker.nextMs > 0);
+        assert.equal(worker.believes, true, "the clock of a Worker stands still between I/O");
+        assert.equal(worker.after.leading, false, "so confirm() is what to rely on");
+
+        const started = await ask("/object/start");
+        assert.equal(started.first.leading, true, started.error);
+        await new Promise((resolve) => setTimeout(resolve, 5_000));
+        const later = await ask("/object/state");
+        assert.ok(later.alarms >= 5, `${later.alarms} alarms`);
+        assert.equal(later.kept, true, "its term lasts for two leases and more");
+        assert.equal(later.first.token, started.first.token);
+        const handed = await ask("/object/hand-over");
+        assert.equal(handed.first.leading, false);
+        assert.equal(handed.second.leading, true);
+        assert.ok(BigInt(handed.second.token) > BigInt(started.first.token));
+    } finally {
+        stop();
+    }
+});
+
+// ---- Browsers ----
+
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript" };
+
+/** Serves a folder, and resolves to what the page in it says. */
+async function saidBy(folder) {
+    const profile = mkdtempSync(join(tmpdir(), "elector-chromium-"));
+    let browser;
+    const said = new Promise((resolve, reject) => {
+        const server = createServer((request, response) => {
+            if (request.method === "POST") {
+                let body = "";
+                request.on("data", (data) => (body += data));
+                request.on("end", () => {
+                    response.end();
+                    server.close();
+                    resolve(body);
+                });
+                return;
+            }
+            const path = join(folder, request.url === "/" ? "index.html" : request.url);
+            if (!existsSync(path)) return response.writeHead(404).end();
+            response.writeHead(200, { "content-type": TYPES[extname(path)] ?? "application/octet-stream" });
+            response.end(readFileSync(path));
+        });
+        server.listen(0, "127.0.0.1", () => {
+            const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                `--user-data-dir=${profile}`, `http://127.0.0.1:${server.address().port}/`];
+            browser = spawn("chromium", flags, { stdio: "ignore", detached: true });
+            browser.on("error", (error) => reject(new Error(`${error}: install the package chromium`)));
+            setTimeout(() => reject(new Error("the page said nothing within 60 s")), 60_000).unref();
+        });
+    });
+    try {
+        return await said;
+    } finally {
+        const ended = new Promise((resolve) => browser?.on("exit", resolve) ?? resolve());
+        if (browser) process.kill(-browser.pid, "SIGKILL");
+        await ended;
+        rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+    }
+}
+
+test("a browser runs the web build without a bundler", async () => {
+    const map = { imports: { "elector-wasm": "/node_modules/elector-wasm/dist/esm/index.js" } };
+    writeFileSync(join(app, "index.html"), `<!doctype html><meta charset="utf-8"><body>
+<script type="importmap">${JSON.stringify(map)}</script><script type="module" src="/page.mjs"></script>`);
+    assert.equal(await saidBy(app), DONE);
+});
+
+test("a browser runs what Vite makes of it", async () => {
+    writeFileSync(join(app, "index.html"), `<!doctype html><meta charset="utf-8"><body>
+<script type="module" src="/page.mjs"></script>`);
+    await build({ root: app, logLevel: "error", build: { outDir: "vite", target: "es2022" } });
+    assert.equal(await saidBy(join(app, "vite")), DONE);
+});
+
+// ---- Types ----
+
+const RESOLUTIONS = {
+    node10: { module: "commonjs", moduleResolution: "node10", file: "types.ts" },
+    "node16 from CommonJS": { module: "node16", moduleResolution: "node16", file: "types.cts" },
+    "node16 from ES modules": { module: "node16", moduleResolution: "node16", file: "types.mts" },
+    nodenext: { module: "nodenext", moduleResolution: "nodenext", file: "types.mts" },
+    bundler: { module: "es2022", moduleResolution: "bundler", file: "types.ts" },
+};
+
+for (const [name, { file, ...options }] of Object.entries(RESOLUTIONS)) {
+    test(`TypeScript finds the types: ${name}`, () => {
+        if (file !== "types.ts") copyFileSync(join(app, "types.ts"), join(app, file));
+        const compilerOptions = {
+            ...options, target: "es2022", lib: ["es2022", "dom"], types: [], strict: true, noEmit: true,
+            exactOptionalPropertyTypes: true,
+        };
+        const project = join(app, "tsconfig.json");
+        writeFileSync(project, JSON.stringify({ compilerOptions, files: [file] }));
+        says(process.execPath, tool("tsc"), "-p", project);
+    });
+}

@@ -1,0 +1,21 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+export { Elector } from "./elector.js";
+export type { ChangeOf, Leadership } from "./elector.js";
+export { ElectorError, StoreError } from "./errors.js";
+export type { ElectorErrorCode } from "./errors.js";
+export type { Failure } from "./core.js";
+export { Changes } from "./changes.js";
+export type { Change } from "./changes.js";
+export type { Clock } from "./clock.js";
+export { bootClock, systemClock } from "./clock.js";
+export type { ElectorOptions, Logger } from "./options.js";
+export type { Term } from "./run.js";
+export type { Answer, Bell, Job, Store } from "./store.js";
+export { postgresStore } from "./stores/postgres.js";
+export type { PostgresOptions } from "./stores/postgres.js";
+export type { PostgresListener } from "./stores/postgres-listen.js";
+export type { Queryable, QueryFunction } from "./stores/client.js";
+export { sqliteStore } from "./stores/sqlite.js";
+export type { SqliteClient, SqliteStatementLike } from "./stores/sqlite.js";
+export { MemoryStore, memoryStore } from "./stores/memory.js";
+export type { DeposedReason, Leader, MachineEvent, Phase } from "./core.js";

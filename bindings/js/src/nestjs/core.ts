@@ -1,0 +1,202 @@
+import { Logger } from "@nestjs/common";
+import { Observable } from "rxjs";
+import type { Changes } from "../changes.js";
+import { hold, systemClock } from "../clock.js";
+import type { Leader } from "../core.js";
+import type { Leadership } from "../elector.js";
+import { Elector } from "../elector.js";
+import { oneLine } from "../errors.js";
+import type { Term } from "../run.js";
+import type { Store } from "../store.js";
+import type { Queryable, QueryFunction } from "../stores/client.js";
+import type { LeaderElectorConfig, LeaderLogger } from "./config.js";
+import { electionOf, leaseOf, timesOf } from "./config.js";
+import type { LeaseSource } from "./source.js";
+import { storeOf } from "./source.js";
+
+/** An application that ends waits no longer than this for the store to confirm a release. */
+const LONGEST_FAREWELL_MS = 5_000;
+/** Events after which `leadership` is another. */
+const TURNS = ["elected", "stopNewWork", "deposed"] as const;
+
+/**
+ * One candidate of one election. It stands from the moment on at which it is made, and stands again after
+ * each loss.
+ *
+ * ```ts
+ * const elector = new LeaderElectorCore(dataSource.getRepository(LeaderLease), { leaseDuration: 15000 });
+ * if (elector.amILeader()) doWhatOnlyOneMayDo();
+ * ```
+ */
+export class LeaderElectorCore {
+    /** What all of this stands on, with everything that it can. */
+    readonly elector: Elector;
+    /** @internal */ readonly store: Store;
+    /** @internal */ readonly logger: LeaderLogger | undefined;
+    readonly #leaseMs: number;
+    #again: unknown;
+    #stands = false;
+    #isOver = false;
+    readonly #ends = new Set<() => void>();
+
+    /** Throws an `ElectorError` that names the numbers if the configuration does not fit together. */
+    constructor(source: LeaseSource, config: LeaderElectorConfig = {}) {
+        this.store = storeOf(source, config);
+        this.#leaseMs = leaseOf(config);
+        this.logger = config.logger === false ? undefined : (config.logger ?? new Logger("LeaderElector"));
+        const { logger } = this;
+        const about = `election ${JSON.stringify(electionOf(config))}`;
+        this.elector = new Elector({
+            election: electionOf(config),
+            store: this.store,
+            candidate: config.instanceId,
+            meta: config.meta,
+            strict: config.strict,
+            ...timesOf(config),
+            logger: logger && {
+                warn: (message) => logger.warn(message),
+                error: (message) => logger.error(message),
+            },
+        });
+        this.elector.on("deposed", ({ reason }) => {
+            if (reason !== "released") logger?.warn(`${about}: no longer the leader (${reason})${this.#why}`);
+        });
+        this.elector.on("atRisk", () => logger?.warn(`${about}: a renewal failed${this.#why}`));
+        this.begin();
+    }
+
+    /** The same, once the store has answered. Rejects if that refuses: for a permission, for its table. */
+    static async create(
+        source: LeaseSource,
+        config: LeaderElectorConfig = {},
+    ): Promise<LeaderElectorCore> {
+        const made = new LeaderElectorCore(source, config);
+        try {
+            await made.answered();
+        } catch (error) {
+            await made.shutdown();
+            throw error;
+        }
+        return made;
+    }
+
+    // ---- Leadership ----
+
+    /** Whether this candidate leads at this instant: no I/O, and right even if the event loop was blocked. */
+    amILeader(): boolean {
+        return this.elector.amILeader();
+    }
+
+    /** The fencing token of the current term; `undefined` unless this candidate leads. */
+    get token(): bigint | undefined {
+        return this.elector.token;
+    }
+
+    /** One consistent answer with the term's token and deadlines. */
+    get leadership(): Leadership {
+        return this.elector.leadership;
+    }
+
+    /** The answer now, and again at each turn; completes at the shutdown. */
+    get leadership$(): Observable<Leadership> {
+        return new Observable((subscriber) => {
+            subscriber.next(this.leadership);
+            if (this.#isOver) return subscriber.complete();
+            const offs = TURNS.map((event) => this.elector.on(event, () => subscriber.next(this.leadership)));
+            const end = () => subscriber.complete();
+            this.#ends.add(end);
+            return () => {
+                this.#ends.delete(end);
+                for (const off of offs) off();
+            };
+        });
+    }
+
+    /** Who leads, as far as this candidate knows. */
+    leader(): Leader | undefined {
+        return this.elector.leader();
+    }
+
+    /** Everything that happens from now on, in order. */
+    changes(): Changes {
+        return this.elector.changes();
+    }
+
+    /** Fences a transaction: see `Elector.guard`. */
+    guard(query: Queryable | QueryFunction): Promise<bigint> {
+        return this.elector.guard(query);
+    }
+
+    /**
+     * Runs work as leader and releases after it: see `Elector.runAsLeader`. Stands again after one lease, as
+     * after `release()`.
+     */
+    async runAsLeader<T>(
+        work: (term: Term) => T | PromiseLike<T>,
+        options: { readonly signal?: AbortSignal | undefined } = {},
+    ): Promise<T> {
+        systemClock.clearTimeout(this.#again);
+        try {
+            return await this.elector.runAsLeader(work, options);
+        } finally {
+            this.#standLater();
+        }
+    }
+
+    // ---- Standing ----
+
+    /**
+     * Gives the lease up: not leader from this call on. Stands again after one lease, so that others go
+     * first. The promise is kept once the store has confirmed it, or once the lease has ended by itself.
+     */
+    async release(): Promise<void> {
+        if (this.#isOver) return;
+        this.#standLater();
+        await this.elector.release();
+    }
+
+    /** Gives the lease up for good, and leaves nothing behind. */
+    async shutdown(): Promise<void> {
+        this.#isOver = true;
+        this.#stands = false;
+        systemClock.clearTimeout(this.#again);
+        const released = this.elector[Symbol.asyncDispose]();
+        for (const end of this.#ends) end();
+        let timer: unknown;
+        const late = new Promise<void>((resolve) => {
+            timer = systemClock.setTimeout(resolve, Math.min(LONGEST_FAREWELL_MS, this.#leaseMs));
+            hold(timer, true);
+        });
+        await Promise.race([released, late]);
+        systemClock.clearTimeout(timer);
+        this.elector.letGo();
+    }
+
+    /** Stands from now on, if it is not over: from the beginning, unless a module decides when. */
+    protected begin(): boolean {
+        // After the shutdown nobody would be left who releases.
+        if (this.#isOver) return false;
+        this.#stands = true;
+        this.elector.campaign();
+        return true;
+    }
+
+    /** Stands again after one lease, unless it is over by then; and not before it has begun. */
+    #standLater(): void {
+        systemClock.clearTimeout(this.#again);
+        if (!this.#stands) return;
+        this.#again = systemClock.setTimeout(() => this.elector.campaign(), this.#leaseMs);
+    }
+
+    /** Waits until the store has answered once. What goes away by itself is left to go away. */
+    protected async answered(): Promise<void> {
+        await this.elector.step();
+        const { lastError } = this.elector;
+        if (lastError?.code === "STORE_REFUSED" || lastError?.code === "PANIC") throw lastError;
+    }
+
+    get #why(): string {
+        const { lastError } = this.elector;
+        return lastError ? `: ${oneLine(lastError)}` : "";
+    }
+}

@@ -1,0 +1,65 @@
+import { SetMetadata, UseGuards } from "@nestjs/common";
+import "reflect-metadata";
+import type { DeposedReason } from "../core.js";
+import { electionsOf } from "./elections.js";
+import { LeaderGuard } from "./guard.js";
+import { invalid } from "./invalid.js";
+import { ELECTION, ON_DEPOSED, ON_ELECTED } from "./metadata.js";
+import { unavailable } from "./unavailable.js";
+import { fullName, replaced } from "./wrapping.js";
+
+/** What a method under `@OnElected()` is called with. */
+export interface ElectedTerm {
+    readonly election: string;
+    /** The fencing token of the term. */
+    readonly token: bigint;
+    /** Aborted when no new work may be started any more. */
+    readonly signal: AbortSignal;
+}
+
+/** What a method under `@OnDeposed()` is called with. */
+export interface DeposedTerm {
+    readonly election: string;
+    readonly token: bigint;
+    readonly reason: DeposedReason;
+}
+
+/**
+ * Only the leader runs this method. Elsewhere a call does nothing and returns nothing, and a route of a
+ * controller answers 503. On a controller's class: all of its routes. Without a name: the election of
+ * `forRoot()`.
+ */
+export function LeaderOnly(election?: string): ClassDecorator & MethodDecorator {
+    return (target: object, key?: string | symbol, descriptor?: PropertyDescriptor) => {
+        if (key === undefined || descriptor === undefined) {
+            SetMetadata(ELECTION, { election })(target as () => void);
+            UseGuards(LeaderGuard)(target as () => void);
+            return;
+        }
+        const method = fullName(target, key);
+        if (typeof descriptor.value !== "function") invalid(`@LeaderOnly() on ${method}: that is no method`);
+        // Some compilers tell what a method returns, and some keep it `async`.
+        const returns: unknown = Reflect.getMetadata("design:returntype", target, key);
+        const wrapper = replaced(descriptor, (original) => {
+            const isAsync = returns === Promise || original.constructor.name === "AsyncFunction";
+            return function (this: object, ...values: unknown[]): unknown {
+                const service = electionsOf(this, "LeaderOnly", method).get(election);
+                if (service.amILeader()) return original.apply(this, values);
+                // Decorators above this one say it of the function in its place.
+                if (Reflect.hasMetadata("path", wrapper)) throw unavailable(service);
+                return isAsync ? Promise.resolve() : undefined;
+            };
+        });
+        Reflect.defineMetadata(ELECTION, { election }, wrapper);
+    };
+}
+
+/** Called at each election of this node, with an {@link ElectedTerm}. */
+export function OnElected(election?: string): MethodDecorator {
+    return SetMetadata(ON_ELECTED, { election });
+}
+
+/** Called at the end of each term of this node, with a {@link DeposedTerm}. */
+export function OnDeposed(election?: string): MethodDecorator {
+    return SetMetadata(ON_DEPOSED, { election });
+}

@@ -1,0 +1,163 @@
+import { systemClock } from "../clock.js";
+import type { Operation, Reply, Request } from "../core.js";
+import { oneLine } from "../errors.js";
+import { random64 } from "../options.js";
+import type { Store } from "../store.js";
+import { invalid } from "./invalid.js";
+import type { LeaderElectorService } from "./service.js";
+
+/** A tick stays claimed for so long: nodes whose clocks are further apart than this could run it twice. */
+const CLAIM_MS = 15 * 60_000;
+/** So much later than the leader the others try, so that the leader runs what it can. */
+const LEADER_FIRST_MS = 500;
+/** The store is waited for, and its failures are tried again, for so long; then the tick is not run here. */
+const PATIENCE_MS = 30_000;
+const PAUSE_MS = 250;
+/** The longest name that a store takes, in bytes. */
+const LONGEST_NAME = 255;
+
+/** What is used of the `SchedulerRegistry` of `@nestjs/schedule`. */
+export interface Schedulers {
+    getCronJobs(): ReadonlyMap<string, { readonly cronTime: CronTime }>;
+}
+
+interface CronTime {
+    readonly source: unknown;
+    readonly timeZone?: unknown;
+    readonly utcOffset?: unknown;
+    /** The next time, strictly after now. */
+    sendAt(): { toMillis(): number };
+}
+
+interface CronOptions {
+    readonly cronTime?: unknown;
+    readonly timeZone?: unknown;
+    readonly utcOffset?: unknown;
+}
+
+/** Newer versions of cron fill in the system's zone where none is given. */
+function zoneOf({ timeZone, utcOffset }: Omit<CronOptions, "cronTime">): unknown {
+    return timeZone ?? utcOffset ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
+
+/**
+ * What a tick is claimed under. The election is a part of it: services that share a table may well have jobs
+ * of the same name, such as `TasksService.handleCron`, and must not take each other's ticks.
+ */
+async function nameOf(election: string, job: string, tick: Date): Promise<string> {
+    // Without slashes in the first part, no two pairs look the same.
+    const place = `${election.replaceAll("%", "%25").replaceAll("/", "%2F")}/${job}`;
+    const name = `tick/${place}/${tick.toISOString()}`;
+    const encoder = new TextEncoder();
+    if (encoder.encode(name).length <= LONGEST_NAME) return name;
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(place)));
+    const short = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    return `tick/${short}/${tick.toISOString()}`;
+}
+
+/** Claims ticks of cron jobs in the store: of all nodes that want one, one gets it, ever. */
+export class Ticks {
+    readonly #pauses = new Map<unknown, () => void>();
+    #isOver = false;
+    /** Who knows the schedules; none without `ScheduleModule`. */
+    schedulers: Schedulers | undefined;
+
+    constructor(readonly store: Store, readonly candidate: string) {}
+
+    /**
+     * The name of the present tick: the time at which the next one is due. All nodes that run a tick before
+     * then find the same, however late they are and however far their clocks are apart.
+     */
+    now(options: unknown, method: string): Date {
+        const { cronTime, ...place } = (options ?? {}) as CronOptions;
+        if (cronTime instanceof Date) return cronTime;
+        for (const { cronTime: known } of this.schedulers?.getCronJobs().values() ?? []) {
+            const isIt = known.source === cronTime && zoneOf(known) === zoneOf(place);
+            if (isIt) return new Date(known.sendAt().toMillis());
+        }
+        return invalid(`@OncePerTick() on ${method}: ScheduleModule has no job '${String(cronTime)}'; ` +
+            `import ScheduleModule.forRoot(), and let @Cron make the job`);
+    }
+
+    /** Whether this node is the one that runs the tick. The leader is preferred, but not needed. */
+    async claim(job: string, tick: Date, service: LeaderElectorService): Promise<boolean> {
+        const election = await nameOf(service.elector.election, job, tick);
+        // Of this call alone: a job that is registered twice, as under an alias, claims its ticks twice.
+        const holder = `${this.candidate}#${random64().toString(16).padStart(16, "0")}`;
+        if (!service.amILeader()) await this.#pause(LEADER_FIRST_MS);
+        const until = systemClock.now() + PATIENCE_MS;
+        let why = "the store did not answer in time";
+        const claim = { holder, leaseMs: CLAIM_MS };
+        let found: bigint | undefined;
+        while (!this.#isOver) {
+            const { reply, error } = await this.#ask(election, until, found === undefined
+                ? { op: "acquire", condition: "any", ...claim }
+                : { op: "renew", token: found, ...claim });
+            const isInTime = systemClock.now() <= until;
+            // All ticks of an outage would else run at once after it.
+            if ((reply?.outcome === "granted" || reply?.outcome === "renewed") && isInTime) return true;
+            if (error) why = oneLine(error);
+            if (reply?.outcome === "refused" || !isInTime) break;
+            if (reply?.outcome === "seen") {
+                if (reply.row?.holder !== holder) return false;
+                // An attempt whose answer was lost was executed. Only an answer says that the claim stays.
+                found = reply.row.token;
+            } else if (reply?.outcome === "lost") {
+                found = undefined;
+            } else {
+                await this.#pause(PAUSE_MS);
+            }
+        }
+        if (this.#isOver) return false;
+        service.logger?.error(`${job}: its run before ${tick.toISOString()} was left out: ${why}`);
+        return false;
+    }
+
+    /** Forgets what waits. */
+    end(): void {
+        this.#isOver = true;
+        for (const [timer, resolve] of this.#pauses) {
+            systemClock.clearTimeout(timer);
+            resolve();
+        }
+        this.#pauses.clear();
+    }
+
+    /** Asks the store once, and waits for its answer until an instant. What comes later does not count. */
+    async #ask(
+        election: string,
+        deadlineMs: number,
+        operation: Operation,
+    ): Promise<{ reply?: Reply; error?: unknown }> {
+        const request: Request = { id: 0, deadlineMs, ...operation };
+        let answered: { reply?: Reply; error?: unknown } = {};
+        const ask = async (): Promise<void> => {
+            try {
+                await this.store.execute([{ election, request }], (_job, reply, error) => {
+                    answered = { reply, error };
+                });
+            } catch (error) {
+                answered = { error };
+            }
+        };
+        // Not ended with the others: what is granted while the application closes is nobody else's to run.
+        let timer: unknown;
+        const late = new Promise<void>((resolve) => {
+            timer = systemClock.setTimeout(resolve, deadlineMs - systemClock.now());
+        });
+        await Promise.race([ask(), late]);
+        systemClock.clearTimeout(timer);
+        return answered;
+    }
+
+    #pause(ms: number): Promise<void> {
+        return new Promise((resolve) => {
+            if (this.#isOver) return resolve();
+            const timer = systemClock.setTimeout(() => {
+                this.#pauses.delete(timer);
+                resolve();
+            }, ms);
+            this.#pauses.set(timer, resolve);
+        });
+    }
+}

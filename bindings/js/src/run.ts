@@ -1,0 +1,108 @@
+import type { Change } from "./changes.js";
+import type { Elector } from "./elector.js";
+import { ElectorError } from "./errors.js";
+
+/** The term that a piece of work runs under. */
+export interface Term {
+    /** The fencing token, for every resource that checks it. */
+    readonly token: bigint;
+    /** Aborted when no new work may be started any more. */
+    readonly signal: AbortSignal;
+}
+
+/** See `Elector.runAsLeader`. */
+export async function runAsLeader<T>(
+    elector: Elector,
+    work: (term: Term) => T | PromiseLike<T>,
+    stop: AbortSignal | undefined,
+): Promise<T> {
+    stop?.throwIfAborted();
+    elector.keepAlive(1);
+    const changes = elector.changes();
+    const stopped = () => void changes.return();
+    stop?.addEventListener("abort", stopped, { once: true });
+    try {
+        elector.campaign();
+        for (;;) {
+            const token = elector.token ?? (await elected(elector, changes, stop));
+            const ended = await term(elector, token, work, stop);
+            if (ended.done) return ended.value;
+            // Somebody drained it or gave it up; the work is gone, so a drain has nothing to wait for.
+            const { phase } = elector.leadership;
+            if (ended.released || phase === "draining" || phase === "standby") throw released(elector);
+            // A new term has a new token; the rest of this one is of no use to work that was cut off.
+            void elector.release();
+            elector.campaign();
+        }
+    } finally {
+        stop?.removeEventListener("abort", stopped);
+        void changes.return();
+        await elector.release();
+        elector.keepAlive(-1);
+    }
+}
+
+async function elected(
+    elector: Elector,
+    changes: AsyncIterable<Change>,
+    stop: AbortSignal | undefined,
+): Promise<bigint> {
+    // A candidate that stands down says no event, so its promise of having settled is watched as well.
+    for await (const change of watch(elector, changes)) {
+        if (change === "settled") break;
+        if (change.event === "elected" && elector.token === change.token) return change.token;
+    }
+    stop?.throwIfAborted();
+    throw elector.lastError?.code === "PANIC" ? elector.lastError : released(elector);
+}
+
+async function* watch(
+    elector: Elector,
+    changes: AsyncIterable<Change>,
+): AsyncGenerator<Change | "settled", void> {
+    const settled = elector.whenSettled().then(() => ({ done: false as const, value: "settled" as const }));
+    const iterator = changes[Symbol.asyncIterator]();
+    for (;;) {
+        const next = await Promise.race([settled, iterator.next()]);
+        if (next.done) return;
+        yield next.value;
+    }
+}
+
+type Ended<T> = { done: true; value: T } | { done: false; released: boolean };
+
+async function term<T>(
+    elector: Elector,
+    token: bigint,
+    work: (term: Term) => T | PromiseLike<T>,
+    stop: AbortSignal | undefined,
+): Promise<Ended<T>> {
+    const controller = new AbortController();
+    let wasReleased = false;
+    const over = (change: Change) => {
+        if (!("token" in change) || change.token !== token) return;
+        wasReleased ||= change.event === "deposed" && change.reason === "released";
+        controller.abort(new ElectorError("NOT_LEADER", `the term ${token} is over, or about to be`));
+    };
+    const ends = [elector.on("stopNewWork", over), elector.on("deposed", over)];
+    const stopped = () => controller.abort(stop?.reason);
+    stop?.addEventListener("abort", stopped, { once: true });
+    try {
+        stop?.throwIfAborted();
+        const value = await work({ token, signal: controller.signal });
+        stop?.throwIfAborted();
+        return controller.signal.aborted ? { done: false, released: wasReleased } : { done: true, value };
+    } catch (error) {
+        if (stop?.aborted || !controller.signal.aborted) throw stop?.aborted ? stop.reason : error;
+        return { done: false, released: wasReleased };
+    } finally {
+        stop?.removeEventListener("abort", stopped);
+        for (const end of ends) end();
+    }
+}
+
+function released(elector: Elector): ElectorError {
+    const message = `election ${JSON.stringify(elector.election)}: the elector was released meanwhile; ` +
+        "campaign again to go on";
+    return new ElectorError("RELEASED", message);
+}

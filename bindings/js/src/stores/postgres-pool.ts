@@ -1,0 +1,46 @@
+import { oneLine } from "../errors.js";
+import type { PostgresListener } from "./postgres-listen.js";
+
+/** A connection of `pg`. */
+export interface PgConnection {
+    connect(): Promise<unknown>;
+    query(text: string, values?: string[]): PromiseLike<unknown>;
+    on(event: string, listener: (...values: never[]) => void): unknown;
+    off(event: string, listener: (...values: never[]) => void): unknown;
+    end(): Promise<void>;
+    unref?(): void;
+}
+
+/** A pool of `pg`, with what it makes its connections with. */
+export interface Pool { readonly Client: new (options: unknown) => PgConnection; readonly options: unknown }
+
+/** The pool that a client is, or that a TypeORM `DataSource` has. */
+export function poolOf(client: PostgresListener): Pool | undefined {
+    if (typeof client.Client === "function" && client.options) return client as unknown as Pool;
+    const master = (client.driver as { master?: PostgresListener } | undefined)?.master;
+    return master ? poolOf(master) : undefined;
+}
+
+interface Emitter {
+    on(event: "error", listener: (error: unknown) => void): unknown;
+    listenerCount(event: "error"): number;
+}
+
+/**
+ * A pool of `pg` tells of each idle connection that the server ends by the event `error`, which ends the
+ * process if nobody listens, although the pool just makes another one. So somebody listens, and warns where
+ * the application does not listen itself. A single connection is left alone: it does not come back.
+ */
+export function surviveLostConnections(client: PostgresListener, warn: (message: string) => void): void {
+    const pool = client as PostgresListener & Partial<Emitter>;
+    if (poolOf(client) !== client || typeof pool.on !== "function") return;
+    if (typeof pool.listenerCount !== "function" || pool.listenerCount("error") > 0) return;
+    let warned: string | undefined;
+    pool.on("error", (error) => {
+        const message = `a connection of the pool was lost: ${oneLine(error)}`;
+        // A server that stops ends them all with the same words.
+        if (message === warned || (pool as Emitter).listenerCount("error") > 1) return;
+        warned = message;
+        warn(message);
+    });
+}

@@ -1,0 +1,236 @@
+import type { IdType, PostgresStatement, Reply, Request } from "../core.js";
+import { holdsElection, postgresSql } from "../core.js";
+import { StoreError } from "../errors.js";
+import type { Answer, Bell, Job, Store } from "../store.js";
+import { failAll, ofKind } from "../store.js";
+import type { Queryable, SqlRow } from "./client.js";
+import { IN_TRANSACTION, big, isInTransaction, rowsOf } from "./client.js";
+import type { PostgresListener } from "./postgres-listen.js";
+import { listen } from "./postgres-listen.js";
+import { judge } from "./postgres-faults.js";
+import { surviveLostConnections } from "./postgres-pool.js";
+import { findTable } from "./postgres-table.js";
+import { shown, token } from "./row.js";
+
+/** How leases are kept in PostgreSQL. */
+export interface PostgresOptions {
+    /** The table's schema, any identifier of 1 to 63 bytes. Default: `public`. */
+    readonly schema?: string | undefined;
+    /** Make the schema and the table `leader_lease` where they are missing. Default: true. */
+    readonly createTable?: boolean | undefined;
+    /**
+     * Listen for releases where the client can, so that the next candidate leads within milliseconds. A pool
+     * of `pg` gets one more connection for it, outside of the pool. Default: true.
+     */
+    readonly listen?: boolean | undefined;
+}
+
+/**
+ * Leases in a PostgreSQL table, on the application's own client: anything with `query(text, values)`. Each
+ * statement is a transaction by itself, has bound parameters only, and is never prepared under a name, so
+ * that poolers do no harm. Rust, Go, C and `nest-leader-election` share the table.
+ *
+ * A pool of `pg` without a listener of `error` gets one, since a lost idle connection would end the process.
+ */
+export function postgresStore(client: Queryable & PostgresListener, options: PostgresOptions = {}): Store {
+    return new PostgresStore(client, options);
+}
+
+/** What to do next time when the table is not what it was. */
+const TABLE_CHANGED = new Set(["42P01", "42703", "42883", "42804", "0A000"]);
+
+type Kind<K extends Request["op"]> = Job & { request: Extract<Request, { op: K }> };
+
+class PostgresStore implements Store {
+    readonly name: string;
+    readonly #schema: string;
+    #idType: Promise<IdType> | undefined;
+    readonly #texts = new Map<string, string>();
+    #warn: ((message: string) => void) | undefined;
+
+    constructor(readonly client: Queryable & PostgresListener, readonly options: PostgresOptions) {
+        this.#schema = options.schema ?? "public";
+        this.name = `postgres (schema ${JSON.stringify(this.#schema)})`;
+        const bytes = new TextEncoder().encode(this.#schema).length;
+        if (bytes < 1 || bytes > 63 || this.#schema.includes("\0")) {
+            throw new StoreError("refused", `${this.name}: a schema's name has 1 to 63 bytes, not ${bytes}`);
+        }
+        if (typeof (client as Partial<Queryable> | undefined)?.query !== "function") {
+            throw new StoreError("refused", `${this.name}: the client has no function query(text, values)`);
+        }
+        surviveLostConnections(client, (message) => this.#warn?.(`${this.name}: ${message}`));
+    }
+
+    async execute(jobs: readonly Job[], answer: Answer): Promise<void> {
+        if (isInTransaction(this.client)) {
+            return failAll(jobs, answer, new StoreError("unsent", `${this.name}: ${IN_TRANSACTION}`));
+        }
+        let idType: IdType;
+        try {
+            idType = await this.#table();
+        } catch (error) {
+            // Nothing was sent, whatever else the error says.
+            const said = error instanceof StoreError ? error : judge(this.name, "use its table", error);
+            const failure = said.failure === "refused" ? "refused" : "unsent";
+            return failAll(jobs, answer, new StoreError(failure, said.message, { cause: error }));
+        }
+        const held = jobs.filter((job) => holdsElection(idType, job.election));
+        const misnamed = jobs.filter((job) => !held.includes(job));
+        if (misnamed.length > 0) failAll(misnamed, answer, this.#misnamed(misnamed[0] as Job, idType));
+        await this.#release(ofKind(held, "release"), answer);
+        await this.#renew(ofKind(held, "renew"), answer);
+        await this.#acquire(ofKind(held, "acquire"), answer);
+        await this.#look(ofKind(held, "look"), answer);
+    }
+
+    listen(bell: Bell, warn: (message: string) => void): Promise<() => void | Promise<void>> {
+        this.#warn = warn;
+        if (this.options.listen === false) return Promise.resolve(() => undefined);
+        return listen(this.client, this.#schema, bell, warn);
+    }
+
+    async cleanUp(): Promise<void> {
+        if (isInTransaction(this.client)) return;
+        await this.client.query(await this.#text("cleanUp"));
+    }
+
+    guardSql(): Promise<string> {
+        return this.#text("guard");
+    }
+
+    // ---- One statement for each kind ----
+
+    async #look(jobs: Kind<"look">[], answer: Answer): Promise<void> {
+        await this.#ask("look", "look at leases", jobs, [texts(jobs.map((job) => job.election))], answer,
+            (row) => ({ outcome: "seen", row: shown(row) }));
+    }
+
+    async #acquire(jobs: Kind<"acquire">[], answer: Answer): Promise<void> {
+        const same = jobs.map(({ request }) => (request.condition === "same" ? request : undefined));
+        const values = [
+            texts(jobs.map((job) => job.election)),
+            texts(jobs.map((job) => job.request.holder)),
+            texts(jobs.map((job) => job.request.meta)),
+            numbers(jobs.map((job) => job.request.leaseMs)),
+            texts(jobs.map((job) => job.request.condition)),
+            numbers(same.map((request) => request?.rowToken)),
+            numbers(same.map((request) => request?.rowExpiresUs)),
+        ];
+        await this.#ask("acquire", "acquire leases", jobs, values, answer, (row) => {
+            const granted = token(row["granted"]);
+            return granted === undefined
+                ? { outcome: "seen", row: shown(row) }
+                : { outcome: "granted", token: granted };
+        });
+    }
+
+    async #renew(jobs: Kind<"renew">[], answer: Answer): Promise<void> {
+        const values = [
+            texts(jobs.map((job) => job.election)),
+            texts(jobs.map((job) => job.request.holder)),
+            numbers(jobs.map((job) => job.request.token)),
+            numbers(jobs.map((job) => job.request.leaseMs)),
+        ];
+        await this.#ask("renew", "renew leases", jobs, values, answer, (row) => {
+            if (row["renewed"] === true) return { outcome: "renewed" };
+            return { outcome: row["busy"] === true ? "unsent" : "lost" };
+        });
+    }
+
+    async #release(jobs: Kind<"release">[], answer: Answer): Promise<void> {
+        const values = [
+            texts(jobs.map((job) => job.election)),
+            texts(jobs.map((job) => job.request.holder)),
+            numbers(jobs.map((job) => job.request.token)),
+            this.#schema,
+        ];
+        await this.#ask("release", "release leases", jobs, values, answer, (row) => ({
+            outcome: row["busy"] === true ? "unsent" : "released",
+        }));
+    }
+
+    /** Runs one statement for its jobs, unless there are none. `outcome` reads what became of one job. */
+    async #ask(
+        statement: PostgresStatement,
+        asked: string,
+        jobs: readonly Job[],
+        values: string[],
+        answer: Answer,
+        outcome: (row: SqlRow) => WithoutId<Reply>,
+    ): Promise<void> {
+        if (jobs.length === 0) return;
+        const open = new Set(jobs);
+        try {
+            const rows = rowsOf(await this.client.query(await this.#text(statement), values));
+            // A BEGIN that was on its way was executed first.
+            if (isInTransaction(this.client)) {
+                throw new StoreError("unknown", `${this.name}: ${IN_TRANSACTION}`);
+            }
+            for (const row of rows) {
+                const job = jobs[Number(row["ord"]) - 1];
+                if (!job || !open.delete(job)) continue;
+                const clock = { nowUs: big(row["now_us"]), timeline: big(row["timeline"]) };
+                const reply = { id: job.request.id, ...clock, ...outcome(row) } as Reply;
+                answer(job, reply, reply.outcome === "unsent" ? this.#busy(asked, job) : undefined);
+            }
+            if (open.size > 0) {
+                const silent = new StoreError("unknown", `${this.name}: the server left a question out`);
+                failAll([...open], answer, silent);
+            }
+        } catch (error) {
+            const code = (error as { code?: unknown } | undefined)?.code;
+            if (typeof code === "string" && TABLE_CHANGED.has(code)) this.#forgetTable();
+            const said = error instanceof StoreError ? error : judge(this.name, asked, error);
+            failAll([...open], answer, said);
+        }
+    }
+
+    // ---- The table ----
+
+    #table(): Promise<IdType> {
+        if (this.#idType) return this.#idType;
+        const create = this.options.createTable ?? true;
+        const finding = findTable(this.client, this.name, this.#schema, create);
+        this.#idType = finding;
+        finding.catch(() => this.#forgetTable());
+        return finding;
+    }
+
+    #forgetTable(): void {
+        this.#idType = undefined;
+        this.#texts.clear();
+    }
+
+    async #text(statement: PostgresStatement): Promise<string> {
+        const idType = await this.#table();
+        const text = this.#texts.get(statement) ?? postgresSql(statement, this.#schema, idType);
+        this.#texts.set(statement, text);
+        return text;
+    }
+
+    #misnamed(job: Job, idType: IdType): StoreError {
+        return new StoreError("refused", `${this.name}: election ${JSON.stringify(job.election)} cannot be ` +
+            `kept, since the id column of its table leader_lease is ${idType}; name the election by a ` +
+            "number, or use a schema of its own");
+    }
+
+    #busy(asked: string, job: Job): StoreError {
+        return new StoreError("unsent", `${this.name}: cannot ${asked}: another transaction holds the row ` +
+            `of election ${JSON.stringify(job.election)}; it is tried again`);
+    }
+}
+
+type WithoutId<T> = T extends unknown ? Omit<T, "id"> : never;
+
+/** A `text[]` as PostgreSQL reads it, which every client sends alike. */
+export function texts(values: readonly (string | undefined)[]): string {
+    const quoted = values.map((value) => {
+        return value === undefined ? "NULL" : `"${value.replace(/["\\]/g, "\\$&")}"`;
+    });
+    return `{${quoted.join(",")}}`;
+}
+
+/** A `bigint[]`. */
+function numbers(values: readonly (number | bigint | undefined)[]): string {
+    return `{${values.map((value) => (value === undefined ? "NULL" : String(value))).join(",")}}`;
+}

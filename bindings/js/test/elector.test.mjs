@@ -1,0 +1,479 @@
+// The scenarios of tests/elector.rs by the same names, with a clock that only the tests move.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Elector, ElectorError, memoryStore, postgresStore } from "../dist/cjs/index.mjs";
+import { FakeClock, settle } from "./clock.mjs";
+
+const LEASE = 10_000;
+
+function stage() {
+    const clock = new FakeClock();
+    const store = memoryStore(undefined, clock);
+    const candidate = (name, options = {}) => {
+        return new Elector({ election: "e", store, candidate: name, clock, leaseMs: LEASE, ...options });
+    };
+    return { clock, store, candidate };
+}
+
+async function leading(elector, clock) {
+    elector.campaign();
+    await clock.advance(1);
+    assert.equal(elector.amILeader(), true, elector.lastError?.message);
+    return elector.token;
+}
+
+function heard(elector) {
+    const all = [];
+    for (const event of ["elected", "renewed", "atRisk", "stopNewWork", "deposed", "leaderChanged",
+        "storeClockStepped", "timelineChanged", "poisonedRow"]) {
+        elector.on(event, (change) => all.push(change));
+    }
+    return all;
+}
+
+test("a release hands over at once with a larger token", async () => {
+    const { clock, candidate } = stage();
+    const [first, second] = [candidate("a"), candidate("b")];
+    const old = await leading(first, clock);
+    second.campaign();
+    await clock.advance(100);
+    assert.equal(second.amILeader(), false, "the lease is held");
+    assert.equal(second.leader().candidate, "a");
+    await Promise.all([first.release(), clock.advance(1)]);
+    assert.ok(second.token > old);
+    assert.equal(first.amILeader(), false);
+});
+
+test("a release is confirmed although a campaign follows", async () => {
+    const { clock, candidate } = stage();
+    const elector = candidate("a");
+    for (const end of ["release", "drained"]) {
+        const old = await leading(elector, clock);
+        if (end === "drained") elector.drain();
+        const released = elector[end]();
+        // As a timer does that is due before the answer is read.
+        elector.campaign();
+        await clock.advance(1);
+        await released;
+        assert.ok(elector.token > old, "it leads again, for as long as this lasts");
+    }
+});
+
+test("drained ends at once when the term that drained has ended and a later one is on", async () => {
+    const { clock, store, candidate } = stage();
+    const kept = async (promise) => {
+        let done = false;
+        void promise.then(() => (done = true));
+        await settle();
+        assert.equal(done, true, "it waits for the end of a term that does not drain");
+    };
+    for (const campaignsAtOnce of [false, true]) {
+        const elector = candidate("a");
+        const old = await leading(elector, clock);
+        await kept(elector.drained());
+        elector.drain();
+        if (campaignsAtOnce) elector.campaign();
+        store.failWith("unsent");
+        await clock.advance(LEASE);
+        assert.equal(elector.leadership.reason, "expired");
+        store.failWith(undefined);
+        elector.campaign();
+        await clock.advance(LEASE);
+        assert.ok(elector.token > old);
+        await kept(elector.drained());
+        assert.equal(elector.amILeader(), true, "it drains no term but that one");
+        await Promise.all([elector.release(), clock.advance(1)]);
+    }
+});
+
+test("release and drain take effect before they return", async () => {
+    const { clock, candidate } = stage();
+    const elector = candidate("a");
+    for (let round = 0; round < 20; round++) {
+        await leading(elector, clock);
+        void elector.release();
+        assert.ok(!elector.amILeader() && elector.token === undefined);
+        await clock.advance(2_000);
+        await leading(elector, clock);
+        elector.drain();
+        assert.equal(elector.amILeader(), false);
+        assert.equal(elector.leadership.phase, "draining");
+        void elector.drained();
+        assert.equal(elector.leadership.phase, "standby");
+        await clock.advance(2_000);
+    }
+});
+
+test("trust ends by the clock alone when the store hangs", async () => {
+    const { clock, store, candidate } = stage();
+    const elector = candidate("a");
+    const events = heard(elector);
+    await leading(elector, clock);
+    const goOn = store.hang();
+    // No timer is needed for the answer.
+    const { remainingMs } = elector.leadership;
+    assert.ok(remainingMs < LEASE * 0.99 - 600, `${remainingMs}`);
+    clock.stall(remainingMs - 1);
+    assert.equal(elector.amILeader(), true);
+    clock.stall(1.001);
+    assert.equal(elector.amILeader(), false);
+    assert.equal(elector.leadership.leading, false);
+    await clock.advance(1_000);
+    const names = events.map((change) => change.event);
+    assert.ok(names.includes("stopNewWork"), names.join());
+    assert.equal(events.findLast((change) => change.event === "deposed").reason, "expired");
+    goOn();
+    await clock.advance(1);
+});
+
+test("an event loop that was blocked for three leases never reports leader on waking", async () => {
+    const { clock, store, candidate } = stage();
+    const [a, b] = [candidate("a"), candidate("b")];
+    await leading(a, clock);
+    clock.stall(3 * LEASE);
+    // The very first thing that runs asks; no timer and no answer was handled yet.
+    assert.equal(a.amILeader(), false);
+    assert.equal(a.token, undefined);
+    assert.equal(a.leadership.leading, false);
+    b.campaign();
+    await clock.advance(5_000);
+    assert.ok([a, b].filter((elector) => elector.amILeader()).length <= 1);
+    assert.equal(store.counted.batches > 1, true);
+});
+
+test("a store that comes back in time saves the term", async () => {
+    const { clock, store, candidate } = stage();
+    const elector = candidate("a");
+    const token = await leading(elector, clock);
+    const events = heard(elector);
+    store.failWith("unsent");
+    await clock.advance(4_000);
+    assert.equal(events[0].event, "atRisk");
+    assert.match(elector.lastError.message, /told to fail/);
+    store.failWith(undefined);
+    await clock.advance(3_000);
+    assert.ok(events.some((change) => change.event === "renewed"));
+    assert.equal(elector.token, token);
+    assert.equal(elector.lastError, undefined);
+});
+
+test("a grant whose answer was lost is found and used", async () => {
+    const { clock, store, candidate } = stage();
+    store.failWith("unknown");
+    const elector = candidate("a");
+    elector.campaign();
+    await clock.advance(50);
+    assert.equal(elector.amILeader(), false);
+    store.failWith(undefined);
+    await clock.advance(3_000);
+    assert.equal(elector.amILeader(), true, "the row carries this candidate's incarnation");
+});
+
+test("the progress gate lets a silent host lose", async () => {
+    const { clock, candidate } = stage();
+    const elector = candidate("a", { progressGate: true });
+    const events = heard(elector);
+    await leading(elector, clock);
+    for (let round = 0; round < 20; round++) {
+        elector.alive();
+        await clock.advance(LEASE / 4);
+        assert.equal(elector.amILeader(), true);
+    }
+    await clock.advance(2 * LEASE);
+    assert.equal(elector.amILeader(), false);
+    assert.equal(events.findLast((change) => change.event === "deposed").reason, "stalled");
+});
+
+test("work runs under a term and returns", async () => {
+    const { clock, candidate } = stage();
+    const elector = candidate("a");
+    const run = elector.runAsLeader(async ({ token, signal }) => {
+        assert.equal(token, elector.token);
+        assert.equal(signal.aborted, false);
+        return `done under ${typeof token}`;
+    });
+    await clock.advance(10);
+    assert.equal(await run, "done under bigint");
+    assert.equal(elector.amILeader(), false);
+    await clock.advance(3 * LEASE);
+    assert.equal(clock.timers, 0, "an elector that stands by has no timers");
+});
+
+test("work is cancelled at the soft deadline and called again under a larger token", async () => {
+    const { clock, store, candidate } = stage();
+    const elector = candidate("a");
+    const tokens = [];
+    let abortedWithMs;
+    const run = elector.runAsLeader(async ({ token, signal }) => {
+        tokens.push(token);
+        if (tokens.length === 2) return "second time";
+        store.failWith("unsent");
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        abortedWithMs = elector.leadership.remainingMs;
+        store.failWith(undefined);
+        throw signal.reason;
+    });
+    await clock.advance(3 * LEASE);
+    assert.equal(await run, "second time");
+    assert.ok(tokens[1] > tokens[0]);
+    assert.ok(abortedWithMs >= LEASE / 10 - 1, `only ${abortedWithMs} ms before trust ends`);
+});
+
+test("work ends with an error when somebody else releases or drains", async () => {
+    for (const give of ["release", "drain"]) {
+        const { clock, candidate } = stage();
+        const elector = candidate("a");
+        const run = elector.runAsLeader(({ signal }) => {
+            return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+        });
+        const ended = assert.rejects(run, { code: "RELEASED" });
+        await clock.advance(10);
+        void elector[give]();
+        await clock.advance(3 * LEASE);
+        await ended;
+        assert.equal(elector.leadership.phase, "standby");
+    }
+});
+
+test("a waiting run ends when somebody else releases", async () => {
+    const { clock, candidate } = stage();
+    const [first, second] = [candidate("a"), candidate("b")];
+    await leading(first, clock);
+    const ended = assert.rejects(second.runAsLeader(() => "never"), { code: "RELEASED" });
+    await clock.advance(10);
+    void second.release();
+    await clock.advance(LEASE);
+    await ended;
+});
+
+test("a run ends with the reason of its signal, and what work throws comes out", async () => {
+    const { clock, candidate } = stage();
+    const elector = candidate("a");
+    const controller = new AbortController();
+    const run = elector.runAsLeader(({ signal }) => {
+        return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    }, { signal: controller.signal });
+    const ended = assert.rejects(run, /enough/);
+    await clock.advance(10);
+    controller.abort(new Error("enough"));
+    await clock.advance(10);
+    await ended;
+    assert.equal(elector.amILeader(), false);
+    const work = () => {
+        throw new TypeError("of the work");
+    };
+    const thrown = assert.rejects(elector.runAsLeader(work), /of the work/);
+    await clock.advance(3 * LEASE);
+    await thrown;
+});
+
+test("a strict candidate takes over only after a full lease of its own clock", async () => {
+    const { clock, store, candidate } = stage();
+    const first = candidate("a");
+    await leading(first, clock);
+    const second = candidate("b", { strict: true });
+    second.campaign();
+    await clock.advance(100);
+    const goOn = store.hang();
+    clock.stall(LEASE);
+    goOn();
+    await first.release();
+    await clock.advance(LEASE - 1_000);
+    assert.equal(second.amILeader(), false);
+    await clock.advance(3 * LEASE);
+    assert.equal(second.amILeader(), true);
+});
+
+test("disposing an elector stands down and ends its changes", async () => {
+    const { clock, candidate } = stage();
+    const elector = candidate("a");
+    await leading(elector, clock);
+    const changes = elector.changes();
+    await Promise.all([elector[Symbol.asyncDispose](), clock.advance(10)]);
+    const names = [];
+    for await (const change of changes) names.push(change.event);
+    assert.deepEqual(names, ["deposed", "leaderChanged"]);
+    assert.equal(clock.timers, 0);
+});
+
+test("electors of one store share batches and each gets its own answers", async () => {
+    const { clock, store } = stage();
+    const electors = Array.from({ length: 500 }, (_, number) => {
+        return new Elector({ election: `e${number}`, store, clock, leaseMs: LEASE });
+    });
+    for (const elector of electors) elector.campaign();
+    await clock.advance(10);
+    assert.equal(store.counted.batches, 1);
+    assert.equal(store.counted.operations, 500);
+    assert.ok(electors.every((elector) => elector.amILeader()));
+    await clock.advance(60_000);
+    assert.ok(electors.every((elector) => elector.amILeader()));
+    const renewals = store.counted.operations - 500;
+    assert.ok(renewals >= 500 * 18, `${renewals}`);
+    const { batches } = store.counted;
+    assert.ok(batches < renewals / 100, `${batches} batches for ${renewals} renewals`);
+});
+
+test("wrong input is refused before anything starts", async () => {
+    const store = memoryStore();
+    const wrong = [
+        [{ store }, /`election` is missing/],
+        [{ election: "", store }, /the election name is empty/],
+        [{ election: "x".repeat(256), store }, /256 bytes/],
+        [{ election: "e" }, /`store` is missing/],
+        [{ election: "e", store, leaseMs: 5 }, /a lease of 5 ms is out of bounds/],
+        [{ election: "e", store, renewMs: 9_000 }, /three renewal attempts do not fit/],
+        [{ election: "e", store, leaseMs: "10s" }, /`leaseMs` is 10s/],
+        [{ election: "e", store, jitterMs: NaN }, /`jitterMs` is NaN/],
+        [{ election: "e", store, candidate: 7 }, /`candidate` is no string/],
+    ];
+    for (const [options, message] of wrong) {
+        assert.throws(() => new Elector(options), (error) => {
+            assert.ok(error instanceof ElectorError && error.code === "INVALID_OPTIONS", String(error));
+            assert.match(error.message, message);
+            return true;
+        });
+    }
+    assert.equal(store.counted.batches, 0);
+});
+
+test("changes come in order and none is left out, however late they are read", async () => {
+    const { clock, store, candidate } = stage();
+    const elector = candidate("a");
+    const live = heard(elector);
+    const late = elector.changes();
+    await leading(elector, clock);
+    for (let round = 0; round < 30; round++) {
+        await clock.advance(8_000);
+        store.failWith("unsent");
+        await clock.advance(5_000);
+        store.failWith(undefined);
+        await clock.advance(8_000);
+    }
+    void elector.release();
+    await clock.advance(1);
+    await elector[Symbol.asyncDispose]();
+    const read = [];
+    for await (const change of late) read.push(change);
+    const turns = (changes) => changes.filter((change) => change.event !== "renewed");
+    assert.deepEqual(turns(read), turns(live));
+    assert.ok(turns(read).length > 60);
+    assert.ok(read.every((change, at) => !(change.event === "renewed" && read[at + 1]?.event === "renewed")));
+});
+
+test("a listener that acts or throws disturbs nobody", async () => {
+    const { clock, candidate } = stage();
+    const said = [];
+    const elector = candidate("a", { logger: { error: (message) => said.push(message) } });
+    const order = [];
+    elector.on("elected", () => {
+        void elector.release();
+        throw new Error("of the listener");
+    });
+    elector.on("elected", () => order.push(`elected ${elector.amILeader()}`));
+    elector.on("deposed", () => order.push("deposed"));
+    elector.campaign();
+    await clock.advance(10);
+    assert.deepEqual(order, ["elected false", "deposed"]);
+    assert.deepEqual(said, ["a listener of elected threw: of the listener"]);
+});
+
+test("confirm asks the store, and ends a term that is over there", async () => {
+    const { clock, store, candidate } = stage();
+    const elector = candidate("a");
+    assert.equal((await elector.confirm()).leading, false);
+    const token = await leading(elector, clock);
+    assert.equal((await elector.confirm()).token, token);
+    store.deleteRow("e");
+    assert.equal(elector.amILeader(), true);
+    assert.equal((await elector.confirm()).leading, false);
+    assert.equal(elector.amILeader(), false);
+    await clock.advance(2_000);
+    store.failWith("unsent");
+    await assert.rejects(elector.confirm(), { code: "STORE" });
+    // A store that hangs is not waited for without end.
+    store.failWith(undefined);
+    await clock.advance(2_000);
+    await leading(elector, clock);
+    const goOn = store.hang();
+    const late = assert.rejects(elector.confirm(), /no answer/);
+    await clock.advance(LEASE / 2);
+    await late;
+    goOn();
+    await clock.advance(1);
+});
+
+test("a host without timers steps", async () => {
+    const { clock, store } = stage();
+    const still = { now: clock.now, setTimeout: () => 0, clearTimeout: () => {} };
+    const elector = new Elector({ election: "e", store, clock: still, leaseMs: LEASE });
+    elector.campaign();
+    const first = await elector.step();
+    assert.equal(first.leadership.leading, true);
+    assert.ok(first.nextMs > 0 && first.nextMs <= LEASE * 0.3, `${first.nextMs}`);
+    const token = elector.token;
+    for (let round = 0; round < 20; round++) {
+        clock.stall((await elector.step()).nextMs);
+        assert.equal((await elector.step()).leadership.token, token);
+    }
+    clock.stall(LEASE);
+    assert.equal(elector.amILeader(), false);
+    assert.equal(elector.token, undefined);
+    // The one call ends that term and begins another.
+    const { leadership } = await elector.step();
+    assert.equal(leadership.leading, true);
+    assert.ok(leadership.token > token, `${leadership.token} after ${token}`);
+});
+
+test("a panic is an exception with a message and leaves the elector never leader", async () => {
+    const { clock, candidate } = stage();
+    const [elector, other] = [candidate("a"), candidate("b")];
+    const token = await leading(elector, clock);
+    const events = heard(elector);
+    elector.tell((machine) => machine.panic("as a fault would"));
+    assert.equal(elector.amILeader(), false);
+    assert.equal(elector.leadership.leading, false);
+    assert.equal(elector.leader(), undefined);
+    assert.deepEqual(events.map(({ event, token: of }) => [event, of]), [["deposed", token]]);
+    assert.equal(elector.lastError.code, "PANIC");
+    assert.match(elector.lastError.message, /the lease machine panicked: as a fault would/);
+    assert.throws(() => elector.campaign(), { code: "PANIC" });
+    await elector.release();
+    await clock.advance(LEASE);
+    assert.equal(elector.amILeader(), false);
+    // Others of the module go on.
+    other.campaign();
+    await clock.advance(LEASE);
+    assert.equal(other.amILeader(), true);
+});
+
+test("an error of PostgreSQL means what the core says, however its client wraps it", async () => {
+    const request = { id: 1, deadlineMs: Infinity, op: "look" };
+    const types = {
+        id: "text", leader_id: "text", expires_at: "timestamp with time zone",
+        created_at: "timestamp with time zone", token: "bigint", lease_ms: "bigint", meta: "text",
+    };
+    const table = Object.entries(types).map(([name, type]) => {
+        return { name, type, is_key: name === "id", is_demanded: false, is_logged: true };
+    });
+    for (const [code, severity, failure] of [
+        ["40003", "ERROR", "unknown"],
+        ["42P05", "ERROR", "unsent"],
+        ["42P01", "ERROR", "refused"],
+        ["57P01", "FATAL", "unknown"],
+        ["ECONNREFUSED", undefined, "unsent"],
+        ["ECONNRESET", undefined, "unknown"],
+    ]) {
+        const told = Object.assign(new Error("so it is"), { code, severity });
+        for (const error of [told, Object.assign(new Error("wrapped"), { driverError: told })]) {
+            const query = async (text) => {
+                if (text.includes("pg_attribute")) return { rows: table };
+                throw error;
+            };
+            const store = postgresStore({ query });
+            const answers = [];
+            await store.execute([{ election: "e", request }], (job, reply) => answers.push(reply.outcome));
+            assert.deepEqual(answers, [failure], code);
+        }
+    }
+});

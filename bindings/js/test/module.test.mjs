@@ -1,0 +1,128 @@
+// The WebAssembly module itself: what it needs, what it weighs, what its types say, and who may exit.
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import * as esm from "../dist/cjs/index.mjs";
+import { bootClock } from "../dist/cjs/index.mjs";
+import * as core from "../dist/cjs/core.mjs";
+
+const dist = new URL("../dist/", import.meta.url);
+const bytes = readFileSync(new URL("workerd/wasm/elector_bg.wasm", dist));
+
+test("the module imports nothing but its own glue", () => {
+    const imports = WebAssembly.Module.imports(new WebAssembly.Module(bytes));
+    assert.ok(imports.length > 0);
+    assert.deepEqual([...new Set(imports.map((each) => each.module))], ["./elector_bg.js"]);
+    // Nor does the glue: no clock, timer, socket or random source.
+    const glue = readFileSync(new URL("esm/wasm/elector_bg.js", dist), "utf8");
+    assert.doesNotMatch(glue, /\b(Date|performance|setTimeout|crypto|fetch|Math\.random|require|import)\b/);
+});
+
+test("the module has at most 60 KB compressed", () => {
+    const size = gzipSync(bytes, { level: 9 }).length;
+    console.log(`elector_bg.wasm: ${size} bytes compressed`);
+    assert.ok(size <= 60 * 1024, `${size}`);
+});
+
+test("no type is any", () => {
+    // The module for NestJS is in CommonJS only.
+    for (const folder of ["esm/", "cjs/nestjs/"]) {
+        const files = readdirSync(new URL(folder, dist), { recursive: true });
+        const types = files.filter((name) => name.endsWith(".d.ts"));
+        assert.ok(types.length > 10);
+        for (const name of types) {
+            const text = readFileSync(new URL(`${folder}${name}`, dist), "utf8");
+            const code = text.replace(/\/\*[^]*?\*\/|\/\/.*/g, "");
+            assert.doesNotMatch(code, /[:<,|&]\s*any\b|\bany\[\]|as any/, `${folder}${name}`);
+        }
+    }
+});
+
+test("the types for NestJS are right also where libraries are checked and TypeORM is not installed", (t) => {
+    const folder = mkdtempSync(fileURLToPath(new URL("types-", import.meta.url)));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    writeFileSync(join(folder, "a.ts"), `
+        import { LeaderElectorService, createLeaderLeaseTable } from "elector-wasm/nestjs";
+        export const ask = (service: LeaderElectorService): boolean => service.amILeader();
+        // @ts-expect-error
+        export const wrong = (service: LeaderElectorService): Date => service.amILeader();
+        export const table = createLeaderLeaseTable();`);
+    const tsc = fileURLToPath(new URL("../node_modules/typescript/bin/tsc", import.meta.url));
+    const ways = ["--module", "nodenext", "--target", "es2022", "--types", "node"];
+    const given = [tsc, "--noEmit", "--strict", ...ways, "a.ts"];
+    const { status, stdout } = spawnSync(process.execPath, given, { cwd: folder, encoding: "utf8" });
+    assert.equal(status, 0, stdout);
+});
+
+test("CommonJS and ES modules of one process are one copy", () => {
+    const cjs = createRequire(import.meta.url)("../dist/cjs/index.js");
+    assert.equal(cjs.Elector, esm.Elector);
+    assert.deepEqual(Object.keys(esm).sort(), Object.keys(cjs).filter((key) => key !== "default").sort());
+});
+
+test("a panic in the machine is an exception with its message, and the machine stays locked", () => {
+    const options = { election: "e", candidate: "c", incarnation: 1n, seed: 1n };
+    const machine = new core.Machine(options, 0);
+    assert.throws(() => machine.panic("as a fault would"), /the lease machine panicked: as a fault would/);
+    assert.throws(() => machine.campaign(1), Error);
+    assert.throws(() => machine.leadership(1), Error);
+});
+
+test("a reply that makes no sense is refused, and the machine goes on", () => {
+    const machine = new core.Machine({ election: "e", candidate: "c", incarnation: 1n, seed: 1n }, 0);
+    machine.campaign(0);
+    const { id } = machine.poll();
+    assert.throws(() => machine.reply(1, { id, outcome: "gone" }), /no reply has the outcome 'gone'/);
+    assert.throws(() => machine.reply(1, { id, outcome: "granted", token: 0n }), /token/);
+    machine.reply(1, { id, outcome: "granted", token: 7n });
+    assert.equal(machine.leadership(1).token, 7n);
+});
+
+test("a suspend that only the wall clock counts ends trust, and noise adds nothing", () => {
+    let [steady, wall] = [0, 5_000];
+    const now = bootClock({ performance: () => steady, date: () => Math.floor(wall) });
+    for (let round = 0; round < 100_000; round++) {
+        steady += 0.37;
+        wall += 0.37;
+        now();
+    }
+    assert.ok(now() - steady <= 3, `${now() - steady} ms were invented`);
+    const before = now();
+    wall += 60_000;
+    assert.ok(Math.abs(now() - before - 60_000) <= 3);
+    // Set back, it takes nothing away; and what it counts afterwards counts again.
+    wall -= 3_600_000;
+    assert.ok(now() - before >= 59_997);
+    wall += 10_000;
+    assert.ok(now() - before >= 69_995);
+});
+
+test("a process that only stands by can exit", () => {
+    const program = `
+        const { Elector, memoryStore } = require(${JSON.stringify(new URL("cjs/index.js", dist).pathname)});
+        const elector = new Elector({ election: "e", store: memoryStore() });
+        elector.campaign();
+        setTimeout(() => console.log(elector.amILeader()), 50);`;
+    const said = execFileSync(process.execPath, ["-e", program], { timeout: 20_000, encoding: "utf8" });
+    assert.equal(said.trim(), "true");
+});
+
+test("a release that is awaited keeps the process until the store has confirmed it", () => {
+    const program = `
+        import { Elector, memoryStore } from ${JSON.stringify(new URL("cjs/index.mjs", dist).href)};
+        const store = memoryStore();
+        await using elector = new Elector({ election: "e", store, leaseMs: 1000, marginMs: 100 });
+        elector.campaign();
+        await new Promise((resolve) => elector.on("elected", resolve));
+        store.failWith("unsent");
+        await elector.release();
+        console.log("settled");`.replace("await using", "const");
+    const given = ["--input-type=module", "-e", program];
+    const said = execFileSync(process.execPath, given, { timeout: 20_000, encoding: "utf8" });
+    assert.equal(said.trim(), "settled");
+});

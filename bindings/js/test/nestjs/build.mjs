@@ -1,0 +1,55 @@
+// The package as users install it, in an application on one major version of Nest, with the suite compiled by
+// tsc as an application would be.
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { writeDocument, writeSeed } from "./seed.mjs";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = resolve(here, "../..");
+
+function npm(arguments_, cwd) {
+    return execFileSync("npm", arguments_, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
+}
+
+/** What users install, unpacked in a folder. */
+export function packed(folder) {
+    const told = npm(["pack", "--json", "--ignore-scripts", "--pack-destination", folder], root);
+    const [{ filename }] = JSON.parse(told);
+    execFileSync("tar", ["-xzf", join(folder, filename), "-C", folder]);
+    return join(folder, "package");
+}
+
+/** Installs what the lock file says, once. */
+function install(folder) {
+    const [lock, mark] = [join(folder, "package-lock.json"), join(folder, "node_modules/installed.json")];
+    const isDone = existsSync(mark) && readFileSync(mark, "utf8") === readFileSync(lock, "utf8");
+    if (isDone) return;
+    npm(["ci", "--no-audit", "--no-fund", "--loglevel=error"], folder);
+    cpSync(lock, mark);
+}
+
+/** Compiles the suite as an application on this major, and says where it is. */
+export function build(major, ours) {
+    const folder = join(here, `nest${major}`);
+    install(folder);
+    const installed = join(folder, "node_modules/elector-wasm");
+    rmSync(installed, { recursive: true, force: true });
+    cpSync(ours, installed, { recursive: true });
+    const at = join(folder, "build");
+    rmSync(at, { recursive: true, force: true });
+    mkdirSync(at);
+    cpSync(join(here, "suite"), join(at, "src"), { recursive: true });
+    writeSeed(join(at, "src/seed"));
+    writeDocument(join(at, "src/document"));
+    const compilerOptions = {
+        target: "ES2022", module: "nodenext", strict: true, experimentalDecorators: true,
+        emitDecoratorMetadata: true, esModuleInterop: true, skipLibCheck: true, types: ["node"],
+        rootDir: "src", outDir: "out",
+    };
+    writeFileSync(join(at, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["src"] }));
+    const tsc = join(folder, "node_modules/typescript/bin/tsc");
+    execFileSync(process.execPath, [tsc, "-p", at], { stdio: ["ignore", "inherit", "inherit"] });
+    return join(at, "out");
+}

@@ -1,0 +1,47 @@
+// The code blocks of documents as files: of nest-leader-election's, as its package brings it, with the import
+// path changed and its placeholders filled in, and of our NESTJS.md.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The TypeScript of a document, block by block, wherever it is indented to. */
+function blocks(path) {
+    const found = readFileSync(path, "utf8").matchAll(/^ *```(?:ts|typescript)\n(.*?)^ *```+$/gms);
+    return [...found].map(([, code]) => code);
+}
+
+/** In the order of its document. */
+const SECTIONS = ["quick-start-module", "quick-start-service", "configuration", "migration", "standalone"];
+
+function seed() {
+    const peer = process.env.ELECTOR_TEST_PEER;
+    if (!peer) throw new Error('ELECTOR_TEST_PEER is not set; run: eval "$(tests/setup-postgres.sh)"');
+    const found = blocks(join(peer, "node_modules/nest-leader-election/README.md"));
+    if (found.length !== SECTIONS.length) throw new Error(`its document has ${found.length} blocks`);
+    const ours = (code) => code.replaceAll(/(['"])nest-leader-election\1/g, "$1elector-wasm/nestjs$1");
+    return Object.fromEntries(SECTIONS.map((name, at) => [name, ours(found[at])]));
+}
+
+/** The standalone example leaves out where the database is. */
+const CONFIGURATION =
+    "host: 'localhost', port: 5432, username: 'postgres', password: 'postgres', database: 'test',";
+
+export function writeSeed(folder) {
+    mkdirSync(folder);
+    const code = seed();
+    const write = (name, text) => writeFileSync(join(folder, `${name}.ts`), text);
+    write("app.module", code["quick-start-module"]);
+    write("tasks.service", code["quick-start-service"]);
+    // A block that is an expression, and one that exports nothing.
+    write("configuration", "import { LeaderElectorModule } from 'elector-wasm/nestjs';\n" +
+        `export const configured = () =>\n${code["configuration"]}`);
+    write("migration", `${code["migration"]}\nexport { LeaderElectionMigration };\n`);
+    write("standalone", code["standalone"].replace("// ... configuration", CONFIGURATION));
+}
+
+/** The blocks of our own document, in order, as `block1.ts` and so on. */
+export function writeDocument(folder) {
+    mkdirSync(folder);
+    const document = fileURLToPath(new URL("../../NESTJS.md", import.meta.url));
+    blocks(document).forEach((code, at) => writeFileSync(join(folder, `block${at + 1}.ts`), code));
+}

@@ -1,0 +1,38 @@
+// An application that closes when it is told to: what is left then would keep this process alive.
+//   node closing.js pg|typeorm APPLICATION_NAME SCHEMA
+import "reflect-metadata";
+import { createInterface } from "node:readline";
+import { NestFactory } from "@nestjs/core";
+import { TypeOrmModule } from "@nestjs/typeorm";
+import { LeaderElectorModule, LeaderElectorService } from "elector-wasm/nestjs";
+import pg from "pg";
+import { until, url } from "./support.js";
+
+async function main(mode: string, name: string, schema: string): Promise<void> {
+    const pool = new pg.Pool({ connectionString: url, application_name: name });
+    const imports = mode === "pg"
+        ? [LeaderElectorModule.forRoot({ client: pool, schema })]
+        : [
+            TypeOrmModule.forRoot({ type: "postgres", url, applicationName: name }),
+            LeaderElectorModule.forRoot({ schema }),
+        ];
+    const module = { module: class Application {}, imports };
+    const application = await NestFactory.createApplicationContext(module, { logger: ["error", "warn"] });
+    application.enableShutdownHooks();
+    await until(() => application.get(LeaderElectorService).amILeader());
+    console.log("leading");
+    const input = createInterface({ input: process.stdin });
+    input.once("line", () => {
+        void application.close().then(() => pool.end()).then(() => {
+            input.close();
+            process.stdin.destroy();
+            const closed = performance.now();
+            // Any timer or connection that is left would put this off.
+            process.on("exit", () => {
+                console.log(performance.now() - closed < 1_000 ? "ended at once" : "late");
+            });
+        });
+    });
+}
+
+void main(...(process.argv.slice(2) as [string, string, string]));

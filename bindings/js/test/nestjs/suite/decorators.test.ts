@@ -1,0 +1,282 @@
+// The decorators, the guard, and the health indicator.
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import type { INestApplication, Provider, Type } from "@nestjs/common";
+import { Controller, Get, Injectable, Post, SetMetadata, UseGuards } from "@nestjs/common";
+import { NestFactory } from "@nestjs/core";
+import { Cron, CronExpression, Interval, ScheduleModule } from "@nestjs/schedule";
+import { HealthCheck, HealthCheckService, TerminusModule } from "@nestjs/terminus";
+import { memoryStore } from "elector-wasm";
+import type { DeposedTerm, ElectedTerm, LeaderElectorModuleOptions } from "elector-wasm/nestjs";
+import {
+    LeaderElections, LeaderElectorModule, LeaderElectorService, LeaderGuard, LeaderHealthIndicator,
+    LeaderOnly, OnDeposed, OnElected, OncePerTick,
+} from "elector-wasm/nestjs";
+import { Lines, endAll, freshSchema, newPool, quick, until } from "./support.js";
+
+const opened = new Set<INestApplication>();
+
+interface Parts { providers?: Provider[]; controllers?: Type[]; features?: string[] }
+
+async function open(options: LeaderElectorModuleOptions, parts: Parts = {}): Promise<INestApplication> {
+    const { providers = [], controllers = [], features = [] } = parts;
+    const imports = [
+        ScheduleModule.forRoot(), TerminusModule.forRoot({ logger: false }),
+        LeaderElectorModule.forRoot(options), LeaderElectorModule.forFeature(...features),
+    ];
+    const module = { module: class Application {}, imports, providers, controllers };
+    const application = await NestFactory.create(module, { logger: false, abortOnError: false });
+    opened.add(application);
+    await application.listen(0, "127.0.0.1");
+    return application;
+}
+
+async function ask(application: INestApplication, path: string, method = "GET") {
+    const response = await fetch(`${await application.getUrl()}/${path}`, { method });
+    return { status: response.status, body: await response.json().catch(() => undefined) as unknown };
+}
+
+/** Two applications on one store, the first of which leads. */
+async function two(parts: Parts, more: LeaderElectorModuleOptions = {}) {
+    const options = { store: memoryStore(), ...quick, ...more };
+    const leader = await open({ ...options, instanceId: "a", meta: "http://a:3000" }, parts);
+    const other = await open({ ...options, instanceId: "b", meta: "http://b:3000" }, parts);
+    return [leader, other] as const;
+}
+
+@Injectable()
+class Jobs {
+    readonly ran: string[] = [];
+
+    @Cron(CronExpression.EVERY_SECOND)
+    @LeaderOnly()
+    above(): void {
+        this.ran.push("cron above");
+    }
+
+    @LeaderOnly()
+    @Cron(CronExpression.EVERY_SECOND)
+    async below(): Promise<void> {
+        this.ran.push("cron below");
+    }
+
+    @LeaderOnly("reports")
+    @Interval(200)
+    interval(): void {
+        this.ran.push("interval");
+    }
+
+    @LeaderOnly()
+    async sum(a: number, b: number): Promise<number> {
+        return a + b;
+    }
+
+    @LeaderOnly()
+    @SetMetadata("mine", 1)
+    plain(a: number): number {
+        return a;
+    }
+}
+
+@Controller()
+class Routes {
+    @Get("open")
+    open(): { ok: true } {
+        return { ok: true };
+    }
+
+    @Get("above")
+    @LeaderOnly()
+    above(): { ok: true } {
+        return { ok: true };
+    }
+
+    @LeaderOnly()
+    @Post("below")
+    below(): { ok: true } {
+        return { ok: true };
+    }
+
+    @Get("guarded")
+    @UseGuards(LeaderGuard)
+    guarded(): { ok: true } {
+        return { ok: true };
+    }
+
+    @Get("reports")
+    @UseGuards(LeaderGuard.for("reports"))
+    reports(): { ok: true } {
+        return { ok: true };
+    }
+}
+
+@LeaderOnly("reports")
+@Controller("all")
+class AllRoutes {
+    @Get()
+    all(): { ok: true } {
+        return { ok: true };
+    }
+}
+
+describe("decorators", { concurrency: 4 }, () => {
+    after(async () => {
+        await Promise.all([...opened].map((application) => application.close()));
+        await endAll();
+    });
+
+    test("@LeaderOnly leaves @Cron and @Interval where they are, and only the leader runs", async () => {
+        const [leader, other] = await two({ providers: [Jobs], features: ["reports"] });
+        const [own, its] = [leader.get(Jobs), other.get(Jobs)];
+        await until(() => new Set(own.ran).size === 3);
+        assert.deepEqual(its.ran, []);
+        // It moves with the lease.
+        await leader.get(LeaderElectorService).release();
+        await leader.get(LeaderElections).get("reports").release();
+        await until(() => other.get(LeaderElectorService).amILeader(), 1_000);
+        const before = own.ran.filter((what) => what !== "interval").length;
+        await until(() => new Set(its.ran).size === 3);
+        assert.equal(own.ran.filter((what) => what !== "interval").length, before);
+    });
+
+    test("@LeaderOnly keeps what a method is: name, metadata, arguments, result, promise", async () => {
+        const [leader, other] = await two({ providers: [Jobs], features: ["reports"] });
+        const [own, its] = [leader.get(Jobs), other.get(Jobs)];
+        assert.equal(own.plain.name, "plain");
+        assert.equal(own.plain.length, 1);
+        assert.equal(Reflect.getMetadata("mine", own.plain), 1);
+        assert.equal(own.plain(3), 3);
+        assert.equal(its.plain(3), undefined);
+        assert.equal(await own.sum(1, 2), 3);
+        assert.equal(await its.sum(1, 2).then((sum) => sum), undefined);
+    });
+
+    test("routes answer 503 with the leader's meta where nobody leads", async () => {
+        const [leader, other] = await two({ controllers: [Routes, AllRoutes], features: ["reports"] });
+        const closed = (election: string) => ({
+            statusCode: 503,
+            error: "Service Unavailable",
+            message: `this node does not lead the election "${election}"; "a" does`,
+            election,
+            leader: { candidate: "a", meta: "http://a:3000" },
+        });
+        await until(() => other.get(LeaderElections).get("reports").leader());
+        for (const [path, election, method] of [
+            ["above", "1", "GET"], ["below", "1", "POST"], ["guarded", "1", "GET"],
+            ["reports", "reports", "GET"], ["all", "reports", "GET"],
+        ] as const) {
+            const [yes, no] = [await ask(leader, path, method), await ask(other, path, method)];
+            assert.deepEqual([yes.status < 300, yes.body], [true, { ok: true }], path);
+            assert.deepEqual([no.status, no.body], [503, closed(election)], path);
+        }
+        assert.equal((await ask(other, "open")).status, 200);
+    });
+
+    test("@OnElected and @OnDeposed are called once for each term, with its token and a signal", async () => {
+        @Injectable()
+        class Listener {
+            readonly elected: ElectedTerm[] = [];
+            readonly deposed: DeposedTerm[] = [];
+            @OnElected()
+            start(term: ElectedTerm): void {
+                this.elected.push(term);
+            }
+            @OnDeposed()
+            stop(term: DeposedTerm): void {
+                this.deposed.push(term);
+                throw new Error("a fault of the listener");
+            }
+        }
+        const logger = new Lines();
+        const application = await open({ store: memoryStore(), ...quick, logger }, { providers: [Listener] });
+        const listener = application.get(Listener);
+        await until(() => listener.elected.length === 1);
+        const [first] = listener.elected;
+        assert.equal(first!.token, application.get(LeaderElectorService).token);
+        assert.equal(first!.signal.aborted, false);
+        await application.get(LeaderElectorService).release();
+        assert.ok(first!.signal.aborted);
+        assert.deepEqual(listener.deposed, [{ election: "1", token: first!.token, reason: "released" }]);
+        await until(() => listener.elected.length === 2);
+        assert.deepEqual(logger.errors, ["Listener.stop threw: a fault of the listener"]);
+        await application.close();
+        assert.equal(listener.deposed.length, 2);
+    });
+
+    test("a provider under several tokens is called once for each term", async () => {
+        @Injectable()
+        class Loop {
+            readonly calls: string[] = [];
+            @OnElected()
+            start(): void {
+                this.calls.push("elected");
+            }
+            @OnDeposed()
+            stop(): void {
+                this.calls.push("deposed");
+            }
+        }
+        const alias = { provide: "LOOP", useExisting: Loop };
+        const application = await open({ store: memoryStore(), ...quick }, { providers: [Loop, alias] });
+        const { calls } = application.get(Loop);
+        await until(() => application.get(LeaderElectorService).amILeader() && calls.length > 0);
+        await application.close();
+        assert.deepEqual(calls, ["elected", "deposed"]);
+    });
+
+    test("what is decorated wrongly is said at the start", async () => {
+        @Injectable()
+        class Misspelt {
+            @LeaderOnly("report")
+            run(): void {}
+        }
+        @Injectable()
+        class Unscheduled {
+            @OncePerTick()
+            run(): void {}
+        }
+        @LeaderOnly()
+        @Injectable()
+        class NoController {}
+        const refused = (provider: Type) => open({ store: memoryStore() }, { providers: [provider] });
+        const unknown = /no election "report", but "1"; import .*forFeature\('report'\)/;
+        await assert.rejects(refused(Misspelt), unknown);
+        await assert.rejects(refused(Unscheduled), /Unscheduled.run, which has no @Cron/);
+        await assert.rejects(refused(NoController), /NoController, which is no controller/);
+    });
+
+    test("a decorated method of nobody's says what is missing", () => {
+        assert.throws(() => new Jobs().plain(1), /@LeaderOnly\(\) on Jobs.plain: .* of this process/);
+    });
+
+    test("the health indicator is down while the store does not answer", async () => {
+        @Controller()
+        class Health {
+            constructor(readonly health: HealthCheckService, readonly leader: LeaderHealthIndicator) {}
+            @Get("health")
+            @HealthCheck()
+            async check() {
+                return this.health.check([async () => this.leader.isHealthy("leader")]);
+            }
+        }
+        const pool = newPool({ max: 1 });
+        const place = { client: pool, schema: freshSchema(), ...quick };
+        const options = { ...place, logger: false as const, instanceId: "a" };
+        const application = await open(options, { controllers: [Health] });
+        const up = { status: "up", election: "1", leading: true, leader: "a" };
+        await until(() => application.get(LeaderElectorService).amILeader());
+        const { status, body } = await ask(application, "health");
+        assert.deepEqual([status, (body as { details: object }).details], [200, { leader: up }]);
+        const taken = await pool.connect();
+        await until(() => !application.get(LeaderElectorService).amILeader());
+        const down = await ask(application, "health");
+        assert.equal(down.status, 503);
+        const { leader } = (down.body as { error: { leader: { status: string; message: string } } }).error;
+        assert.equal(leader.status, "down");
+        assert.match(leader.message, /no answer in time|unanswered/);
+        taken.release();
+        await until(async () => (await ask(application, "health")).status === 200);
+        await application.close();
+        await pool.end();
+    });
+});

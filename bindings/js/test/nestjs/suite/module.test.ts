@@ -1,0 +1,403 @@
+// The module: how it is configured, what it stands for, and what it leaves behind.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import type { INestApplicationContext } from "@nestjs/common";
+import { Injectable, Module } from "@nestjs/common";
+import { NestFactory } from "@nestjs/core";
+import { TypeOrmModule } from "@nestjs/typeorm";
+import { memoryStore, postgresStore } from "elector-wasm";
+import type {
+    LeaderElectorModuleOptions, LeaderElectorOptionsFactory,
+} from "elector-wasm/nestjs";
+import {
+    InjectElector, LeaderElections, LeaderElectorCore, LeaderElectorModule, LeaderElectorService,
+} from "elector-wasm/nestjs";
+import type pg from "pg";
+import {
+    Lines, Running, endAll, folder, freshSchema, newPool, quick, rows, sleep, start, until, url,
+} from "./support.js";
+
+const pool = newPool();
+const opened = new Set<INestApplicationContext>();
+
+async function open(...imports: object[]): Promise<INestApplicationContext> {
+    const module = { module: class Application {}, imports: imports as [] };
+    const options = { logger: false, abortOnError: false } as const;
+    const application = await NestFactory.createApplicationContext(module, options);
+    opened.add(application);
+    return application;
+}
+
+const service = (application: INestApplicationContext) => application.get(LeaderElectorService);
+const leads = (application: INestApplicationContext) => until(() => service(application).amILeader());
+
+@Injectable()
+class Options implements LeaderElectorOptionsFactory {
+    createLeaderElectorOptions(): LeaderElectorModuleOptions {
+        return { client: pool, schema: Options.schema, ...quick };
+    }
+    static schema = "";
+}
+
+@Module({ providers: [Options], exports: [Options] })
+class OptionsModule {}
+
+@Injectable()
+class Reports {
+    constructor(
+        @InjectElector("reports") readonly reports: LeaderElectorService,
+        readonly root: LeaderElectorService,
+    ) {}
+}
+
+describe("the module", { concurrency: 4 }, () => {
+    after(async () => {
+        await Promise.all([...opened].map((application) => application.close()));
+        await endAll();
+        await pool.end();
+    });
+
+    test("plain pg will do, without TypeORM", async () => {
+        const application = await open(LeaderElectorModule.forRoot({ client: pool, schema: freshSchema() }));
+        await leads(application);
+        assert.ok(service(application).token! > 0n);
+        assert.deepEqual(service(application).leadership.phase, "leader");
+    });
+
+    test("any store will do", async () => {
+        const application = await open(LeaderElectorModule.forRoot({ store: memoryStore() }));
+        assert.ok(service(application).amILeader(), "the first answer is waited for");
+    });
+
+    test("nowhere to keep leases is said at the start", async () => {
+        const refusal = /nowhere to keep leases.*import TypeOrmModule.forRoot\(\), or give a `client`/;
+        await assert.rejects(open(LeaderElectorModule.forRoot()), refusal);
+        const named = LeaderElectorModule.forRoot({ dataSource: "other" });
+        await assert.rejects(open(named), /DataSource 'other'/);
+    });
+
+    test("a table that must not be made and is not there is said at the start", async () => {
+        const place = { client: pool, schema: freshSchema(), createTableOnInit: false };
+        await assert.rejects(open(LeaderElectorModule.forRoot(place)), { code: "STORE_REFUSED" });
+        const creating = LeaderElectorCore.create(pool, { ...place, logger: false });
+        await assert.rejects(creating, /no table leader_lease/);
+    });
+
+    test("timings that cannot fit are refused with their numbers", async () => {
+        const wrong = LeaderElectorModule.forRoot({ client: pool, leaseDuration: 50 });
+        await assert.rejects(open(wrong), { code: "INVALID_OPTIONS", message: /50/ });
+        // The shortest that fit are what the documents say.
+        const shortest = (config: LeaderElectorModuleOptions) => {
+            return new LeaderElectorCore(memoryStore(), { logger: false, ...config }).shutdown();
+        };
+        await shortest({ leaseDuration: 560 });
+        await shortest({ leaseDuration: 900, renewalInterval: 450 });
+        const tooShort = /three renewal attempts do not fit/;
+        assert.throws(() => shortest({ leaseDuration: 550 }), tooShort);
+        assert.throws(() => shortest({ leaseDuration: 890, renewalInterval: 445 }), tooShort);
+    });
+
+    test("a pool that a provider ends in onApplicationShutdown is there for the release", async () => {
+        const [own, schema] = [newPool(), freshSchema()];
+        const ending = {
+            module: class Ending {},
+            providers: [{ provide: "ENDING", useValue: { onApplicationShutdown: () => own.end() } }],
+        };
+        const application = await open(LeaderElectorModule.forRoot({ client: own, schema }), ending);
+        await leads(application);
+        await application.close();
+        // A pool ends once.
+        opened.delete(application);
+        const [row] = await rows(`SELECT leader_id FROM ${schema}.leader_lease WHERE id = '1'`);
+        assert.equal(row!["leader_id"], "");
+    });
+
+    test("a lease twice as long as the renewal interval, as the document advises, is fine", async () => {
+        const place = { client: pool, schema: freshSchema(), leaseDuration: 4_000, renewalInterval: 2_000 };
+        const application = await open(LeaderElectorModule.forRoot(place));
+        await leads(application);
+        const { token } = service(application);
+        await sleep(6_000);
+        assert.ok(service(application).amILeader());
+        assert.equal(service(application).token, token);
+    });
+
+    test("forRootAsync: useFactory", async () => {
+        const schema = freshSchema();
+        const application = await open(LeaderElectorModule.forRootAsync({
+            imports: [OptionsModule],
+            inject: [Options],
+            useFactory: async () => ({ client: pool, schema, lockId: 7 }),
+        }));
+        await leads(application);
+        assert.deepEqual(await rows(`SELECT id FROM ${schema}.leader_lease`), [{ id: "7" }]);
+    });
+
+    test("forRootAsync: useClass and useExisting", async () => {
+        Options.schema = freshSchema();
+        const first = await open(LeaderElectorModule.forRootAsync({ useClass: Options }));
+        await leads(first);
+        const own = LeaderElectorModule.forRootAsync({ imports: [OptionsModule], useExisting: Options });
+        const second = await open(own);
+        assert.equal(service(second).amILeader(), false);
+        assert.ok(service(second).leader(), "the other one");
+        await first.close();
+        await until(() => service(second).amILeader());
+    });
+
+    test("a named DataSource of TypeORM", async () => {
+        const schema = freshSchema();
+        const application = await open(
+            TypeOrmModule.forRoot({ type: "postgres", url, name: "leases" }),
+            LeaderElectorModule.forRoot({ dataSource: "leases", schema }),
+        );
+        await leads(application);
+    });
+
+    test("forFeature: several elections, each with a service of its own", async () => {
+        const schema = freshSchema();
+        const features = [
+            LeaderElectorModule.forFeature("reports", { election: "mails", meta: "m" }),
+            LeaderElectorModule.forFeature("reports"),
+        ];
+        const module = { module: class Feature {}, imports: features, providers: [Reports] };
+        const root = LeaderElectorModule.forRoot({ client: pool, schema, ...quick });
+        const application = await open(root, module);
+        const { reports, root: own } = application.get(Reports, { strict: false });
+        assert.notEqual(reports, own);
+        const all = application.get(LeaderElections);
+        await until(() => [reports, own, all.get("mails")].every((each) => each.amILeader()));
+        assert.equal(all.get("reports"), reports);
+        assert.throws(() => all.get("report"), /no election "report", but "1", "reports", "mails"/);
+        const ids = await rows(`SELECT id, meta FROM ${schema}.leader_lease ORDER BY id`);
+        assert.deepEqual(ids, [
+            { id: "1", meta: null }, { id: "mails", meta: "m" }, { id: "reports", meta: null },
+        ]);
+        // Released one by one.
+        await reports.release();
+        assert.ok(own.amILeader() && !reports.amILeader());
+    });
+
+    test("release gives the lease up, lets others go first, and stands again after one lease", async () => {
+        const place = { client: pool, schema: freshSchema(), ...quick };
+        const alone = await LeaderElectorCore.create(pool, place);
+        await until(() => alone.amILeader());
+        const first = alone.token!;
+        const from = performance.now();
+        const releasing = alone.release();
+        assert.equal(alone.amILeader(), false, "from the call on");
+        await releasing;
+        await until(() => alone.amILeader());
+        const took = performance.now() - from;
+        assert.ok(took >= quick.leaseDuration, `not before one lease: ${took} ms`);
+        assert.ok(alone.token! > first);
+        const other = await LeaderElectorCore.create(pool, place);
+        await alone.release();
+        await until(() => other.amILeader());
+        // It stands again, and does not take what the other one has.
+        await until(() => alone.leadership.phase !== "standby");
+        await until(() => alone.leader());
+        assert.ok(!(alone.amILeader() && other.amILeader()));
+        await Promise.all([alone.shutdown(), other.shutdown()]);
+    });
+
+    test("after runAsLeader others go first, and it stands again after one lease", async () => {
+        const place = { client: pool, schema: freshSchema(), ...quick };
+        const application = await open(LeaderElectorModule.forRoot(place));
+        const own = service(application);
+        await until(() => own.amILeader());
+        const token = await own.runAsLeader((term) => term.token);
+        const from = performance.now();
+        assert.equal(own.amILeader(), false);
+        await until(() => own.amILeader());
+        const took = performance.now() - from;
+        assert.ok(took >= quick.leaseDuration * 0.9, `not before one lease: ${took} ms`);
+        assert.ok(own.token! > token);
+        // Each replica has its turn, and then one of them leads.
+        const other = await LeaderElectorCore.create(pool, place);
+        const turns = await Promise.all([own, other].map((each) => each.runAsLeader((term) => term.token)));
+        assert.equal(new Set(turns).size, 2);
+        await until(() => own.amILeader() || other.amILeader());
+        await Promise.all([application.close(), other.shutdown()]);
+        await sleep(quick.leaseDuration + 500);
+        assert.deepEqual([own, other].map((each) => each.elector.leadership.phase), ["standby", "standby"]);
+    });
+
+    test("a run before the bootstrap does not make an application stand before it", async () => {
+        const place = { client: pool, schema: freshSchema(), ...quick };
+        const phases: string[] = [];
+        const root = LeaderElectorModule.forRoot(place);
+        const migrating = {
+            module: class Migrating {},
+            providers: [{
+                provide: "MIGRATING",
+                inject: [LeaderElectorService],
+                useFactory: (own: LeaderElectorService) => ({
+                    async onModuleInit() {
+                        await own.runAsLeader(() => undefined);
+                        // As long as it would take to stand again.
+                        await sleep(quick.leaseDuration + 1_000);
+                        phases.push(own.leadership.phase);
+                    },
+                }),
+            }],
+        };
+        const application = await open(root, migrating);
+        assert.deepEqual(phases, ["standby"]);
+        await leads(application);
+    });
+
+    test("an application that is closed while it starts does not stand after that", async () => {
+        const schema = freshSchema();
+        let go = (): void => undefined;
+        const gate = new Promise<void>((resolve) => (go = resolve));
+        let begun = false;
+        const slow = {
+            module: class Slow {},
+            providers: [{
+                provide: "SLOW",
+                useValue: {
+                    onModuleInit() {
+                        begun = true;
+                        return gate;
+                    },
+                },
+            }],
+        };
+        const root = LeaderElectorModule.forRoot({ client: pool, schema, ...quick });
+        const module = { module: class Application {}, imports: [root, slow] };
+        const application = await NestFactory.create(module, { logger: false, abortOnError: false });
+        const starting = application.init().catch(() => undefined);
+        await until(() => begun);
+        // Some versions wait here until it has started.
+        const closing = application.close();
+        await Promise.race([closing, sleep(1_000)]);
+        go();
+        await Promise.all([starting, closing]);
+        const all = application.get(LeaderElections);
+        assert.equal(all.root.leadership.phase, "standby");
+        assert.equal(all.root.amILeader(), false);
+        const other = await LeaderElectorCore.create(pool, { schema, ...quick });
+        await until(() => other.amILeader());
+        await other.shutdown();
+    });
+
+    test("what belongs to no other application belongs to the one that runs", async () => {
+        const app = start("unclosed.js");
+        assert.equal(await app.ended, 0, app.output);
+        assert.equal(app.printed, "leads\ntwo applications are refused\n");
+    });
+
+    test("leadership$ says the answer now and at each turn, and completes", async () => {
+        const elector = new LeaderElectorCore(postgresStore(pool, { schema: freshSchema() }), quick);
+        const seen: (boolean | string)[] = [];
+        elector.leadership$.subscribe({
+            next: (each) => seen.push(each.leading),
+            complete: () => seen.push("end"),
+        });
+        await until(() => elector.amILeader());
+        await elector.release();
+        await until(() => elector.amILeader());
+        await elector.shutdown();
+        assert.deepEqual(seen, [false, true, false, true, false, "end"]);
+    });
+
+    test("a schema of any name is quoted", async () => {
+        const schema = 'a"b c';
+        await rows('DROP SCHEMA IF EXISTS "a""b c" CASCADE');
+        const application = await open(
+            TypeOrmModule.forRoot({ type: "postgres", url }),
+            LeaderElectorModule.forRoot({ schema }),
+        );
+        await leads(application);
+        assert.equal((await rows('SELECT id FROM "a""b c".leader_lease')).length, 1);
+    });
+
+    test("its types are found under every way in which TypeScript resolves modules", async () => {
+        const at = join(folder, "../types");
+        mkdirSync(at, { recursive: true });
+        writeFileSync(join(at, "package.json"), '{ "type": "commonjs" }');
+        const names = "LeaderElectorService, createLeaderLeaseEntity, createLeaderLeaseTable";
+        const text = `import { ${names} } from "elector-wasm/nestjs";\n` +
+            'import type { EntitySchema, Table } from "typeorm";\n' +
+            "export const entity: EntitySchema = createLeaderLeaseEntity();\n" +
+            "export const table: Table = createLeaderLeaseTable();\n" +
+            "// @ts-expect-error\nexport const noEntity: Date = createLeaderLeaseEntity();\n" +
+            "// @ts-expect-error\nexport const noTable: Date = createLeaderLeaseTable();\n" +
+            "declare const service: LeaderElectorService;\n" +
+            "export const right: boolean = service.amILeader();\n" +
+            "// @ts-expect-error\nexport const wrong: Date = service.amILeader();\n";
+        writeFileSync(join(at, "a.ts"), text);
+        const tsc = join(folder, "../../node_modules/typescript/bin/tsc");
+        for (const [module, resolution] of [
+            ["commonjs", "node10"], ["node16", "node16"], ["nodenext", "nodenext"], ["es2022", "bundler"],
+        ] as const) {
+            const ways = ["--module", module, "--moduleResolution", resolution, "--target", "es2022"];
+            const all = [tsc, "--noEmit", "--strict", "--skipLibCheck", "--types", "node", ...ways, "a.ts"];
+            const compiler = new Running(spawn(process.execPath, all, { cwd: at }));
+            assert.equal(await compiler.ended, 0, `${resolution}: ${compiler.output}`);
+        }
+    });
+
+    test("nothing optional need be installed", async () => {
+        const app = start("bare.js", [], "absent.js");
+        assert.equal(await app.ended, 0, app.output);
+        assert.equal(app.printed, "leads without TypeORM\n");
+    });
+
+    test("an application that closes leaves no timer and no connection, and prints nothing", async () => {
+        for (const mode of ["pg", "typeorm"]) {
+            const name = `closes-${mode}-${freshSchema()}`;
+            const app = start("closing.js", [mode, name, freshSchema()]);
+            await until(() => app.output.includes("leading"));
+            const ask = "SELECT 1 FROM pg_stat_activity WHERE application_name = $1";
+            assert.ok((await rows(ask, [name])).length > 0);
+            app.child.stdin?.write("close\n");
+            assert.equal(await Promise.race([app.ended, sleep(20_000)]), 0, "it ends by itself");
+            assert.equal(app.printed, "leading\nended at once\n");
+            await until(async () => (await rows(ask, [name])).length === 0, 2_000);
+        }
+    });
+
+    test("SIGTERM hands over at once", async () => {
+        const schema = freshSchema();
+        const app = start("closing.js", ["typeorm", "handover", schema]);
+        await until(() => app.output.includes("leading"));
+        const other = await LeaderElectorCore.create(pool as pg.Pool, { schema });
+        assert.equal(other.amILeader(), false);
+        // Until it listens for releases.
+        await sleep(500);
+        app.child.kill("SIGTERM");
+        await until(() => other.amILeader(), 3_000);
+        await app.ended;
+        await other.shutdown();
+    });
+
+    test("a shared pool that the application has exhausted does not lose leadership silently", async () => {
+        const lines = new Lines();
+        const shared = newPool({ max: 1 });
+        const place = { schema: freshSchema(), ...quick };
+        const own = LeaderElectorModule.forRoot({ client: shared, ...place, logger: lines });
+        const application = await open(own);
+        const other = await LeaderElectorCore.create(pool, place);
+        const turns: string[] = [];
+        for (const event of ["atRisk", "stopNewWork", "deposed"] as const) {
+            service(application).elector.on(event, () => turns.push(event));
+        }
+        const taken = await shared.connect();
+        await until(() => other.amILeader());
+        assert.equal(service(application).amILeader(), false);
+        assert.deepEqual([...new Set(turns)], ["atRisk", "stopNewWork", "deposed"]);
+        const said = lines.warned.join("\n");
+        assert.match(said, /pool is exhausted/);
+        assert.match(said, /election "1": no longer the leader \(expired\)/);
+        taken.release();
+        await other.shutdown();
+        await until(() => service(application).amILeader());
+        await application.close();
+        await shared.end();
+    });
+});

@@ -1,0 +1,106 @@
+// What the tests share.
+import assert from "node:assert/strict";
+import type { ChildProcess } from "node:child_process";
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import pg from "pg";
+
+export const url = process.env["ELECTOR_TEST_URL"] as string;
+/** A lease that ends soon, but not while a busy machine keeps the event loop waiting. */
+export const quick = { leaseDuration: 4_000, renewalInterval: 800, jitterRange: 100 };
+
+export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+export async function until(what: () => unknown, within = 30_000): Promise<void> {
+    const end = performance.now() + within;
+    while (!(await what())) {
+        assert.ok(performance.now() < end, `not within ${within} ms: ${String(what)}`);
+        await sleep(5);
+    }
+}
+
+let made = 0;
+/** The name of a schema that no other test has. */
+export const freshSchema = () => `s${randomBytes(4).toString("hex")}_${++made}`;
+
+export function newPool(options: pg.PoolConfig = {}): pg.Pool {
+    const pool = new pg.Pool({ connectionString: url, max: 4, ...options });
+    pool.on("error", () => undefined);
+    return pool;
+}
+
+export async function rows<T = Record<string, unknown>>(
+    text: string,
+    values: unknown[] = [],
+    database = url,
+): Promise<T[]> {
+    const client = new pg.Client(database);
+    await client.connect();
+    try {
+        return (await client.query(text, values)).rows as T[];
+    } finally {
+        await client.end();
+    }
+}
+
+/** The URL of a database that no other test has, for what is in the schema `public`. */
+export async function freshDatabase(): Promise<string> {
+    const name = freshSchema();
+    await rows(`CREATE DATABASE ${name}`);
+    return url.replace(/\/postgres$/, `/${name}`);
+}
+
+/** Collects what would be logged. */
+export class Lines {
+    readonly warned: string[] = [];
+    readonly errors: string[] = [];
+    warn(message: string): void {
+        this.warned.push(message);
+    }
+    error(message: string): void {
+        this.errors.push(message);
+    }
+}
+
+const children = new Set<Running>();
+
+/** What a test that failed has left running would keep its file from ending, and this counts as a failure. */
+export async function endAll(): Promise<void> {
+    setTimeout(() => process.exit(1), 30_000).unref();
+    await Promise.all([...children].map((child) => child.kill("SIGKILL")));
+}
+
+/** Another process of this suite, or any, with what it printed. */
+export class Running {
+    output = "";
+    code: number | null | undefined;
+    readonly ended: Promise<number | null>;
+    constructor(readonly child: ChildProcess) {
+        children.add(this);
+        child.stdout?.on("data", (data) => (this.output += String(data)));
+        child.stderr?.on("data", (data) => (this.output += String(data)));
+        this.ended = new Promise((resolve) => child.on("close", (code) => resolve((this.code = code))));
+    }
+    /** What was printed, but for what Nest 10 says of itself on a slow machine. */
+    get printed(): string {
+        return this.output.split("\n").filter((line) => !line.includes("[ModuleTokenFactory]")).join("\n");
+    }
+    count(text: string): number {
+        return this.output.split(text).length - 1;
+    }
+    async kill(signal: NodeJS.Signals): Promise<void> {
+        this.child.kill(signal);
+        await this.ended;
+    }
+}
+
+/** This folder, after compilation. */
+export const folder = join(process.argv[1] as string, "..");
+
+export function start(file: string, args: string[] = [], preload?: string): Running {
+    const before = preload === undefined ? [] : ["--import", pathToFileURL(join(folder, preload)).href];
+    const stdio = ["pipe", "pipe", "pipe"] as ("pipe")[];
+    return new Running(spawn(process.execPath, [...before, join(folder, file), ...args], { stdio }));
+}

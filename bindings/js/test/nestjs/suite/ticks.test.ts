@@ -1,0 +1,309 @@
+// @OncePerTick: each tick of a cron job runs on exactly one node.
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import type { DynamicModule, INestApplicationContext, Provider, Type } from "@nestjs/common";
+import { Injectable } from "@nestjs/common";
+import { NestFactory } from "@nestjs/core";
+import { Cron, CronExpression, ScheduleModule } from "@nestjs/schedule";
+import type { LeaderElectorModuleOptions } from "elector-wasm/nestjs";
+import { LeaderElectorModule, LeaderElectorService, OncePerTick } from "elector-wasm/nestjs";
+import type { Store } from "elector-wasm";
+import { memoryStore } from "elector-wasm";
+import { Lines, endAll, freshSchema, newPool, quick, rows, sleep, until } from "./support.js";
+
+const opened = new Set<INestApplicationContext>();
+const pool = newPool({ max: 10 });
+
+async function open(
+    providers: Type | Provider[],
+    schema: string,
+    more: LeaderElectorModuleOptions = {},
+    ...modules: DynamicModule[]
+): Promise<INestApplicationContext> {
+    const settings = { client: pool, schema, ...quick, logger: new Lines(), ...more };
+    const imports = [ScheduleModule.forRoot(), LeaderElectorModule.forRoot(settings), ...modules];
+    const module = { module: class Application {}, imports, providers: [providers].flat() };
+    const options = { logger: false, abortOnError: false } as const;
+    const application = await NestFactory.createApplicationContext(module, options);
+    opened.add(application);
+    return application;
+}
+
+@Injectable()
+class Job {
+    static readonly ran: Job[] = [];
+
+    @OncePerTick()
+    @Cron("*/2 * * * * *")
+    run(): void {
+        Job.ran.push(this);
+    }
+}
+
+/**
+ * A store that does not answer the first request for a tick, which it executed. Every other tick is then
+ * claimed by another node, on a server that does not have the first claim.
+ */
+function forgetful() {
+    const memory = memoryStore();
+    const asked = new Map<string, string[]>();
+    const lost: string[] = [];
+    const execute: Store["execute"] = async ([...jobs], answer) => {
+        for (const job of jobs) {
+            const { election, request } = job;
+            if (!election.startsWith("tick/")) {
+                await memory.execute([job], answer);
+                continue;
+            }
+            const before = asked.get(election) ?? [];
+            asked.set(election, [...before, request.op]);
+            if (before.length === 0) {
+                await memory.execute([job], () => answer(job, { id: request.id, outcome: "unknown" }));
+                continue;
+            }
+            if (request.op === "renew" && asked.size % 2 === 1) {
+                const { id, holder, token, deadlineMs, leaseMs } = request;
+                const lease = { holder: "another", leaseMs };
+                for (const next of [
+                    { op: "release", id, deadlineMs, holder, token },
+                    { op: "acquire", id, deadlineMs, condition: "any", ...lease },
+                ] as const) {
+                    await memory.execute([{ election, request: next }], () => {});
+                }
+                lost.push(election);
+            }
+            await memory.execute([job], answer);
+        }
+    };
+    return { store: { name: "forgetful", execute } satisfies Store, asked, lost };
+}
+
+describe("@OncePerTick", { concurrency: 1 }, () => {
+    after(async () => {
+        await Promise.all([...opened].map((application) => application.close()));
+        await pool.end();
+        await endAll();
+    });
+
+    test("each tick runs on exactly one node, even when leadership moves", async () => {
+        const schema = freshSchema();
+        const both = [await open(Job, schema), await open(Job, schema)];
+        const leaders = new Set<INestApplicationContext>();
+        for (let turn = 0; turn < 6; turn++) {
+            const leader = both.find((application) => application.get(LeaderElectorService).amILeader());
+            if (leader) leaders.add(leader);
+            // Around a tick, so that it moves right there.
+            await sleep(2_000 - (Date.now() % 2_000) - 5 + turn * 2);
+            await leader?.get(LeaderElectorService).release();
+            await sleep(1_000);
+        }
+        await sleep(1_000 + 2_000 - (Date.now() % 2_000));
+        await Promise.all(both.map((application) => application.close()));
+        // Each tick is in the table: none was missed, and each ran once.
+        const ask = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/Job.run/%' ORDER BY id`;
+        const ticks = (await rows<{ id: string }>(ask)).map(({ id }) => Date.parse(id.split("/").pop()!));
+        assert.deepEqual(ticks, ticks.map((_, at) => ticks[0]! + at * 2_000));
+        assert.ok(ticks.length >= 6, `${ticks.length}`);
+        assert.equal(Job.ran.length, ticks.length);
+        assert.equal(leaders.size, 2, "it moved");
+        assert.equal(new Set(Job.ran).size, 2);
+    });
+
+    test("a node whose event loop was late does not run what another one ran", async () => {
+        const schema = freshSchema();
+        @Injectable()
+        class Late {
+            static readonly ran: number[] = [];
+            @OncePerTick({ name: "late" })
+            @Cron("*/3 * * * * *")
+            run(): void {
+                Late.ran.push(Math.floor(Date.now() / 3_000));
+            }
+        }
+        await open(Late, schema);
+        await open(Late, schema);
+        await sleep(3_000 - (Date.now() % 3_000) - 200);
+        const end = performance.now() + 1_500;
+        while (performance.now() < end);
+        await sleep(6_000);
+        assert.equal(new Set(Late.ran).size, Late.ran.length);
+        assert.ok(Late.ran.length >= 2, `${Late.ran.length}`);
+    });
+
+    test("services with elections of their own on one table leave each other's ticks alone", async () => {
+        const schema = freshSchema();
+        /** A service of that election, whose job of that name counts its runs. */
+        const serve = async (more: LeaderElectorModuleOptions, name?: string) => {
+            @Injectable()
+            class TasksService {
+                ran = 0;
+                @OncePerTick({ name })
+                @Cron(CronExpression.EVERY_SECOND)
+                handleCron(): void {
+                    this.ran += 1;
+                }
+            }
+            const application = await open(TasksService, schema, more);
+            return { application, tasks: application.get(TasksService) };
+        };
+        const services = [
+            await serve({ lockId: 1 }), await serve({ lockId: 2 }),
+            // Names that look the same side by side, and names that are too long to stand side by side.
+            await serve({ election: "a" }, "b/c"), await serve({ election: "a/b" }, "c"),
+            await serve({ election: `${"x".repeat(254)}1` }, "j".repeat(200)),
+            await serve({ election: `${"x".repeat(254)}2` }, "j".repeat(200)),
+        ];
+        await until(() => services.every(({ tasks }) => tasks.ran >= 3));
+        await Promise.all(services.map(({ application }) => application.close()));
+        const claims = `SELECT right(id, 24) AS tick, count(*)::int AS times FROM ${schema}.leader_lease
+            WHERE id LIKE 'tick/%' AND leader_id <> '' GROUP BY 1`;
+        const ticks = await rows<{ times: number }>(claims);
+        assert.ok(ticks.some(({ times }) => times === services.length), JSON.stringify(ticks));
+        // Each of them ran, once.
+        const sum = (numbers: number[]) => numbers.reduce((all, one) => all + one, 0);
+        assert.equal(sum(services.map(({ tasks }) => tasks.ran)), sum(ticks.map(({ times }) => times)));
+    });
+
+    test("without a leader another node runs it, and a dead store is said", async () => {
+        const schema = freshSchema();
+        @Injectable()
+        class Orphan {
+            static ran = 0;
+            @OncePerTick({ name: "orphan" })
+            @Cron(CronExpression.EVERY_SECOND)
+            run(): void {
+                Orphan.ran += 1;
+            }
+        }
+        const logger = new Lines();
+        const application = await open(Orphan, schema, { logger });
+        const held = "UPDATE " + schema + ".leader_lease SET leader_id = 'gone', token = token + 1, " +
+            "expires_at = clock_timestamp() + interval '10 minutes', lease_ms = 600000";
+        await rows(`${held} WHERE id = '1'`);
+        await until(() => !application.get(LeaderElectorService).amILeader());
+        const before = Orphan.ran;
+        await until(() => Orphan.ran > before + 1);
+        assert.equal(application.get(LeaderElectorService).amILeader(), false);
+        // Its claims are rows that end by themselves.
+        const claims = await rows(`SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/orphan/%'`);
+        assert.ok(claims.length >= 2);
+        await rows(`ALTER TABLE ${schema}.leader_lease RENAME COLUMN leader_id TO holder`);
+        const said = /^orphan: its run before .*Z was left out: /;
+        await until(() => logger.errors.some((line) => said.test(line)), 60_000);
+    });
+
+    test("a claim that was found counts once it was renewed: what can be seen may be lost", async () => {
+        const { store, asked, lost } = forgetful();
+        @Injectable()
+        class Found {
+            static ran = 0;
+            @OncePerTick()
+            @Cron(CronExpression.EVERY_SECOND)
+            run(): void {
+                Found.ran += 1;
+            }
+        }
+        const application = await open(Found, freshSchema(), { client: undefined, store });
+        await until(() => lost.length >= 2 && Found.ran >= 2);
+        await application.close();
+        const ways = [...asked.values()];
+        const renewed = ways.filter((way) => way.join() === "acquire,acquire,renew").length;
+        const taken = ways.filter((way) => way.join() === "acquire,acquire,renew,acquire").length;
+        assert.deepEqual([Found.ran, lost.length], [renewed, taken], JSON.stringify(ways));
+    });
+
+    test("a provider under several tokens, or in several modules, runs each tick once", async () => {
+        const schema = freshSchema();
+        @Injectable()
+        class Reports {
+            static ran = 0;
+            @OncePerTick()
+            @Cron(CronExpression.EVERY_SECOND)
+            run(): void {
+                Reports.ran += 1;
+            }
+        }
+        const alias = { provide: "REPORTS", useExisting: Reports };
+        const again = { module: class Another {}, providers: [Reports] };
+        const logger = new Lines();
+        const application = await open([Reports, alias], schema, { logger }, again);
+        const said = "@OncePerTick() on Reports.run: there are several instances of its class, " +
+            "as when several modules provide it; each tick runs on one of them";
+        assert.deepEqual(logger.warned, [said]);
+        const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/Reports.run/%'`;
+        await until(async () => (await rows(claims)).length >= 3);
+        await application.close();
+        // The claims of one tick are made side by side, so all that would run has begun by now.
+        await until(async () => Reports.ran === (await rows(claims)).length);
+    });
+
+    test("two jobs of one name are refused at the start, and heirs of one job are two", async () => {
+        const daily = { name: "daily" };
+        @Injectable()
+        class Mails {
+            @OncePerTick(daily)
+            @Cron(CronExpression.EVERY_SECOND)
+            send(): void {}
+        }
+        @Injectable()
+        class Bills {
+            @OncePerTick(daily)
+            @Cron(CronExpression.EVERY_HOUR)
+            send(): void {}
+        }
+        const refusal = /on Bills.send: Mails.send is the job "daily" too, .* another `name`/;
+        await assert.rejects(open([Mails, Bills], freshSchema()), refusal);
+        abstract class Base {
+            ran = 0;
+            @OncePerTick()
+            @Cron(CronExpression.EVERY_SECOND)
+            run(): void {
+                this.ran += 1;
+            }
+        }
+        @Injectable()
+        class First extends Base {}
+        @Injectable()
+        class Second extends Base {}
+        const application = await open([First, Second], freshSchema());
+        await until(() => application.get(First).ran > 1 && application.get(Second).ran > 1);
+        await application.close();
+    });
+
+    test("claims that hang are given up, and are not run late when they are granted after all", async () => {
+        const schema = freshSchema();
+        const shared = newPool({ max: 1 });
+        const logger = new Lines();
+        @Injectable()
+        class Hung {
+            static ran = 0;
+            @OncePerTick({ name: "hung" })
+            @Cron(CronExpression.EVERY_SECOND)
+            run(): void {
+                Hung.ran += 1;
+            }
+        }
+        const application = await open(Hung, schema, { client: shared, logger });
+        await until(() => Hung.ran > 0);
+        const taken = await shared.connect();
+        const said = /^hung: its run before .*Z was left out: the store did not answer in time$/;
+        const leftOut = () => logger.errors.filter((line) => said.test(line)).length;
+        await until(() => leftOut() > 2, 60_000);
+        taken.release();
+        const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/hung/%'`;
+        // All of them are granted now; each was left out or ran, and none did both.
+        await until(async () => {
+            const [left, ran] = [leftOut(), Hung.ran];
+            return (await rows(claims)).length === left + ran && ran === Hung.ran;
+        });
+        await application.close();
+        await shared.end();
+    });
+
+    test("a job that ScheduleModule does not know is refused", async () => {
+        const application = await open(Job, freshSchema());
+        await application.close();
+        opened.delete(application);
+        await assert.rejects(async () => new Job().run(), /@OncePerTick\(\) on Job.run/);
+    });
+});

@@ -1,0 +1,203 @@
+// TypeORM: its DataSource, entities and synchronize; and replicas of nest-leader-election on the same table.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import type { INestApplicationContext } from "@nestjs/common";
+import { NestFactory } from "@nestjs/core";
+import { TypeOrmModule } from "@nestjs/typeorm";
+import {
+    LeaderElectionMigrationBase, LeaderElectorCore, LeaderElectorModule, LeaderElectorService, LeaderLease,
+    createLeaderLeaseEntity, createLeaderLeaseTable,
+} from "elector-wasm/nestjs";
+import type { MigrationInterface, QueryRunner, Table } from "typeorm";
+import { DataSource } from "typeorm";
+import { Running, endAll, freshDatabase, quick, rows, sleep, until, url } from "./support.js";
+
+const COLUMNS = `SELECT column_name AS name, data_type AS type FROM information_schema.columns
+    WHERE table_schema = $1 AND table_name = 'leader_lease' ORDER BY 1`;
+const OURS = ["created_at", "expires_at", "id", "leader_id", "lease_ms", "meta", "token"];
+
+const opened = new Set<INestApplicationContext>();
+
+/** The real package, as a process. */
+function peer(database: string, settings: object): Running {
+    const folder = process.env["ELECTOR_TEST_PEER"];
+    assert.ok(folder, "run tests/setup-postgres.sh, which installs nest-leader-election");
+    const arguments_ = [join(folder, "peer.mjs"), JSON.stringify({ url: database, ...settings })];
+    return new Running(spawn(process.execPath, arguments_, { stdio: ["pipe", "pipe", "ignore"] }));
+}
+
+const connected = (more: object) => new DataSource({ type: "postgres", ...more }).initialize();
+
+async function open(database: string, config: object, more: object = {}) {
+    const root = TypeOrmModule.forRoot({
+        type: "postgres", url: database, autoLoadEntities: true, entities: [LeaderLease], ...more,
+    });
+    const imports = [root, LeaderElectorModule.forRoot({ ...quick, ...config })];
+    const module = { module: class Application {}, imports };
+    const options = { logger: false, abortOnError: false } as const;
+    const application = await NestFactory.createApplicationContext(module, options);
+    opened.add(application);
+    return application;
+}
+
+describe("TypeORM", { concurrency: 4 }, () => {
+    after(async () => {
+        await Promise.all([...opened].map((application) => application.close()));
+        await endAll();
+    });
+
+    test("an application with synchronize: true starts, starts again, and keeps our columns", async () => {
+        const database = await freshDatabase();
+        for (const createTableOnInit of [true, false]) {
+            const application = await open(database, { createTableOnInit }, { synchronize: true });
+            await until(() => application.get(LeaderElectorService).amILeader());
+            const token = application.get(LeaderElectorService).token!;
+            await application.get(DataSource).synchronize();
+            await sleep(1_000);
+            assert.equal(application.get(LeaderElectorService).token, token, "the term outlives it");
+            assert.deepEqual((await rows(COLUMNS, ["public"], database)).map(({ name }) => name), OURS);
+            await application.close();
+        }
+    });
+
+    test("synchronize: true makes the table, as it did, where createTableOnInit is off", async () => {
+        const database = await freshDatabase();
+        const application = await open(database, { createTableOnInit: false }, { synchronize: true });
+        await until(() => application.get(LeaderElectorService).amILeader());
+        await application.close();
+    });
+
+    test("LeaderLease reads the rows, in any schema", async () => {
+        const database = await freshDatabase();
+        const application = await open(database, { lockId: 5, instanceId: "me", meta: "here" });
+        await until(() => application.get(LeaderElectorService).amILeader());
+        const service = application.get(LeaderElectorService);
+        const lease = await application.get(DataSource).getRepository(LeaderLease).findOneByOrFail({ id: 5 });
+        assert.equal(lease.id, 5);
+        assert.match(lease.leaderId, /^me#[0-9a-f]{16}$/);
+        assert.equal(lease.token, String(service.token));
+        assert.ok(lease.expiresAt > new Date() && lease.createdAt < lease.expiresAt);
+        assert.deepEqual([lease.meta, lease.leaseMs], ["here", String(quick.leaseDuration)]);
+        const entity = createLeaderLeaseEntity("odd one");
+        const dataSource = await connected({ url: database, entities: [entity] });
+        const odd = await LeaderElectorCore.create(dataSource, { schema: "odd one", ...quick });
+        await until(() => odd.amILeader());
+        assert.equal(await dataSource.getRepository(entity).countBy({ id: 1 }), 1);
+        await odd.shutdown();
+        await dataSource.destroy();
+        await application.close();
+    });
+
+    test("another user migrates; the runtime's user may only use the table", async () => {
+        const database = await freshDatabase();
+        const schema = "of its own";
+        await rows(`DO $$ BEGIN CREATE ROLE runtime LOGIN; EXCEPTION WHEN duplicate_object THEN END $$`);
+        class Migration extends LeaderElectionMigrationBase {
+            override schema = schema;
+            override name = "leases1700000000000";
+        }
+        const owner = await connected({ url: database, migrations: [Migration] });
+        await owner.runMigrations();
+        await owner.query(`GRANT USAGE ON SCHEMA "${schema}" TO runtime`);
+        const own = database.replace("postgres@", "runtime@");
+        const config = { schema, createTableOnInit: false };
+        await assert.rejects(open(own, config), /permission|SELECT|lack|may not/);
+        await owner.query(`GRANT SELECT, INSERT, UPDATE ON "${schema}".leader_lease TO runtime`);
+        await owner.destroy();
+        const application = await open(own, config);
+        await until(() => application.get(LeaderElectorService).amILeader());
+        await application.close();
+    });
+
+    test("a migration of the application's own makes the table and drops it again", async () => {
+        const database = await freshDatabase();
+        const schema = "of the application";
+        await rows(`CREATE SCHEMA "${schema}"`, [], database);
+        // As it stands in an application of nest-leader-election.
+        class Leases1700000000000 implements MigrationInterface {
+            async up(queryRunner: QueryRunner): Promise<void> {
+                const table: Table = createLeaderLeaseTable(schema);
+                await queryRunner.createTable(table, true);
+            }
+            async down(queryRunner: QueryRunner): Promise<void> {
+                await queryRunner.dropTable(createLeaderLeaseTable(schema), true);
+            }
+        }
+        const dataSource = await connected({ url: database, migrations: [Leases1700000000000] });
+        await dataSource.runMigrations();
+        const config = { schema, createTableOnInit: false };
+        const application = await open(database, config);
+        await until(() => application.get(LeaderElectorService).amILeader());
+        await application.close();
+        // It is the table that the elector makes.
+        const made = await LeaderElectorCore.create(dataSource, { schema: "of the elector", ...quick });
+        await made.shutdown();
+        const shape = (of: string) => rows(`SELECT attname, format_type(atttypid, atttypmod), attnotnull,
+            pg_get_expr(adbin, adrelid) FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid
+            AND adnum = attnum WHERE attrelid = '"${of}".leader_lease'::regclass AND attnum > 0
+            ORDER BY 1`, [], database);
+        assert.deepEqual(await shape(schema), await shape("of the elector"));
+        const checks = (of: string) => rows(`SELECT contype, pg_get_constraintdef(oid) FROM pg_constraint
+            WHERE conrelid = '"${of}".leader_lease'::regclass AND contype IN ('p', 'c')
+            ORDER BY 1`, [], database);
+        assert.deepEqual(await checks(schema), await checks("of the elector"));
+        await dataSource.undoLastMigration();
+        const left = await rows("SELECT to_regclass($1) AS it", [`"${schema}".leader_lease`], database);
+        assert.equal(left[0]!["it"], null);
+        await dataSource.destroy();
+    });
+
+    test("a DataSource of another kind is refused", () => {
+        const source = { query: async () => [], options: { type: "mysql" }, driver: {} };
+        const refusal = /of type 'mysql', and leases are kept in PostgreSQL/;
+        assert.throws(() => new LeaderElectorCore(source), refusal);
+    });
+
+    test("a replica of nest-leader-election works on a table of ours, whose ids are texts", async () => {
+        const database = await freshDatabase();
+        const application = await open(database, {});
+        const service = application.get(LeaderElectorService);
+        await until(() => service.amILeader());
+        const config = { leaseDuration: 1_200, renewalInterval: 300, jitterRange: 100 };
+        const old = peer(database, { config });
+        await until(() => old.output.includes('"ready":true'));
+        await sleep(quick.leaseDuration);
+        assert.ok(service.amILeader() && !old.output.includes('"leader":true'));
+        await application.close();
+        await until(() => old.output.includes('"leader":true'));
+        // And back.
+        const again = await open(database, {});
+        assert.equal(again.get(LeaderElectorService).amILeader(), false);
+        old.child.stdin?.write("release\n");
+        await until(() => old.output.includes('"leader":false'));
+        await old.kill("SIGKILL");
+        await until(() => again.get(LeaderElectorService).amILeader());
+    });
+
+    for (const mode of ["core", "nest"]) {
+        test(`replicas of nest-leader-election (${mode}) share the election, out and back`, async () => {
+            const database = await freshDatabase();
+            const times = { leaseDuration: 1_200, renewalInterval: 300, jitterRange: 100 };
+            const config = { ...times, baseCleanInterval: 500 };
+            const old = peer(database, { mode, config });
+            await until(() => old.output.includes('"leader":true'), 20_000);
+            const application = await open(database, {});
+            const service = application.get(LeaderElectorService);
+            await sleep(2 * quick.leaseDuration);
+            assert.equal(service.amILeader(), false, "its lease is honoured");
+            old.child.stdin?.write("release\n");
+            await until(() => old.output.includes('"leader":false'));
+            // A renewal of its that was under way would make it stand again.
+            await old.kill("SIGKILL");
+            await until(() => service.amILeader());
+            const next = peer(database, { mode, config });
+            await until(() => next.output.includes('"ready":true'), 20_000);
+            await sleep(2 * quick.leaseDuration);
+            assert.ok(service.amILeader() && !next.output.includes('"leader":true'), "ours is honoured");
+            await application.close();
+            await until(() => next.output.includes('"leader":true'), 20_000);
+        });
+    }
+});

@@ -1,0 +1,132 @@
+// The stores that the properties are tested on. Each is opened through several clients, as by several hosts.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PGlite } from "@electric-sql/pglite";
+import { createClient } from "@libsql/client";
+import Database from "better-sqlite3";
+import postgres from "postgres";
+import { memoryStore, postgresStore, sqliteStore } from "../dist/cjs/index.mjs";
+import { makePool, startServer } from "./server.mjs";
+
+let lastSchema = 0;
+const schema = () => `s${++lastSchema}`;
+
+function folder() {
+    const path = mkdtempSync(join(tmpdir(), "elector-js-"));
+    return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** A binding of Cloudflare D1 to a database: statements are asked over a network, and answer an object. */
+function d1(db) {
+    const prepared = (text, values) => ({
+        bind: (...given) => prepared(text, given),
+        async all() {
+            await new Promise((resolve) => setImmediate(resolve));
+            const statement = db.prepare(text);
+            const rows = statement.reader ? statement.all(...values) : (statement.run(...values), []);
+            return JSON.parse(JSON.stringify({ success: true, meta: {}, results: rows }));
+        },
+    });
+    return { prepare: (text) => prepared(text, []) };
+}
+
+/** postgres.js, as README.md says. */
+const ofPostgresJs = (sql) => ({ query: (text, values) => sql.unsafe(text, values), listen: sql.listen });
+
+export const places = {
+    memory: async () => ({
+        fresh: () => {
+            const store = memoryStore();
+            return { open: () => store, close: () => {} };
+        },
+        close: () => {},
+    }),
+    "better-sqlite3": async () => ({
+        fresh: () => {
+            const { path, remove } = folder();
+            const open = [];
+            return {
+                open: () => {
+                    open.push(new Database(join(path, "leases.db"), { timeout: 2_000 }));
+                    open.at(-1).pragma("journal_mode = WAL");
+                    return sqliteStore(open.at(-1));
+                },
+                close: () => {
+                    for (const db of open) db.close();
+                    remove();
+                },
+            };
+        },
+        close: () => {},
+    }),
+    libsql: async () => ({
+        fresh: () => {
+            const { path, remove } = folder();
+            const open = [];
+            return {
+                open: () => {
+                    open.push(createClient({ url: `file:${join(path, "leases.db")}` }));
+                    return sqliteStore(open.at(-1));
+                },
+                close: () => {
+                    for (const db of open) db.close();
+                    remove();
+                },
+            };
+        },
+        close: () => {},
+    }),
+    "Cloudflare D1": async () => ({
+        fresh: () => {
+            const db = new Database(":memory:");
+            return { open: () => sqliteStore(d1(db)), close: () => void db.close() };
+        },
+        close: () => {},
+    }),
+    PGlite: async () => {
+        const db = await PGlite.create();
+        return {
+            fresh: () => {
+                const name = schema();
+                return { open: () => postgresStore(db, { schema: name }), close: () => {} };
+            },
+            close: () => db.close(),
+        };
+    },
+    PostgreSQL: async () => {
+        const server = await startServer();
+        return {
+            fresh: () => {
+                const name = schema();
+                const pools = [];
+                return {
+                    open: () => {
+                        pools.push(makePool({ connectionString: server.url, max: 2 }));
+                        return postgresStore(pools.at(-1), { schema: name });
+                    },
+                    close: () => Promise.all(pools.map((pool) => pool.end())),
+                };
+            },
+            close: server.stop,
+        };
+    },
+    "postgres.js": async () => {
+        const server = await startServer();
+        return {
+            fresh: () => {
+                const name = schema();
+                const clients = [];
+                return {
+                    open: () => {
+                        const sql = postgres(server.url, { max: 2, onnotice: () => {} });
+                        clients.push(sql);
+                        return postgresStore(ofPostgresJs(sql), { schema: name });
+                    },
+                    close: () => Promise.all(clients.map((sql) => sql.end())),
+                };
+            },
+            close: server.stop,
+        };
+    },
+};

@@ -1,0 +1,132 @@
+//! One candidate of the demo: a process that stands, and says every millisecond's news on standard output.
+
+use std::io::{self, BufRead, Write};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use elector::Elector;
+use elector::core::Instant;
+use elector::driver::clock;
+
+use super::LEASE;
+use crate::exit::Failure;
+use crate::options::CandidateOptions;
+
+/// How often it asks itself whether it leads.
+const SAMPLE: Duration = Duration::from_millis(1);
+/// Between two samples no process sleeps for so long unless somebody stopped it.
+const STOPPED: Duration = Duration::from_millis(700);
+
+/// What a candidate says. All times are of the boot clock, which the processes share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// `am_i_leader()` answers true from `at` on.
+    Leads { at: Instant, token: u64 },
+    /// It answers false again; `last` is the last time it answered true.
+    Follows { last: Instant },
+    /// It was stopped, and this is its first answer after it was continued.
+    Woke { claims: bool },
+}
+
+impl News {
+    fn line(self) -> String {
+        match self {
+            News::Leads { at, token } => format!("leads {} {token}", at.as_nanos()),
+            News::Follows { last } => format!("follows {}", last.as_nanos()),
+            News::Woke { claims } => format!("woke {}", u64::from(claims)),
+        }
+    }
+
+    fn say(self) {
+        let mut out = io::stdout().lock();
+        // The demo is gone if this fails, and then so is this process.
+        let _ = writeln!(out, "{}", self.line()).and_then(|()| out.flush());
+    }
+}
+
+impl FromStr for News {
+    type Err = ();
+
+    fn from_str(line: &str) -> Result<News, ()> {
+        let mut words = line.split(' ');
+        let name = words.next().ok_or(())?;
+        let mut number = || words.next().and_then(|word| word.parse::<u64>().ok()).ok_or(());
+        match name {
+            "leads" => Ok(News::Leads { at: Instant::from_nanos(number()?), token: number()? }),
+            "follows" => Ok(News::Follows { last: Instant::from_nanos(number()?) }),
+            "woke" => Ok(News::Woke { claims: number()? != 0 }),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Runs one candidate until its standard input ends. A line there makes it release and stand again later.
+pub fn run(options: &CandidateOptions) -> Result<u8, Failure> {
+    let elector = Elector::builder(super::ELECTION)
+        .store(&options.store)
+        .candidate(&options.name)
+        .lease(LEASE)
+        .build()
+        .map_err(Failure::internal)?;
+    elector.campaign();
+    static RUNNING: AtomicBool = AtomicBool::new(true);
+    let sampled = elector.clone();
+    let sampler = thread::spawn(move || sample(&sampled, &RUNNING));
+    for line in io::stdin().lock().lines() {
+        if line.is_err() {
+            break;
+        }
+        elector.release();
+        // The others are to take over, not this one again.
+        thread::sleep(Duration::from_millis(300));
+        elector.campaign();
+    }
+    RUNNING.store(false, Ordering::Relaxed);
+    let _ = sampler.join();
+    let _ = elector.release_and_wait(Duration::from_millis(500));
+    Ok(0)
+}
+
+fn sample(elector: &Elector, running: &AtomicBool) {
+    let mut led: Option<(u64, Instant)> = None;
+    let mut last = clock::now();
+    while running.load(Ordering::Relaxed) {
+        let now = clock::now();
+        // Asked after the clock was read: an answer of true counts from before it was given.
+        let token = elector.token().map(|token| token.get());
+        if now.saturating_since(last) >= STOPPED {
+            News::Woke { claims: token.is_some() }.say();
+        }
+        match (led, token) {
+            (Some((_, last)), None) => News::Follows { last }.say(),
+            (Some((old, last)), Some(token)) if old != token => {
+                News::Follows { last }.say();
+                News::Leads { at: now, token }.say();
+            }
+            (None, Some(token)) => News::Leads { at: now, token }.say(),
+            _ => {}
+        }
+        led = token.map(|token| (token, now));
+        last = now;
+        thread::sleep(SAMPLE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_read_back_as_they_were_said() {
+        let all = [
+            News::Leads { at: Instant::from_nanos(7), token: 9 },
+            News::Follows { last: Instant::from_nanos(8) },
+            News::Woke { claims: false },
+        ];
+        for news in all {
+            assert_eq!(news.line().parse(), Ok(news));
+        }
+    }
+}

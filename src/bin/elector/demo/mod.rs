@@ -1,0 +1,418 @@
+//! `elector demo`: three real processes elect a leader, hand over, lose it to `kill -9` and to SIGSTOP.
+
+pub mod candidate;
+mod view;
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use anstyle::Style;
+use elector::core::Instant;
+use elector::driver::clock;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+
+use crate::channel::Ended;
+use crate::exit::Failure;
+use crate::options::DemoOptions;
+use crate::output::{BOLD, Colour, GREEN, RED, Table};
+use crate::{child, signals};
+use candidate::News;
+use view::{State, View, YELLOW, print_now};
+
+const PLAIN: Style = Style::new();
+const ELECTION: &str = "demo";
+const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
+/// Short, so that the part with the stopped leader does not bore.
+const LEASE: Duration = Duration::from_secs(2);
+/// How long each leader leads before the next thing happens.
+const CALM: Duration = Duration::from_millis(600);
+/// Longer than anything here may take.
+const TOO_LONG: Duration = Duration::from_secs(10);
+
+enum Message {
+    /// From candidate number so, in its so-many-th life.
+    News(usize, u32, News),
+    Signal(Signal),
+}
+
+/// One line of the table at the end.
+struct Measured {
+    what: &'static str,
+    from: Option<usize>,
+    to: usize,
+    token: u64,
+    took: Duration,
+}
+
+/// Runs `elector demo`.
+pub fn run(options: &DemoOptions) -> Result<u8, Failure> {
+    let (outbox, inbox) = channel();
+    let forward = outbox.clone();
+    let mask = signals::hear(move |signal| {
+        // It is only Ctrl-Z's end that needs nothing.
+        signal == Signal::SIGCONT || forward.send(Message::Signal(signal)).is_ok()
+    })?;
+    let folder = Folder::new()?;
+    let mut demo = Demo {
+        mask,
+        store: format!("sqlite:{}", folder.0.join("demo.db").display()),
+        view: View::new(&NAMES),
+        outbox,
+        inbox,
+        processes: Vec::new(),
+        leader: None,
+        measured: Vec::new(),
+        claims: Vec::new(),
+        stopped: None,
+        woke: None,
+    };
+    let result = demo.play(options.kills);
+    demo.end();
+    drop(folder);
+    match result {
+        Ok(()) => demo.conclude(),
+        Err(stop) => {
+            demo.view.close();
+            match stop {
+                Stop::Signal(signal) => Ok(Ended::Signal(signal as i32).exit_code()),
+                Stop::Failure(failure) => Err(failure),
+            }
+        }
+    }
+}
+
+/// Why the demo ended early.
+enum Stop {
+    Signal(Signal),
+    Failure(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Failure(failure)
+    }
+}
+
+struct Process {
+    child: Child,
+    life: u32,
+}
+
+/// A time in which a candidate answered that it leads.
+struct Claim {
+    who: usize,
+    from: Instant,
+    /// `None` while it goes on.
+    until: Option<Instant>,
+}
+
+struct Demo {
+    mask: SigSet,
+    store: String,
+    view: View,
+    outbox: Sender<Message>,
+    inbox: Receiver<Message>,
+    processes: Vec<Process>,
+    leader: Option<(usize, u64)>,
+    measured: Vec<Measured>,
+    claims: Vec<Claim>,
+    stopped: Option<usize>,
+    /// What the stopped leader said when it woke.
+    woke: Option<bool>,
+}
+
+impl Demo {
+    fn play(&mut self, kills: u32) -> Result<(), Stop> {
+        let start = clock::now();
+        self.view.tell(start, None, PLAIN, "three processes stand for election on one SQLite file");
+        for who in 0..NAMES.len() {
+            self.spawn(who, 0)?;
+        }
+        self.elected("election", None, start)?;
+        self.calm(CALM)?;
+        self.hand_over()?;
+        self.calm(CALM)?;
+        for _ in 0..kills {
+            self.kill_leader()?;
+            self.calm(CALM)?;
+        }
+        self.pause_leader()?;
+        self.calm(CALM)
+    }
+
+    fn hand_over(&mut self) -> Result<(), Stop> {
+        let Some((who, _)) = self.leader else { return Ok(()) };
+        let start = clock::now();
+        self.view.tell(start, Some(who), PLAIN, "is told to release");
+        if let Some(input) = &mut self.processes[who].child.stdin {
+            let _ = input.write_all(b"release\n");
+        }
+        self.elected("hand-over", Some(who), start)
+    }
+
+    fn kill_leader(&mut self) -> Result<(), Stop> {
+        let Some((who, _)) = self.leader else { return Ok(()) };
+        let start = clock::now();
+        let process = &mut self.processes[who];
+        let life = process.life + 1;
+        let _ = process.child.kill();
+        let _ = process.child.wait();
+        // Until the kernel said that it is gone it may have believed in itself.
+        self.end_claim(who, clock::now());
+        self.view.set(who, State::Down);
+        self.view.tell(start, Some(who), RED, "kill -9");
+        self.elected("kill -9", Some(who), start)?;
+        self.calm(CALM / 2)?;
+        self.spawn(who, life)?;
+        Ok(())
+    }
+
+    fn pause_leader(&mut self) -> Result<(), Stop> {
+        let Some((who, token)) = self.leader else { return Ok(()) };
+        let pid = Pid::from_raw(self.processes[who].child.id() as i32);
+        let start = clock::now();
+        self.stopped = Some(who);
+        let _ = kill(pid, Signal::SIGSTOP);
+        self.view.set(who, State::Stopped);
+        let text = format!(
+            "SIGSTOP: it keeps its lease until that ends, {} ms after the last renewal",
+            LEASE.as_millis()
+        );
+        self.view.tell(start, Some(who), YELLOW, &text);
+        self.elected("SIGSTOP", Some(who), start)?;
+        self.calm(CALM)?;
+        let _ = kill(pid, Signal::SIGCONT);
+        self.view.set(who, State::Standing);
+        self.view.tell(
+            clock::now(),
+            Some(who),
+            YELLOW,
+            "SIGCONT: it wakes in the belief that no time has passed",
+        );
+        let deadline = clock::now().saturating_add(TOO_LONG);
+        while self.woke.is_none() {
+            self.step(deadline)?;
+        }
+        let (style, answer) = match self.woke {
+            Some(false) => (PLAIN, format!("asks am_i_leader(): false. The term with token {token} is over")),
+            _ => (RED, format!("asks am_i_leader(): TRUE, with the old token {token}")),
+        };
+        self.view.tell(clock::now(), Some(who), style, &answer);
+        Ok(())
+    }
+
+    /// Waits until somebody leads, and notes how long it took.
+    fn elected(&mut self, what: &'static str, from: Option<usize>, start: Instant) -> Result<(), Stop> {
+        let old = self.leader.take();
+        let deadline = start.saturating_add(TOO_LONG);
+        let (at, to, token) = loop {
+            if let Some(found) = self.step(deadline)? {
+                break found;
+            }
+        };
+        if old.is_some_and(|(_, old)| old >= token) {
+            return Err(Failure::internal(format!("the token did not grow: {token}")).into());
+        }
+        let took = at.saturating_since(start);
+        let text = format!("leads after {} ms, token {token}", millis(took));
+        self.view.tell(at, Some(to), GREEN, &text);
+        self.measured.push(Measured { what, from, to, token, took });
+        Ok(())
+    }
+
+    fn calm(&mut self, time: Duration) -> Result<(), Stop> {
+        let end = clock::now().saturating_add(time);
+        while clock::now() < end {
+            self.step_until(end)?;
+        }
+        Ok(())
+    }
+
+    /// The next piece of news; it is a failure if none comes in time.
+    fn step(&mut self, deadline: Instant) -> Result<Option<(Instant, usize, u64)>, Stop> {
+        if clock::now() >= deadline {
+            let seconds = TOO_LONG.as_secs();
+            return Err(Failure::internal(format!(
+                "nothing happened for {seconds} s; is this machine busy?"
+            ))
+            .into());
+        }
+        self.step_until(deadline)
+    }
+
+    /// At most one piece of news; returns who was elected by it.
+    fn step_until(&mut self, end: Instant) -> Result<Option<(Instant, usize, u64)>, Stop> {
+        let wait = end.saturating_since(clock::now()).min(Duration::from_millis(50));
+        let Ok(message) = self.inbox.recv_timeout(wait) else {
+            self.view.draw();
+            return Ok(None);
+        };
+        match message {
+            Message::Signal(signal) => Err(Stop::Signal(signal)),
+            // The last words of a process that was killed.
+            Message::News(who, life, _) if self.processes[who].life != life => Ok(None),
+            Message::News(who, _, News::Leads { at, token }) => {
+                self.claims.push(Claim { who, from: at, until: None });
+                self.leader = Some((who, token));
+                self.view.set(who, State::Leading);
+                Ok(Some((at, who, token)))
+            }
+            Message::News(who, _, News::Follows { last }) => {
+                self.end_claim(who, last);
+                if self.view.state(who) == State::Leading {
+                    self.view.set(who, State::Standing);
+                }
+                Ok(None)
+            }
+            Message::News(who, _, News::Woke { claims }) => {
+                if self.stopped == Some(who) {
+                    self.woke = Some(claims);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn end_claim(&mut self, who: usize, until: Instant) {
+        if let Some(claim) = self.claims.iter_mut().rev().find(|claim| claim.who == who) {
+            claim.until.get_or_insert(until);
+        }
+    }
+
+    /// The longest time for which two candidates answered at once that they lead.
+    fn overlap(&self) -> Duration {
+        let mut longest = Duration::ZERO;
+        for (number, later) in self.claims.iter().enumerate() {
+            for earlier in self.claims.iter().filter(|claim| claim.from <= later.from).take(number) {
+                let until = earlier.until.unwrap_or(Instant::MAX).min(later.until.unwrap_or(Instant::MAX));
+                longest = longest.max(until.saturating_since(later.from));
+            }
+        }
+        longest
+    }
+
+    fn spawn(&mut self, who: usize, life: u32) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::internal(format!("cannot start a candidate: {error}"));
+        let program = std::env::current_exe().map_err(failed)?;
+        let mut command = Command::new(program);
+        command
+            .arg("demo-candidate")
+            .arg(format!("--name={}", NAMES[who]))
+            .arg(format!("--store={}", self.store))
+            // Not in our group: Ctrl-C is ours to handle.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        child::has_mask(&mut command, self.mask);
+        child::dies_with_us(&mut command);
+        let mut process = command.spawn().map_err(failed)?;
+        let lines = process.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines);
+        let outbox = self.outbox.clone();
+        thread::spawn(move || {
+            for news in lines.map_while(Result::ok).filter_map(|line| line.parse().ok()) {
+                if outbox.send(Message::News(who, life, news)).is_err() {
+                    return;
+                }
+            }
+        });
+        let process = Process { child: process, life };
+        match self.processes.get_mut(who) {
+            Some(old) => *old = process,
+            None => self.processes.push(process),
+        }
+        self.view.set(who, State::Standing);
+        if life > 0 {
+            self.view.tell(clock::now(), Some(who), PLAIN, "runs again and stands");
+        }
+        Ok(())
+    }
+
+    /// Ends every process that the demo started.
+    fn end(&mut self) {
+        for process in &mut self.processes {
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
+    }
+
+    fn conclude(&mut self) -> Result<u8, Failure> {
+        self.view.close();
+        let colour = Colour::of_stdout();
+        let mut table = Table::new(&["WHAT", "FROM", "TO", ">MS", ">TOKEN"]);
+        for line in &self.measured {
+            table.row(vec![
+                line.what.to_owned(),
+                line.from.map_or("-", |who| NAMES[who]).to_owned(),
+                NAMES[line.to].to_owned(),
+                millis(line.took),
+                line.token.to_string(),
+            ]);
+        }
+        print_now("\n");
+        table.write(io::stdout().lock(), colour)?;
+        let overlap = self.overlap();
+        let grown = self.measured.windows(2).all(|pair| pair[0].token < pair[1].token);
+        let claims = self.woke != Some(false);
+        let summary = format!(
+            "Two leaders at once: {}. Tokens only grew: {}. The leader that was stopped woke as leader: {}.",
+            if overlap.is_zero() { "never".to_owned() } else { format!("for {} ms", millis(overlap)) },
+            if grown { "yes" } else { "no" },
+            if claims { "yes" } else { "no" },
+        );
+        print_now(&format!("\n{}\n", colour.paint(BOLD, summary)));
+        if overlap.is_zero() && grown && !claims {
+            Ok(0)
+        } else {
+            Err(Failure::internal("a promise was broken; please report this with the output above"))
+        }
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    format!("{:.1}", duration.as_secs_f64() * 1_000.0)
+}
+
+/// A folder of our own that goes when we go.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Folder, Failure> {
+        let name = format!("elector-demo-{}-{}", std::process::id(), clock::now().as_nanos());
+        let path = std::env::temp_dir().join(name);
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => Ok(Folder(path)),
+            Err(error) => Err(Failure::internal(format!(
+                "cannot create a temporary folder in '{}': {error}; set TMPDIR",
+                std::env::temp_dir().display()
+            ))),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_goes_when_it_is_dropped() {
+        let folder = Folder::new().unwrap();
+        let path = folder.0.clone();
+        fs::write(path.join("demo.db"), "x").unwrap();
+        drop(folder);
+        assert!(!path.exists());
+    }
+}

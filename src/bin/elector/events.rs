@@ -1,0 +1,106 @@
+//! `--events`: one JSON line per event, without ever delaying what keeps the command alive.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::thread;
+use std::time::Duration;
+
+use elector::Change;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::exit::Failure;
+use crate::output;
+
+/// How many events may wait for a slow reader, and how long the last ones may take at the end.
+const QUEUE: usize = 10_000;
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Where the events go. A thread of its own writes them: a reader that does not read must not hold up
+/// renewals.
+pub struct Events {
+    queue: SyncSender<Change>,
+    written: Receiver<()>,
+    created: Option<PathBuf>,
+    complained: bool,
+    any: bool,
+}
+
+impl Events {
+    /// Opens `path`, or standard output for `-`. A file is appended to.
+    pub fn open(path: &Path) -> Result<Events, Failure> {
+        let mut created = None;
+        let to: Box<dyn Write + Send> = if path.as_os_str() == "-" {
+            Box::new(io::stdout())
+        } else {
+            let refuse = |error: io::Error| {
+                let path = path.display();
+                let advice = match error.raw_os_error() {
+                    Some(libc::ENXIO) => "nobody reads it; start its reader first",
+                    _ => "give a file that can be written, or -",
+                };
+                Failure::usage(format!("cannot write events to '{path}': {error}; {advice}"))
+            };
+            let (file, new) = open_or_create(path).map_err(refuse)?;
+            created = new.then(|| path.to_owned());
+            Box::new(file)
+        };
+        let (queue, incoming) = mpsc::sync_channel(QUEUE);
+        let (done, written) = mpsc::channel();
+        thread::Builder::new()
+            .name("events".into())
+            .spawn(move || {
+                write_all(to, &incoming);
+                let _ = done.send(());
+            })
+            .map_err(|error| Failure::internal(format!("cannot start a thread: {error}")))?;
+        Ok(Events { queue, written, created, complained: false, any: false })
+    }
+
+    /// Hands over one event.
+    pub fn write(&mut self, change: &Change) {
+        self.any = true;
+        let full = matches!(self.queue.try_send(change.clone()), Err(TrySendError::Full(_)));
+        if full && !self.complained {
+            output::complain(format!("--events: nobody read {QUEUE} events; the next ones are left out"));
+            self.complained = true;
+        }
+    }
+
+    /// Waits for the last lines, but not forever. If there never was one, no file is left that was not there
+    /// before.
+    pub fn close(self) {
+        drop(self.queue);
+        let _ = self.written.recv_timeout(LAST_LINES);
+        if let Some(path) = self.created.filter(|_| !self.any) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The file, and whether it is new.
+fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
+    match OpenOptions::new().append(true).create_new(true).open(path) {
+        Ok(file) => Ok((file, true)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // A pipe that nobody reads would be waited for, and no signal would end that.
+            let file = OpenOptions::new().append(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+            fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+            Ok((file, false))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn write_all(mut to: Box<dyn Write + Send>, incoming: &Receiver<Change>) {
+    while let Ok(change) = incoming.recv() {
+        if let Err(error) = output::json_line(&mut to, &change) {
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                output::complain(format!("--events: {error}; no more events are written"));
+            }
+            return;
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Exit codes. This table is what `--help`, the man page and the tests read.
+
+use std::fmt;
+
+/// A code and what it says.
+pub const CODES: [(u8, &str); 9] = [
+    (0, "done; for `run`: CMD ended with 0"),
+    (NO, "it is not so: no such term, or the question was answered with no"),
+    (USAGE, "a wrong option, name, timing or URL"),
+    (
+        STORE,
+        "the store refuses: read-only, damaged, not permitted; of questions also:\n       \
+             unreachable (`run` waits for ever until it is back)",
+    ),
+    (INTERNAL, "something else failed: no process could be started, a bug"),
+    (LOST, "`run --once`: leadership was lost, and CMD was stopped"),
+    (126, "`run`: CMD cannot be executed"),
+    (127, "`run`: CMD was not found"),
+    (128, "plus n: signal n ended CMD, or ended `run` while it waited"),
+];
+
+/// Asked for something that is not so.
+pub const NO: u8 = 1;
+/// The command line is wrong.
+pub const USAGE: u8 = 2;
+/// `EX_UNAVAILABLE` of sysexits.h.
+pub const STORE: u8 = 69;
+/// `EX_SOFTWARE` of sysexits.h.
+pub const INTERNAL: u8 = 70;
+/// `EX_TEMPFAIL` of sysexits.h: try again.
+pub const LOST: u8 = 75;
+/// As in shells.
+pub const NOT_EXECUTABLE: u8 = 126;
+/// As in shells.
+pub const NOT_FOUND: u8 = 127;
+
+/// The table for `--help`: 72 columns at most, which a manual page leaves of 80.
+pub fn help() -> String {
+    let lines = CODES.map(|(code, meaning)| format!("  {code:>3}  {meaning}"));
+    format!("Exit codes:\n{}", lines.join("\n"))
+}
+
+/// Why a task ended early: one line, and the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: u8,
+    /// What was asked, what was found, what to do. Empty if there is nothing to say.
+    pub message: String,
+}
+
+impl Failure {
+    /// The command line is wrong.
+    pub fn usage(message: impl fmt::Display) -> Failure {
+        Failure { code: USAGE, message: message.to_string() }
+    }
+
+    /// The store cannot be used.
+    pub fn store(message: impl fmt::Display) -> Failure {
+        Failure { code: STORE, message: message.to_string() }
+    }
+
+    /// Asked for something that is not so.
+    pub fn no(message: impl fmt::Display) -> Failure {
+        Failure { code: NO, message: message.to_string() }
+    }
+
+    /// Anything else.
+    pub fn internal(message: impl fmt::Display) -> Failure {
+        Failure { code: INTERNAL, message: message.to_string() }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    /// A reader that closed its end early has seen what it wanted; nothing to say then.
+    fn from(error: std::io::Error) -> Failure {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Failure { code: 0, message: String::new() },
+            _ => Failure::internal(format!("cannot write: {error}")),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `elector`: the command line. It parses, dispatches, and turns results into exit codes.
+
+mod channel;
+mod child;
+mod demo;
+#[cfg(target_os = "linux")]
+mod events;
+mod exit;
+#[cfg(target_os = "linux")]
+mod guardian;
+#[cfg(target_os = "linux")]
+mod keeper;
+mod operate;
+mod options;
+mod output;
+#[cfg(target_os = "linux")]
+mod processes;
+#[cfg(target_os = "linux")]
+mod run;
+mod schema;
+mod signals;
+mod status;
+mod stores;
+#[cfg(target_os = "linux")]
+mod term;
+#[cfg(target_os = "linux")]
+mod terminal;
+mod watch;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::exit::Failure;
+use crate::options::{Asked, Cli, Part, Task};
+
+fn main() -> ExitCode {
+    let asked = output::log().and_then(|()| options::parse());
+    let result = asked.and_then(|asked| match asked {
+        Asked::Task(task) => perform(&task),
+        Asked::Part(part) => play(&part),
+    });
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                output::complain(&failure.message);
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn perform(task: &Task) -> Result<u8, Failure> {
+    match task {
+        #[cfg(target_os = "linux")]
+        Task::Run(options) => run::run(options),
+        #[cfg(not(target_os = "linux"))]
+        Task::Run(_) => Err(Failure::internal(
+            "`elector run` needs Linux: no command outlives its lease there; elsewhere use the library",
+        )),
+        Task::Watch { election, store } => watch::run(&election.name, store),
+        Task::Status(options) => status::run(options),
+        Task::Release { election, token, store } => operate::release(&election.name, *token, store),
+        Task::Break { election, yes, store } => operate::break_term(&election.name, *yes, store),
+        Task::Demo(options) => demo::run(options),
+        Task::Migrate { store } => operate::migrate(store),
+        Task::Schema { dialect, schema } => schema::run(*dialect, schema.as_deref()),
+        Task::Completions { shell } => {
+            // Into memory first: the generator panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "elector", &mut script);
+            print(&script)
+        }
+        Task::Man { task } => {
+            let mut page = Vec::new();
+            // By itself it would name the task as what has the version.
+            let source = concat!("elector ", env!("CARGO_PKG_VERSION"));
+            clap_mangen::Man::new(manual(task.as_deref())).source(source).render(&mut page)?;
+            print(&page)
+        }
+    }
+}
+
+/// What the other tasks start this program for.
+fn play(part: &Part) -> Result<u8, Failure> {
+    match part {
+        #[cfg(target_os = "linux")]
+        Part::Guardian(arguments) => guardian::run(arguments).map(|()| 0).map_err(Failure::internal),
+        Part::DemoCandidate(options) => demo::candidate::run(options),
+    }
+}
+
+/// The command that a manual page describes.
+fn manual(task: Option<&str>) -> clap::Command {
+    let mut all = Cli::command();
+    all.build();
+    match task.and_then(|task| all.find_subcommand(task)) {
+        Some(found) => found.clone().version(env!("CARGO_PKG_VERSION")),
+        None => all,
+    }
+}
+
+fn print(text: &[u8]) -> Result<u8, Failure> {
+    io::Write::write_all(&mut io::stdout().lock(), text)?;
+    Ok(0)
+}

@@ -1,0 +1,97 @@
+//! What an operator does to a store: `elector migrate` makes its table, `elector release` and `elector break`
+//! end a term.
+//!
+//! The latter two only revoke: the holder fails its next renewal, and nobody takes over before the lease
+//! has run out, when the holder has stopped trusting it. So neither can make two leaders.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use elector::core::lease::Row;
+use elector::core::{FencingToken, Name};
+use elector::driver::store::Store;
+use elector::driver::url::StoreUrl;
+
+use crate::exit::Failure;
+use crate::options::StoreOption;
+use crate::output::{self, clean};
+use crate::stores;
+
+/// Runs `elector migrate`.
+pub fn migrate(store: &StoreOption) -> Result<u8, Failure> {
+    let url = stores::migrate(store)?;
+    output::say(format!("{url} is ready"));
+    Ok(0)
+}
+
+/// Runs `elector release`.
+pub fn release(election: &Name, token: FencingToken, store: &StoreOption) -> Result<u8, Failure> {
+    let (mut store, url) = stores::open_existing(store)?;
+    match store.revoke(election, Some(token)).map_err(Failure::store)? {
+        Some(row) => told(election, &row),
+        None => Err(match present(&mut *store, election)? {
+            Some(row) if row.holder.is_some() && !row.remaining.is_zero() => Failure::no(format!(
+                "the term with token {token} of '{election}' is over already; the present one {}",
+                describe(&row)
+            )),
+            Some(_) => Failure::no(format!("the term with token {token} of '{election}' is over already")),
+            None => unknown(election, &url),
+        }),
+    }
+}
+
+/// Runs `elector break`.
+pub fn break_term(election: &Name, yes: bool, store: &StoreOption) -> Result<u8, Failure> {
+    let (mut store, url) = stores::open_existing(store)?;
+    let Some(row) = present(&mut *store, election)? else { return Err(unknown(election, &url)) };
+    let nothing = || Failure::no(format!("nobody leads '{election}'; there is nothing to break"));
+    if row.remaining.is_zero() {
+        return Err(nothing());
+    }
+    if !yes {
+        confirm(election, &row)?;
+    }
+    match store.revoke(election, None).map_err(Failure::store)? {
+        Some(row) => told(election, &row),
+        None => Err(nothing()),
+    }
+}
+
+fn confirm(election: &Name, row: &Row) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage("break asks first, but standard input is no terminal; add --yes"));
+    }
+    let mut err = io::stderr();
+    write!(err, "End the present term of '{}', which {}? [y/N] ", clean(election), describe(row))?;
+    err.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::no("nothing was changed")),
+    }
+}
+
+fn present(store: &mut dyn Store, election: &Name) -> Result<Option<Row>, Failure> {
+    let rows = store.rows(Some(election)).map_err(Failure::store)?;
+    Ok(rows.into_iter().next().map(|row| row.row))
+}
+
+fn unknown(election: &Name, url: &StoreUrl) -> Failure {
+    Failure::no(format!("there is no election '{election}' in {url}; `elector status` lists all"))
+}
+
+fn told(election: &Name, row: &Row) -> Result<u8, Failure> {
+    let next = match row.remaining {
+        Duration::ZERO => "whoever stands can be elected now".to_owned(),
+        remaining => format!("whoever stands can be elected in {} ms", remaining.as_millis()),
+    };
+    output::say(format!("ended the term of '{}', which {}; {next}", clean(election), describe(row)));
+    Ok(0)
+}
+
+fn describe(row: &Row) -> String {
+    let holder = row.holder.as_ref().map_or("nobody".into(), |holder| clean(holder.candidate()));
+    let token = row.token.map(|token| format!(" with token {token}")).unwrap_or_default();
+    format!("{holder} holds{token}")
+}

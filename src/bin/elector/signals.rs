@@ -1,0 +1,56 @@
+//! The signals that `elector run` and `elector demo` hear.
+
+use std::thread;
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+
+use crate::exit::Failure;
+
+const HEARD: [Signal; 7] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGCONT,
+];
+
+/// Whether `signal` asks a program to end.
+pub fn ends(signal: Signal) -> bool {
+    matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT)
+}
+
+/// Gives every signal that comes from now on to `tell`, until that returns false. Returns the mask from
+/// before, for children. To be called before other threads are started: they inherit the mask.
+///
+/// What the caller of this program ignores stays ignored (`nohup`, a shell's background jobs).
+pub fn hear(tell: impl Fn(Signal) -> bool + Send + 'static) -> Result<SigSet, Failure> {
+    let internal = |error: nix::Error| Failure::internal(format!("cannot listen for signals: {error}"));
+    let mut heard = SigSet::empty();
+    heard.extend(HEARD.into_iter().filter(|signal| !is_ignored(*signal)));
+    let mut before = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&heard), Some(&mut before)).map_err(internal)?;
+    let listen = move || {
+        while let Ok(signal) = heard.wait() {
+            if !tell(signal) {
+                return;
+            }
+        }
+    };
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(listen)
+        .map_err(|error| Failure::internal(format!("cannot start a thread: {error}")))?;
+    Ok(before)
+}
+
+fn is_ignored(signal: Signal) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: with no new action, the call only fills in the present one; it is read only if the call
+    // succeeded.
+    unsafe {
+        libc::sigaction(signal as i32, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}

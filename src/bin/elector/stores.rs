@@ -1,0 +1,75 @@
+//! From options to stores and electors, and their errors to exit codes.
+
+use std::sync::Arc;
+
+use elector::Elector;
+use elector::core::Name;
+use elector::driver::store::Store;
+use elector::driver::url::StoreUrl;
+
+use crate::exit::Failure;
+use crate::options::{RunOptions, StoreOption};
+use crate::output;
+
+/// The store that was asked for.
+pub fn url(option: &StoreOption) -> Result<StoreUrl, Failure> {
+    match &option.url {
+        Some(url) => StoreUrl::parse(url).map_err(Failure::usage),
+        None => StoreUrl::default_store().map_err(Failure::usage),
+    }
+}
+
+/// A connection to it, for one question.
+fn open(url: &StoreUrl) -> Result<Box<dyn Store>, Failure> {
+    url.open(Arc::new(|_| {})).map_err(Failure::store)
+}
+
+/// Opens the store so that its table is made or completed.
+pub fn migrate(option: &StoreOption) -> Result<StoreUrl, Failure> {
+    let url = url(option)?.for_migration();
+    open(&url).map(|_| url)
+}
+
+/// The same, but does not create what does not exist: a question must leave nothing behind.
+pub fn open_existing(option: &StoreOption) -> Result<(Box<dyn Store>, StoreUrl), Failure> {
+    let url = url(option)?.for_questions();
+    warn_of_memory(&url, "what other processes keep under that name is not seen");
+    let store = open(&url)?;
+    Ok((store, url))
+}
+
+/// Says what a store in memory means for a process of its own.
+pub fn warn_of_memory(url: &StoreUrl, consequence: &str) {
+    if url.to_string().starts_with("memory:") {
+        output::say(output::clean(&format!("{url} is in this process alone: {consequence}")));
+    }
+}
+
+/// The elector of `elector run`.
+pub fn elector(options: &RunOptions, url: &StoreUrl, candidate: &Name) -> Result<Elector, Failure> {
+    if !options.quiet {
+        warn_of_memory(url, "whoever else stands leads too");
+    }
+    let mut builder = Elector::builder(options.election.name.as_str())
+        .store_url(url.clone())
+        .candidate(candidate.as_str())
+        .timing(options.timing.options());
+    if let Some(meta) = &options.meta {
+        builder = builder.meta(meta);
+    }
+    if options.strict {
+        builder = builder.strict();
+    }
+    builder.build().map_err(refusal)
+}
+
+/// An elector's error with its exit code.
+pub fn refusal(error: elector::Error) -> Failure {
+    if error.is_invalid_input() {
+        Failure::usage(error)
+    } else if error.is_store() {
+        Failure::store(error)
+    } else {
+        Failure::internal(error)
+    }
+}

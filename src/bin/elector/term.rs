@@ -1,0 +1,124 @@
+//! One term of `elector run`: its guardian, as `elector run` sees it.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+
+use elector::core::Instant;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::Pid;
+
+use crate::channel::{Channel, Order, Received, Report};
+use crate::child;
+use crate::keeper;
+use crate::processes;
+
+/// What a guardian is to be started with.
+pub struct Plan<'a> {
+    /// The command and its arguments.
+    pub command: &'a [OsString],
+    /// The command's environment beside our own.
+    pub environment: Vec<(&'static str, String)>,
+    /// Between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// How long before the hard deadline SIGKILL comes at the latest.
+    pub slack: Duration,
+    /// The signal mask that we were started with, for the command.
+    pub mask: SigSet,
+    /// The store's file lock, to be held until the last process of the term is gone.
+    pub lock: Option<Arc<OwnedFd>>,
+}
+
+/// A running guardian, and the keeper above it.
+pub struct Term {
+    keeper: Child,
+    channel: Channel,
+}
+
+impl Term {
+    /// Starts a guardian; the command starts with the first [`Term::extend`]. What the guardian reports
+    /// arrives at `reports`, ending with `None` when the guardian is gone.
+    pub fn start<M: From<Option<Report>> + Send + 'static>(
+        plan: &Plan<'_>,
+        reports: Sender<M>,
+    ) -> io::Result<Term> {
+        let (near, far) = UnixStream::pair()?;
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .arg0("elector")
+            .arg("guardian")
+            .arg(format!("--channel={}", std::os::fd::AsRawFd::as_raw_fd(&far)))
+            .arg(format!("--grace-ms={}", plan.grace.as_millis()))
+            .arg(format!("--slack-ms={}", plan.slack.as_millis()))
+            .arg("--")
+            .args(plan.command)
+            .envs(plan.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::inherit());
+        child::has_mask(&mut command, plan.mask);
+        child::inherits(&mut command, &far);
+        if let Some(lock) = &plan.lock {
+            child::inherits(&mut command, &**lock);
+        }
+        let keeper = command.spawn()?;
+        drop(far);
+        let mut incoming = Channel::new(near.try_clone()?);
+        thread::Builder::new().name("guardian".into()).spawn(move || {
+            while let Ok(Received::Message(report)) = incoming.receive() {
+                if reports.send(Some(report).into()).is_err() {
+                    return;
+                }
+            }
+            let _ = reports.send(None.into());
+        })?;
+        // A guardian that is stopped reads nothing; waiting for it must not stop us too.
+        near.set_write_timeout(Some(Duration::from_millis(10)))?;
+        Ok(Term { keeper, channel: Channel::new(near) })
+    }
+
+    /// Lets the command run until `soft`, and exist until `hard`.
+    pub fn extend(&self, soft: Instant, hard: Instant) {
+        self.channel.send(Order::Extend { soft, hard });
+    }
+
+    /// Passes a signal on to the command.
+    pub fn signal(&self, signal: Signal) {
+        self.channel.send(Order::Signal(signal));
+    }
+
+    /// Continues the command in the terminal after Ctrl-Z and `fg` or `bg`.
+    pub fn resume(&self) {
+        self.channel.send(Order::Continue);
+    }
+
+    /// Ends the command: SIGTERM, the grace, SIGKILL.
+    pub fn stop(&self) {
+        self.channel.send(Order::Stop);
+    }
+
+    /// Kills the guardian, and the command with it: for a guardian that misses its own deadline.
+    pub fn kill(&self) {
+        // One that was stopped hears nothing.
+        self.tell_keeper(Signal::SIGCONT);
+        self.tell_keeper(keeper::ALARM);
+    }
+
+    /// The keeper is our child, and its number is nobody else's before [`Term::finish`].
+    fn tell_keeper(&self, signal: Signal) {
+        let _ = kill(Pid::from_raw(self.keeper.id() as i32), signal);
+    }
+
+    /// After the guardian ended, however it did: waits until nothing of the command is left. Other children
+    /// of this process, which it had before or got as the first process of a container, are not touched.
+    pub fn finish(mut self) {
+        self.kill();
+        let _ = self.keeper.wait();
+        processes::bury();
+    }
+}

@@ -1,0 +1,71 @@
+//! Who may read from the terminal: the shell's job, and the command's process group inside it.
+
+use std::io::{self, IsTerminal};
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg, sigprocmask};
+use nix::unistd::{Pid, getpid, tcgetpgrp, tcsetpgrp};
+
+/// The controlling terminal, where it is our standard input and our job was in its foreground.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminal {
+    job: Pid,
+    alone: bool,
+}
+
+impl Terminal {
+    /// The terminal that the process group `job` reads from, if it does.
+    pub fn of(job: Pid) -> Option<Terminal> {
+        let input = io::stdin();
+        let alone = io::stdout().is_terminal();
+        (input.is_terminal() && tcgetpgrp(&input) == Ok(job)).then_some(Terminal { job, alone })
+    }
+
+    /// Whether the command may have the terminal before it asks for it. In `elector run … | less` another
+    /// program of the job reads the keys.
+    pub fn is_ours_alone(self) -> bool {
+        self.alone
+    }
+
+    /// Gives the terminal to the calling process's group. Async-signal-safe: for use between fork and exec.
+    pub fn take(self) -> io::Result<()> {
+        hand_to(getpid())
+    }
+
+    /// Gives the terminal to `group` if our job has it, as after `fg`; says whether it had it.
+    pub fn lend(self, group: Pid) -> bool {
+        tcgetpgrp(io::stdin()) == Ok(self.job) && hand_to(group).is_ok()
+    }
+
+    /// Whether `group` reads from the terminal now.
+    pub fn is_lent_to(self, group: Pid) -> bool {
+        tcgetpgrp(io::stdin()) == Ok(group)
+    }
+
+    /// Gives the terminal back to our job, unless somebody else than `group` has it by now.
+    pub fn give_back(self, group: Pid) {
+        if self.is_lent_to(group) {
+            let _ = hand_to(self.job);
+        }
+    }
+
+    /// Takes the terminal back from a group of which nothing is left.
+    pub fn reclaim(self) {
+        if tcgetpgrp(io::stdin()).is_ok_and(|group| killpg(group, None) == Err(Errno::ESRCH)) {
+            let _ = hand_to(self.job);
+        }
+    }
+}
+
+/// A group in the background that does this is stopped by SIGTTOU, so that signal is blocked meanwhile.
+fn hand_to(group: Pid) -> io::Result<()> {
+    let mut block = SigSet::empty();
+    block.add(Signal::SIGTTOU);
+    let mut before = SigSet::empty();
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&block), Some(&mut before))?;
+    // SAFETY: descriptor 0 is borrowed for this call only, and nothing in this program closes it.
+    let input = unsafe { std::os::fd::BorrowedFd::borrow_raw(0) };
+    let result = tcsetpgrp(input, group);
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    Ok(result?)
+}

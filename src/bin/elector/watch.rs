@@ -1,0 +1,120 @@
+//! `elector watch`: a JSON line per change of leader, without standing.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use elector::core::lease::{Leader, LeaderId};
+use elector::core::{FencingToken, Name};
+use elector::driver::clock;
+use elector::driver::store::ElectionRow;
+use serde::Serialize;
+
+use crate::exit::Failure;
+use crate::options::StoreOption;
+use crate::output;
+use crate::stores;
+
+/// Without a hint, the store is read so often. A lease that ran out gives no hint, so then it is read on
+/// time.
+const POLL: Duration = Duration::from_millis(500);
+/// Hints may come in bursts; the store is not read more often than this.
+const SHORTEST: Duration = Duration::from_millis(5);
+
+/// Who leads, as one line: a `leader_changed` as `elector run --events` writes it, but of no candidate.
+#[derive(Serialize)]
+struct Line<'a> {
+    at_ms: i64,
+    event: &'static str,
+    election: &'a Name,
+    /// Null if nobody leads.
+    leader: Option<Leader>,
+    /// The token of this term, or of the one that ended.
+    token: Option<FencingToken>,
+    /// Why nobody leads.
+    reason: Option<&'static str>,
+}
+
+/// What one line tells from the next.
+type Seen = (Option<LeaderId>, Option<u64>);
+
+const NOBODY: Seen = (None, None);
+
+/// Runs `elector watch`, until it is ended.
+pub fn run(election: &Name, store: &StoreOption) -> Result<u8, Failure> {
+    // One hint in the queue is enough: they all mean "look".
+    let (bell, hints) = sync_channel(1);
+    // Nothing is made: where there is no file, nobody leads.
+    let url = stores::url(store)?.for_questions();
+    stores::warn_of_memory(&url, "nobody else's leader is ever seen");
+    let ring = move |_| {
+        let _ = bell.try_send(());
+    };
+    let mut store = url.open(Arc::new(ring)).map_err(Failure::store)?;
+    let mut seen: Option<Seen> = None;
+    let mut troubled = false;
+    loop {
+        let mut wait = POLL;
+        match store.rows(Some(election)) {
+            Ok(rows) => {
+                troubled = false;
+                let row = rows.first();
+                let now = state(row);
+                if seen.is_none() && row.is_none() {
+                    let found = format!("there is no election '{election}' in {url} yet; watching for one");
+                    output::say(output::clean(&found));
+                }
+                // That the row of a term that has ended is removed is no news.
+                let is_gone = now == NOBODY && seen.as_ref().is_some_and(|(leader, _)| leader.is_none());
+                if seen.as_ref() != Some(&now) && !is_gone {
+                    output::json_line(io::stdout().lock(), &line(election, row))?;
+                    seen = Some(now);
+                }
+                if let Some(remaining) = row.map(|row| row.row.remaining).filter(|left| !left.is_zero()) {
+                    wait = wait.min(remaining);
+                }
+            }
+            Err(error) if error.is_permanent() => return Err(Failure::store(error)),
+            Err(error) if !troubled => {
+                troubled = true;
+                output::say(format!("still watching, but {error}"));
+            }
+            Err(_) => {}
+        }
+        if output::nobody_reads() {
+            return Ok(0);
+        }
+        std::thread::sleep(SHORTEST);
+        match hints.recv_timeout(wait.saturating_sub(SHORTEST).max(SHORTEST)) {
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            // A store without hints has dropped the bell.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(wait),
+        }
+    }
+}
+
+fn state(row: Option<&ElectionRow>) -> Seen {
+    match row {
+        Some(row) => (row.leader().cloned(), row.row.token.map(|token| token.get())),
+        None => NOBODY,
+    }
+}
+
+fn line<'a>(election: &'a Name, row: Option<&'a ElectionRow>) -> Line<'a> {
+    let token = row.and_then(|row| row.row.token);
+    let leader = row.and_then(ElectionRow::leader).cloned();
+    let meta = row.and_then(|row| row.row.meta.clone());
+    Line {
+        at_ms: clock::unix_micros() / 1_000,
+        event: "leader_changed",
+        election,
+        token,
+        reason: row.filter(|_| leader.is_none()).map(|row| match &row.row.holder {
+            Some(_) => "expired",
+            None if row.row.remaining.is_zero() => "released",
+            None => "revoked",
+        }),
+        leader: leader.map(|id| Leader { id, token, meta }),
+    }
+}

@@ -1,0 +1,210 @@
+//! The one thread that calls the caller's functions.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::ffi::{CString, c_char};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::boundary::Growing;
+use super::history::{Bell, History};
+use super::leadership::{elector_event, elector_reason};
+use super::options::{OnChange, OnLog};
+use super::text;
+use crate::changes::Change;
+use crate::core::lease::Event;
+use crate::driver::fork::PerProcess;
+use crate::driver::threads;
+
+/// So many lines wait for a callback that takes long; then the oldest are lost.
+const MOST_LINES: usize = 1_000;
+
+/// One change of one elector. Begin with ELECTOR_CHANGE_INIT.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct elector_change {
+    /// In: sizeof this struct.
+    pub struct_size: u32,
+    /// What happened.
+    pub event: elector_event,
+    /// The change's number: an elector's changes are numbered from 1 on, without gaps.
+    pub revision: u64,
+    /// When, in milliseconds since 1970 on this machine's wall clock. For people.
+    pub at_unix_ms: u64,
+    /// The fencing token of the term that it is about; 0 if it is about none.
+    pub token: u64,
+    /// With DEPOSED: why.
+    pub reason: elector_reason,
+    /// With LEADER_CHANGED: the name of the candidate that leads now, or "" if nobody does. NUL-terminated.
+    pub leader: [c_char; 256],
+}
+
+// SAFETY: `repr(C)`, begins with its size, only ever read by us where we filled it.
+unsafe impl Growing for elector_change {
+    const FIRST_SIZE: usize = size_of::<Self>();
+}
+
+impl elector_change {
+    pub(super) fn of(change: &Change) -> elector_change {
+        let mut made = elector_change {
+            struct_size: u32::try_from(size_of::<elector_change>()).expect("it is small"),
+            event: elector_event::of(&change.event),
+            revision: change.revision,
+            at_unix_ms: change.at_unix_ms,
+            token: elector_event::token(&change.event),
+            reason: elector_event::reason(&change.event),
+            leader: [0; 256],
+        };
+        if let Event::LeaderChanged { leader: Some(leader) } = &change.event {
+            // SAFETY: the array is as long as it says.
+            unsafe { text::write(made.leader.as_mut_ptr(), made.leader.len(), &[leader.id.candidate()]) };
+        }
+        made
+    }
+}
+
+/// An elector's functions.
+pub(super) struct Entry {
+    history: Arc<History>,
+    on_change: Option<OnChange>,
+    on_log: Option<OnLog>,
+    /// Held while a function is called.
+    calling: Mutex<u64>,
+    ended: AtomicBool,
+}
+
+#[derive(Default)]
+struct Desk {
+    entries: Vec<Arc<Entry>>,
+    lines: VecDeque<(i32, String)>,
+    lost_lines: u64,
+    running: bool,
+}
+
+static DESK: PerProcess<Mutex<Desk>> = PerProcess::new();
+
+thread_local! {
+    static ON_THE_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is the thread that calls the caller's functions.
+pub(super) fn is_callback() -> bool {
+    ON_THE_THREAD.get()
+}
+
+/// Has the functions called from now on, until `unregister`.
+pub(super) fn register(
+    history: &Arc<History>,
+    on_change: Option<OnChange>,
+    on_log: Option<OnLog>,
+) -> std::io::Result<Option<Arc<Entry>>> {
+    if on_change.is_none() && on_log.is_none() {
+        return Ok(None);
+    }
+    let entry = Arc::new(Entry {
+        history: Arc::clone(history),
+        on_change,
+        on_log,
+        calling: Mutex::new(0),
+        ended: AtomicBool::new(false),
+    });
+    let mut desk = lock();
+    if !desk.running {
+        threads::spawn("elector-calls", run)?;
+        desk.running = true;
+    }
+    desk.entries.push(Arc::clone(&entry));
+    Ok(Some(entry))
+}
+
+/// When this returns, nothing of the entry is being called or will be; in a callback of its own, nothing will
+/// be once that has returned.
+pub(super) fn unregister(entry: &Arc<Entry>) {
+    lock().entries.retain(|known| !Arc::ptr_eq(known, entry));
+    entry.ended.store(true, Ordering::SeqCst);
+    Bell::ring();
+    if !is_callback() {
+        drop(entry.calling.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// A line for the log. Called from anywhere, under whatever locks.
+pub(super) fn log(level: i32, line: String) {
+    let mut desk = lock();
+    if desk.entries.iter().all(|entry| entry.on_log.is_none()) {
+        return;
+    }
+    if desk.lines.len() == MOST_LINES {
+        desk.lines.pop_front();
+        desk.lost_lines += 1;
+    }
+    desk.lines.push_back((level, line));
+    drop(desk);
+    Bell::ring();
+}
+
+fn lock() -> MutexGuard<'static, Desk> {
+    DESK.get().lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run() {
+    ON_THE_THREAD.set(true);
+    let mut heard = 0;
+    loop {
+        let mut desk = lock();
+        if desk.entries.is_empty() {
+            desk.running = false;
+            desk.lines.clear();
+            return;
+        }
+        let entries = desk.entries.clone();
+        let lines = std::mem::take(&mut desk.lines);
+        let lost = std::mem::take(&mut desk.lost_lines);
+        drop(desk);
+        if lost > 0 {
+            let warn = super::options::elector_log_level::Warn as i32;
+            tell(&entries, warn, format!("{lost} log lines were lost: the callback takes too long"));
+        }
+        for (level, line) in lines {
+            tell(&entries, level, line);
+        }
+        for entry in &entries {
+            entry.catch_up();
+        }
+        drop(entries);
+        heard = Bell::wait(heard, None);
+    }
+}
+
+/// Tells a line once to each function and its data.
+fn tell(entries: &[Arc<Entry>], level: i32, line: String) {
+    let Ok(line) = CString::new(line.replace('\0', "\u{fffd}")) else { return };
+    let mut told: Vec<OnLog> = Vec::new();
+    for entry in entries {
+        let Some(callback) = entry.on_log.filter(|callback| !told.contains(callback)) else { continue };
+        let calling = entry.calling.lock().unwrap_or_else(PoisonError::into_inner);
+        if !entry.ended.load(Ordering::SeqCst) {
+            told.push(callback);
+            // SAFETY: the caller gave the function to be called like this, and the elector is not freed.
+            unsafe { (callback.function)(callback.user_data, level, line.as_ptr()) };
+        }
+        drop(calling);
+    }
+}
+
+impl Entry {
+    /// Tells the changes that were not told yet.
+    fn catch_up(&self) {
+        let Some(callback) = self.on_change else { return };
+        let mut told = self.calling.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(change) = self.history.after(*told) {
+            if self.ended.load(Ordering::SeqCst) {
+                return;
+            }
+            *told = change.revision;
+            let change = elector_change::of(&change);
+            // SAFETY: as above.
+            unsafe { (callback.function)(callback.user_data, &change) };
+        }
+    }
+}

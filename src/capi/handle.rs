@@ -1,0 +1,270 @@
+//! The life of an elector.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::boundary::{Fault, call, null, reference};
+use super::callbacks::{self, Entry, is_callback};
+use super::history::History;
+use super::log;
+use super::options::elector_options;
+use super::status::{elector_error, elector_status};
+use crate::driver::url::StoreUrl;
+use crate::elector::Elector;
+use crate::error::Error;
+
+/// One candidate of one election. Any thread may use it, any number at once.
+pub struct elector {
+    pub(super) elector: Elector,
+    pub(super) history: Arc<History>,
+    entry: Option<Arc<Entry>>,
+}
+
+impl elector {
+    /// The elector, unless this is a forked child, where nobody keeps its lease.
+    pub(super) fn here(&self) -> Result<&Elector, Fault> {
+        if self.elector.seat().is_forked() {
+            return Err(forked());
+        }
+        if self.elector.seat().is_dead() {
+            let message = "a bug in Elector ended this elector before; it is never leader again";
+            return Err(Fault::new(elector_status::Panic, message));
+        }
+        Ok(&self.elector)
+    }
+}
+
+fn forked() -> Fault {
+    fault(Error::forked())
+}
+
+pub(super) fn fault(error: Error) -> Fault {
+    let status = if error.is_forked() {
+        elector_status::Forked
+    } else if error.is_invalid_timing() {
+        elector_status::InvalidTiming
+    } else if error.is_invalid_input() {
+        elector_status::InvalidArgument
+    } else if error.is_timeout() {
+        elector_status::Timeout
+    } else if error.is_store() && error.is_permanent() {
+        elector_status::StoreRefused
+    } else if error.is_store() {
+        elector_status::StoreFailed
+    } else {
+        elector_status::NoThread
+    };
+    Fault::new(status, error.to_string())
+}
+
+/// A call that waits may not be made by a callback.
+pub(super) fn may_wait(what: &str) -> Result<(), Fault> {
+    if !is_callback() {
+        return Ok(());
+    }
+    let message = format!("{what} was called by a callback, where it would delay all others; use a thread");
+    Err(Fault::new(elector_status::InCallback, message))
+}
+
+/// A number of milliseconds to wait; `None` for ever.
+pub(super) fn timeout(timeout_ms: u32) -> Option<Duration> {
+    (timeout_ms != u32::MAX).then(|| Duration::from_millis(timeout_ms.into()))
+}
+
+fn store(options: &elector_options) -> Result<StoreUrl, Fault> {
+    let url = options.store.as_deref().map_or_else(StoreUrl::default_store, StoreUrl::parse);
+    let mut url = url.map_err(Fault::argument)?;
+    if let Some(schema) = &options.schema {
+        url = url.in_schema(schema).map_err(Fault::argument)?;
+    }
+    Ok(match options.create_table {
+        Some(wanted) => url.with_create_table(wanted),
+        None => url,
+    })
+}
+
+fn make(options: &elector_options) -> Result<elector, Fault> {
+    let mut builder = Elector::builder(options.election()?).store_url(store(options)?).timing(options.timing);
+    if let Some(candidate) = &options.candidate {
+        builder = builder.candidate(candidate);
+    }
+    if let Some(meta) = &options.meta {
+        builder = builder.meta(meta);
+    }
+    if options.strict {
+        builder = builder.strict();
+    }
+    if options.progress_gate {
+        builder = builder.progress_gate();
+    }
+    if options.on_log.is_some() {
+        log::listen();
+    }
+    let made = builder.build().map_err(fault)?;
+    let history = Arc::new(History::default());
+    made.seat().listen(history.clone());
+    let entry = callbacks::register(&history, options.on_change, options.on_log);
+    let entry = entry.map_err(|error| fault(Error::threads(error)))?;
+    Ok(elector { elector: made, history, entry })
+}
+
+/// Makes an elector, to be freed with `elector_free`. Checks everything and does no I/O: the store is opened
+/// by the first campaign, which also tries again for ever. Electors of one store share one connection and a
+/// few threads, in which all signals are blocked. `*elector_out` is NULL unless it returns OK.
+///
+/// INVALID_ARGUMENT, INVALID_TIMING: something in the options is wrong. NO_THREAD: the system gave none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elector_new(
+    options: *const elector_options,
+    elector_out: *mut *mut elector,
+    error_out: *mut elector_error,
+) -> elector_status {
+    // SAFETY: the caller keeps the conventions.
+    unsafe {
+        call(error_out, || {
+            let out = elector_out.as_mut().ok_or_else(|| null("elector_out"))?;
+            *out = std::ptr::null_mut();
+            *out = Box::into_raw(Box::new(make(reference(options, "options")?)?));
+            Ok(())
+        })
+    }
+}
+
+/// Does something with an elector.
+unsafe fn with(
+    elector: *const elector,
+    error_out: *mut elector_error,
+    body: impl FnOnce(&Elector) -> Result<(), Fault>,
+) -> elector_status {
+    // SAFETY: the caller keeps the conventions.
+    unsafe { call(error_out, || body(reference(elector, "elector")?.here()?)) }
+}
+
+/// Tells an elector something that cannot fail.
+unsafe fn tell(
+    elector: *const elector,
+    error_out: *mut elector_error,
+    what: impl FnOnce(&Elector),
+) -> elector_status {
+    // SAFETY: the caller keeps the conventions.
+    unsafe {
+        with(elector, error_out, |elector| {
+            what(elector);
+            Ok(())
+        })
+    }
+}
+
+/// Stands for election until `elector_release`. After a loss it stands again by itself. Standing already: OK,
+/// no effect. Returns at once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elector_campaign(
+    elector: *const elector,
+    error_out: *mut elector_error,
+) -> elector_status {
+    // SAFETY: the caller keeps the conventions.
+    unsafe { tell(elector, error_out, Elector::campaign) }
+}
+
+/// Opens the store if it is not open yet, and says what came of it. Not needed: a campaign does so too, and
+/// tries again for ever. Good for telling a wrong path or password at start-up. Not from a callback
+/// (IN_CALLBACK).
+///
+/// STORE_FAILED, STORE_REFUSED: what the store said. TIMEOUT: it said nothing within `timeout_ms`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elector_connect(
+    elector: *const elector,
+    timeout_ms: u32,
+    error_out: *mut elector_error,
+) -> elector_status {
+    let connect = |elector: &Elector| {
+        may_wait("elector_connect")?;
+        elector.connect(timeout(timeout_ms).unwrap_or(Duration::MAX)).map_err(fault)
+    };
+    // SAFETY: the caller keeps the conventions.
+    unsafe { with(elector, error_out, connect) }
+}
+
+/// Stands down: not leader from the call on, and no candidate until the next `elector_campaign`. Again: OK,
+/// no effect.
+///
+/// Then it waits up to `timeout_ms` for the store to confirm, so that the next candidate leads at once; 0:
+/// it does not wait, and returns OK. TIMEOUT: not confirmed in time; the lease ends by itself all the same.
+/// With a timeout it may not be called from a callback (IN_CALLBACK; it has stood down nevertheless).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elector_release(
+    elector: *const elector,
+    timeout_ms: u32,
+    error_out: *mut elector_error,
+) -> elector_status {
+    let release = |elector: &Elector| {
+        if timeout_ms == 0 || is_callback() {
+            elector.release();
+            return if timeout_ms == 0 { Ok(()) } else { may_wait("elector_release with a timeout") };
+        }
+        // Once: another thread may campaign from then on.
+        elector.release_and_wait(timeout(timeout_ms).unwrap_or(Duration::MAX)).map_err(fault)
+    };
+    // SAFETY: the caller keeps the conventions.
+    unsafe { with(elector, error_out, release) }
+}
+
+/// Stands down once the work in progress is done: not leader from the call on, but the lease is kept, so that
+/// nobody else starts, until `elector_drained` or until it can be kept no longer. Not leader: as
+/// `elector_release` with a timeout of 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elector_drain(
+    elector: *const elector,
+    error_out: *mut elector_error,
+) -> elector_status {
+    // SAFETY: the caller keeps the conventions.
+    unsafe { tell(elector, error_out, Elector::drain) }
+}
+
+/// Says that the work in progress is done: ends what `elector_drain` began. Not draining: OK, no effect.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elector_drained(
+    elector: *const elector,
+    error_out: *mut elector_error,
+) -> elector_status {
+    // SAFETY: the caller keeps the conventions.
+    unsafe { tell(elector, error_out, Elector::drained) }
+}
+
+/// Says that this program makes progress: see `elector_options_set_progress_gate`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elector_alive(
+    elector: *const elector,
+    error_out: *mut elector_error,
+) -> elector_status {
+    // SAFETY: the caller keeps the conventions.
+    unsafe { tell(elector, error_out, Elector::alive) }
+}
+
+/// Frees an elector; NULL is fine. Prompt, does no I/O, and **DOES NOT RELEASE**: a lease that it holds
+/// ends by itself; call `elector_release` before to hand over at once. A release that the store has not
+/// confirmed yet is still told to it, by threads of the library. No other thread may be in a call with this
+/// elector, nor use it or its view afterwards. It waits for a callback of this elector that is running,
+/// unless it is called from one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elector_free(elector: *mut elector) {
+    if elector.is_null() {
+        return;
+    }
+    let free = || {
+        // SAFETY: it came from `elector_new` and is not used any more.
+        let elector = unsafe { Box::from_raw(elector) };
+        if elector.elector.seat().is_forked() {
+            // Locks in it may be held by threads that this process does not have.
+            std::mem::forget(elector);
+            return Ok(());
+        }
+        if let Some(entry) = &elector.entry {
+            callbacks::unregister(entry);
+        }
+        elector.elector.abandon();
+        Ok(())
+    };
+    // SAFETY: there is no error to write.
+    unsafe { call(std::ptr::null_mut(), free) };
+}

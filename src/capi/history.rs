@@ -1,0 +1,162 @@
+//! The latest changes of one elector, for those who wait for them.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::changes::{Change, Listener};
+use crate::driver::fork::PerProcess;
+
+/// So many changes are kept: who is further behind has missed the oldest, and can tell by the numbers.
+const MOST_KEPT: usize = 1_000;
+
+/// The latest changes of one elector, by their revisions.
+#[derive(Default)]
+pub(super) struct History {
+    kept: Mutex<VecDeque<Change>>,
+    grown: Condvar,
+}
+
+impl Listener for History {
+    fn push(&self, change: Change) -> Option<Waker> {
+        let mut kept = self.lock();
+        // A renewal that tells nothing new has no number of its own.
+        if kept.back().is_some_and(|last| last.revision == change.revision) {
+            return None;
+        }
+        if kept.len() == MOST_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(change);
+        drop(kept);
+        self.grown.notify_all();
+        Bell::ring();
+        None
+    }
+
+    fn close(&self) {}
+}
+
+impl History {
+    pub(super) fn latest(&self) -> u64 {
+        latest(&self.lock())
+    }
+
+    /// Waits until the latest revision is another than `seen`; whether it is.
+    pub(super) fn wait(&self, seen: u64, timeout: Option<Duration>) -> bool {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut kept = self.lock();
+        while latest(&kept) == seen {
+            let Some(left) = left(deadline) else { return false };
+            kept = self.grown.wait_timeout(kept, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// The change with this number, unless it is not known any more or yet.
+    pub(super) fn get(&self, revision: u64) -> Option<Change> {
+        let kept = self.lock();
+        let first = kept.front()?.revision;
+        let at = usize::try_from(revision.checked_sub(first)?).ok()?;
+        kept.get(at).cloned()
+    }
+
+    /// The first change after `seen` that is known.
+    pub(super) fn after(&self, seen: u64) -> Option<Change> {
+        let kept = self.lock();
+        let first = kept.front()?.revision;
+        let at = usize::try_from((seen + 1).saturating_sub(first)).ok()?;
+        kept.get(at).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Change>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn latest(kept: &VecDeque<Change>) -> u64 {
+    kept.back().map_or(0, |change| change.revision)
+}
+
+/// How long to sleep at most; `None` when the deadline has passed.
+fn left(deadline: Option<Instant>) -> Option<Duration> {
+    let Some(deadline) = deadline else { return Some(Duration::from_secs(3_600)) };
+    Some(deadline.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+}
+
+/// Rings whenever anything of any elector in this process changes.
+#[derive(Default)]
+pub(super) struct Bell {
+    rung: Mutex<u64>,
+    rings: Condvar,
+}
+
+static BELL: PerProcess<Bell> = PerProcess::new();
+
+impl Bell {
+    pub(super) fn ring() {
+        let bell = BELL.get();
+        *bell.rung.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        bell.rings.notify_all();
+    }
+
+    /// How often it has rung, once that is another number than `heard` or the time is over.
+    pub(super) fn wait(heard: u64, timeout: Option<Duration>) -> u64 {
+        let bell = BELL.get();
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut rung = bell.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        while *rung == heard {
+            let Some(left) = left(deadline) else { break };
+            rung = bell.rings.wait_timeout(rung, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *rung
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::lease::Event;
+    use crate::core::{Instant as Moment, Name};
+
+    fn change(revision: u64) -> Change {
+        Change {
+            at_unix_ms: 0,
+            election: Name::new("election", "e").unwrap(),
+            candidate: Name::new("candidate", "c").unwrap(),
+            event: Event::TimelineChanged,
+            trusted_until: Moment::ZERO,
+            stop_new_work_at: Moment::ZERO,
+            revision,
+        }
+    }
+
+    #[test]
+    fn the_latest_thousand_changes_are_known_by_their_numbers() {
+        let history = History::default();
+        assert!(history.get(1).is_none() && history.after(0).is_none());
+        for revision in 1..=1_500 {
+            let _ = history.push(change(revision));
+            let _ = history.push(change(revision));
+        }
+        assert_eq!(history.latest(), 1_500);
+        assert!(history.get(500).is_none() && history.get(1_501).is_none());
+        assert_eq!(history.get(501).unwrap().revision, 501);
+        assert_eq!(history.after(7).unwrap().revision, 501);
+        assert_eq!(history.after(1_499).unwrap().revision, 1_500);
+        assert!(history.after(1_500).is_none());
+    }
+
+    #[test]
+    fn who_waits_is_woken_by_a_change_and_else_by_time() {
+        let history = History::default();
+        assert!(!history.wait(0, Some(Duration::from_millis(1))));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| history.wait(0, None));
+            let _ = history.push(change(1));
+            assert!(waiting.join().unwrap());
+        });
+        assert!(history.wait(0, Some(Duration::ZERO)), "what was missed is told at once");
+    }
+}

@@ -1,0 +1,152 @@
+//! What C is told of a candidate's leadership.
+
+use super::boundary::Growing;
+use crate::core::Instant;
+use crate::core::lease::{DeposedReason, Event, Leadership};
+
+/// Why a term ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum elector_reason {
+    /// No term has ended.
+    None = 0,
+    /// This program released it.
+    Released = 1,
+    /// No renewal succeeded before trust ended.
+    Expired = 2,
+    /// The store says that the lease is somebody else's or nobody's: taken over, revoked or deleted.
+    Lost = 3,
+    /// The progress gate withheld renewals until trust ended.
+    Stalled = 4,
+    /// The lease protects nothing any more: its file was deleted.
+    Revoked = 5,
+    /// The handle was made before a `fork`, and this is the child.
+    Forked = 6,
+}
+
+impl elector_reason {
+    pub(super) fn of(reason: Option<DeposedReason>) -> elector_reason {
+        match reason {
+            None => elector_reason::None,
+            Some(DeposedReason::Released) => elector_reason::Released,
+            Some(DeposedReason::Expired) => elector_reason::Expired,
+            Some(DeposedReason::Lost) => elector_reason::Lost,
+            Some(DeposedReason::Stalled) => elector_reason::Stalled,
+            Some(DeposedReason::Revoked) => elector_reason::Revoked,
+        }
+    }
+}
+
+/// What happened to a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum elector_event {
+    /// Nothing.
+    None = 0,
+    /// A term begins.
+    Elected = 1,
+    /// The term was extended.
+    Renewed = 2,
+    /// A renewal failed, or was withheld. The term goes on.
+    AtRisk = 3,
+    /// Start no new work: the term may end soon. A later RENEWED lifts it, unless draining.
+    StopNewWork = 4,
+    /// The term is over; said exactly once for each ELECTED.
+    Deposed = 5,
+    /// Another candidate leads, or nobody does.
+    LeaderChanged = 6,
+    /// The store's clock jumped. This candidate waits one full lease before it takes over an older lease.
+    StoreClockStepped = 7,
+    /// A standby of the store was promoted; handled like a stepped clock.
+    TimelineChanged = 8,
+    /// The row expires further ahead than its lease could have set it: `elector break` clears it.
+    PoisonedRow = 9,
+}
+
+impl elector_event {
+    pub(super) fn of(event: &Event) -> elector_event {
+        match event {
+            Event::Elected { .. } => elector_event::Elected,
+            Event::Renewed { .. } => elector_event::Renewed,
+            Event::AtRisk { .. } => elector_event::AtRisk,
+            Event::StopNewWork { .. } => elector_event::StopNewWork,
+            Event::Deposed { .. } => elector_event::Deposed,
+            Event::LeaderChanged { .. } => elector_event::LeaderChanged,
+            Event::StoreClockStepped { .. } => elector_event::StoreClockStepped,
+            Event::TimelineChanged => elector_event::TimelineChanged,
+            Event::PoisonedRow { .. } => elector_event::PoisonedRow,
+        }
+    }
+
+    /// The term that an event is of, or 0.
+    pub(super) fn token(event: &Event) -> u64 {
+        match event {
+            Event::Elected { token }
+            | Event::Renewed { token }
+            | Event::AtRisk { token }
+            | Event::StopNewWork { token }
+            | Event::Deposed { token, .. } => token.get(),
+            Event::LeaderChanged { leader } => {
+                leader.as_ref().and_then(|leader| leader.token).map_or(0, |token| token.get())
+            }
+            _ => 0,
+        }
+    }
+
+    pub(super) fn reason(event: &Event) -> elector_reason {
+        match event {
+            Event::Deposed { reason, .. } => elector_reason::of(Some(*reason)),
+            _ => elector_reason::None,
+        }
+    }
+}
+
+/// One consistent answer to "do I lead?". Begin with ELECTOR_LEADERSHIP_INIT.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct elector_leadership {
+    /// In: sizeof this struct.
+    pub struct_size: u32,
+    /// Why the latest term ended.
+    pub reason: elector_reason,
+    /// The number of the latest change; 0 before the first one.
+    pub revision: u64,
+    /// The fencing token of the term while it is trusted, draining included; else 0.
+    pub token: u64,
+    /// For how long the term is trusted from now on, unless it is renewed; rounded down; 0 without a term.
+    pub trusted_for_ms: u64,
+    /// Whether this candidate leads.
+    pub is_leader: bool,
+}
+
+// SAFETY: `repr(C)`, begins with its size, only ever read by us where we filled it.
+unsafe impl Growing for elector_leadership {
+    const FIRST_SIZE: usize = size_of::<Self>();
+}
+
+impl elector_leadership {
+    pub(super) fn of(leadership: Leadership, revision: u64, now: Instant) -> elector_leadership {
+        let trusted_for = leadership.trusted_until.saturating_since(now);
+        elector_leadership {
+            struct_size: 0,
+            reason: elector_reason::of(leadership.reason),
+            revision,
+            token: leadership.token.map_or(0, |token| token.get()),
+            trusted_for_ms: u64::try_from(trusted_for.as_millis()).unwrap_or(u64::MAX),
+            is_leader: leadership.is_leader,
+        }
+    }
+
+    /// What a forked child is told.
+    #[cfg(feature = "driver")]
+    pub(super) fn forked() -> elector_leadership {
+        elector_leadership {
+            struct_size: 0,
+            reason: elector_reason::Forked,
+            revision: 0,
+            token: 0,
+            trusted_for_ms: 0,
+            is_leader: false,
+        }
+    }
+}

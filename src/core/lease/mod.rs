@@ -1,0 +1,102 @@
+//! The lease machine: one candidate of one election, as a value that is told what happened and says what
+//! to do.
+//!
+//! ```text
+//!             campaign         grant, or renewal of a found row: trust counts from its send
+//!  Standby ──────────────▶ Candidate ────────────────────────────────────▶ Leader ──┐ renewed
+//!     ▲  ▲                  │   ▲ ▲                                        │ │  ▲───┘
+//!     │  └──────────────────┘   │ └────────────────────────────────────────┘ │ drain
+//!     │        release          │   lost, expired, stalled, revoked          ▼
+//!     │                         └───────────────────────────────────────  Draining
+//!     └───────────────────────────────────────────────────────────────────────┘
+//!                       release, drained, or the lease could not be kept
+//! ```
+//!
+//! # The contract
+//!
+//! 1. Handle, then drain: after every [`Lease::handle_input`] call [`Lease::poll_output`] until it returns
+//!    [`Output::WaitUntil`].
+//! 2. Time only grows. An earlier `now` counts as the latest seen. [`Input::Timeout`] may come early, late or
+//!    twice.
+//! 3. Outputs are in order and complete; a driver needs no rule of its own about order.
+//! 4. A reply may be lost, late or doubled; its [`RequestId`] decides what it means.
+//! 5. No input panics.
+//! 6. Everything is bounded: memory, outputs per input, and operations per second, so that no hint or failing
+//!    store can make a hot loop.
+//!
+//! # What it is safe against
+//!
+//! * Trust ends at `send time + lease · 99 % − margin` of the operation that the store granted, never later,
+//!   and [`Lease::leadership`] says so without being told that time passed.
+//! * An unknown outcome never extends trust. A row that an unanswered acquire took is adopted only if it
+//!   carries this machine's own incarnation and a token that the machine never held or gave back, and led
+//!   only once a renewal of it was answered: a row that can be seen may still be lost.
+//! * A term's token is larger than every token that the machine has seen. A grant that is not wanted, comes
+//!   too late or breaks that order is given back.
+//! * Once trust has ended nothing brings the term back; the next one has a new token.
+//!
+//! # A whole loop
+//!
+//! A driver with a store that always answers at once, and a clock that jumps to wherever it is waited for:
+//!
+//! ```
+//! use elector::core::{FencingToken, Instant, Name, Timing};
+//! use elector::core::lease::{Config, Event, Input, Lease, Op, Outcome, Output, Reply};
+//!
+//! let config = Config {
+//!     election: Name::new("election", "nightly").unwrap(),
+//!     candidate: Name::new("candidate", "api-1").unwrap(),
+//!     incarnation: 0x5eed,
+//!     meta: None,
+//!     timing: Timing::default(),
+//!     strict: false,
+//!     progress_gate: false,
+//!     seed: 1,
+//! };
+//! let mut now = Instant::ZERO;
+//! let mut lease = Lease::new(config, now);
+//! let mut events = Vec::new();
+//!
+//! lease.handle_input(now, Input::Campaign);                            // 1. something happened
+//! while now < Instant::from_millis(10_000) {
+//!     match lease.poll_output() {                                      // 2. drain
+//!         Output::Send(request) => {                                   // 3. ask the store
+//!             let outcome = match request.op {
+//!                 Op::Acquire(_) => Outcome::Granted { token: FencingToken::new(7).unwrap() },
+//!                 Op::Renew { .. } => Outcome::Renewed,
+//!                 Op::Look => Outcome::Seen(None),
+//!                 Op::Release { .. } => Outcome::Released,
+//!             };
+//!             let reply = Reply { id: request.id, clock: None, outcome };
+//!             lease.handle_input(now, Input::Reply(reply));
+//!         }
+//!         Output::Event(event) => events.push(event),                  // 4. tell the host
+//!         Output::WaitUntil(wait) => {                                 // 5. sleep, say that time passed
+//!             now = wait.latest;
+//!             lease.handle_input(now, Input::Timeout);
+//!         }
+//!     }
+//! }
+//! assert!(lease.leadership(now).is_leader);
+//! assert!(matches!(events[0], Event::Elected { token } if token.get() == 7));
+//! assert!(events.iter().filter(|event| matches!(event, Event::Renewed { .. })).count() >= 3);
+//! ```
+//!
+//! Source of the protocol's shape: C. Gray and D. Cheriton, "Leases: an efficient fault-tolerant mechanism
+//! for distributed file cache consistency", SOSP 1989.
+
+mod held;
+mod message;
+mod pace;
+mod reply;
+mod seen;
+mod skew;
+mod state;
+
+pub use message::{
+    Acquire, DeposedReason, Event, Failure, Input, Leader, LeaderId, Leadership, Op, Outcome, Output, Phase,
+    Reply, Request, RequestId, Row, StoreClock, Version, Wait,
+};
+#[cfg(feature = "driver")]
+pub(crate) use seen::is_beyond;
+pub use state::{Config, Lease};

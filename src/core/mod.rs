@@ -1,0 +1,15 @@
+//! The pure core: it decides and does nothing else.
+pub mod lease;
+mod name;
+mod random;
+pub mod sql;
+mod time;
+mod timing;
+mod token;
+
+pub use name::{InvalidName, Name};
+pub use time::{Instant, StoreTime};
+#[cfg(feature = "driver")]
+pub(crate) use timing::default_margin;
+pub use timing::{InvalidTiming, Timing, TimingOptions};
+pub use token::{FencingToken, InvalidToken};

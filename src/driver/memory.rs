@@ -1,0 +1,383 @@
+//! The store in memory: for tests, of this crate, of every binding and of yours.
+//!
+//! `memory:NAME` names one store per process; everyone who opens that name shares it, and it lives as long
+//! as the process. [`MemoryStore::named`] gives a test control over it:
+//!
+//! ```
+//! use elector::core::lease::Failure;
+//! use elector::driver::memory::MemoryStore;
+//! use elector::driver::store::{Store, StoreError};
+//! use std::sync::Arc;
+//!
+//! let control = MemoryStore::named("orders");
+//! let mut store = control.open(Arc::new(|_hint| {}));
+//! assert!(store.rows(None).unwrap().is_empty());
+//!
+//! control.fail_with(Some(StoreError::new(Failure::Unsent, "the network is down")));
+//! assert_eq!(store.rows(None).unwrap_err().to_string(), "the network is down");
+//! control.fail_with(None);
+//! assert!(store.rows(None).is_ok());
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Reply, Row, StoreClock};
+use crate::core::{FencingToken, Name, StoreTime};
+use crate::driver::clock;
+use crate::driver::fork::PerProcess;
+use crate::driver::rules::{self, Opener};
+use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError};
+
+/// A named store of this process, and the control over it. Cheap to clone.
+#[derive(Clone)]
+pub struct MemoryStore {
+    name: Arc<str>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    rows: BTreeMap<Name, Stored>,
+    /// The largest token of a row that was deleted.
+    floor: i64,
+    bells: HashMap<u64, Bell>,
+    bells_ever: u64,
+    failure: Option<StoreError>,
+    delay: Duration,
+    clock_offset_us: i64,
+    timeline: u64,
+}
+
+struct Stored {
+    holder: Option<LeaderId>,
+    token: FencingToken,
+    expires_at: StoreTime,
+    since_unix_us: i64,
+    lease: Duration,
+    meta: Option<Arc<str>>,
+}
+
+static STORES: PerProcess<Mutex<HashMap<Arc<str>, MemoryStore>>> = PerProcess::new();
+
+impl MemoryStore {
+    /// The store of this name; made if this process has none yet.
+    #[must_use]
+    pub fn named(name: &str) -> MemoryStore {
+        let mut stores = STORES.get().lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = stores.get(name) {
+            return store.clone();
+        }
+        let store = MemoryStore { name: name.into(), shared: Arc::default() };
+        stores.insert(store.name.clone(), store.clone());
+        store
+    }
+
+    /// Connects to it. `bell` rings when a lease is released or revoked through any connection.
+    #[must_use]
+    pub fn open(&self, bell: Bell) -> Box<dyn Store> {
+        let mut shared = self.lock();
+        shared.bells_ever += 1;
+        let id = shared.bells_ever;
+        shared.bells.insert(id, bell);
+        Box::new(Connection { store: self.clone(), id, opener: Opener::this_process() })
+    }
+
+    /// From now on every call fails with this error; `None` ends that. With [`Failure::Unknown`] operations
+    /// are executed and only their replies are lost; with the others they are not executed.
+    pub fn fail_with(&self, error: Option<StoreError>) {
+        self.lock().failure = error;
+    }
+
+    /// From now on every call takes this long. A batch whose latest deadline comes first is not executed and
+    /// fails at that deadline, so a very long delay is a store that hangs.
+    pub fn delay(&self, delay: Duration) {
+        self.lock().delay = delay;
+    }
+
+    /// Deletes a row as if by hand; says whether there was one.
+    pub fn delete_row(&self, election: &Name) -> bool {
+        self.lock().rows.remove(election).is_some()
+    }
+
+    /// Steps the store's clock by so many microseconds, forward if positive.
+    pub fn step_clock(&self, by_us: i64) {
+        let mut shared = self.lock();
+        shared.clock_offset_us = shared.clock_offset_us.saturating_add(by_us);
+    }
+
+    /// Puts the store on another timeline, as the promotion of a standby does.
+    pub fn set_timeline(&self, timeline: u64) {
+        self.lock().timeline = timeline;
+    }
+
+    /// Gives a hint to every connection, as a store may at any time.
+    pub fn ring(&self, hint: &Hint) {
+        // Bells are rung without the lock: a bell may use the store.
+        let bells: Vec<Bell> = self.lock().bells.values().cloned().collect();
+        bells.iter().for_each(|bell| bell(hint.clone()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "memory:{}", self.name)
+    }
+}
+
+impl Shared {
+    fn clock(&self) -> StoreClock {
+        let now = i64::try_from(clock::now().as_nanos() / 1_000).unwrap_or(i64::MAX);
+        let now = StoreTime::from_micros(now.saturating_add(self.clock_offset_us));
+        StoreClock { now, timeline: self.timeline }
+    }
+
+    fn row(&self, election: &Name, now: StoreTime) -> Option<Row> {
+        self.rows.get(election).map(|stored| stored.row(now))
+    }
+
+    fn execute(&mut self, election: &Name, op: &Op, now: StoreTime) -> Result<Outcome, StoreError> {
+        match op {
+            Op::Look => Ok(Outcome::Seen(self.row(election, now))),
+            Op::Acquire(acquire) => self.acquire(election, acquire, now),
+            Op::Renew { token, holder, lease } => match self.own(election, *token, holder) {
+                Some(stored) if stored.expires_at > now => {
+                    stored.expires_at = now.saturating_add(*lease);
+                    stored.lease = *lease;
+                    Ok(Outcome::Renewed)
+                }
+                _ => Ok(Outcome::Lost),
+            },
+            Op::Release { token, holder } => {
+                if let Some(stored) = self.own(election, *token, holder) {
+                    stored.holder = None;
+                    stored.meta = None;
+                    stored.expires_at = now;
+                }
+                Ok(Outcome::Released)
+            }
+        }
+    }
+
+    fn acquire(&mut self, election: &Name, acquire: &Acquire, now: StoreTime) -> Result<Outcome, StoreError> {
+        let row = self.row(election, now);
+        if !rules::may_take(row.as_ref(), acquire) {
+            return Ok(Outcome::Seen(row));
+        }
+        let previous = self.rows.get(election).map_or(self.floor, |stored| stored.token.get() as i64);
+        let since_unix_us = clock::unix_micros();
+        let token = rules::next_token(election, previous, since_unix_us)?;
+        let stored = Stored {
+            holder: Some(acquire.holder.clone()),
+            token,
+            expires_at: now.saturating_add(acquire.lease),
+            since_unix_us,
+            lease: acquire.lease,
+            meta: acquire.meta.clone(),
+        };
+        self.rows.insert(election.clone(), stored);
+        Ok(Outcome::Granted { token })
+    }
+
+    fn own(&mut self, election: &Name, token: FencingToken, holder: &LeaderId) -> Option<&mut Stored> {
+        let stored = self.rows.get_mut(election)?;
+        (stored.token == token && stored.holder.as_ref() == Some(holder)).then_some(stored)
+    }
+}
+
+impl Stored {
+    fn row(&self, now: StoreTime) -> Row {
+        Row {
+            holder: self.holder.clone(),
+            token: Some(self.token),
+            expires_at: self.expires_at,
+            remaining: self.expires_at.saturating_since(now),
+            lease: Some(self.lease),
+            meta: self.meta.clone(),
+        }
+    }
+}
+
+/// One connection to a [`MemoryStore`].
+struct Connection {
+    store: MemoryStore,
+    id: u64,
+    opener: Opener,
+}
+
+impl Connection {
+    /// Waits as [`MemoryStore::delay`] says, then fails as [`MemoryStore::fail_with`] says.
+    fn wait(&self, at_most: Duration) -> Result<(), StoreError> {
+        self.opener.check(format_args!("{:?}", self.store))?;
+        let delay = self.store.lock().delay;
+        std::thread::sleep(delay.min(at_most));
+        if delay > at_most {
+            let message =
+                format!("{:?} did not answer within {at_most:?}: its delay is {delay:?}", self.store);
+            return Err(StoreError::new(Failure::Unsent, message));
+        }
+        self.store.lock().failure.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.store.lock().bells.remove(&self.id);
+    }
+}
+
+impl Store for Connection {
+    fn execute(&mut self, jobs: &[Job]) -> Vec<Answer> {
+        let latest = jobs.iter().map(|job| job.request.deadline).max().unwrap_or_default();
+        let failed = self.wait(latest.saturating_since(clock::now())).err();
+        if let Some(error) = failed.as_ref().filter(|error| error.failure() != Failure::Unknown) {
+            return jobs.iter().map(|job| Answer::failed(job, error)).collect();
+        }
+        let mut released = Vec::new();
+        let mut shared = self.store.lock();
+        let clock = shared.clock();
+        let answer = |job: &Job| match shared.execute(&job.election, &job.request.op, clock.now) {
+            Ok(outcome) => {
+                if outcome == Outcome::Released {
+                    released.push(job.election.clone());
+                }
+                Answer { reply: Reply { id: job.request.id, clock: Some(clock), outcome }, error: None }
+            }
+            Err(error) => Answer::failed(job, &error),
+        };
+        let answers = jobs.iter().map(answer).collect();
+        drop(shared);
+        released.into_iter().for_each(|election| self.store.ring(&Hint::Election(election)));
+        match failed {
+            Some(error) => jobs.iter().map(|job| Answer::failed(job, &error)).collect(),
+            None => answers,
+        }
+    }
+
+    fn rows(&mut self, election: Option<&Name>) -> Result<Vec<ElectionRow>, StoreError> {
+        self.wait(Duration::MAX)?;
+        let shared = self.store.lock();
+        let now = shared.clock().now;
+        let wanted = shared.rows.iter().filter(|(name, _)| election.is_none_or(|election| election == *name));
+        let show = |(name, stored): (&Name, &Stored)| ElectionRow {
+            election: name.clone(),
+            row: stored.row(now),
+            since_unix_us: stored.since_unix_us,
+        };
+        Ok(wanted.map(show).collect())
+    }
+
+    fn revoke(&mut self, election: &Name, token: Option<FencingToken>) -> Result<Option<Row>, StoreError> {
+        self.wait(Duration::MAX)?;
+        let mut shared = self.store.lock();
+        let now = shared.clock().now;
+        let Some(row) = shared.row(election, now) else { return Ok(None) };
+        let Some(remaining) = rules::revoked_remaining(&row, token) else { return Ok(None) };
+        if let Some(stored) = shared.rows.get_mut(election) {
+            stored.token = rules::next_token(election, stored.token.get() as i64, 0)?;
+            stored.holder = None;
+            stored.meta = None;
+            stored.expires_at = now.saturating_add(remaining);
+        }
+        drop(shared);
+        self.store.ring(&Hint::Election(election.clone()));
+        Ok(Some(rules::revoked_row(row, now, remaining)))
+    }
+
+    fn clean_up(&mut self) -> Result<u64, StoreError> {
+        self.wait(Duration::MAX)?;
+        let mut shared = self.store.lock();
+        let now = shared.clock().now;
+        let dead = |stored: &Stored| now.saturating_since(stored.expires_at) >= rules::DEAD_FOR;
+        let dead = shared.rows.iter().filter(|(_, stored)| dead(stored)).map(|(name, _)| name.clone());
+        let dead: Vec<Name> = dead.take(rules::CLEAN_UP_AT_ONCE).collect();
+        for name in &dead {
+            if let Some(stored) = shared.rows.remove(name) {
+                shared.floor = shared.floor.max(stored.token.get() as i64);
+            }
+        }
+        Ok(dead.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::lease::{Request, RequestId};
+
+    fn job(op: Op) -> Job {
+        let deadline = clock::now().saturating_add(Duration::from_millis(50));
+        let request = Request { id: RequestId(1), deadline, op };
+        Job { election: Name::new("election", "e").unwrap(), request }
+    }
+
+    fn acquire() -> Job {
+        let holder = LeaderId::new(&Name::new("candidate", "c").unwrap(), 1);
+        let lease = Duration::from_secs(60);
+        job(Op::Acquire(Acquire { holder, meta: None, lease, unchanged: None }))
+    }
+
+    fn outcome(store: &mut dyn Store, job: Job) -> Outcome {
+        store.execute(&[job]).remove(0).reply.outcome
+    }
+
+    #[test]
+    fn a_lost_reply_leaves_the_operation_executed_and_a_failed_send_does_not() {
+        let control = MemoryStore::named("lost reply");
+        let mut store = control.open(Arc::new(|_| {}));
+        control.fail_with(Some(StoreError::new(Failure::Unsent, "no way")));
+        assert_eq!(outcome(&mut *store, acquire()), Outcome::Failed(Failure::Unsent));
+        control.fail_with(None);
+        assert_eq!(outcome(&mut *store, job(Op::Look)), Outcome::Seen(None));
+        control.fail_with(Some(StoreError::new(Failure::Unknown, "no answer")));
+        assert_eq!(outcome(&mut *store, acquire()), Outcome::Failed(Failure::Unknown));
+        control.fail_with(None);
+        assert!(matches!(outcome(&mut *store, job(Op::Look)), Outcome::Seen(Some(_))));
+    }
+
+    #[test]
+    fn a_store_that_hangs_returns_at_the_deadline() {
+        let control = MemoryStore::named("hangs");
+        let mut store = control.open(Arc::new(|_| {}));
+        control.delay(Duration::from_secs(3_600));
+        let start = clock::now();
+        assert_eq!(outcome(&mut *store, acquire()), Outcome::Failed(Failure::Unsent));
+        assert!(clock::now().saturating_since(start) < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_test_can_delete_rows_and_step_the_clock() {
+        let control = MemoryStore::named("control");
+        let mut store = control.open(Arc::new(|_| {}));
+        let granted = |outcome| matches!(outcome, Outcome::Granted { .. });
+        assert!(granted(outcome(&mut *store, acquire())));
+        control.step_clock(60_000_001);
+        assert!(granted(outcome(&mut *store, acquire())));
+        assert!(control.delete_row(&Name::new("election", "e").unwrap()));
+        assert!(granted(outcome(&mut *store, acquire())));
+        control.step_clock(121_000_000);
+        assert_eq!(store.clean_up(), Ok(1));
+    }
+
+    #[test]
+    fn a_revoked_row_is_shown_with_what_is_left_of_it() {
+        let control = MemoryStore::named("revoked");
+        let mut store = control.open(Arc::new(|_| {}));
+        assert!(matches!(outcome(&mut *store, acquire()), Outcome::Granted { .. }));
+        let election = Name::new("election", "e").unwrap();
+        // No further ahead than another clock could have set it: the holder may trust all of it.
+        control.step_clock(-4_000_000);
+        let row = store.revoke(&election, None).unwrap().unwrap();
+        assert!(row.remaining > Duration::from_secs(63), "{row:?}");
+        control.step_clock(-3_600_000_000);
+        let row = store.revoke(&election, None).unwrap().unwrap();
+        assert_eq!(row.remaining, Duration::from_secs(60));
+        let now = store.rows(Some(&election)).unwrap().remove(0).row;
+        assert_eq!(now.expires_at, row.expires_at);
+    }
+}

@@ -1,0 +1,20 @@
+//! Everything that does I/O: clocks, stores, threads.
+
+mod atomic;
+pub mod clock;
+pub(crate) mod foreign;
+pub(crate) mod fork;
+pub(crate) mod hub;
+pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+mod rules;
+pub(crate) mod seat;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+pub mod store;
+mod telemetry;
+pub(crate) mod threads;
+pub mod url;
+pub(crate) mod view;
+mod worker;

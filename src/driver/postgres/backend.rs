@@ -1,0 +1,74 @@
+//! Whether the server at the other end of a connection is PostgreSQL itself, or a pooler before it.
+
+use std::future::{Ready, ready};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::Client;
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+
+/// The process id by which the other end let itself be known when the connection was made. PostgreSQL gives
+/// its backend's own; a pooler makes one up, since its clients have no backend of their own.
+///
+/// The client keeps it for requests to cancel and does not show it; so such a request is written here, to
+/// memory, and read.
+pub(super) async fn announced_pid(client: &Client) -> Option<i32> {
+    let written = Written::default();
+    client.cancel_token().cancel_query_raw(written.clone(), Plain).await.ok()?;
+    let bytes = written.0.lock().unwrap_or_else(PoisonError::into_inner);
+    // The last message is: its length, a code, the process id, a key.
+    let message = bytes.last_chunk::<16>()?;
+    Some(i32::from_be_bytes([message[8], message[9], message[10], message[11]]))
+}
+
+/// Keeps what is written, and answers that TLS may begin.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl AsyncRead for Written {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        buffer.put_slice(b"S");
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Written {
+    fn poll_write(self: Pin<&mut Self>, _context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// TLS that changes nothing.
+struct Plain;
+
+impl TlsConnect<Written> for Plain {
+    type Stream = Written;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Written>>;
+
+    fn connect(self, stream: Written) -> Self::Future {
+        ready(Ok(stream))
+    }
+}
+
+impl TlsStream for Written {
+    fn channel_binding(&self) -> ChannelBinding {
+        ChannelBinding::none()
+    }
+}

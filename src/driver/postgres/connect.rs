@@ -1,0 +1,347 @@
+//! From a URL to a session that can lead: the right server, ready for our statements, and watched.
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::config::{ChannelBinding as Binding, SslMode as Encryption};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, Notification, Socket};
+
+use super::cancel::{self, Peer};
+use super::config::{ChannelBinding, PostgresUrl, Server, SslMode};
+use super::fault::{self, Fault, Refusal};
+use super::passfile::{self, Account};
+use super::setup::{self, ServerInfo};
+use super::tls::{Encrypted, Handshake, Tls, find_error};
+use crate::core::lease::Failure;
+use crate::driver::store::StoreError;
+
+/// What a session tells without being asked.
+#[derive(Debug)]
+pub(super) enum SessionEvent {
+    /// Somebody notified a channel that the session listens on.
+    Notification(Notification),
+    /// The connection has ended, for this reason; the last event. Not after [`Session::close`] or a drop.
+    Closed(StoreError),
+}
+
+/// An open connection, with a task that serves it. Dropping it closes the connection at once.
+pub(super) struct Session {
+    /// For statements.
+    pub client: Client,
+    /// What is at the other end.
+    pub server: ServerInfo,
+    url: Arc<PostgresUrl>,
+    closed: Arc<OnceLock<StoreError>>,
+    peer: Peer,
+    handshake: Handshake,
+    service: Service,
+}
+
+/// The task that serves the connection. It ends with its owner: a server that hangs must not keep it.
+struct Service(JoinHandle<()>);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Session {
+    /// Why the connection has ended; `None` as long as it seems to be open.
+    pub(super) fn closed(&self) -> Option<StoreError> {
+        let reason = self.closed.get().cloned();
+        let over = self.client.is_closed() || self.service.0.is_finished();
+        reason.or_else(|| over.then(|| fault::ended(&self.url, None)))
+    }
+
+    /// What a failed statement means. `asked` completes "cannot …".
+    pub(super) fn fault(&self, asked: &str, error: &Error) -> Fault {
+        fault::statement(&self.url, asked, error, self.closed.get())
+    }
+
+    /// Gives the session up, and asks the server, for `patience` at most, to stop what it still does for
+    /// it: a statement that waits for a lock would keep its backend. Nobody reads what it answers then: a
+    /// wait for a synchronous standby that is cancelled ends as if the standby had answered.
+    pub(super) async fn give_up(self, patience: Duration) {
+        let token = self.client.cancel_token();
+        let _ = timeout(patience, cancel::request(&token, &self.peer, self.handshake.clone())).await;
+    }
+
+    /// Says good-bye to the server, for `patience` at most. It then need not find out by itself.
+    pub(super) async fn close(self, patience: Duration) {
+        let Session { client, mut service, .. } = self;
+        drop(client);
+        let _ = timeout(patience, &mut service.0).await;
+    }
+}
+
+/// Connects to the first server of the URL, in its order, that can be used: all addresses of each name. It
+/// takes `budget` at most; each attempt gets a fair share of what is left of it, and `connect_timeout` at
+/// most. `events` is called from the runtime's threads and must not block.
+///
+/// Runs inside a tokio runtime, which must go on to run for the session to live.
+///
+/// # Errors
+/// When no server can be used: which were tried and why each was not, in one line. It is `Refused` if each of
+/// them refused for good, else `Unsent`.
+pub(super) async fn connect(
+    url: &PostgresUrl,
+    budget: Duration,
+    events: impl Fn(SessionEvent) + Send + 'static,
+) -> Result<Session, StoreError> {
+    let url = Arc::new(url.clone());
+    let needs_tls = url.servers.iter().any(|server| !server.is_socket());
+    let tls = if needs_tls { Tls::new(&url.tls) } else { Ok(Tls::none()) };
+    let tls = tls.map_err(|why| StoreError::new(Failure::Refused, format!("{url}: {why}")))?;
+    let mut search = Search { url: &url, tls, deadline: Instant::now() + budget, tried: Vec::new() };
+    match search.run().await {
+        Some(Found { client, server, connection, peer, host }) => {
+            let closed = Arc::new(OnceLock::new());
+            let serving = serve(connection, Arc::clone(&url), Arc::clone(&closed), events);
+            let service = Service(tokio::spawn(serving));
+            let ServerInfo { place, backend_pid, pooled, .. } = &server;
+            tracing::debug!(store = %url, server = %place, pid = backend_pid, pooled, "connected");
+            let handshake = search.tls.handshake(&host);
+            Ok(Session { client, server, url, closed, peer, handshake, service })
+        }
+        None => Err(search.failed()),
+    }
+}
+
+type Link = Connection<Socket, Encrypted>;
+
+/// A connection that was set up and is not served yet.
+struct Found {
+    client: Client,
+    server: ServerInfo,
+    connection: Link,
+    peer: Peer,
+    /// The server's name, for TLS.
+    host: String,
+}
+
+struct Search<'a> {
+    url: &'a PostgresUrl,
+    tls: Tls,
+    deadline: Instant,
+    /// What was tried, and why it was not taken.
+    tried: Vec<(String, Refusal)>,
+}
+
+impl Search<'_> {
+    async fn run(&mut self) -> Option<Found> {
+        for (at, server) in self.url.servers.iter().enumerate() {
+            let servers_left = self.url.servers.len() - at;
+            let addresses = match self.resolve(server, servers_left).await {
+                Ok(addresses) => addresses,
+                Err(refusal) => {
+                    self.tried.push((server.to_string(), refusal));
+                    continue;
+                }
+            };
+            for (at, address) in addresses.iter().enumerate() {
+                let attempts_left = addresses.len() - at + servers_left - 1;
+                let limit = self.share(attempts_left);
+                let place = match address {
+                    Some(ip) if ip.to_string() != server.host => format!("{server} ({ip})"),
+                    _ => server.to_string(),
+                };
+                let attempt = self.attempt(server, *address, &place);
+                let refusal = match timeout(limit, attempt).await {
+                    Ok(Ok(found)) => return Some(found),
+                    Ok(Err(refusal)) => refusal,
+                    Err(_) => no_answer(limit),
+                };
+                let is_final = is_about_us(&refusal);
+                self.tried.push((place, refusal));
+                if is_final {
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// How long the next of so many attempts may take.
+    fn share(&self, attempts_left: usize) -> Duration {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(attempts_left.max(1)).unwrap_or(u32::MAX);
+        self.url.connect_timeout.map_or(share, |limit| limit.min(share))
+    }
+
+    /// The addresses of a server; `None` for that of a socket.
+    async fn resolve(&self, server: &Server, servers_left: usize) -> Result<Vec<Option<IpAddr>>, Refusal> {
+        if server.is_socket() {
+            return Ok(vec![None]);
+        }
+        if let Some(address) = server.address {
+            return Ok(vec![Some(address)]);
+        }
+        let unknown = |found: String| Refusal { failure: Failure::Unsent, why: found, code: None };
+        let limit = self.share(servers_left);
+        let looked_up = timeout(limit, tokio::net::lookup_host((server.host.as_str(), server.port))).await;
+        let found: Vec<_> = match looked_up {
+            Err(_) => return Err(no_answer(limit)),
+            Ok(Err(error)) => {
+                return Err(unknown(format!("the host's name has no address ({error}); check it")));
+            }
+            Ok(Ok(found)) => found.map(|address| Some(address.ip())).collect(),
+        };
+        if found.is_empty() { Err(unknown("the host's name has no address".to_owned())) } else { Ok(found) }
+    }
+
+    /// Connects to one address, and has the session ready if that is a server for us.
+    async fn attempt(&self, server: &Server, address: Option<IpAddr>, place: &str) -> Result<Found, Refusal> {
+        let config = configure(self.url, server, address);
+        let encryption = match self.url.tls.mode {
+            // As libpq has it: a socket is not encrypted.
+            _ if server.is_socket() => Encryption::Disable,
+            SslMode::Disable => Encryption::Disable,
+            SslMode::Prefer => Encryption::Prefer,
+            _ => Encryption::Require,
+        };
+        let connected = config.clone().ssl_mode(encryption).connect(self.tls.clone()).await;
+        let connected = match connected {
+            Err(error) if encryption == Encryption::Prefer && may_go_without(&error) => {
+                config.clone().ssl_mode(Encryption::Disable).connect(self.tls.clone()).await
+            }
+            connected => connected,
+        };
+        let (client, mut connection) = connected.map_err(|error| fault::connecting(self.url, &error))?;
+        let setup = setup::prepare(self.url, &client, place);
+        let info = while_served(&mut connection, setup, self.url).await?;
+        let peer = match address {
+            Some(ip) => Peer::Tcp((ip, server.port).into()),
+            None => Peer::in_directory(&server.host, server.port),
+        };
+        Ok(Found { client, server: info, connection, peer, host: server.host.clone() })
+    }
+
+    fn failed(&mut self) -> StoreError {
+        let for_good = self.tried.iter().all(|(_, refusal)| refusal.failure == Failure::Refused)
+            || self.tried.last().is_some_and(|(_, refusal)| is_about_us(refusal));
+        let failure = if for_good { Failure::Refused } else { Failure::Unsent };
+        let reasons: Vec<String> =
+            self.tried.iter().map(|(place, refusal)| format!("{place}: {}", refusal.why)).collect();
+        StoreError::new(failure, format!("{}: cannot connect to {}", self.url, reasons.join("; then ")))
+    }
+}
+
+/// Whether every server would say the same. As with libpq, the others are then not asked: they might lock the
+/// account.
+fn is_about_us(refusal: &Refusal) -> bool {
+    refusal.failure == Failure::Refused && refusal.code.is_some()
+}
+
+/// Whether `sslmode=prefer` tries again without TLS: if the handshake failed, or the server takes this
+/// account only without (`hostnossl`).
+fn may_go_without(error: &Error) -> bool {
+    find_error(error).is_some() || error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
+}
+
+fn no_answer(limit: Duration) -> Refusal {
+    let why = format!("no answer within {} ms; check the address and the firewall", limit.as_millis());
+    Refusal { failure: Failure::Unsent, why, code: None }
+}
+
+/// Everything but the encryption.
+fn configure(url: &PostgresUrl, server: &Server, address: Option<IpAddr>) -> Config {
+    let mut config = Config::new();
+    config.user(&url.user).dbname(&url.database).application_name(&url.application_name);
+    config.host(&server.host).port(server.port);
+    if let Some(address) = address {
+        config.hostaddr(address);
+    }
+    if let Some(password) = url.password.clone().or_else(|| password_in_file(url, server)) {
+        config.password(password);
+    }
+    if let Some(options) = &url.options {
+        config.options(options);
+    }
+    config.channel_binding(match url.channel_binding {
+        ChannelBinding::Disable => Binding::Disable,
+        ChannelBinding::Prefer => Binding::Prefer,
+        ChannelBinding::Require => Binding::Require,
+    });
+    config.keepalives(url.keepalives.is_some());
+    if let Some(keepalives) = &url.keepalives {
+        config.keepalives_idle(keepalives.idle);
+        config.keepalives_interval(keepalives.interval).keepalives_retries(keepalives.count);
+    }
+    if let Some(limit) = url.tcp_user_timeout {
+        config.tcp_user_timeout(limit);
+    }
+    config
+}
+
+fn password_in_file(url: &PostgresUrl, server: &Server) -> Option<String> {
+    let hosts: &[&str] =
+        if server.is_socket() { &[server.host.as_str(), "localhost"] } else { &[server.host.as_str()] };
+    let account = Account { hosts, port: server.port, database: &url.database, user: &url.user };
+    passfile::find(url.passfile.as_deref()?, &account)
+}
+
+/// Waits for `work`, which needs the connection to be served meanwhile.
+async fn while_served<T>(
+    connection: &mut Link,
+    work: impl Future<Output = Result<T, Refusal>>,
+    url: &PostgresUrl,
+) -> Result<T, Refusal> {
+    let mut work = std::pin::pin!(work);
+    poll_fn(|context| {
+        if let std::task::Poll::Ready(done) = work.as_mut().poll(context) {
+            return std::task::Poll::Ready(done);
+        }
+        while let std::task::Poll::Ready(message) = connection.poll_message(context) {
+            match message {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return std::task::Poll::Ready(Err(fault::connecting(url, &error))),
+                None => {
+                    let why = "the connection was closed while it was set up".to_owned();
+                    let refusal = Refusal { failure: Failure::Unsent, why, code: None };
+                    return std::task::Poll::Ready(Err(refusal));
+                }
+            }
+        }
+        // Serving it may have brought the answer.
+        work.as_mut().poll(context)
+    })
+    .await
+}
+
+/// Serves the connection until it ends, and leaves the reason.
+async fn serve(
+    mut connection: Link,
+    url: Arc<PostgresUrl>,
+    closed: Arc<OnceLock<StoreError>>,
+    events: impl Fn(SessionEvent) + Send + 'static,
+) {
+    let reason = loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notification(notification))) => {
+                events(SessionEvent::Notification(notification));
+            }
+            // The answer that follows looks like any other, and what it tells of may be lost.
+            Some(Ok(AsyncMessage::Notice(notice))) if notice.routine() == Some("SyncRepWaitForLSN") => {
+                break fault::not_replicated(&url, &notice);
+            }
+            Some(Ok(AsyncMessage::Notice(notice))) => {
+                tracing::debug!(store = %url, "the server says: {}", fault::one_line(notice.message()));
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break fault::ended(&url, Some(&error)),
+            // The client was dropped.
+            None => return,
+        }
+    };
+    tracing::debug!(store = %url, %reason, "the connection ended");
+    // Before the connection goes, and with it what waits for answers, so that those find the reason.
+    let _ = closed.set(reason.clone());
+    drop(connection);
+    events(SessionEvent::Closed(reason));
+}

@@ -1,0 +1,295 @@
+//! What went wrong, in one line: what was asked, what was found, what to do. And what it means: for the
+//! operation, and for the session that it happened in.
+
+use std::error::Error as _;
+use std::fmt::Display;
+use std::io;
+use std::time::Duration;
+
+use tokio_postgres::Error;
+use tokio_postgres::error::{DbError, Severity, SqlState};
+
+use super::config::PostgresUrl;
+use super::tls;
+use crate::core::Name;
+use crate::core::lease::Failure;
+use crate::core::sql::sqlstate;
+use crate::driver::store::StoreError;
+
+/// A failure, for those who go on after it.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// For the machine and for people.
+    pub error: StoreError,
+    /// The session must not be used again.
+    pub discard: bool,
+    /// The server's own word for it.
+    pub code: Option<SqlState>,
+}
+
+/// What a failure means for the session, and what to do about it.
+struct Meaning {
+    discard: bool,
+    advice: &'static str,
+}
+
+const fn meaning(discard: bool, advice: &'static str) -> Meaning {
+    Meaning { discard, advice }
+}
+
+/// Why one server could not be used.
+pub(super) struct Refusal {
+    /// `Unsent` if it may go away by itself, or `Refused`.
+    pub failure: Failure,
+    pub why: String,
+    pub code: Option<SqlState>,
+}
+
+/// A statement failed. `asked` completes "cannot …"; `closed` is why the connection ended, if it did. When it
+/// is lost, nobody knows what was executed.
+pub(super) fn statement(url: &PostgresUrl, asked: &str, error: &Error, closed: Option<&StoreError>) -> Fault {
+    if let Some(answer) = error.as_db_error() {
+        let Meaning { discard, advice } = judge(answer.code());
+        let fatal = is_fatal(answer);
+        let message = format!("{url}: cannot {asked}: {}{}", describe(answer), instruct(advice));
+        return Fault {
+            error: StoreError::new(sqlstate::failure(answer.code().code(), fatal), message),
+            discard: discard || fatal,
+            code: Some(answer.code().clone()),
+        };
+    }
+    let (failure, discard, found) = match kind(error) {
+        Kind::Io(cause) => (Failure::Unknown, true, format!("the connection was lost ({cause})")),
+        // The values did not fit the parameters' types; nothing was sent.
+        Kind::Parameter => (Failure::Unsent, false, one_line(full(error))),
+        Kind::Answer => {
+            let advice = "does the table have the columns that `elector schema --dialect postgres` prints?";
+            (Failure::Unknown, false, format!("{}; {advice}", one_line(full(error))))
+        }
+        Kind::Closed => match closed {
+            // It is a whole sentence of its own.
+            Some(reason) => {
+                return Fault {
+                    error: StoreError::new(Failure::Unknown, reason.to_string()),
+                    discard: true,
+                    code: None,
+                };
+            }
+            None => (Failure::Unknown, true, "the connection was lost".to_owned()),
+        },
+        _ => (Failure::Unknown, true, one_line(full(error))),
+    };
+    Fault { error: StoreError::new(failure, format!("{url}: cannot {asked}: {found}")), discard, code: None }
+}
+
+/// A statement was not answered in time. It may be executed still, and its answer must not be taken for
+/// another's.
+pub(super) fn timed_out(url: &PostgresUrl, asked: &str, after: Duration) -> Fault {
+    let found = format!("{url}: cannot {asked}: no answer within {} ms", after.as_millis());
+    let message = format!("{found}; the server or the network hangs, or a lock is held");
+    Fault { error: StoreError::new(Failure::Unknown, message), discard: true, code: None }
+}
+
+/// Somebody else has locked the row of this election, so that nothing was done to it.
+pub(super) fn busy(url: &PostgresUrl, asked: &str, election: &Name) -> StoreError {
+    let found = format!("{url}: cannot {asked}: another transaction holds the row of election {election:?}");
+    StoreError::new(
+        Failure::Unsent,
+        format!("{found}; it is tried again (`elector status` names its backend)"),
+    )
+}
+
+/// The connection ended while nobody waited for an answer. What is asked from now on is not executed.
+pub(super) fn ended(url: &PostgresUrl, error: Option<&Error>) -> StoreError {
+    let found = match error {
+        None => "the connection was closed".to_owned(),
+        Some(error) => match (error.as_db_error(), kind(error)) {
+            (Some(answer), _) => {
+                format!("the server ended the session: {}{}", describe(answer), advice(answer))
+            }
+            (None, Kind::Io(cause)) => format!("the connection was lost ({cause})"),
+            (None, Kind::Closed) => "the server closed the connection without a word".to_owned(),
+            (None, _) => format!("the connection broke: {}", one_line(full(error))),
+        },
+    };
+    StoreError::new(Failure::Unsent, format!("{url}: {found}"))
+}
+
+/// Somebody ended the wait for a synchronous standby: what was executed may be lost.
+pub(super) fn not_replicated(url: &PostgresUrl, notice: &DbError) -> StoreError {
+    let found = format!("{}; the connection is given up", describe(notice));
+    StoreError::new(Failure::Unsent, format!("{url}: {found}"))
+}
+
+/// A server refused to be connected to, or could not be reached. Nothing was executed.
+pub(super) fn connecting(url: &PostgresUrl, error: &Error) -> Refusal {
+    if let Some(answer) = error.as_db_error() {
+        let failure = match sqlstate::failure(answer.code().code(), false) {
+            Failure::Refused => Failure::Refused,
+            _ => Failure::Unsent,
+        };
+        let advice = match answer.code().code() {
+            "42501" => "grant the role CONNECT on it",
+            // PgBouncer says so to an unknown database, and to options that it does not pass on.
+            "08P01" => "if there is a pooler, check its configuration and leave out `options`",
+            code if ["22", "42", "55"].contains(&&code[..2]) => "check `options` in the URL and PGOPTIONS",
+            _ => judge(answer.code()).advice,
+        };
+        let why = format!("{}{}", describe(answer), instruct(advice));
+        return Refusal { failure, why, code: Some(answer.code().clone()) };
+    }
+    if let Some(cause) = tls::find_error(error) {
+        return Refusal { failure: Failure::Refused, why: tls::explain(&url.tls, cause), code: None };
+    }
+    let (failure, why) = match kind(error) {
+        Kind::Io(cause) => (Failure::Unsent, unreachable(cause)),
+        Kind::Tls => (
+            Failure::Refused,
+            format!(
+                "the server offers no TLS, and sslmode={} needs it; switch it on there (ssl = on), or give \
+                 sslmode=prefer",
+                url.tls.mode.name()
+            ),
+        ),
+        Kind::Config => (
+            Failure::Refused,
+            "the server asks for a password, and there is none; give one in the URL, in PGPASSWORD or in the \
+             password file"
+                .to_owned(),
+        ),
+        Kind::Authentication(cause) => (
+            Failure::Refused,
+            format!("authentication failed ({cause}); check channel_binding, and the server's pg_hba.conf"),
+        ),
+        Kind::Closed => {
+            (Failure::Unsent, "the connection was closed at once; is it a PostgreSQL server?".to_owned())
+        }
+        _ => (Failure::Unsent, format!("{}; is it a PostgreSQL server?", one_line(full(error)))),
+    };
+    Refusal { failure, why, code: None }
+}
+
+/// Why a server is out of reach, and what to look at.
+pub(super) fn unreachable(error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "; is the server up, and is this its port?",
+        io::ErrorKind::NotFound => "; is the server up, and is this its socket's directory?",
+        io::ErrorKind::PermissionDenied => "; give this user access to the server's socket",
+        io::ErrorKind::TimedOut => "; check the address and the firewall",
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::Other => {
+            "; is it a PostgreSQL server?"
+        }
+        _ => "",
+    };
+    format!("{}{advice}", one_line(error))
+}
+
+/// What an SQLSTATE asks for (PostgreSQL manual, appendix A). What it says of the statement, the core knows.
+fn judge(code: &SqlState) -> Meaning {
+    const SCHEMA: &str = "have its owner run what `elector schema --dialect postgres` prints";
+    match code.code() {
+        "08007" | "40003" => meaning(true, ""),
+        "0A000" => meaning(true, "if its table was changed meanwhile, this goes away by itself"),
+        "25006" => meaning(true, "it takes no writes; connecting again finds the primary"),
+        "26000" | "42P05" => meaning(true, "give ?prepare=false if there is a pooler"),
+        "28P01" => meaning(true, "check the password in the URL, PGPASSWORD or the password file"),
+        "3D000" => meaning(true, "create it, or give the name of another in the URL"),
+        "3F000" => meaning(false, "create the schema, or give another with ?schema="),
+        "42501" => meaning(
+            false,
+            "grant the role USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on the table; to have the \
+             table made, its owner runs what `elector schema --dialect postgres` prints",
+        ),
+        "42P01" => meaning(
+            false,
+            "have its owner run what `elector schema --dialect postgres` prints, or `elector migrate`",
+        ),
+        "42703" | "42804" | "42883" | "22P02" => meaning(
+            false,
+            "the table has another shape; `elector migrate` adapts one of nest-leader-election",
+        ),
+        "55000" => {
+            meaning(true, "if it is a standby, it takes no writes; connecting again finds the primary")
+        }
+        "53300" => meaning(true, "close some, or raise the server's limit or the role's"),
+        "53100" => meaning(false, "the server's disk is full; free some space"),
+        "55P03" => meaning(false, "another transaction holds its row or table; it is tried again"),
+        "57014" => meaning(false, "statement_timeout or an administrator ended it; it is tried again"),
+        "57P03" => meaning(true, "it is starting, stopping or recovering; it is tried again"),
+        _ => match &code.code()[..2] {
+            "28" => meaning(true, "check the role, and the server's pg_hba.conf"),
+            "40" => meaning(false, "it is tried again"),
+            "22" | "23" | "42" | "44" => meaning(false, SCHEMA),
+            "08" | "25" | "57" | "58" | "XX" => meaning(true, ""),
+            _ => meaning(false, ""),
+        },
+    }
+}
+
+/// The session is over after it.
+fn is_fatal(answer: &DbError) -> bool {
+    match answer.parsed_severity() {
+        Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+        None => matches!(answer.severity(), "FATAL" | "PANIC"),
+    }
+}
+
+fn advice(answer: &DbError) -> String {
+    instruct(judge(answer.code()).advice)
+}
+
+fn instruct(advice: &str) -> String {
+    if advice.is_empty() { String::new() } else { format!("; {advice}") }
+}
+
+fn describe(answer: &DbError) -> String {
+    format!("{} (SQLSTATE {})", one_line(answer.message()), answer.code().code())
+}
+
+/// What kind of error it is, if the server did not answer with one. The crate does not tell but by its words.
+enum Kind<'a> {
+    Io(&'a io::Error),
+    Tls,
+    Closed,
+    Config,
+    Authentication(String),
+    Parameter,
+    Answer,
+    Other,
+}
+
+fn kind(error: &Error) -> Kind<'_> {
+    let cause = error.source();
+    let words = error.to_string();
+    // Before the I/O errors: SCRAM's own errors come as such.
+    if words.starts_with("authentication error") {
+        return Kind::Authentication(cause.map_or(String::new(), one_line));
+    }
+    if let Some(io) = cause.and_then(|cause| cause.downcast_ref::<io::Error>()) {
+        return Kind::Io(io);
+    }
+    match words.as_str() {
+        _ if error.is_closed() => Kind::Closed,
+        "error performing TLS handshake" => Kind::Tls,
+        "invalid configuration" => Kind::Config,
+        _ if words.starts_with("error serializing") || words.starts_with("expected ") => Kind::Parameter,
+        _ if words.contains("column") || words.contains("number of rows") => Kind::Answer,
+        _ => Kind::Other,
+    }
+}
+
+/// The error with its causes.
+fn full(error: &Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error} ({cause})"),
+        None => error.to_string(),
+    }
+}
+
+pub(super) fn one_line(text: impl Display) -> String {
+    text.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+#[path = "fault_tests.rs"]
+mod tests;

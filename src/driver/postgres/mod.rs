@@ -1,0 +1,469 @@
+//! The production store: leases in a PostgreSQL table.
+//!
+//! The store has a connection of its own, never one of the application's pool. A runtime with one thread
+//! drives it, so that notifications arrive while nothing is asked; the hub's store thread waits for
+//! answers, each call for no longer than its jobs allow. A connection on which a call ran out of time is
+//! not used again: the next call connects anew, and the server ends by its own limits what it was still
+//! doing.
+
+mod backend;
+mod batch;
+mod binding;
+mod cancel;
+mod config;
+mod connect;
+mod fault;
+#[cfg(test)]
+mod live_tests;
+mod passfile;
+mod setup;
+mod table;
+mod tls;
+mod uri;
+mod verify;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+
+use crate::core::lease::{Failure, Op, Outcome, Reply, Row};
+use crate::core::sql::postgres::{CHANNEL, SERVER_CLOCK, Table, quote_identifier};
+use crate::core::{FencingToken, Instant, Name};
+use crate::driver::clock;
+use crate::driver::rules::Opener;
+use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError, table_holds};
+
+pub use self::config::PostgresUrl;
+use self::connect::{Session, SessionEvent};
+use self::fault::Fault;
+use self::table::{Blocker, Ready};
+
+/// How long connecting may take: at first, and again after a connection was lost. Not bounded by the
+/// deadlines of the jobs that wait for it, since a candidate far from the server would never be
+/// connected; but an attempt that began while the network was cut must not hold up the next one for long.
+/// So reconnecting starts with the shorter time, and twice as long each time that it was too short.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const RECONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// A batch is waited for so long even if its jobs are given up before: longer than
+/// [`setup::LOCK_TIMEOUT`], so that a lock on the table costs an attempt and not the connection.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(750);
+/// How long calls for people may take; the machines' own calls name their deadlines.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A server that could not be reached is not tried again sooner.
+const RECONNECT_AFTER: Duration = Duration::from_millis(50);
+/// How long a server gets to hear that we go.
+const GOODBYE: Duration = Duration::from_millis(200);
+/// How long it may take to find out who holds a row that cannot be taken.
+const REPORT_WITHIN: Duration = Duration::from_millis(250);
+/// A notification to ourselves should arrive so soon.
+const ECHO_WITHIN: Duration = Duration::from_secs(2);
+/// How long a row must have been dead before clean-up deletes it, in seconds, and how many go at once.
+const DEAD_FOR_S: u32 = 60;
+const CLEAN_UP_AT_ONCE: u32 = 1_000;
+/// The server gives a clean-up so long: renewals wait behind it.
+const CLEAN_UP_WITHIN: Duration = Duration::from_millis(200);
+/// What holds a row for less, in seconds, is no news to people.
+const NEWS_AFTER_S: i64 = 1;
+/// SQLSTATEs that say that the table is not what it was: it is gone, or a column is, or one has another type.
+const TABLE_CHANGED: [&str; 5] = ["42P01", "42703", "42883", "42804", "0A000"];
+
+/// Opens the store: connects, and finds, makes or adopts the table.
+pub(super) fn open(url: &PostgresUrl, bell: Bell) -> Result<Box<dyn Store>, StoreError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("elector-postgres")
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            StoreError::new(Failure::Unsent, format!("no thread could be started for PostgreSQL: {error}"))
+        })?;
+    let mut store = PostgresStore {
+        url: url.clone(),
+        bell,
+        opener: Opener::this_process(),
+        runtime: Some(runtime),
+        connection: None,
+        connect_within: CONNECT_WITHIN,
+        failed: None,
+    };
+    store.connected()?;
+    Ok(Box::new(store))
+}
+
+struct PostgresStore {
+    url: PostgresUrl,
+    bell: Bell,
+    opener: Opener,
+    /// Taken out only when the store is dropped.
+    runtime: Option<Runtime>,
+    connection: Option<Connection>,
+    /// How long the next attempt to connect may take.
+    connect_within: Duration,
+    /// When connecting failed last, and how.
+    failed: Option<(Instant, StoreError)>,
+}
+
+/// A connection that is ready for batches.
+struct Connection {
+    session: Session,
+    ready: Ready,
+}
+
+impl PostgresStore {
+    fn runtime(&self) -> Result<&Runtime, StoreError> {
+        self.opener.check(&self.url)?;
+        self.runtime.as_ref().ok_or_else(|| StoreError::new(Failure::Refused, "the store is closed"))
+    }
+
+    /// The connection, made anew if the last one is of no more use.
+    fn connected(&mut self) -> Result<(), StoreError> {
+        self.opener.check(&self.url)?;
+        if self.connection.as_ref().is_some_and(|connection| connection.session.closed().is_none()) {
+            return Ok(());
+        }
+        self.connection = None;
+        let now = clock::now();
+        if let Some((at, error)) = &self.failed {
+            if now.saturating_since(*at) < RECONNECT_AFTER {
+                return Err(error.clone());
+            }
+        }
+        match self.connect(self.connect_within) {
+            Ok(connection) => {
+                self.connect_within = RECONNECT_WITHIN;
+                self.connection = Some(connection);
+                self.failed = None;
+                Ok(())
+            }
+            Err(error) => {
+                let failed_at = clock::now();
+                if failed_at.saturating_since(now) >= self.connect_within {
+                    self.connect_within = (self.connect_within * 2).min(CONNECT_WITHIN);
+                }
+                self.failed = Some((failed_at, error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    fn connect(&self, patience: Duration) -> Result<Connection, StoreError> {
+        let bell = self.bell.clone();
+        let prefix = format!("{}/", self.url.schema());
+        let echo = Arc::new(AtomicBool::new(false));
+        let echoed = Arc::clone(&echo);
+        let heard = move |event: SessionEvent| match event {
+            SessionEvent::Notification(told) => {
+                match told.payload().strip_prefix(&prefix).filter(|_| told.channel() == CHANNEL) {
+                    // No election has an empty name: it is somebody's test, most likely our own.
+                    Some("") => echoed.store(true, Ordering::Relaxed),
+                    Some(name) => {
+                        if let Ok(election) = Name::new("election", name) {
+                            bell(Hint::Election(election));
+                        }
+                    }
+                    None => {}
+                }
+            }
+            SessionEvent::Closed(reason) => tracing::warn!("{reason}"),
+        };
+        self.runtime()?.block_on(async {
+            let connecting = async {
+                let session = connect::connect(&self.url, patience, heard).await?;
+                let ready = Ready::prepare(&self.url, &session).await?;
+                if ready.listen(&self.url, &session).await {
+                    tokio::spawn(expect_echo(self.url.clone(), echo));
+                }
+                Ok(Connection { session, ready })
+            };
+            let connected = timeout(patience, connecting).await;
+            connected.unwrap_or_else(|_| {
+                Err(self.never_executed(fault::timed_out(&self.url, "connect", patience)))
+            })
+        })
+    }
+
+    /// Whatever became of connecting, no job was sent.
+    fn never_executed(&self, fault: Fault) -> StoreError {
+        StoreError::new(Failure::Unsent, fault.error.to_string())
+    }
+
+    /// Asks one thing for people. `asked` completes "cannot …".
+    fn ask<T>(
+        &mut self,
+        asked: &str,
+        question: impl AsyncFnOnce(&Connection) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, StoreError> {
+        self.ask_within(PATIENCE, asked, question)
+    }
+
+    fn ask_within<T>(
+        &mut self,
+        patience: Duration,
+        asked: &str,
+        question: impl AsyncFnOnce(&Connection) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, StoreError> {
+        self.connected()?;
+        let runtime = self.runtime()?;
+        let Some(connection) = &self.connection else {
+            return Err(fault::timed_out(&self.url, asked, patience).error);
+        };
+        let answer = runtime.block_on(async { timeout(patience, question(connection)).await });
+        let fault = match answer {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => connection.session.fault(asked, &error),
+            Err(_) => {
+                self.give_up();
+                return Err(fault::timed_out(&self.url, asked, patience).error);
+            }
+        };
+        self.after(&fault);
+        Err(fault.error)
+    }
+
+    /// Throws the connection away, and has the server stop what it still does on it.
+    fn give_up(&mut self) {
+        if let (Some(connection), Some(runtime)) = (self.connection.take(), &self.runtime) {
+            runtime.spawn(connection.session.give_up(CONNECT_WITHIN));
+        }
+    }
+
+    /// Throws the connection away if it must not be used again, or if the table is not what it was:
+    /// connecting anew looks at the table too. The server ends by its own limits what it is still doing
+    /// for us.
+    fn after(&mut self, fault: &Fault) {
+        let has_changed = |code: &SqlState| TABLE_CHANGED.contains(&code.code());
+        if fault.discard || fault.code.as_ref().is_some_and(has_changed) {
+            self.connection = None;
+        }
+    }
+
+    /// Runs a batch on the connection, and answers every job that got an answer.
+    fn run(&mut self, jobs: &[Job], answers: &mut [Option<Answer>], deadline: Instant) {
+        let Some(connection) = &self.connection else { return };
+        let Ok(runtime) = self.runtime() else { return };
+        let patience = deadline.saturating_since(clock::now()).max(SHORTEST_PATIENCE);
+        let open =
+            answers.iter().enumerate().filter(|(_, answer)| answer.is_none()).map(|(number, _)| number);
+        let open: Vec<usize> = open.collect();
+        let waves = runtime.block_on(async {
+            let batch = connection.ready.run(&connection.session, self.url.schema(), jobs, open);
+            timeout(patience, batch).await
+        });
+        let Ok(waves) = waves else {
+            let fault = fault::timed_out(&self.url, "execute a batch", patience);
+            self.give_up();
+            return fail(jobs, answers, &fault.error);
+        };
+        let mut faults = Vec::new();
+        for wave in waves {
+            match wave.answers {
+                Ok(answered) => {
+                    for (number, outcome, clock) in answered {
+                        let is_busy = matches!(outcome, Outcome::Failed(_));
+                        let error =
+                            is_busy.then(|| fault::busy(&self.url, wave.asked, &jobs[number].election));
+                        let reply = Reply { id: jobs[number].request.id, clock: Some(clock), outcome };
+                        answers[number] = Some(Answer { reply, error });
+                    }
+                }
+                Err(error) => {
+                    let fault = connection.session.fault(wave.asked, &error);
+                    for number in wave.jobs {
+                        answers[number] = Some(Answer::failed(&jobs[number], &fault.error));
+                    }
+                    faults.push(fault);
+                }
+            }
+        }
+        faults.iter().for_each(|fault| self.after(fault));
+    }
+
+    /// Refuses the jobs whose elections this table cannot hold.
+    fn refuse_misnamed(&self, jobs: &[Job], answers: &mut [Option<Answer>]) {
+        let Some(connection) = &self.connection else { return };
+        let table = connection.ready.table();
+        for (job, answer) in jobs.iter().zip(answers) {
+            if let Err(error) = table_holds(&self.url, table, &job.election) {
+                *answer = Some(Answer::failed(job, &error));
+            }
+        }
+    }
+
+    /// Refuses a question about an election that the table cannot hold.
+    fn holds(&mut self, election: &Name) -> Result<(), StoreError> {
+        self.connected()?;
+        let Some(connection) = &self.connection else { return Ok(()) };
+        table_holds(&self.url, connection.ready.table(), election)
+    }
+}
+
+impl Store for PostgresStore {
+    fn execute(&mut self, jobs: &[Job]) -> Vec<Answer> {
+        let mut answers: Vec<Option<Answer>> = jobs.iter().map(|_| None).collect();
+        let deadline = patience_ends(jobs);
+        match self.connected() {
+            Ok(()) => {
+                self.refuse_misnamed(jobs, &mut answers);
+                self.run(jobs, &mut answers, deadline);
+                self.report_guards(jobs, &answers);
+            }
+            Err(error) => fail(jobs, &mut answers, &error),
+        }
+        let silent =
+            StoreError::new(Failure::Unknown, format!("{}: the server left a question out", self.url));
+        let answer =
+            |(job, answer): (&Job, Option<Answer>)| answer.unwrap_or_else(|| Answer::failed(job, &silent));
+        jobs.iter().zip(answers).map(answer).collect()
+    }
+
+    fn rows(&mut self, election: Option<&Name>) -> Result<Vec<ElectionRow>, StoreError> {
+        election.map_or(Ok(()), |election| self.holds(election))?;
+        self.ask("list the elections", async |connection| {
+            connection.ready.list(&connection.session, election).await
+        })
+    }
+
+    fn revoke(&mut self, election: &Name, token: Option<FencingToken>) -> Result<Option<Row>, StoreError> {
+        self.holds(election)?;
+        let schema = self.url.schema().to_owned();
+        let revoke = async |connection: &Connection| {
+            connection.ready.revoke(&connection.session, &schema, election, token).await
+        };
+        self.ask("revoke a term", revoke)
+    }
+
+    fn table(&self) -> Option<Table> {
+        self.connection.as_ref().map(|connection| connection.ready.table().clone())
+    }
+
+    fn remarks(&mut self) -> Result<Vec<String>, StoreError> {
+        let mut remarks = self.guards()?;
+        remarks.extend(self.skew()?);
+        Ok(remarks)
+    }
+
+    fn check(&mut self) -> Result<(), StoreError> {
+        let lacking = self.ask("see what it may do with its table", async |connection| {
+            connection.ready.lacking(&connection.session).await
+        })?;
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let Some(table) = self.table() else { return Ok(()) };
+        let (lacking, table, user) = (lacking.join(", "), table.name().to_owned(), &self.url.user);
+        let message = format!(
+            "{}: permission denied for table leader_lease: role {user:?} lacks {lacking}; have its owner run \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {}",
+            self.url,
+            quote_identifier(user)
+        );
+        Err(StoreError::new(Failure::Refused, message))
+    }
+
+    fn clean_up(&mut self) -> Result<u64, StoreError> {
+        let clean_up = async |connection: &Connection| {
+            let (ready, session) = (&connection.ready, &connection.session);
+            ready.clean_up(session, DEAD_FOR_S, CLEAN_UP_AT_ONCE, CLEAN_UP_WITHIN).await
+        };
+        self.ask_within(SHORTEST_PATIENCE, "remove dead rows", clean_up)
+    }
+}
+
+impl PostgresStore {
+    /// Says which backends keep a row from being taken over, if an acquire found one that has ended and
+    /// could not take it: a guarded transaction that stays open delays the take-over of its election.
+    fn report_guards(&self, jobs: &[Job], answers: &[Option<Answer>]) {
+        let mut blocked = jobs.iter().zip(answers).filter(|(job, answer)| {
+            let (Op::Acquire(acquire), Some(answer)) = (&job.request.op, answer) else { return false };
+            let Outcome::Seen(Some(row)) = &answer.reply.outcome else { return false };
+            // A strict candidate takes nothing that has changed, whoever holds it.
+            row.remaining.is_zero() && acquire.unchanged.is_none_or(|expected| expected == row.version())
+        });
+        // Most often another candidate was quicker, and nothing is blocked: then this finds nobody.
+        let Some((job, _)) = blocked.next() else { return };
+        if jobs.iter().any(|job| matches!(job.request.op, Op::Renew { .. })) {
+            // Nobody's renewal waits for a word to people; the acquire is tried again soon.
+            return;
+        }
+        let (Some(connection), Ok(runtime)) = (&self.connection, self.runtime()) else { return };
+        let blockers = runtime.block_on(async {
+            let election = Some(&job.election);
+            timeout(REPORT_WITHIN, connection.ready.blockers(&connection.session, election, 0)).await
+        });
+        // What could not be found out in time is not worth more.
+        let Ok(Ok(blockers)) = blockers else { return };
+        for blocker in blockers {
+            tracing::warn!(store = %self.url, "{}", blocker.remark());
+        }
+    }
+
+    fn guards(&mut self) -> Result<Vec<String>, StoreError> {
+        let blockers = self.ask("see who holds rows", async |connection| {
+            connection.ready.blockers(&connection.session, None, NEWS_AFTER_S).await
+        })?;
+        Ok(blockers.iter().map(Blocker::remark).collect())
+    }
+
+    /// How far the server's clock is from this machine's, if that is worth a word. Nothing depends on it;
+    /// a step of the server's clock shows in it.
+    fn skew(&mut self) -> Result<Option<String>, StoreError> {
+        let before = clock::unix_micros();
+        let server = self.ask("read its clock", async |connection| {
+            let rows = connection.session.client.query_typed(SERVER_CLOCK, &[]).await?;
+            rows.first().map_or(Ok(before), |row| row.try_get::<_, i64>(0))
+        })?;
+        let ours = before + (clock::unix_micros() - before) / 2;
+        let ahead = (server - ours) as f64 / 1e6;
+        Ok((ahead.abs() >= 1.0).then(|| {
+            let side = if ahead > 0.0 { "ahead of" } else { "behind" };
+            format!("the server's clock is {:.1} s {side} this machine's", ahead.abs())
+        }))
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        if self.opener.is_this_process() {
+            if let Some(connection) = self.connection.take() {
+                runtime.block_on(connection.session.close(GOODBYE));
+            }
+            // Without waiting: what is under way is bounded by itself.
+            runtime.shutdown_background();
+        } else {
+            // A forked child has none of the threads, and must not say goodbye on the parent's connection.
+            std::mem::forget(self.connection.take());
+            std::mem::forget(runtime);
+        }
+    }
+}
+
+/// Says so if notifications do not arrive, whatever lies between. Nothing depends on them but how soon a
+/// release is noticed.
+async fn expect_echo(url: PostgresUrl, echo: Arc<AtomicBool>) {
+    tokio::time::sleep(ECHO_WITHIN).await;
+    if !echo.load(Ordering::Relaxed) {
+        tracing::warn!(store = %url, "notifications do not arrive; releases are noticed by looking only");
+    }
+}
+
+/// How long a batch may wait for its answers: as long as its renewals and releases may, if it has any. A
+/// look may wait longer, but then a server that hangs would cost the next renewal the time to try
+/// elsewhere.
+fn patience_ends(jobs: &[Job]) -> Instant {
+    let is_urgent = |job: &&Job| matches!(job.request.op, Op::Renew { .. } | Op::Release { .. });
+    let latest = |jobs: &mut dyn Iterator<Item = &Job>| jobs.map(|job| job.request.deadline).max();
+    let urgent = latest(&mut jobs.iter().filter(is_urgent));
+    urgent.or_else(|| latest(&mut jobs.iter())).unwrap_or_default()
+}
+
+/// Answers every job that has no answer yet with this error.
+fn fail(jobs: &[Job], answers: &mut [Option<Answer>], error: &StoreError) {
+    for (job, answer) in jobs.iter().zip(answers) {
+        answer.get_or_insert_with(|| Answer::failed(job, error));
+    }
+}

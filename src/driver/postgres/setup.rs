@@ -1,0 +1,163 @@
+//! What is asked of a server before it is used, and what is set.
+//!
+//! The settings are the session's, so they are set only where the session is ours: behind a pooler they would
+//! stay on a server connection that the pooler gives to others next. There the statements bring their own:
+//! see [`DURABLE`](crate::core::sql::postgres::DURABLE).
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
+
+use super::backend;
+use super::config::PostgresUrl;
+use super::fault::{self, Refusal};
+use crate::core::lease::Failure;
+
+/// The oldest server that the statements are written for, as `server_version_num`.
+const OLDEST: i32 = 130_000;
+
+/// How long a statement may wait for a lock: others' transactions must not hold up a wave of renewals. Then
+/// the statement fails with 55P03, and nothing of it was executed.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a statement may take at the server; what we have given up on must not stay there for ever.
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a transaction of ours may stay open without a statement, as when this process is stopped in the
+/// middle of it: its locks stop the others.
+pub(super) const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+const ASK: &str = "\
+SELECT current_setting('server_version_num') AS version, pg_backend_pid() AS pid,
+       pg_is_in_recovery() AS recovery, current_setting('transaction_read_only') AS read_only,
+       current_setting('synchronous_commit') AS synchronous_commit,
+       current_setting('default_transaction_isolation') AS isolation,
+       (SELECT setting FROM pg_settings WHERE name = 'lock_timeout') AS lock_ms,
+       (SELECT setting FROM pg_settings WHERE name = 'statement_timeout') AS statement_ms,
+       (SELECT setting FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout') AS idle_ms";
+
+/// What is at the other end of a session.
+#[derive(Clone, Debug)]
+pub(super) struct ServerInfo {
+    /// `server_version_num`: 150004 is 15.4.
+    #[cfg(test)]
+    pub version_num: i32,
+    /// The process that serves the session, as it shows in `pg_stat_activity`. Behind a pooler, the one that
+    /// happened to answer.
+    pub backend_pid: i32,
+    /// There is a pooler between: no named statements unless it can, no session settings, no `LISTEN`.
+    pub pooled: bool,
+    /// Whether statements should be prepared under a name: as the URL says, or else unless there is a pooler.
+    pub prepare: bool,
+    /// It is a standby, or does not take writes for another reason. Only with `target_session_attrs=any`.
+    #[cfg(test)]
+    pub read_only: bool,
+    /// Host, port and address.
+    pub place: String,
+}
+
+/// Looks at the server, refuses it if it cannot be used, and sets the session up. Two round trips.
+pub(super) async fn prepare(url: &PostgresUrl, client: &Client, place: &str) -> Result<ServerInfo, Refusal> {
+    let announced = backend::announced_pid(client).await;
+    let failed = |error: Error| fault::connecting(url, &error);
+    let answers = client.simple_query(ASK).await.map_err(failed)?;
+    let row = answers.iter().find_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let text = |name: &str| row.and_then(|row| column(row, name)).unwrap_or_default();
+    let number = |name: &str| text(name).parse::<i32>().unwrap_or_default();
+    let (version_num, backend_pid) = (number("version"), number("pid"));
+    if version_num < OLDEST {
+        return Err(too_old(version_num));
+    }
+    let (recovery, read_only) = (text("recovery") == "t", text("read_only") == "on");
+    if url.read_write && (recovery || read_only) {
+        let what = if recovery { "a standby" } else { "read-only (default_transaction_read_only)" };
+        let why = format!("it is {what}, and leases are written; give the primary, or promote it");
+        return Err(Refusal { failure: Failure::Unsent, why, code: None });
+    }
+    let pooled = announced != Some(backend_pid);
+    if !pooled {
+        let limits = [
+            ("lock_timeout", "lock_ms", LOCK_TIMEOUT),
+            ("statement_timeout", "statement_ms", STATEMENT_TIMEOUT),
+            ("idle_in_transaction_session_timeout", "idle_ms", IDLE_IN_TRANSACTION_TIMEOUT),
+        ];
+        let limits = limits.map(|(setting, column, ours)| limit(setting, number(column), ours));
+        let mut settings: Vec<String> = limits.into_iter().flatten().collect();
+        settings.extend(raise(text("synchronous_commit")));
+        // Under a stricter one our statements would fail with 40001 where they are meant to wait or to skip.
+        if text("isolation") != "read committed" {
+            settings.push("SET default_transaction_isolation TO 'read committed'".to_owned());
+        }
+        if !settings.is_empty() {
+            client.batch_execute(&settings.join("; ")).await.map_err(failed)?;
+        }
+    }
+    let prepare = url.prepare.unwrap_or(!pooled);
+    Ok(ServerInfo {
+        #[cfg(test)]
+        version_num,
+        backend_pid,
+        pooled,
+        prepare,
+        #[cfg(test)]
+        read_only: recovery || read_only,
+        place: place.to_owned(),
+    })
+}
+
+fn column<'a>(row: &'a SimpleQueryRow, name: &str) -> Option<&'a str> {
+    row.try_get(name).ok().flatten()
+}
+
+/// A limit of ours, unless the administrator's is as strict. 0 is none.
+fn limit(setting: &str, present_ms: i32, ours: Duration) -> Option<String> {
+    let ours = ours.as_millis();
+    let strict = present_ms > 0 && u128::from(present_ms.unsigned_abs()) <= ours;
+    (!strict).then(|| format!("SET {setting} TO {ours}"))
+}
+
+/// At least `on`: a renewal that the server forgets in a crash would let a lease end too early.
+/// `remote_apply` is more and stays. `local` and `remote_write` are less where there are synchronous
+/// standbys.
+fn raise(synchronous_commit: &str) -> Option<String> {
+    let strong = matches!(synchronous_commit, "on" | "remote_apply");
+    (!strong).then(|| "SET synchronous_commit TO on".to_owned())
+}
+
+fn too_old(version_num: i32) -> Refusal {
+    let (found, oldest) = (version_num / 10_000, OLDEST / 10_000);
+    let why = format!("it is PostgreSQL {found}, and elector needs {oldest} or newer; upgrade it");
+    Refusal { failure: Failure::Refused, why, code: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_only_ever_tightened() {
+        let ten = Duration::from_secs(10);
+        assert_eq!(limit("statement_timeout", 0, ten).as_deref(), Some("SET statement_timeout TO 10000"));
+        assert!(limit("statement_timeout", 60_000, ten).is_some());
+        assert_eq!(limit("statement_timeout", 10_000, ten), None);
+        assert_eq!(limit("statement_timeout", 100, ten), None);
+    }
+
+    #[test]
+    fn a_commit_is_never_weakened() {
+        for strong in ["on", "remote_apply"] {
+            assert_eq!(raise(strong), None);
+        }
+        for weak in ["off", "local", "remote_write"] {
+            assert!(raise(weak).is_some(), "{weak}");
+        }
+    }
+
+    #[test]
+    fn an_old_server_is_refused_for_good() {
+        let refusal = too_old(110_022);
+        assert_eq!(refusal.failure, Failure::Refused);
+        assert!(refusal.why.contains("PostgreSQL 11") && refusal.why.contains("13 or newer"));
+    }
+}

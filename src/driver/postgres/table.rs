@@ -1,0 +1,336 @@
+//! Finds, makes or adopts the table, and asks it what is not a machine's question.
+
+use std::time::Duration;
+
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error, SimpleQueryMessage};
+
+use crate::core::lease::{Failure, Row};
+use crate::core::sql::postgres::{CHANNEL, DDL_LOCK, IdType, Table, quote_literal};
+use crate::core::{FencingToken, Name};
+use crate::driver::store::{ElectionRow, Job, StoreError};
+
+use super::batch::{self, Queries, Query, Wave};
+use super::config::PostgresUrl;
+use super::connect::Session;
+
+/// What we need of the table, by name: the column, and the types that it may have.
+const COLUMNS: [(&str, &[&str]); 7] = [
+    ("id", &["text", "character varying", "integer", "bigint"]),
+    ("leader_id", &["text", "character varying"]),
+    ("expires_at", &["timestamp with time zone"]),
+    ("created_at", &["timestamp with time zone"]),
+    ("token", &["bigint"]),
+    ("lease_ms", &["bigint"]),
+    ("meta", &["text", "character varying"]),
+];
+/// The longest that these can be: an election's name, and a candidate's with its `#` and 16 digits.
+const LONGEST: [(&str, usize); 2] = [("id", Name::MAX_BYTES), ("leader_id", Name::MAX_BYTES + 17)];
+/// Fewer digits of a second would end a lease too early by their rounding.
+const FEWEST_DIGITS: i32 = 3;
+/// The first so many are also in a table that `nest-leader-election` made.
+const THEIRS: usize = 4;
+
+/// A connection's table and its statements.
+pub(super) struct Ready {
+    table: Table,
+    queries: Queries,
+    list: Query,
+    revoke: Query,
+}
+
+/// A column of the table as it is.
+struct Column {
+    name: String,
+    kind: String,
+    /// The longest text, or the digits of a second; `None` for as many as there may be.
+    modifier: Option<i32>,
+    is_key: bool,
+    /// A row without a value for it is refused.
+    is_demanded: bool,
+    /// Of the whole table: it outlives a crash of the server.
+    is_logged: bool,
+}
+
+/// A backend that holds a lock on an election's row.
+pub(super) struct Blocker {
+    pub(super) election: String,
+    pub(super) pid: i32,
+    pub(super) application: String,
+    pub(super) open_for_s: Option<i64>,
+}
+
+impl Blocker {
+    /// One line for people.
+    pub(super) fn remark(&self) -> String {
+        let open = self.open_for_s.map_or(String::new(), |seconds| format!(" open for {seconds} s,"));
+        format!(
+            "election {:?}: a transaction of backend {} ({:?}),{open} holds the row; nobody can take over \
+             before it ends",
+            self.election, self.pid, self.application
+        )
+    }
+}
+
+impl Ready {
+    pub(super) async fn prepare(url: &PostgresUrl, session: &Session) -> Result<Ready, StoreError> {
+        let client = &session.client;
+        let table = find(url, session).await?;
+        let named = session.server.prepare;
+        let revoke = &[Type::TEXT, Type::INT8, Type::TEXT];
+        // Sent together: a round trip each would be long where the server is far.
+        let ready = async {
+            let (queries, list, revoke) = tokio::try_join!(
+                Queries::new(client, &table, named),
+                Query::new(client, table.list(), &[Type::TEXT], named),
+                Query::new(client, table.revoke(), revoke, named),
+            )?;
+            Ok(Ready { queries, list, revoke, table: table.clone() })
+        };
+        ready.await.map_err(|error| session.fault("prepare its statements", &error).error)
+    }
+
+    /// Listens for releases, and tells itself something, to see whether that arrives; whether it should.
+    /// Behind a pooler it would not: there, releases are noticed by looking only.
+    pub(super) async fn listen(&self, url: &PostgresUrl, session: &Session) -> bool {
+        if session.server.pooled {
+            tracing::debug!(store = %url, "there is a pooler; releases are noticed by looking only");
+            return false;
+        }
+        let payload = quote_literal(&format!("{}/", url.schema()));
+        let text = format!("LISTEN {CHANNEL}; SELECT pg_notify('{CHANNEL}', {payload})");
+        match session.client.batch_execute(&text).await {
+            Ok(()) => true,
+            Err(error) => {
+                let error = session.fault("listen", &error).error;
+                tracing::warn!("{error}; releases are noticed by looking only");
+                false
+            }
+        }
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    pub(super) async fn run(
+        &self,
+        session: &Session,
+        schema: &str,
+        jobs: &[Job],
+        open: Vec<usize>,
+    ) -> [Wave; 4] {
+        batch::run(&session.client, &self.queries, schema, jobs, open.into_iter()).await
+    }
+
+    pub(super) async fn list(
+        &self,
+        session: &Session,
+        election: Option<&Name>,
+    ) -> Result<Vec<ElectionRow>, Error> {
+        let election = election.map(Name::as_str);
+        let mut listed = Vec::new();
+        for row in self.list.run(&session.client, &[&election]).await? {
+            // Names that we could not have written are another program's.
+            let Ok(election) = Name::new("election", row.try_get("id")?) else { continue };
+            let Some(shown) = batch::show(&row)? else { continue };
+            listed.push(ElectionRow { election, row: shown, since_unix_us: row.try_get("since_us")? });
+        }
+        Ok(listed)
+    }
+
+    pub(super) async fn revoke(
+        &self,
+        session: &Session,
+        schema: &str,
+        election: &Name,
+        token: Option<FencingToken>,
+    ) -> Result<Option<Row>, Error> {
+        let token = token.map(|token| token.get() as i64);
+        let rows = self.revoke.run(&session.client, &[&election.as_str(), &token, &schema]).await?;
+        rows.first().map_or(Ok(None), batch::show)
+    }
+
+    /// What a candidate must be allowed to do with the table, and the session's role is not.
+    pub(super) async fn lacking(&self, session: &Session) -> Result<Vec<String>, Error> {
+        let rows = session.client.query_typed(Table::LACKING, &[(&self.table.name(), Type::TEXT)]).await?;
+        rows.iter().map(|row| row.try_get("lacking")).collect()
+    }
+
+    pub(super) async fn clean_up(
+        &self,
+        session: &Session,
+        dead_for_s: u32,
+        at_once: u32,
+        within: Duration,
+    ) -> Result<u64, Error> {
+        let within_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+        let text = self.table.clean_up(dead_for_s, at_once, within_ms);
+        let answers = session.client.simple_query(&text).await?;
+        let deleted = answers.iter().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => row.try_get("deleted").ok().flatten()?.parse().ok(),
+            _ => None,
+        });
+        Ok(deleted.unwrap_or(0))
+    }
+
+    /// Who keeps rows from being taken over, since so many seconds; of one election, or of all.
+    pub(super) async fn blockers(
+        &self,
+        session: &Session,
+        election: Option<&Name>,
+        for_s: i64,
+    ) -> Result<Vec<Blocker>, Error> {
+        let election = election.map(Name::as_str);
+        let values: [(&(dyn ToSql + Sync), Type); 2] = [(&election, Type::TEXT), (&for_s, Type::INT8)];
+        let rows = session.client.query_typed(&self.table.blockers(), &values).await?;
+        let blocker = |row: &tokio_postgres::Row| {
+            Ok(Blocker {
+                election: row.try_get("election")?,
+                pid: row.try_get("pid")?,
+                application: row.try_get("application")?,
+                open_for_s: row.try_get("open_for_s")?,
+            })
+        };
+        rows.iter().map(blocker).collect()
+    }
+}
+
+/// The table in the URL's schema, made or completed if that is wanted and needed.
+async fn find(url: &PostgresUrl, session: &Session) -> Result<Table, StoreError> {
+    let client = &session.client;
+    let read = |error: Error| session.fault("look at its table", &error).error;
+    let mut columns = columns(client, url.schema()).await.map_err(read)?;
+    let is_complete = !columns.is_empty() && missing(&columns).is_empty();
+    if !is_complete && url.create_table {
+        // A table of another shape is not ours to change.
+        if !columns.is_empty() {
+            check(url, &columns, THEIRS)?;
+        }
+        let migrated = migrate(url, client).await;
+        migrated.map_err(|error| session.fault("make or complete its table", &error).error)?;
+        columns = self::columns(client, url.schema()).await.map_err(read)?;
+    }
+    if columns.is_empty() {
+        return Err(refused(url, "there is no table leader_lease in it", "make it"));
+    }
+    check(url, &columns, THEIRS)?;
+    if let [first, ..] = missing(&columns)[..] {
+        let found = format!("its table leader_lease has no column {first}");
+        return Err(refused(url, &found, "add what is missing"));
+    }
+    check(url, &columns, COLUMNS.len())?;
+    let id = columns.iter().find(|column| column.name == "id").and_then(|id| IdType::from_sql(&id.kind));
+    Ok(Table::new(url.schema(), id.unwrap_or(IdType::Text)))
+}
+
+async fn columns(client: &Client, schema: &str) -> Result<Vec<Column>, Error> {
+    let rows = client.query_typed(Table::COLUMNS, &[(&schema, Type::TEXT)]).await?;
+    let column = |row: &tokio_postgres::Row| {
+        Ok(Column {
+            name: row.try_get("name")?,
+            kind: row.try_get("type")?,
+            modifier: row.try_get("modifier")?,
+            is_key: row.try_get("is_key")?,
+            is_demanded: row.try_get("is_demanded")?,
+            is_logged: row.try_get("is_logged")?,
+        })
+    };
+    rows.iter().map(column).collect()
+}
+
+fn missing(columns: &[Column]) -> Vec<&'static str> {
+    let has = |wanted: &str| columns.iter().any(|column| column.name == wanted);
+    COLUMNS.iter().map(|(name, _)| *name).filter(|name| !has(name)).collect()
+}
+
+/// Refuses a table whose first so many columns are not what we can use, or that demands or loses something.
+fn check(url: &PostgresUrl, columns: &[Column], first: usize) -> Result<(), StoreError> {
+    for (wanted, types) in &COLUMNS[..first] {
+        let found = columns.iter().find(|column| column.name == *wanted);
+        let Some(column) = found.filter(|column| types.contains(&column.kind.as_str())) else {
+            let found = found.map_or("missing", |column| &column.kind);
+            let problem = format!("column {wanted} is {found}, and {} is needed", types.join(" or "));
+            return Err(not_ours(url, &problem));
+        };
+        if let Some(problem) = too_narrow(column) {
+            return Err(unusable(url, &problem));
+        }
+    }
+    if !columns.iter().any(|column| column.name == "id" && column.is_key) {
+        return Err(not_ours(url, "nothing keeps its ids unique; make id its primary key"));
+    }
+    let is_foreign = |column: &&Column| COLUMNS.iter().all(|(name, _)| *name != column.name);
+    if let Some(column) = columns.iter().filter(is_foreign).find(|column| column.is_demanded) {
+        let name = &column.name;
+        let problem =
+            format!("its column {name} is NOT NULL, and we have no value for it; give it a default");
+        return Err(unusable(url, &problem));
+    }
+    if !columns.iter().all(|column| column.is_logged) {
+        let problem = "it is UNLOGGED, so a crash of the server would empty it while a leader trusts its \
+                       row; run ALTER TABLE … SET LOGGED";
+        return Err(unusable(url, problem));
+    }
+    Ok(())
+}
+
+/// Why a column of the right type cannot take all our values.
+fn too_narrow(column: &Column) -> Option<String> {
+    let (name, modifier) = (&column.name, column.modifier?);
+    if column.kind.starts_with("timestamp") {
+        let coarse = modifier < FEWEST_DIGITS;
+        return coarse.then(|| {
+            format!("column {name} keeps {modifier} digits of a second, and {FEWEST_DIGITS} are needed")
+        });
+    }
+    if name == "meta" {
+        return Some(format!("column meta takes {modifier} characters only; make it text"));
+    }
+    let (_, longest) = LONGEST.iter().find(|(longest, _)| longest == name)?;
+    let short = usize::try_from(modifier).is_ok_and(|modifier| modifier < *longest);
+    short
+        .then(|| format!("column {name} takes {modifier} characters, and {longest} are needed; make it text"))
+}
+
+fn unusable(url: &PostgresUrl, problem: &str) -> StoreError {
+    let schema = url.schema();
+    let message = format!("{url}: the table leader_lease in schema {schema:?} cannot be used: {problem}");
+    StoreError::new(Failure::Refused, message)
+}
+
+fn not_ours(url: &PostgresUrl, problem: &str) -> StoreError {
+    let schema = url.schema();
+    let message = format!(
+        "{url}: the table leader_lease in schema {schema:?} is not ours: {problem}; use a schema of its own \
+         with ?schema=NAME"
+    );
+    StoreError::new(Failure::Refused, message)
+}
+
+/// Makes or completes the table, one process at a time.
+async fn migrate(url: &PostgresUrl, client: &Client) -> Result<(), Error> {
+    let schema = url.schema();
+    let has_schema = !client.query_typed(Table::HAS_SCHEMA, &[(&schema, Type::TEXT)]).await?.is_empty();
+    let make_schema = if has_schema { String::new() } else { Table::create_schema(schema) };
+    // A lock that another session holds on the table should be an error that is tried again, not a silence;
+    // so this is shorter than the time that connecting may take.
+    let statements = Table::migrate(schema);
+    let text =
+        format!("BEGIN;\nSET LOCAL lock_timeout = '3s';\n{DDL_LOCK};\n{make_schema}{statements}COMMIT;\n");
+    let made = client.batch_execute(&text).await;
+    if made.is_err() {
+        // The transaction is still open, failed. The first error is the one that matters.
+        _ = client.batch_execute("ROLLBACK").await;
+    }
+    made
+}
+
+fn refused(url: &PostgresUrl, found: &str, what: &str) -> StoreError {
+    let schema = url.schema();
+    let message = format!(
+        "{url}: schema {schema:?}: {found}; {what} with `elector migrate` as its owner, or with what \
+         `elector schema --dialect postgres --schema {schema}` prints"
+    );
+    StoreError::new(Failure::Refused, message)
+}

@@ -1,0 +1,332 @@
+//! One candidate of one election while it is served by a hub: its machine, and what others may ask of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::changes::{Change, Listener, Queue};
+#[cfg(feature = "postgres")]
+use crate::core::lease::LeaderId;
+use crate::core::lease::{
+    Config, DeposedReason, Event, Input, Leader, Leadership, Lease, Output, Phase, Request, Wait,
+};
+use crate::core::{FencingToken, Instant, Name};
+use crate::driver::hub::Hub;
+use crate::driver::view::View;
+use crate::driver::{clock, foreign, fork, telemetry};
+
+/// Where a hub keeps a seat.
+pub(crate) type SeatId = u64;
+
+/// One candidate. The machine is stepped under a lock by whoever has news for it: the host's thread for
+/// campaign and release, so that these take effect before they return, and the hub's thread for the rest.
+pub(crate) struct Seat {
+    pub(crate) id: SeatId,
+    pub(crate) election: Name,
+    pub(crate) candidate: Name,
+    pub(crate) hub: Arc<Hub>,
+    shown: Shown,
+    machine: Mutex<Machine>,
+    settled: Condvar,
+}
+
+/// What may be read of a candidate without a call. Its layout is part of the C ABI (`elector_view`).
+#[repr(C)]
+pub(crate) struct Shown {
+    pub(crate) view: View,
+    /// The number of this process in the line of forks, and that of the one in which the seat was made.
+    pub(crate) forks: &'static AtomicU32,
+    pub(crate) forks_then: u32,
+}
+
+struct Machine {
+    lease: Lease,
+    queues: Vec<Arc<dyn Listener>>,
+    /// A renewal is a change only if it says that all is well again.
+    worried: bool,
+    /// The term that was begun and not ended, as those who listen know it.
+    open: Option<FencingToken>,
+    /// It panicked. Its state cannot be trusted, so it is never told anything again, and never leads.
+    dead: bool,
+    /// Who waits for a release to be confirmed.
+    waiting: Vec<Waker>,
+}
+
+impl Machine {
+    fn new(lease: Lease) -> Machine {
+        let (queues, waiting) = (Vec::new(), Vec::new());
+        Machine { lease, queues, worried: false, open: None, dead: false, waiting }
+    }
+
+    fn has_released(&self, before: u64) -> bool {
+        self.dead || self.lease.settlements() > before
+    }
+}
+
+impl Seat {
+    pub(crate) fn new(id: SeatId, hub: Arc<Hub>, config: Config) -> Seat {
+        let lease = Lease::new(config, clock::now());
+        let config = lease.config();
+        Seat {
+            id,
+            election: config.election.clone(),
+            candidate: config.candidate.clone(),
+            hub,
+            shown: Shown { view: View::default(), forks: fork::counter(), forks_then: fork::generation() },
+            machine: Mutex::new(Machine::new(lease)),
+            settled: Condvar::new(),
+        }
+    }
+
+    /// Whether this is another process than the one that the seat was made in.
+    pub(crate) fn is_forked(&self) -> bool {
+        fork::generation() != self.shown.forks_then
+    }
+
+    /// Whether a bug ended it.
+    #[cfg(feature = "capi")]
+    pub(crate) fn is_dead(&self) -> bool {
+        self.lock().dead
+    }
+
+    // ---- Questions ----
+
+    /// This candidate's id as the store keeps it.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn leader_id(&self) -> LeaderId {
+        self.lock().lease.leader_id().clone()
+    }
+
+    /// One atomic load, then one clock read.
+    pub(crate) fn am_i_leader(&self) -> bool {
+        self.shown.view.leads(|| clock::now().as_nanos()) && !self.is_forked()
+    }
+
+    pub(crate) fn token(&self) -> Option<FencingToken> {
+        let token = self.shown.view.token(|| clock::now().as_nanos());
+        FencingToken::new(token).filter(|_| !self.is_forked())
+    }
+
+    /// What may be read of this candidate without a lock. It lives as long as the seat.
+    #[cfg(feature = "capi")]
+    pub(crate) fn shown(&self) -> &Shown {
+        &self.shown
+    }
+
+    pub(crate) fn leadership(&self) -> Leadership {
+        self.observe().0
+    }
+
+    /// One consistent answer, with the number of the latest change before it and the instant that it is of.
+    pub(crate) fn observe(&self) -> (Leadership, u64, Instant) {
+        if self.is_forked() {
+            let nobody = Leadership {
+                is_leader: false,
+                phase: Phase::Standby,
+                token: None,
+                trusted_until: Instant::ZERO,
+                stop_new_work_at: Instant::ZERO,
+                reason: None,
+            };
+            return (nobody, 0, Instant::ZERO);
+        }
+        let machine = self.lock();
+        let now = clock::now();
+        (machine.lease.leadership(now), self.shown.view.revision(), now)
+    }
+
+    pub(crate) fn leader(&self) -> Option<Leader> {
+        if self.is_forked() { None } else { self.lock().lease.leader().cloned() }
+    }
+
+    /// A queue that gets every change from now on.
+    pub(crate) fn subscribe(&self) -> Arc<Queue> {
+        let queue = Arc::new(Queue::default());
+        match self.is_forked() {
+            true => queue.close(),
+            false => self.listen(queue.clone()),
+        }
+        queue
+    }
+
+    /// Has everything told to a listener from now on, for as long as somebody else holds it too.
+    pub(crate) fn listen(&self, listener: Arc<dyn Listener>) {
+        self.lock().queues.push(listener);
+    }
+
+    // ---- News ----
+
+    /// Tells the machine and does what it says; when this returns, everybody who asks sees the effect.
+    /// Returns its [`Lease::settlements`] before, by which a release is waited for.
+    pub(crate) fn input(&self, input: Input) -> u64 {
+        if self.is_forked() {
+            return 0;
+        }
+        catch_unwind(AssertUnwindSafe(|| self.step(input))).unwrap_or_else(|panic| {
+            self.die();
+            resume_unwind(panic)
+        })
+    }
+
+    fn step(&self, input: Input) -> u64 {
+        if input == Input::Campaign {
+            foreign::run(|| telemetry::campaign(&self.election));
+        }
+        let mut woken = Vec::new();
+        let mut machine = self.lock();
+        if machine.dead {
+            return 0;
+        }
+        let now = clock::now();
+        let before = machine.lease.settlements();
+        machine.lease.handle_input(now, input);
+        let (request, wait) = self.drain(&mut machine, now, &mut woken);
+        // Still under the machine's lock, so that the hub hears of requests and timers in their order.
+        self.hub.planned(self.id, &self.election, request, wait);
+        if machine.lease.is_settled() || machine.lease.settlements() > before {
+            self.settled.notify_all();
+            woken.append(&mut machine.waiting);
+        }
+        drop(machine);
+        wake(woken);
+        before
+    }
+
+    /// A bug made the machine panic half-way. Its lease ends by itself.
+    fn die(&self) {
+        tracing::error!(
+            election = self.election.as_str(),
+            candidate = self.candidate.as_str(),
+            "a bug in Elector ended this elector, which never leads again; please report it"
+        );
+        let mut machine = self.lock();
+        let now = clock::now();
+        self.shown.view.withdraw();
+        machine.dead = true;
+        machine.lease = Lease::new(machine.lease.config().clone(), now);
+        let mut woken = std::mem::take(&mut machine.waiting);
+        if let Some(token) = machine.open {
+            let event = Event::Deposed { token, reason: DeposedReason::Revoked };
+            let leadership = machine.lease.leadership(now);
+            let told = foreign::run(|| self.tell(&mut machine, event, leadership, now));
+            woken.extend(told.unwrap_or_default());
+        }
+        self.hub.planned(self.id, &self.election, None, Wait::NEVER);
+        self.settled.notify_all();
+        drop(machine);
+        wake(woken);
+    }
+
+    /// The machine has at most one request under way, so one call of it makes at most one new one.
+    fn drain(&self, machine: &mut Machine, now: Instant, woken: &mut Vec<Waker>) -> (Option<Request>, Wait) {
+        let mut request = None;
+        let leadership = machine.lease.leadership(now);
+        // Before anybody is told: who hears `Deposed` and asks must get the answer "no".
+        match leadership.token.filter(|_| leadership.is_leader) {
+            Some(token) => self.shown.view.publish(token.get(), leadership.trusted_until.as_nanos()),
+            None => self.shown.view.withdraw(),
+        }
+        loop {
+            match machine.lease.poll_output() {
+                Output::Send(wanted) => request = Some(wanted),
+                Output::Event(event) => woken.extend(self.tell(machine, event, leadership, now)),
+                Output::WaitUntil(wait) => return (request, wait),
+            }
+        }
+    }
+
+    /// Returns those who are to be woken.
+    fn tell(&self, machine: &mut Machine, event: Event, leadership: Leadership, now: Instant) -> Vec<Waker> {
+        foreign::run(|| telemetry::event(&self.election, &self.candidate, &event, leadership, now));
+        let is_renewal = matches!(event, Event::Renewed { .. });
+        if !is_renewal || machine.worried {
+            self.shown.view.count_change();
+        }
+        machine.worried = match event {
+            Event::AtRisk { .. } | Event::StopNewWork { .. } => true,
+            Event::Elected { .. } | Event::Renewed { .. } | Event::Deposed { .. } => false,
+            _ => machine.worried,
+        };
+        match event {
+            Event::Elected { token } => machine.open = Some(token),
+            Event::Deposed { .. } => machine.open = None,
+            _ => {}
+        }
+        if machine.queues.is_empty() {
+            return Vec::new();
+        }
+        let revision = self.shown.view.revision();
+        let change = Change::new(self.election.clone(), self.candidate.clone(), event, leadership, revision);
+        machine.queues.retain(|queue| Arc::strong_count(queue) > 1);
+        machine.queues.iter().filter_map(|queue| queue.push(change.clone())).collect()
+    }
+
+    // ---- Waiting for a release ----
+
+    /// Whether nothing is left to be led, tried or told to the store.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_forked() || self.lock().lease.is_settled()
+    }
+
+    /// The same, and wakes the waker once it is so.
+    pub(crate) fn poll_settled(&self, waker: &Waker) -> bool {
+        self.poll(waker, |machine| machine.lease.is_settled())
+    }
+
+    /// Whether what was held when `input` returned this number has come to its end; wakes the waker once it
+    /// has.
+    pub(crate) fn poll_released(&self, before: u64, waker: &Waker) -> bool {
+        self.poll(waker, |machine| machine.has_released(before))
+    }
+
+    fn poll(&self, waker: &Waker, done: impl Fn(&Machine) -> bool) -> bool {
+        if self.is_forked() {
+            return true;
+        }
+        let mut machine = self.lock();
+        if !done(&machine) {
+            if !machine.waiting.iter().any(|known| known.will_wake(waker)) {
+                machine.waiting.push(waker.clone());
+            }
+            return false;
+        }
+        true
+    }
+
+    /// [`Seat::poll_released`], and waits for it up to `timeout`.
+    pub(crate) fn wait_released(&self, before: u64, timeout: Duration) -> bool {
+        if self.is_forked() {
+            return true;
+        }
+        let (machine, _) = self
+            .settled
+            .wait_timeout_while(self.lock(), timeout, |machine| !machine.has_released(before))
+            .unwrap_or_else(PoisonError::into_inner);
+        machine.has_released(before)
+    }
+
+    /// No code of others runs under this lock but `tracing` and `metrics` subscribers, which therefore may
+    /// not call what takes it.
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Not under the machine's lock: a waker may call this very elector, or drop its last handle.
+fn wake(woken: Vec<Waker>) {
+    for waker in woken {
+        foreign::run(|| waker.wake());
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if !self.is_forked() {
+            for queue in &self.lock().queues {
+                queue.close();
+            }
+        }
+    }
+}

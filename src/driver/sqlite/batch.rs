@@ -1,0 +1,396 @@
+//! Executes a batch of jobs: first without the write lock, then, if something is to be written, in one
+//! transaction.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{
+    CachedStatement, Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
+};
+
+use super::fault;
+use super::host::{Host, Now};
+use super::open::Opened;
+use super::process_lock::ProcessLock;
+use crate::core::lease::{Acquire, LeaderId, Op, Outcome, Row, StoreClock};
+use crate::core::sql::sqlite as sql;
+use crate::core::{FencingToken, Instant, Name, StoreTime};
+use crate::driver::clock;
+use crate::driver::rules;
+use crate::driver::store::{ElectionRow, Job, StoreError};
+
+/// What became of each job, in order, and when. An error concerns one job alone.
+pub(super) struct Done {
+    pub clock: StoreClock,
+    pub results: Vec<Result<Outcome, StoreError>>,
+}
+
+/// A row as the table keeps it.
+struct Stored {
+    leader_id: String,
+    token: i64,
+    expires_at: i64,
+    expires_wall: i64,
+    lease_ms: Option<i64>,
+    of_this_boot: bool,
+    process_lock: Option<i64>,
+    meta: Option<String>,
+    created_at: i64,
+    id: String,
+}
+
+impl Stored {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
+        Ok(Stored {
+            leader_id: row.get(0)?,
+            token: row.get(1)?,
+            expires_at: row.get(2)?,
+            expires_wall: row.get(3)?,
+            lease_ms: row.get(4)?,
+            of_this_boot: row.get(5)?,
+            process_lock: row.get(6)?,
+            meta: row.get(7)?,
+            created_at: row.get(8)?,
+            id: row.get(9)?,
+        })
+    }
+}
+
+/// One transaction's view: the time at which it judges, and what it has asked the kernel already.
+pub(super) struct View<'a> {
+    host: &'a Host,
+    lock: &'a ProcessLock,
+    now: Now,
+    gone: HashMap<i64, bool>,
+}
+
+impl<'a> View<'a> {
+    /// To be made inside the transaction, so that the time is not from before a wait for the lock.
+    pub(super) fn new(host: &'a Host, lock: &'a ProcessLock) -> View<'a> {
+        View { host, lock, now: Now::read(), gone: HashMap::new() }
+    }
+
+    fn is_gone(&mut self, process_lock: Option<i64>) -> bool {
+        process_lock.is_some_and(|byte| *self.gone.entry(byte).or_insert_with(|| self.lock.is_gone(byte)))
+    }
+
+    fn show(&mut self, stored: Stored) -> (Row, i64) {
+        let left = if stored.of_this_boot {
+            stored.expires_at.saturating_sub(self.now.boot)
+        } else {
+            stored.expires_wall.saturating_sub(self.now.wall)
+        };
+        let over = left <= 0 || self.is_gone(stored.process_lock);
+        let expires_at =
+            if stored.of_this_boot { stored.expires_at } else { self.host.boot_time_of(stored.expires_wall) };
+        let row = Row {
+            holder: LeaderId::from_store(&stored.leader_id),
+            token: u64::try_from(stored.token).ok().and_then(FencingToken::new),
+            expires_at: StoreTime::from_micros(expires_at),
+            remaining: if over { Duration::ZERO } else { Duration::from_micros(left as u64) },
+            lease: stored.lease_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
+            meta: stored.meta.map(Arc::from),
+        };
+        (row, stored.token)
+    }
+
+    /// The row as people and machines see it, and its token as it is in the table.
+    fn find(
+        &mut self,
+        select: &mut CachedStatement<'_>,
+        election: &Name,
+    ) -> rusqlite::Result<Option<(Row, i64)>> {
+        let found = select.query_row(params![&**election, self.host.boot_id], Stored::read).optional()?;
+        Ok(found.map(|stored| self.show(stored)))
+    }
+}
+
+/// Executes the jobs. On an error nothing was executed, unless it says that this is unknown.
+pub(super) fn execute(
+    opened: &mut Opened,
+    host: &Host,
+    path: &Path,
+    jobs: &[Job],
+    until: Instant,
+) -> Result<Done, StoreError> {
+    let writes = |job: &Job| matches!(job.request.op, Op::Renew { .. } | Op::Release { .. });
+    let releases = jobs.iter().any(|job| matches!(job.request.op, Op::Release { .. }));
+    let acquires = jobs.iter().any(|job| matches!(job.request.op, Op::Acquire(_)));
+    let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
+    let mut may_grant = releases && acquires;
+    if !jobs.iter().any(writes) {
+        let (done, takeable) = look(opened, host, jobs).map_err(in_sqlite)?;
+        if !takeable {
+            return Ok(done);
+        }
+        may_grant = true;
+    } else if acquires && !may_grant {
+        may_grant = look(opened, host, jobs).map_err(in_sqlite)?.1;
+    }
+    let level = if may_grant { sql::DURABLE } else { sql::VOLATILE };
+    let transaction = begin(&opened.connection, level, until).map_err(in_sqlite)?;
+    let mut write = Write::new(&transaction, opened, host, may_grant).map_err(in_sqlite)?;
+    let mut results = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        results.push(write.job(job).map_err(in_sqlite)?);
+    }
+    let clock = host.clock(write.view.now);
+    drop(write);
+    transaction.commit().map_err(|error| fault::at_commit(path, &error))?;
+    Ok(Done { clock, results })
+}
+
+/// Takes the write lock, however many others want it, or fails after `until`.
+///
+/// SQLite's own waiting asks less and less often, so that whoever has waited longest is the least likely to
+/// get it: of several candidates on a disk that takes long to flush, some would starve.
+fn begin<'a>(connection: &'a Connection, level: &str, until: Instant) -> rusqlite::Result<Transaction<'a>> {
+    connection.execute_batch(level)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    loop {
+        match Transaction::new_unchecked(connection, TransactionBehavior::Immediate) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && clock::now() < until =>
+            {
+                std::thread::sleep(Duration::from_micros(1_000 + u64::from(rand::random::<u32>() % 2_000)));
+            }
+            begun => return begun,
+        }
+    }
+}
+
+/// Answers looks and acquires from one snapshot, without the write lock. Says also whether any acquire
+/// could take its row.
+fn look(opened: &Opened, host: &Host, jobs: &[Job]) -> rusqlite::Result<(Done, bool)> {
+    let transaction = Transaction::new_unchecked(&opened.connection, TransactionBehavior::Deferred)?;
+    let mut select = transaction.prepare_cached(sql::SELECT)?;
+    let mut view = View::new(host, &opened.lock);
+    let mut takeable = false;
+    let mut results = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let row = match &job.request.op {
+            Op::Look | Op::Acquire(_) => view.find(&mut select, &job.election)?.map(|(row, _)| row),
+            Op::Renew { .. } | Op::Release { .. } => None,
+        };
+        if let Op::Acquire(acquire) = &job.request.op {
+            takeable |= rules::may_take(row.as_ref(), acquire);
+        }
+        results.push(Ok(Outcome::Seen(row)));
+    }
+    Ok((Done { clock: host.clock(view.now), results }, takeable))
+}
+
+/// An open write transaction with its statements.
+struct Write<'a> {
+    connection: &'a Connection,
+    view: View<'a>,
+    byte: Option<i64>,
+    /// Whether its commit will be durable, as a grant must be.
+    may_grant: bool,
+    select: CachedStatement<'a>,
+    renew: CachedStatement<'a>,
+}
+
+impl<'a> Write<'a> {
+    fn new(
+        connection: &'a Connection,
+        opened: &'a Opened,
+        host: &'a Host,
+        may_grant: bool,
+    ) -> rusqlite::Result<Write<'a>> {
+        Ok(Write {
+            connection,
+            view: View::new(host, &opened.lock),
+            byte: opened.byte,
+            may_grant,
+            select: connection.prepare_cached(sql::SELECT)?,
+            renew: connection.prepare_cached(sql::RENEW)?,
+        })
+    }
+
+    /// The outer error ends the transaction, the inner one concerns this job alone.
+    fn job(&mut self, job: &Job) -> rusqlite::Result<Result<Outcome, StoreError>> {
+        let election = &job.election;
+        match &job.request.op {
+            Op::Look => {
+                let row = self.view.find(&mut self.select, election)?.map(|(row, _)| row);
+                Ok(Ok(Outcome::Seen(row)))
+            }
+            Op::Acquire(acquire) => self.acquire(election, acquire),
+            Op::Renew { token, holder, lease } => {
+                let (now, boot_id) = (self.view.now, &self.view.host.boot_id);
+                let (lease_us, lease_ms) = (micros(*lease), millis(*lease));
+                let changed = self.renew.execute(params![
+                    &**election,
+                    holder.as_str(),
+                    token.get() as i64,
+                    now.boot.saturating_add(lease_us),
+                    now.wall.saturating_add(lease_us),
+                    lease_ms,
+                    boot_id,
+                    now.boot,
+                    now.wall,
+                ])?;
+                Ok(Ok(if changed == 1 { Outcome::Renewed } else { Outcome::Lost }))
+            }
+            Op::Release { token, holder } => {
+                let (now, boot_id) = (self.view.now, &self.view.host.boot_id);
+                let mut release = self.connection.prepare_cached(sql::RELEASE)?;
+                release.execute(params![
+                    &**election,
+                    holder.as_str(),
+                    token.get() as i64,
+                    now.boot,
+                    now.wall,
+                    boot_id
+                ])?;
+                Ok(Ok(Outcome::Released))
+            }
+        }
+    }
+
+    fn acquire(
+        &mut self,
+        election: &Name,
+        acquire: &Acquire,
+    ) -> rusqlite::Result<Result<Outcome, StoreError>> {
+        let (row, previous) = match self.view.find(&mut self.select, election)? {
+            Some((row, token)) => (Some(row), token),
+            None => (None, self.floor()?),
+        };
+        if !self.may_grant || !rules::may_take(row.as_ref(), acquire) {
+            return Ok(Ok(Outcome::Seen(row)));
+        }
+        let now = self.view.now;
+        let token = match rules::next_token(election, previous, now.wall) {
+            Ok(token) => token,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let lease = micros(acquire.lease);
+        self.connection.prepare_cached(sql::TAKE)?.execute(params![
+            &**election,
+            acquire.holder.as_str(),
+            token.get() as i64,
+            now.boot.saturating_add(lease),
+            now.wall.saturating_add(lease),
+            now.wall,
+            millis(acquire.lease),
+            self.view.host.boot_id,
+            self.byte,
+            acquire.meta.as_deref(),
+        ])?;
+        Ok(Ok(Outcome::Granted { token }))
+    }
+
+    /// The largest token of the rows that were cleaned up.
+    fn floor(&self) -> rusqlite::Result<i64> {
+        let mut floor = self.connection.prepare_cached(sql::FLOOR)?;
+        let token = floor.query_row([sql::FLOOR_ID], |row| row.get(0)).optional()?;
+        Ok(token.unwrap_or(0))
+    }
+}
+
+/// All rows by name, or one election's.
+pub(super) fn rows(
+    opened: &Opened,
+    host: &Host,
+    election: Option<&Name>,
+) -> rusqlite::Result<Vec<ElectionRow>> {
+    let mut view = View::new(host, &opened.lock);
+    let mut found = Vec::new();
+    let (statement, id) = match election {
+        Some(election) => (sql::SELECT, election.as_str()),
+        None => (sql::SELECT_ALL, sql::FLOOR_ID),
+    };
+    let mut select = opened.connection.prepare_cached(statement)?;
+    for stored in select.query_map(params![id, host.boot_id], Stored::read)? {
+        let stored = stored?;
+        // A name that no Elector wrote is nothing that it could show or act on.
+        let Ok(election) = Name::new("election", &stored.id) else { continue };
+        let since_unix_us = stored.created_at;
+        found.push(ElectionRow { election, row: view.show(stored).0, since_unix_us });
+    }
+    Ok(found)
+}
+
+/// See [`crate::driver::store::Store::revoke`].
+pub(super) fn revoke(
+    opened: &Opened,
+    host: &Host,
+    path: &Path,
+    election: &Name,
+    token: Option<FencingToken>,
+    until: Instant,
+) -> Result<Option<Row>, StoreError> {
+    let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
+    let transaction = begin(&opened.connection, sql::DURABLE, until).map_err(in_sqlite)?;
+    let mut view = View::new(host, &opened.lock);
+    let mut select = transaction.prepare_cached(sql::SELECT).map_err(in_sqlite)?;
+    let Some((row, previous)) = view.find(&mut select, election).map_err(in_sqlite)? else {
+        return Ok(None);
+    };
+    drop(select);
+    let Some(remaining) = rules::revoked_remaining(&row, token) else { return Ok(None) };
+    let next = rules::next_token(election, previous, 0)?;
+    let left = micros(remaining);
+    let values = params![
+        &**election,
+        next.get() as i64,
+        view.now.boot.saturating_add(left),
+        view.now.wall.saturating_add(left),
+        host.boot_id
+    ];
+    transaction.execute(sql::REVOKE, values).map_err(in_sqlite)?;
+    let now = StoreTime::from_micros(view.now.boot);
+    transaction.commit().map_err(|error| fault::at_commit(path, &error))?;
+    Ok(Some(rules::revoked_row(row, now, remaining)))
+}
+
+/// See [`crate::driver::store::Store::clean_up`].
+pub(super) fn clean_up(opened: &Opened, host: &Host, path: &Path, until: Instant) -> Result<u64, StoreError> {
+    let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
+    let connection = &opened.connection;
+    // Nothing to delete is the usual case, and needs no write lock.
+    if dead_rows(connection, host).map_err(in_sqlite)?.is_empty() {
+        return Ok(0);
+    }
+    let transaction = begin(connection, sql::VOLATILE, until).map_err(in_sqlite)?;
+    let delete = || -> rusqlite::Result<u64> {
+        let dead = dead_rows(&transaction, host)?;
+        let mut delete = transaction.prepare_cached(sql::DELETE)?;
+        for (id, _) in &dead {
+            delete.execute([id])?;
+        }
+        if let Some(floor) = dead.iter().map(|(_, token)| *token).max() {
+            transaction.execute(sql::RAISE_FLOOR, params![sql::FLOOR_ID, floor, Now::read().wall])?;
+        }
+        Ok(dead.len() as u64)
+    };
+    let deleted = delete().map_err(in_sqlite)?;
+    transaction.commit().map_err(|error| fault::at_commit(path, &error))?;
+    Ok(deleted)
+}
+
+fn dead_rows(connection: &Connection, host: &Host) -> rusqlite::Result<Vec<(String, i64)>> {
+    let now = Now::read();
+    let dead_for = micros(rules::DEAD_FOR);
+    let mut select = connection.prepare_cached(sql::SELECT_DEAD)?;
+    let values = params![
+        sql::FLOOR_ID,
+        host.boot_id,
+        now.boot - dead_for,
+        now.wall - dead_for,
+        rules::CLEAN_UP_AT_ONCE as i64
+    ];
+    select.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,310 @@
+//! The store in an SQLite file: the embedded default, for the processes of one machine.
+//!
+//! * The file is Elector's own, in write-ahead mode. Every batch of operations is one transaction; looks
+//!   and vain acquires take no write lock.
+//! * Time is the boot clock, read inside the transaction; no step of the wall clock ends a lease. Rows name
+//!   the boot that their time counts from, and only after a reboot does the wall clock decide.
+//! * Rows name a byte that the holder's process keeps locked (`process_lock.rs`): once the kernel has freed
+//!   it, the row may be taken at once. A stopped process keeps its leases until they end.
+//! * A thread listens for releases, ends of processes and changes of the files (`bell.rs`).
+//! * If a file is deleted or replaced, no lease in it protects anything any more: [`Hint::Gone`], and every
+//!   call fails until all leases granted through this store have ended; then the store opens the path anew.
+//! * A store for questions makes nothing: where there is no file it has no rows.
+
+mod batch;
+mod bell;
+mod fault;
+mod files;
+mod filesystem;
+mod host;
+mod open;
+mod process_lock;
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+
+use crate::core::lease::{Acquire, Failure, Op, Outcome, Reply, Row};
+use crate::core::{FencingToken, Instant, Name};
+use crate::driver::clock;
+use crate::driver::rules::Opener;
+use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError};
+use bell::Watcher;
+use files::Paths;
+use host::Host;
+use open::Opened;
+use process_lock::ProcessLock;
+
+/// The longest that one call waits for a process that holds the database locked, however late its deadline.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same for what can be done at any other time.
+const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The leases of one SQLite file.
+pub struct SqliteStore {
+    paths: Paths,
+    trust_fuse: bool,
+    makes_files: bool,
+    bell: Bell,
+    host: Host,
+    opener: Opener,
+    terms: Terms,
+    state: State,
+}
+
+enum State {
+    Open {
+        opened: Box<Opened>,
+        _watcher: Option<Watcher>,
+    },
+    /// A file was lost. The lock is kept until the leases have ended, so that nobody starts anew before.
+    Gone {
+        lost: Arc<str>,
+        until: Instant,
+        lock: Option<Arc<ProcessLock>>,
+    },
+    /// There is no database yet, and this store makes none.
+    Absent,
+}
+
+/// The terms that were granted through this store and may still be trusted.
+#[derive(Default)]
+struct Terms {
+    open: HashMap<Name, FencingToken>,
+    /// A grant may have happened without our knowing; somebody may find and adopt it.
+    unknown: bool,
+    latest_expiry: Instant,
+}
+
+impl Terms {
+    fn note(&mut self, job: &Job, outcome: &Outcome, now: Instant) {
+        match (&job.request.op, outcome) {
+            (Op::Acquire(acquire), Outcome::Granted { token }) => {
+                self.extend(job, *token, now.saturating_add(acquire.lease));
+            }
+            (Op::Renew { token, lease, .. }, Outcome::Renewed) => {
+                self.extend(job, *token, now.saturating_add(*lease));
+            }
+            (Op::Renew { token, .. }, Outcome::Lost) | (Op::Release { token, .. }, Outcome::Released)
+                if self.open.get(&job.election) == Some(token) =>
+            {
+                self.open.remove(&job.election);
+            }
+            _ => {}
+        }
+    }
+
+    fn extend(&mut self, job: &Job, token: FencingToken, expiry: Instant) {
+        self.latest_expiry = self.latest_expiry.max(expiry);
+        if self.open.get(&job.election) != Some(&token) {
+            self.open.insert(job.election.clone(), token);
+        }
+    }
+
+    /// When the last of them has ended.
+    fn end(&self) -> Instant {
+        if self.open.is_empty() && !self.unknown { Instant::ZERO } else { self.latest_expiry }
+    }
+
+    /// Nobody knows what became of these jobs.
+    fn suspect(&mut self, jobs: &[Job]) {
+        for job in jobs {
+            if let Op::Acquire(Acquire { lease, .. }) | Op::Renew { lease, .. } = &job.request.op {
+                self.unknown = true;
+                self.latest_expiry = self.latest_expiry.max(clock::now().saturating_add(*lease));
+            }
+        }
+    }
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, an absolute path whose directory exists; the file is made if there is
+    /// none. `trust_fuse` admits file systems in user space, which may or may not be shared with other
+    /// machines. `bell` rings from a thread of its own.
+    ///
+    /// # Errors
+    /// When the place is unfit (no directory, no rights, a network file system), the file is not ours or
+    /// damaged, or another program keeps it locked for five seconds.
+    pub fn open(path: &Path, trust_fuse: bool, bell: Bell) -> Result<SqliteStore, StoreError> {
+        SqliteStore::new(path, trust_fuse, true, bell)
+    }
+
+    /// The same for one who only asks or revokes: no database is made, now or later. Where there is none, it
+    /// has no rows.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn for_questions(path: &Path, trust_fuse: bool, bell: Bell) -> Result<SqliteStore, StoreError> {
+        SqliteStore::new(path, trust_fuse, false, bell)
+    }
+
+    fn new(path: &Path, trust_fuse: bool, makes_files: bool, bell: Bell) -> Result<SqliteStore, StoreError> {
+        let mut store = SqliteStore {
+            paths: Paths::of(path),
+            trust_fuse,
+            makes_files,
+            bell,
+            host: Host::of_this_boot(),
+            opener: Opener::this_process(),
+            terms: Terms::default(),
+            state: State::Absent,
+        };
+        store.reopen()?;
+        Ok(store)
+    }
+
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        let (paths, trust_fuse) = (&self.paths, self.trust_fuse);
+        let opened = match self.makes_files {
+            true => Some(open::open(paths, trust_fuse)?),
+            false => open::open_existing(paths, trust_fuse)?,
+        };
+        self.terms = Terms::default();
+        self.state = match opened {
+            Some(opened) => {
+                let watcher = Watcher::start(paths, opened.identity.clone(), Arc::clone(&self.bell));
+                State::Open { opened: Box::new(opened), _watcher: watcher }
+            }
+            None => State::Absent,
+        };
+        Ok(())
+    }
+
+    /// Makes sure that what is open is the database at the path; opens it anew when that is safe.
+    fn check(&mut self) -> Result<(), StoreError> {
+        let path = &self.paths.database;
+        self.opener.check(format_args!("lease database {}", path.display()))?;
+        if let State::Open { opened, .. } = &self.state {
+            let Some(lost) = opened.identity.lost_file() else { return Ok(()) };
+            // Closed without touching files that may be another database's by now.
+            let _ = opened.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            let lost = lost.display().to_string().into();
+            let lock = Some(Arc::clone(&opened.lock));
+            self.state = State::Gone { lost, until: self.terms.end(), lock };
+            (self.bell)(Hint::Gone);
+        }
+        if let State::Gone { lost, until, lock } = &mut self.state {
+            let left = until.saturating_since(clock::now());
+            if !left.is_zero() {
+                let found = format!(
+                    "{lost} was deleted or replaced; the leases in it protect nothing any more, and the path \
+                     is opened anew in {} ms, when all of them have ended",
+                    left.as_millis() + 1
+                );
+                return Err(fault::refused(path, found));
+            }
+            *lock = None;
+        }
+        self.reopen()
+    }
+
+    /// The open database, ready to wait up to `patience` for other processes; `None` if there is none.
+    fn ready(&mut self, patience: Duration) -> Result<Option<Ready<'_>>, StoreError> {
+        self.check()?;
+        let path = &self.paths.database;
+        let State::Open { opened, .. } = &mut self.state else { return Ok(None) };
+        let patience = patience.clamp(Duration::from_millis(1), PATIENCE);
+        opened.connection.busy_timeout(patience).map_err(|error| fault::sqlite(path, &error))?;
+        let until = clock::now().saturating_add(patience);
+        Ok(Some(Ready { opened, host: &self.host, path, until, terms: &mut self.terms }))
+    }
+}
+
+/// A store whose database is open.
+struct Ready<'a> {
+    opened: &'a mut Opened,
+    host: &'a Host,
+    path: &'a Path,
+    /// When to give up waiting for other processes.
+    until: Instant,
+    terms: &'a mut Terms,
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Absent);
+        if !self.opener.is_this_process() {
+            // A forked child's copy. To close it would act on locks that only the parent has.
+            std::mem::forget(state);
+            return;
+        }
+        // Whoever was granted these terms may trust them until they end, though nobody renews them any more.
+        let lock = match &state {
+            State::Open { opened, .. } => Some(Arc::clone(&opened.lock)),
+            State::Gone { lock, .. } => lock.clone(),
+            State::Absent => None,
+        };
+        let until = self.terms.end();
+        if let Some(lock) = lock.filter(|_| until > clock::now()) {
+            lock.linger(until);
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn execute(&mut self, jobs: &[Job]) -> Vec<Answer> {
+        let latest = jobs.iter().map(|job| job.request.deadline).max().unwrap_or_default();
+        let patience = latest.saturating_since(clock::now());
+        let path = self.paths.database.clone();
+        let done = self.ready(patience).and_then(|ready| {
+            let ready = ready.ok_or_else(|| fault::unsent(&path, "there is no such file yet"))?;
+            let done = batch::execute(ready.opened, ready.host, ready.path, jobs, ready.until)?;
+            Ok((ready, done))
+        });
+        let (ready, done) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                if error.failure() == Failure::Unknown {
+                    self.terms.suspect(jobs);
+                }
+                return jobs.iter().map(|job| Answer::failed(job, &error)).collect();
+            }
+        };
+        let now = Instant::from_nanos(done.clock.now.as_micros() as u64 * 1_000);
+        let mut released = false;
+        let answer = |(job, result): (&Job, Result<Outcome, StoreError>)| match result {
+            Ok(outcome) => {
+                ready.terms.note(job, &outcome, now);
+                released |= outcome == Outcome::Released;
+                Answer { reply: Reply { id: job.request.id, clock: Some(done.clock), outcome }, error: None }
+            }
+            Err(error) => Answer::failed(job, &error),
+        };
+        let answers = jobs.iter().zip(done.results).map(answer).collect();
+        if released {
+            ready.opened.lock.ring();
+        }
+        answers
+    }
+
+    fn rows(&mut self, election: Option<&Name>) -> Result<Vec<ElectionRow>, StoreError> {
+        let Some(ready) = self.ready(PATIENCE)? else { return Ok(Vec::new()) };
+        batch::rows(ready.opened, ready.host, election).map_err(|error| fault::sqlite(ready.path, &error))
+    }
+
+    fn revoke(&mut self, election: &Name, token: Option<FencingToken>) -> Result<Option<Row>, StoreError> {
+        let Some(ready) = self.ready(PATIENCE)? else { return Ok(None) };
+        let Ready { opened, host, path, until, .. } = ready;
+        let revoked = batch::revoke(opened, host, path, election, token, until)?;
+        if revoked.is_some() {
+            opened.lock.ring();
+        }
+        Ok(revoked)
+    }
+
+    fn clean_up(&mut self) -> Result<u64, StoreError> {
+        let Some(ready) = self.ready(LITTLE_PATIENCE)? else { return Ok(0) };
+        batch::clean_up(ready.opened, ready.host, ready.path, ready.until)
+    }
+
+    fn lock_fd(&self) -> Option<Arc<OwnedFd>> {
+        match &self.state {
+            State::Open { opened, .. } => Some(opened.lock.fd()),
+            State::Gone { .. } | State::Absent => None,
+        }
+    }
+}

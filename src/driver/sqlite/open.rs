@@ -1,0 +1,295 @@
+//! Opens the database file, and makes it ours if it is fresh.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+use super::files::{Identity, Paths, file_id};
+use super::process_lock::ProcessLock;
+use super::{fault, filesystem};
+use crate::core::sql::sqlite as sql;
+use crate::driver::clock;
+use crate::driver::store::StoreError;
+
+/// The longest that opening waits for other programs.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many prepared statements a connection keeps: all that there are.
+const STATEMENTS: usize = 32;
+
+/// A database that is open, with this process's lock beside it.
+pub(super) struct Opened {
+    pub connection: Connection,
+    pub lock: Arc<ProcessLock>,
+    /// This process's byte, for the rows that it takes.
+    pub byte: Option<i64>,
+    pub identity: Identity,
+}
+
+/// Opens what is there and makes nothing anew; `None` if there is no database, or an empty one.
+pub(super) fn open_existing(paths: &Paths, trust_fuse: bool) -> Result<Option<Opened>, StoreError> {
+    let path = &paths.database;
+    // Looked at again after an error: somebody may have deleted the file meanwhile.
+    if is_absent(path) {
+        return Ok(None);
+    }
+    let open = || {
+        check_place(paths, trust_fuse)?;
+        let before = file_id(path);
+        let (connection, fresh) = connect(path)?;
+        if fresh {
+            return Ok(None);
+        }
+        let lock = open_lock(paths)?;
+        prepare(&connection, fresh, paths, &lock)?;
+        // No byte is taken: who only asks holds no lease, and keeps nobody from beginning anew.
+        finish(paths, before, connection, lock, None).map(Some)
+    };
+    open().or_else(|error| if is_absent(path) { Ok(None) } else { Err(error) })
+}
+
+/// Whether there is nothing yet. Of what cannot be looked at nothing is known.
+fn is_absent(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(found) => found.is_file() && found.len() == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// Opens it, and makes it if there is none; each refusal is one line.
+pub(super) fn open(paths: &Paths, trust_fuse: bool) -> Result<Opened, StoreError> {
+    let path = &paths.database;
+    check_place(paths, trust_fuse)?;
+    // A file that is not ours is refused before anything is made beside it.
+    let found = match file_id(path) {
+        Some(id) => Some((id, connect(path)?)),
+        None => None,
+    };
+    let lock = open_lock(paths)?;
+    let (before, (connection, fresh)) = match found {
+        Some((id, connected)) => (Some(id), connected),
+        None => {
+            // Asked before anything is made, so that a refusal leaves nothing behind. If the file is there
+            // by now, they are its users.
+            let refusal = refuse_if_alive(paths, &lock);
+            if file_id(path).is_none() {
+                refusal?;
+                create(path)?;
+            }
+            (file_id(path), connect(path)?)
+        }
+    };
+    prepare(&connection, fresh, paths, &lock)?;
+    // From here on the order matters. The byte is taken only after the table exists, so that whoever finds
+    // a byte beside a file without a table knows that the path had another file before. And the path is
+    // looked at only after the byte is taken: whoever replaces the file later finds the byte, and whoever
+    // did so before is found here or by the look before each batch.
+    let byte = lock.take_byte().map_err(|error| fault::io(path, "lock a byte of the lock file", &error))?;
+    finish(paths, before, connection, lock, byte)
+}
+
+fn open_lock(paths: &Paths) -> Result<Arc<ProcessLock>, StoreError> {
+    ProcessLock::open(&paths.lock).map_err(|error| {
+        fault::io(&paths.database, &format!("open the lock file {}", paths.lock.display()), &error)
+    })
+}
+
+/// Makes sure that the paths name the files that were opened.
+fn finish(
+    paths: &Paths,
+    before: Option<(u64, u64)>,
+    connection: Connection,
+    lock: Arc<ProcessLock>,
+    byte: Option<i64>,
+) -> Result<Opened, StoreError> {
+    let path = &paths.database;
+    let identity = Identity::read(paths).map_err(|missing| replaced(path, &missing))?;
+    if file_id(path) != before {
+        return Err(replaced(path, path));
+    }
+    Ok(Opened { connection, lock, byte, identity })
+}
+
+fn replaced(path: &Path, which: &Path) -> StoreError {
+    let found = format!("{} was deleted or replaced while it was opened; try again", which.display());
+    fault::unsent(path, found)
+}
+
+fn check_place(paths: &Paths, trust_fuse: bool) -> Result<(), StoreError> {
+    let path = &paths.database;
+    let directory = paths.directory();
+    // Asked before the file that it may name: another process may make the file between the two looks.
+    let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    match fs::metadata(directory) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(fault::refused(path, format_args!("{} is no directory", directory.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let found = format!("the directory {} does not exist; create it first", directory.display());
+            return Err(fault::refused(path, found));
+        }
+        Err(error) => return Err(fault::io(path, "read its directory", &error)),
+    }
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            return Err(fault::refused(path, "it is a directory; give the path of a file in it"));
+        }
+        Ok(found) if !found.is_file() => {
+            return Err(fault::refused(path, "it is no regular file; give the path of one, or of none"));
+        }
+        Ok(found) if found.nlink() > 1 => {
+            let found = "the file has several names (hard links), and SQLite keeps a log for each; \
+                         remove all but one";
+            return Err(fault::refused(path, found));
+        }
+        Ok(_) if filesystem::is_mounted_alone(path) => {
+            let found = "the file is mounted by itself, so whoever else has it sees neither its log nor its \
+                         lock; mount its directory instead";
+            return Err(fault::refused(path, found));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(fault::io(path, "look at it", &error));
+        }
+        Err(_) if is_link => {
+            let found =
+                "it is a link to a file that does not exist; remove the link, or give the file's path";
+            return Err(fault::refused(path, found));
+        }
+        _ => {}
+    }
+    filesystem::problem(directory, trust_fuse).map_or(Ok(()), |problem| Err(fault::refused(path, problem)))
+}
+
+/// Makes an empty file without ever opening it: to close it would drop the locks that SQLite holds on it
+/// for other connections of this process (POSIX, fcntl(2)).
+#[cfg(target_os = "linux")]
+fn create(path: &Path) -> Result<(), StoreError> {
+    use nix::errno::Errno;
+    use nix::sys::stat::{Mode, SFlag, mknod};
+
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IROTH;
+    match mknod(path, SFlag::S_IFREG, mode, 0) {
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        Err(error) => Err(fault::io(path, "create it", &error.into())),
+    }
+}
+
+/// Makes an empty file. Elsewhere only the superuser may do so without opening it; at worst another thread
+/// that opens the very same new file at this moment must try again.
+#[cfg(not(target_os = "linux"))]
+fn create(path: &Path) -> Result<(), StoreError> {
+    match fs::File::create_new(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(fault::io(path, "create it", &error)),
+    }
+}
+
+/// A path without a database, beside which processes still live: its file was deleted under them, and they
+/// may still trust the leases in it.
+fn refuse_if_alive(paths: &Paths, lock: &ProcessLock) -> Result<(), StoreError> {
+    let path = &paths.database;
+    match lock.is_anyone_there() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(fault::refused(
+            path,
+            format_args!(
+                "the file was deleted or replaced while processes used it, and some of them still run ({} is \
+                 locked); stop them, or wait until their leases have ended, before a new file is made",
+                paths.lock.display()
+            ),
+        )),
+        Err(error) => Err(fault::io(path, "look at the lock file", &error)),
+    }
+}
+
+/// A connection to a file that is ours or empty, and whether it is empty. Changes nothing.
+fn connect(path: &Path) -> Result<(Connection, bool), StoreError> {
+    let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(in_sqlite)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.busy_timeout(PATIENCE).map_err(in_sqlite)?;
+    if connection.is_readonly("main").map_err(in_sqlite)? {
+        let found = "the file is read-only; give this user write access to the file and its directory";
+        return Err(fault::refused(path, found));
+    }
+    let snapshot =
+        Transaction::new_unchecked(&connection, TransactionBehavior::Deferred).map_err(in_sqlite)?;
+    let fresh = is_fresh(&snapshot, path)?;
+    drop(snapshot);
+    Ok((connection, fresh))
+}
+
+/// Makes a fresh file ours.
+fn prepare(
+    connection: &Connection,
+    fresh: bool,
+    paths: &Paths,
+    lock: &ProcessLock,
+) -> Result<(), StoreError> {
+    let path = &paths.database;
+    let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
+    // An empty table need not last; the first grant is durable, and all that was written before it with it.
+    connection.execute_batch(sql::VOLATILE).map_err(in_sqlite)?;
+    write_ahead(connection, path)?;
+    if fresh || lock.needs_tag() {
+        let transaction =
+            Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(in_sqlite)?;
+        if is_fresh(&transaction, path)? {
+            refuse_if_alive(paths, lock)?;
+            transaction.execute_batch(sql::INITIALIZE).map_err(in_sqlite)?;
+        }
+        lock.write_tag().map_err(|error| fault::io(path, "write the lock file", &error))?;
+        transaction.commit().map_err(in_sqlite)?;
+    }
+    Ok(())
+}
+
+/// Whether the file is empty; an error if it is not ours. In one transaction, since another process may
+/// make it ours at this moment.
+fn is_fresh(connection: &Transaction<'_>, path: &Path) -> Result<bool, StoreError> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let read = || -> rusqlite::Result<(i32, i32, bool)> {
+        let has_tables = connection.query_row(sql::HAS_TABLES, [], |row| row.get(0))?;
+        Ok((pragma("application_id")?, pragma("user_version")?, has_tables))
+    };
+    match read().map_err(|error| fault::sqlite(path, &error))? {
+        (sql::APPLICATION_ID, sql::SCHEMA_VERSION, _) => Ok(false),
+        (sql::APPLICATION_ID, version, _) => Err(fault::refused(
+            path,
+            format_args!(
+                "its format is version {version}, and this program knows {}; use a newer Elector",
+                sql::SCHEMA_VERSION
+            ),
+        )),
+        (0, 0, false) => Ok(true),
+        _ => {
+            Err(fault::refused(path, "it is another program's SQLite database; leases need one of their own"))
+        }
+    }
+}
+
+/// Changes the file to write-ahead logging. SQLite does not wait by itself when others do the same at that
+/// moment.
+fn write_ahead(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let deadline = clock::now().saturating_add(PATIENCE);
+    loop {
+        match connection.query_row(sql::WRITE_AHEAD, [], |row| row.get::<_, String>(0)) {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => {
+                let found = format!("its directory's file system allows no write-ahead log (mode {mode})");
+                return Err(fault::refused(path, found));
+            }
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && clock::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Err(error) => return Err(fault::sqlite(path, &error)),
+        }
+    }
+}

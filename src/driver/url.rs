@@ -1,0 +1,416 @@
+//! The URL that names a store.
+
+use std::env;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::core::lease::Failure;
+use crate::driver::memory::MemoryStore;
+#[cfg(feature = "postgres")]
+use crate::driver::postgres::{self, PostgresUrl};
+use crate::driver::store::{Bell, Store, StoreError};
+
+/// Where leases are kept. Two URLs that name the same place are equal. None shows a password.
+///
+/// | URL | store |
+/// |---|---|
+/// | `memory:NAME` | in this process, for tests |
+/// | `sqlite:PATH`, `sqlite:///PATH` | a file on this machine |
+/// | `postgres://USER@HOST/DATABASE` | a table in a PostgreSQL database, with libpq's keys and environment |
+///
+/// A relative path counts from the working directory. A path is taken as it is written, without
+/// percent-decoding; it ends at the first `?`.
+/// `?filesystem=local` says that a file system in user space (FUSE) is not shared with other machines.
+///
+/// ```
+/// use elector::driver::url::StoreUrl;
+///
+/// assert_eq!(StoreUrl::parse("sqlite:///tmp/leases.db").unwrap().to_string(), "sqlite:/tmp/leases.db");
+/// let refusal = StoreUrl::parse("redis://me:secret@cache/0").unwrap_err().to_string();
+/// assert!(refusal.contains("redis") && !refusal.contains("secret"));
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct StoreUrl(Place);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Place {
+    Memory(String),
+    Sqlite {
+        path: PathBuf,
+        trust_fuse: bool,
+        makes_files: bool,
+    },
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PostgresUrl>),
+}
+
+impl StoreUrl {
+    /// Reads a URL. Looks at the file system only to resolve a path, and makes nothing.
+    ///
+    /// # Errors
+    /// When it is no URL of a store that this build has. The message holds no password.
+    pub fn parse(url: &str) -> Result<StoreUrl, InvalidUrl> {
+        match url.split_once(':') {
+            Some(("memory", rest)) => parse_memory(url, rest),
+            Some(("sqlite", rest)) => parse_sqlite(rest),
+            Some(("postgres" | "postgresql", _)) => parse_postgres(url),
+            _ => Err(InvalidUrl(unknown(url))),
+        }
+    }
+
+    /// The store that `ELECTOR_STORE` names, or else the SQLite file `elector/elector.db` in the user's state
+    /// directory: `$XDG_STATE_HOME`, by default `~/.local/state`; on macOS `~/Library/Application Support`.
+    ///
+    /// # Errors
+    /// When `ELECTOR_STORE` is invalid, or neither it nor a home directory is known.
+    pub fn default_store() -> Result<StoreUrl, InvalidUrl> {
+        match env::var("ELECTOR_STORE") {
+            Ok(url) if !url.is_empty() => {
+                return StoreUrl::parse(&url).map_err(|error| InvalidUrl(format!("ELECTOR_STORE: {error}")));
+            }
+            Err(env::VarError::NotUnicode(_)) => {
+                return Err(InvalidUrl("ELECTOR_STORE is not UTF-8; give a store URL".to_owned()));
+            }
+            _ => {}
+        }
+        let directory = state_directory().ok_or_else(|| {
+            let found = "no store was named, and there is no home directory for the default one";
+            InvalidUrl(format!("{found}; set ELECTOR_STORE or HOME"))
+        })?;
+        Ok(StoreUrl(Place::Sqlite {
+            path: resolve(&directory.join("elector.db")),
+            trust_fuse: false,
+            makes_files: true,
+        }))
+    }
+
+    /// The same place for one who only asks: nothing is made where there is nothing. A SQLite store that is
+    /// not there then has no rows.
+    #[must_use]
+    pub fn for_questions(self) -> StoreUrl {
+        self.making_tables(false)
+    }
+
+    /// The same place for one who may make or complete the table.
+    #[must_use]
+    pub fn for_migration(self) -> StoreUrl {
+        self.making_tables(true)
+    }
+
+    /// The same place with the table in another schema, which must have 1 to 63 bytes.
+    ///
+    /// # Errors
+    /// When the store has no schemas, or the server would cut the name.
+    #[cfg_attr(not(feature = "postgres"), allow(unused_mut))]
+    pub fn in_schema(mut self, schema: &str) -> Result<StoreUrl, InvalidUrl> {
+        #[cfg(feature = "postgres")]
+        if let Place::Postgres(url) = &mut self.0 {
+            return url.set_schema(schema).map(|()| self).map_err(InvalidUrl);
+        }
+        let found = format!("schema {schema:?}: only PostgreSQL has schemas, and the store is {self}");
+        Err(InvalidUrl(found))
+    }
+
+    /// The same place, where a table that is missing is made or not. Only PostgreSQL knows the difference.
+    #[must_use]
+    #[cfg_attr(not(feature = "postgres"), allow(unused_variables, unused_mut))]
+    pub fn with_create_table(mut self, wanted: bool) -> StoreUrl {
+        #[cfg(feature = "postgres")]
+        if let Place::Postgres(url) = &mut self.0 {
+            url.make_table(wanted);
+        }
+        self
+    }
+
+    fn making_tables(mut self, wanted: bool) -> StoreUrl {
+        if let Place::Sqlite { makes_files, .. } = &mut self.0 {
+            *makes_files = wanted;
+        }
+        self.with_create_table(wanted)
+    }
+
+    /// The path of the database, if this is a store in an SQLite file.
+    #[must_use]
+    pub fn sqlite_path(&self) -> Option<&Path> {
+        match &self.0 {
+            Place::Sqlite { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Connects to the store. `bell` gives its hints, from any thread.
+    ///
+    /// Of directories only the default store's own is created.
+    ///
+    /// # Errors
+    /// When the store cannot be reached or used; the message says why and what to do.
+    pub fn open(&self, bell: Bell) -> Result<Box<dyn Store>, StoreError> {
+        match &self.0 {
+            Place::Memory(name) => Ok(MemoryStore::named(name).open(bell)),
+            Place::Sqlite { path, trust_fuse, makes_files } => {
+                open_sqlite(path, *trust_fuse, *makes_files, bell)
+            }
+            #[cfg(feature = "postgres")]
+            Place::Postgres(url) => postgres::open(url, bell),
+        }
+    }
+}
+
+#[cfg(feature = "postgres")]
+const KNOWN: &str = "give postgres://USER@HOST/DATABASE, sqlite:PATH or memory:NAME";
+#[cfg(not(feature = "postgres"))]
+const KNOWN: &str = "give sqlite:PATH or memory:NAME";
+
+#[cfg(feature = "postgres")]
+fn parse_postgres(url: &str) -> Result<StoreUrl, InvalidUrl> {
+    PostgresUrl::parse(url).map(|url| StoreUrl(Place::Postgres(Box::new(url)))).map_err(InvalidUrl)
+}
+
+#[cfg(not(feature = "postgres"))]
+fn parse_postgres(_url: &str) -> Result<StoreUrl, InvalidUrl> {
+    Err(InvalidUrl(format!("this build has no PostgreSQL store; {KNOWN}")))
+}
+
+/// What to say of a URL whose scheme is none of ours. It may be anything, a password in an unexpected place
+/// too, so it is repeated only where that cannot be: a scheme before `://`, or a word like a file's name.
+fn unknown(url: &str) -> String {
+    if url.is_empty() {
+        return format!("the store URL is empty; {KNOWN}");
+    }
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    let is_plain = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'+');
+    if let Some(scheme) = scheme.filter(|scheme| !scheme.is_empty() && is_plain(scheme)) {
+        return format!("store URL \"{scheme}://…\": there is no store of kind {scheme:?}; {KNOWN}");
+    }
+    if url.contains('=') {
+        return format!("the store URL has no scheme and looks like a list of libpq's keys; {KNOWN}");
+    }
+    if url.contains([':', '@']) {
+        return format!("the store URL has none of the known schemes; {KNOWN}");
+    }
+    format!("store URL {url:?} has no scheme; {KNOWN} (perhaps \"sqlite:{url}\")")
+}
+
+fn parse_memory(url: &str, name: &str) -> Result<StoreUrl, InvalidUrl> {
+    if name.is_empty() {
+        return Err(InvalidUrl(format!("store URL {url:?} has no name; give memory:NAME")));
+    }
+    Ok(StoreUrl(Place::Memory(name.to_owned())))
+}
+
+fn parse_sqlite(rest: &str) -> Result<StoreUrl, InvalidUrl> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    // Whatever is no path may be a password, of a server for instance.
+    let shown = match (path.starts_with("//") && !path.starts_with("///"), query) {
+        (true, _) => "sqlite://…".to_owned(),
+        (false, "") => format!("sqlite:{path}"),
+        (false, _) => format!("sqlite:{path}?…"),
+    };
+    let invalid = |problem: &str| Err(InvalidUrl(format!("store URL {shown:?} {problem}")));
+    let path = match path.strip_prefix("//") {
+        Some(absolute) if absolute.starts_with('/') => absolute,
+        Some(_) => return invalid("names a host; give sqlite:///PATH, or sqlite:PATH for a relative path"),
+        None => path,
+    };
+    if path.is_empty() {
+        return invalid("has no path; give sqlite:PATH");
+    }
+    if path == ":memory:" {
+        return invalid("names SQLite's own memory, which nobody can share; give memory:NAME");
+    }
+    if path.contains('\0') {
+        return invalid("has a NUL in its path; remove it");
+    }
+    if path.ends_with('/') {
+        return invalid("names a directory; give the path of a file in it");
+    }
+    let trust_fuse = match query {
+        "" => false,
+        "filesystem=local" => true,
+        _ => return invalid("has an unknown option; known is ?filesystem=local"),
+    };
+    match std::path::absolute(path) {
+        Ok(path) => Ok(StoreUrl(Place::Sqlite { path: resolve(&path), trust_fuse, makes_files: true })),
+        Err(error) => {
+            invalid(&format!("is relative to the working directory, which cannot be read ({error})"))
+        }
+    }
+}
+
+/// The path with its links followed, as far as it exists, so that one file has one name.
+fn resolve(path: &Path) -> PathBuf {
+    if let Ok(found) = fs::canonicalize(path) {
+        return found;
+    }
+    match (path.parent().map(fs::canonicalize), path.file_name()) {
+        (Some(Ok(directory)), Some(name)) => directory.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// The directory of the default store.
+fn state_directory() -> Option<PathBuf> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = if cfg!(target_vendor = "apple") {
+        absolute("HOME")?.join("Library/Application Support")
+    } else {
+        absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?
+    };
+    Some(state.join("elector"))
+}
+
+#[cfg(feature = "sqlite")]
+fn open_sqlite(
+    path: &Path,
+    trust_fuse: bool,
+    makes_files: bool,
+    bell: Bell,
+) -> Result<Box<dyn Store>, StoreError> {
+    use super::sqlite::SqliteStore;
+
+    if !makes_files {
+        return Ok(Box::new(SqliteStore::for_questions(&resolve(path), trust_fuse, bell)?));
+    }
+    if let Some(directory) = state_directory().filter(|default| path.parent() == Some(&**default)) {
+        fs::create_dir_all(&directory).map_err(|error| {
+            let found = format!("cannot create the state directory {} ({error})", directory.display());
+            StoreError::new(Failure::Refused, format!("{found}; set ELECTOR_STORE to another place"))
+        })?;
+    }
+    // The directory may be there only now, and a link in it decides which file this is.
+    Ok(Box::new(SqliteStore::open(&resolve(path), trust_fuse, bell)?))
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn open_sqlite(path: &Path, _: bool, _: bool, _: Bell) -> Result<Box<dyn Store>, StoreError> {
+    let found = format!("cannot open {}: this build has no SQLite store", path.display());
+    Err(StoreError::new(Failure::Refused, format!("{found}; build it with the feature \"sqlite\"")))
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Memory(name) => write!(f, "memory:{name}"),
+            Place::Sqlite { path, trust_fuse, .. } => {
+                let option = if *trust_fuse { "?filesystem=local" } else { "" };
+                write!(f, "sqlite:{}{option}", path.display())
+            }
+            #[cfg(feature = "postgres")]
+            Place::Postgres(url) => write!(f, "{url}"),
+        }
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::str::FromStr for StoreUrl {
+    type Err = InvalidUrl;
+
+    fn from_str(url: &str) -> Result<StoreUrl, InvalidUrl> {
+        StoreUrl::parse(url)
+    }
+}
+
+/// Why a string is no [`StoreUrl`]: one line, without a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidUrl(String);
+
+impl fmt::Display for InvalidUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InvalidUrl {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(url: &str) -> String {
+        StoreUrl::parse(url).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_way_to_write_a_place_gives_the_same_url() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().canonicalize().unwrap();
+        let url = |text: String| StoreUrl::parse(&text).unwrap();
+        let plain = url(format!("sqlite:{}/a.db", path.display()));
+        assert_eq!(plain, url(format!("sqlite://{}/a.db", path.display())));
+        assert_eq!(plain, url(format!("sqlite:{}/./a.db", path.display())));
+        std::os::unix::fs::symlink(&path, path.join("link")).unwrap();
+        assert_eq!(plain, url(format!("sqlite:{}/link/a.db", path.display())));
+        assert_ne!(plain, url(format!("sqlite:{}/b.db", path.display())));
+        assert_eq!(StoreUrl::parse(&plain.to_string()).unwrap(), plain);
+        assert_eq!(StoreUrl::parse("memory:a").unwrap().to_string(), "memory:a");
+    }
+
+    #[test]
+    fn every_refusal_says_what_is_wrong_and_what_to_give() {
+        let cases = [
+            ("", "is empty"),
+            ("leases.db", "sqlite:leases.db"),
+            ("sqlite:", "has no path"),
+            ("sqlite://host/path", "names a host"),
+            ("sqlite::memory:", "memory:NAME"),
+            ("sqlite:a.db?mode=ro", "?filesystem=local"),
+            ("sqlite:a\0b", "NUL"),
+            ("sqlite:dir/", "names a directory"),
+            ("memory:", "has no name"),
+            ("mysql://h/d", "no store of kind \"mysql\""),
+            ("host=db dbname=app", "list of libpq's keys; give "),
+            ("db:5432", "none of the known schemes"),
+        ];
+        for (url, expected) in cases {
+            let refusal = refusal(url);
+            assert!(refusal.contains(expected) && !refusal.contains('\n'), "{url:?}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_printed() {
+        for url in [
+            "postgres://me:hun%20ter2@db/x?password=hunter2&sslmode=require",
+            "postgresql://me:p@hunter2@db/x#hunter2",
+            "postgres:me:hunter2@db",
+            "redis://:hunter2@cache",
+            "redis://cache/?auth=p@hunter2",
+            "mysql://me:hun?ter2@db/x",
+            "mysql://me:hun#ter2@db/x",
+            "host=db user=me password=hunter2",
+            "host=db:5432 password=hunter2",
+            "password=hunter2 host=http://db",
+            "me:hunter2",
+            "me@hunter2",
+            "POSTGRES://me:hunter2@db/x",
+            "sqlite://me:hunter2@db/x",
+            "sqlite:leases.db?key=hunter2",
+        ] {
+            let shown = match StoreUrl::parse(url) {
+                Ok(url) => format!("{url} {url:?}"),
+                Err(error) => format!("{error} {error:?}"),
+            };
+            assert!(!["hun", "ter2"].iter().any(|part| shown.contains(part)), "{shown}");
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_postgres_url_names_its_database() {
+        let url = StoreUrl::parse("postgresql://me:secret@db:5433/app?schema=jobs&sslmode=require").unwrap();
+        assert_eq!(url.to_string(), "postgres://me@db:5433/app?sslmode=require&schema=jobs");
+        assert!(refusal("postgres://db/x?colour=red").contains("unknown parameter \"colour\""));
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    #[test]
+    fn a_build_without_postgres_says_so() {
+        assert!(refusal("postgres://db/x").contains("no PostgreSQL store"));
+    }
+}

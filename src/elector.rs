@@ -1,0 +1,431 @@
+//! What a Rust user holds.
+
+use std::future::poll_fn;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::changes::Changes;
+#[cfg(feature = "capi")]
+use crate::core::lease::Phase;
+use crate::core::lease::{Config, Input, Leader, Leadership};
+use crate::core::{FencingToken, Name, TimingOptions};
+use crate::driver::hub::Hub;
+use crate::driver::seat::Seat;
+use crate::driver::store::StoreError;
+use crate::driver::url::{InvalidUrl, StoreUrl};
+use crate::error::Error;
+
+/// One candidate of one election.
+///
+/// A cheap handle: clones are the same candidate. All electors of a process that use the same store share one
+/// connection and two threads. When the last clone is dropped the candidate stands down, and its lease is
+/// released in the background; call [`Elector::release_and_wait`] before the process ends to be sure of it.
+///
+/// ```
+/// use elector::Elector;
+/// use std::time::Duration;
+///
+/// let elector = Elector::builder("nightly").store("memory:elector-example").candidate("api-1").build()?;
+/// elector.campaign();
+/// elector.wait_until_leader(Duration::from_secs(5)).expect("nobody else stands");
+///
+/// if elector.am_i_leader() {
+///     // The work that only one may do, with `elector.token()` for whoever checks it.
+/// }
+/// elector.release_and_wait(Duration::from_secs(5))?;
+/// assert!(!elector.am_i_leader());
+/// # Ok::<(), elector::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Elector {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    seat: Arc<Seat>,
+    /// The lease is to end by itself.
+    abandoned: AtomicBool,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return;
+        }
+        self.seat.input(Input::Release);
+        if !self.seat.is_forked() {
+            self.seat.hub.retire(self.seat.id);
+        }
+    }
+}
+
+impl Elector {
+    /// Starts to describe a candidate of `election`.
+    pub fn builder(election: impl Into<String>) -> Builder {
+        Builder {
+            election: election.into(),
+            store: None,
+            candidate: None,
+            meta: None,
+            timing: TimingOptions::default(),
+            strict: false,
+            progress_gate: false,
+        }
+    }
+
+    // ---- Standing ----
+
+    /// Stands for election until [`Elector::release`]. After a loss it stands again by itself. Standing
+    /// already: no effect. Returns at once.
+    pub fn campaign(&self) {
+        self.seat().input(Input::Campaign);
+    }
+
+    /// Stands down: not leader from this call on, and no candidate until the next [`Elector::campaign`].
+    /// The store is told in the background. Again: no effect.
+    pub fn release(&self) {
+        self.seat().input(Input::Release);
+    }
+
+    /// The same, and waits until the store has confirmed it, so that the next candidate leads at once. A
+    /// campaign that somebody begins meanwhile changes nothing about that.
+    ///
+    /// # Errors
+    /// When the store does not confirm within `timeout`. This elector is not leader all the same, and the
+    /// lease ends by itself.
+    pub fn release_and_wait(&self, timeout: Duration) -> Result<(), Error> {
+        let before = self.seat().input(Input::Release);
+        if self.seat().wait_released(before, timeout) {
+            return Ok(());
+        }
+        Err(Error::unconfirmed(self.election(), timeout, self.last_error()))
+    }
+
+    /// The same for async callers. It ends at the latest when the lease has ended by itself, which takes one
+    /// lease from the call, or two if the outcome of an attempt to take it was unknown; put a timeout of your
+    /// runtime around it to wait less long.
+    pub async fn release_and_confirm(&self) {
+        let before = self.seat().input(Input::Release);
+        poll_fn(|context| match self.seat().poll_released(before, context.waker()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+
+    /// Stands down once the work in progress is done: [`Elector::am_i_leader`] is false from this call
+    /// on, but the lease is kept, so that nobody else starts, until [`Elector::drained`] or until it can
+    /// be kept no longer.
+    pub fn drain(&self) {
+        self.seat().input(Input::Drain);
+    }
+
+    /// The work in progress is done: ends what [`Elector::drain`] began.
+    pub fn drained(&self) {
+        self.seat().input(Input::Drained);
+    }
+
+    /// Says that the host makes progress. Needed at least every half lease with [`Builder::progress_gate`].
+    pub fn alive(&self) {
+        self.seat().input(Input::Alive);
+    }
+
+    // ---- Leadership ----
+
+    /// Whether this candidate leads at this instant.
+    ///
+    /// One atomic load and one clock read: no lock, no I/O, no allocation. Right even if the hub's
+    /// threads hang, after a suspend, and in a forked child (never leader). What starts because of a
+    /// `true` must end before trust does: see [`Elector::leadership`].
+    #[must_use]
+    pub fn am_i_leader(&self) -> bool {
+        self.seat().am_i_leader()
+    }
+
+    /// The fencing token of the current term, or `None` if this candidate does not lead.
+    #[must_use]
+    pub fn token(&self) -> Option<FencingToken> {
+        self.seat().token()
+    }
+
+    /// One consistent answer with the term's token and deadlines.
+    #[must_use]
+    pub fn leadership(&self) -> Leadership {
+        self.seat().leadership()
+    }
+
+    /// Who leads, as far as this candidate knows; it learns so while it stands.
+    #[must_use]
+    pub fn leader(&self) -> Option<Leader> {
+        self.seat().leader()
+    }
+
+    /// Everything that happens from now on, in order.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        Changes::new(self.seat().subscribe())
+    }
+
+    /// Waits until this candidate leads; `None` when `timeout` passed before. It must stand already.
+    #[must_use]
+    pub fn wait_until_leader(&self, timeout: Duration) -> Option<FencingToken> {
+        let mut changes = self.changes();
+        let deadline = std::time::Instant::now().checked_add(timeout);
+        loop {
+            if let Some(token) = self.token() {
+                return Some(token);
+            }
+            let left =
+                deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(std::time::Instant::now()));
+            changes.next_timeout(left)?;
+        }
+    }
+
+    // ---- About ----
+
+    /// The election's name.
+    #[must_use]
+    pub fn election(&self) -> &str {
+        &self.seat().election
+    }
+
+    /// This candidate's name.
+    #[must_use]
+    pub fn candidate(&self) -> &str {
+        &self.seat().candidate
+    }
+
+    /// Opens the store if it is not open yet, and says what came of it. Not needed: a campaign does it
+    /// too, and tries again for ever. Good for telling a wrong path or password at start-up.
+    ///
+    /// # Errors
+    /// What the store said, that it cannot hold an election of this name, or that it said nothing within
+    /// `timeout`.
+    pub fn connect(&self, timeout: Duration) -> Result<(), Error> {
+        if self.seat().is_forked() {
+            return Err(Error::forked());
+        }
+        let hub = &self.seat().hub;
+        match hub.connect(timeout) {
+            Some(result) => result.and_then(|()| hub.holds(self.election())).map_err(Error::from),
+            None => Err(Error::unconfirmed(self.election(), timeout, self.last_error())),
+        }
+    }
+
+    /// The latest error of the store, unless its latest operation succeeded.
+    #[must_use]
+    pub fn last_error(&self) -> Option<StoreError> {
+        if self.seat().is_forked() { None } else { self.seat().hub.last_error() }
+    }
+
+    /// The open file that proves to other processes that this one lives, where the store has one (SQLite
+    /// does). A child process that inherits it keeps the leases of this process held until the child is
+    /// gone too.
+    #[must_use]
+    pub fn lock_fd(&self) -> Option<Arc<OwnedFd>> {
+        if self.seat().is_forked() { None } else { self.seat().hub.lock_fd() }
+    }
+
+    /// Leaves a lease that is held to end by itself, instead of releasing it when the last handle is dropped.
+    #[cfg(feature = "capi")]
+    pub(crate) fn abandon(&self) {
+        self.handle.abandoned.store(true, Ordering::Relaxed);
+        let (seat, hub) = (self.seat(), &self.seat().hub);
+        match seat.leadership().phase {
+            Phase::Leader | Phase::Draining => hub.abandon(seat),
+            // Perhaps a release is still to be told to the store, whether or not a campaign followed it.
+            Phase::Candidate | Phase::Standby => {
+                seat.input(Input::Release);
+                hub.retire(seat.id);
+            }
+        }
+    }
+
+    pub(crate) fn seat(&self) -> &Seat {
+        &self.handle.seat
+    }
+}
+
+impl std::fmt::Debug for Elector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Elector")
+            .field("election", &self.election())
+            .field("candidate", &self.candidate())
+            .field("leadership", &self.leadership())
+            .finish()
+    }
+}
+
+/// Describes an [`Elector`]. Made by [`Elector::builder`]; whatever is not set has a default.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing before `build`"]
+pub struct Builder {
+    election: String,
+    store: Option<Result<StoreUrl, InvalidUrl>>,
+    candidate: Option<String>,
+    meta: Option<String>,
+    timing: TimingOptions,
+    strict: bool,
+    progress_gate: bool,
+}
+
+impl Builder {
+    /// Where leases are kept: `postgres://…`, `sqlite:PATH` or `memory:NAME`. Default: `$ELECTOR_STORE`,
+    /// else a SQLite file under the platform's state directory ([`StoreUrl::default_store`]).
+    pub fn store(mut self, url: impl AsRef<str>) -> Builder {
+        self.store = Some(StoreUrl::parse(url.as_ref()));
+        self
+    }
+
+    /// The same, from a URL that was parsed before.
+    pub fn store_url(mut self, url: StoreUrl) -> Builder {
+        self.store = Some(Ok(url));
+        self
+    }
+
+    /// This candidate's name, 1 to 255 bytes. Default: `host-pid`. Two candidates may share a name; they are
+    /// still told apart.
+    pub fn candidate(mut self, name: impl Into<String>) -> Builder {
+        self.candidate = Some(name.into());
+        self
+    }
+
+    /// A text for others to read while this candidate leads: an address, a version. Without NUL.
+    pub fn meta(mut self, text: impl Into<String>) -> Builder {
+        self.meta = Some(text.into());
+        self
+    }
+
+    /// See [`TimingOptions::lease`]. Default: 10 s.
+    pub fn lease(mut self, lease: Duration) -> Builder {
+        self.timing.lease = Some(lease);
+        self
+    }
+
+    /// See [`TimingOptions::renew`]. Default: 30 % of the lease.
+    pub fn renew(mut self, renew: Duration) -> Builder {
+        self.timing.renew = Some(renew);
+        self
+    }
+
+    /// See [`TimingOptions::jitter`]. Default: 20 % of the lease.
+    pub fn jitter(mut self, jitter: Duration) -> Builder {
+        self.timing.jitter = Some(jitter);
+        self
+    }
+
+    /// See [`TimingOptions::retry`]. Default: 5 % of the lease.
+    pub fn retry(mut self, retry: Duration) -> Builder {
+        self.timing.retry = Some(retry);
+        self
+    }
+
+    /// See [`TimingOptions::margin`]. Default: the larger of 250 ms and a fifteenth of the lease.
+    pub fn margin(mut self, margin: Duration) -> Builder {
+        self.timing.margin = Some(margin);
+        self
+    }
+
+    /// See [`TimingOptions::grace`]. Default: a tenth of the lease.
+    pub fn grace(mut self, grace: Duration) -> Builder {
+        self.timing.grace = Some(grace);
+        self
+    }
+
+    /// All timings at once.
+    pub fn timing(mut self, timing: TimingOptions) -> Builder {
+        self.timing = timing;
+        self
+    }
+
+    /// Take over only what stood unchanged for a full lease of this candidate's own clock: see
+    /// [`Config::strict`].
+    pub fn strict(mut self) -> Builder {
+        self.strict = true;
+        self
+    }
+
+    /// Campaign and renew only while [`Elector::alive`] is called at least every half lease, so that a
+    /// host that hangs does not lead for ever.
+    pub fn progress_gate(mut self) -> Builder {
+        self.progress_gate = true;
+        self
+    }
+
+    /// Checks everything and makes the elector. Does no I/O; the store is opened by the first campaign.
+    ///
+    /// # Errors
+    /// When a name, the meta text, a timing or the store's URL is wrong, or no thread can be started.
+    pub fn build(self) -> Result<Elector, Error> {
+        let url = self.store.unwrap_or_else(StoreUrl::default_store)?;
+        let candidate = self.candidate.unwrap_or_else(default_candidate);
+        Name::check_text("meta text", self.meta.as_deref().unwrap_or_default())?;
+        let config = Config {
+            election: Name::new("election", &self.election)?,
+            candidate: Name::new("candidate", &candidate)?,
+            incarnation: rand::random(),
+            meta: self.meta.map(Into::into),
+            timing: self.timing.build()?,
+            strict: self.strict,
+            progress_gate: self.progress_gate,
+            seed: rand::random(),
+        };
+        let seat = Hub::join(&url, config)?;
+        Ok(Elector { handle: Arc::new(Handle { seat, abandoned: AtomicBool::new(false) }) })
+    }
+}
+
+/// `host-pid`, which tells an operator where to look.
+fn default_candidate() -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let host = host.filter(|name| !name.is_empty()).unwrap_or_else(|| "host".to_owned());
+    format!("{host}-{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::changes::{Change, Listener};
+    use crate::core::lease::{DeposedReason, Event};
+
+    /// As a bug would: it panics under the machine's lock, half-way through what an input led to.
+    struct Bomb;
+
+    impl Listener for Bomb {
+        fn push(&self, change: Change) -> Option<Waker> {
+            assert!(!matches!(change.event, Event::Elected { .. }), "planted by a test");
+            None
+        }
+
+        fn close(&self) {}
+    }
+
+    #[test]
+    fn a_panic_ends_one_elector_for_good_and_no_other() {
+        let soon = Duration::from_secs(10);
+        let candidate = |election: &str| {
+            Elector::builder(election).store("memory:bomb").lease(Duration::from_secs(30)).build().unwrap()
+        };
+        let (victim, other) = (candidate("victim"), candidate("other"));
+        let mut changes = victim.changes();
+        let bomb: Arc<dyn Listener> = Arc::new(Bomb);
+        victim.seat().listen(Arc::clone(&bomb));
+        victim.campaign();
+        let elected = changes.next_timeout(soon).map(|change| change.event);
+        let Some(Event::Elected { token }) = elected else { panic!("{elected:?}") };
+        let deposed = changes.next_timeout(soon).map(|change| change.event);
+        assert_eq!(deposed, Some(Event::Deposed { token, reason: DeposedReason::Revoked }));
+        assert!(!victim.am_i_leader() && victim.token().is_none());
+        victim.campaign();
+        victim.release_and_wait(soon).unwrap();
+        assert!(!victim.leadership().is_leader && changes.try_next().is_none());
+        other.campaign();
+        other.wait_until_leader(soon).unwrap();
+        assert!(!victim.am_i_leader());
+    }
+}

@@ -1,0 +1,60 @@
+//! Promise G: work in the same PostgreSQL database, fenced absolutely.
+
+use crate::core::sql::postgres::Table;
+use crate::core::{FencingToken, lease::LeaderId};
+use crate::elector::Elector;
+use crate::error::Error;
+
+impl Elector {
+    /// Fences the caller's own transaction: it can commit only if nobody else has been elected before it
+    /// ends.
+    ///
+    /// Call it first in the transaction. It checks that this very term still lasts by the server's clock,
+    /// and holds the election's row (`FOR KEY SHARE`) until the transaction ends: no other candidate
+    /// takes the row before. Renewals are not held up. A transaction that stays open long delays
+    /// take-overs of this election, and only those; the candidate that waits logs the backend's pid.
+    ///
+    /// It must run in the database, and see the table, of this elector's store.
+    ///
+    /// ```no_run
+    /// # async fn example(elector: elector::Elector, client: &mut tokio_postgres::Client)
+    /// #     -> Result<(), Box<dyn std::error::Error>> {
+    /// let transaction = client.transaction().await?;
+    /// elector.guard(&transaction).await?;
+    /// transaction.execute("UPDATE jobs SET done = true WHERE id = 7", &[]).await?;
+    /// transaction.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::is_not_leader`] when this candidate does not lead, or its term has ended in the store;
+    /// roll back then. Otherwise what the server said.
+    pub async fn guard(&self, transaction: &tokio_postgres::Transaction<'_>) -> Result<FencingToken, Error> {
+        let (table, holder, token) = self.guarded_term()?;
+        let number = token.get() as i64;
+        let guarded = transaction.query(&table.guard(), &[&self.election(), &holder.as_str(), &number]).await;
+        match guarded {
+            Ok(rows) if rows.is_empty() => Err(Error::not_leader(self.election())),
+            Ok(_) => Ok(token),
+            Err(error) => Err(Error::guard(self.election(), &error)),
+        }
+    }
+
+    /// The guard as a statement with this term's values written in, safely quoted, for clients other than
+    /// `tokio-postgres`. Run it first in the transaction: one row means that the term lasts, and is held
+    /// until the transaction ends; none means that it is over, so roll back.
+    ///
+    /// # Errors
+    /// As [`Elector::guard`].
+    pub fn guard_sql(&self) -> Result<String, Error> {
+        let (table, holder, token) = self.guarded_term()?;
+        Ok(table.guard_text(self.election(), holder.as_str(), token.get()))
+    }
+
+    fn guarded_term(&self) -> Result<(Table, LeaderId, FencingToken), Error> {
+        let token = self.token().ok_or_else(|| Error::not_leader(self.election()))?;
+        let table = self.seat().hub.table().ok_or_else(|| Error::no_guard(self.election()))?;
+        Ok((table, self.seat().leader_id(), token))
+    }
+}

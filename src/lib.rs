@@ -1,0 +1,119 @@
+//! Leader election and leases for services in any language.
+//!
+//! Several processes stand for an election; one of them leads, for as long as it keeps its lease. When it
+//! ends, crashes or is cut off, another one leads, with a larger fencing token.
+//!
+//! # What is promised
+//!
+//! * **One leader.** At no instant do two candidates' [`Elector::am_i_leader`] both answer true, as long
+//!   as a holder's clock and the store's advance at rates that differ by at most 1 % over one lease.
+//!   Pauses, lost or late messages, restarts of the store, killed processes and partitions do not break
+//!   it.
+//! * **Growing tokens.** Each term has a fencing token larger than those before it.
+//! * **Guarded transactions.** On PostgreSQL, a transaction guarded by an old leader cannot commit after a
+//!   new leader was elected.
+//! * **Progress.** With the store reachable, somebody leads within the remaining lease + 150 ms + one
+//!   round trip of a crash, and within tens of milliseconds of a release. Behind a transaction pooler a
+//!   release is found by looking, within a third of the lease. `strict`, or a step of the store's clock
+//!   that was seen, adds about a lease, and an open guard delays its own election while it stays open.
+//!
+//! # What is not promised
+//!
+//! * That work which was started while leading stops in time: it must watch its deadline
+//!   ([`Term::remaining`]), be run by `elector run`, or be checked by its fencing token where it lands.
+//! * One leader when the store's wall clock is stepped unseen, when a promoted standby has lost commits,
+//!   when somebody deletes a live row by hand, or when a virtual machine is frozen without its clocks
+//!   noticing. Tokens still protect whatever checks them; `strict` covers the first two.
+//!
+//! The argument is worked out in [`docs::guarantees`].
+//!
+//! # A first leader
+//!
+//! ```
+//! use elector::Elector;
+//! use std::time::Duration;
+//!
+//! let elector = Elector::builder("nightly-report").store("memory:readme").build()?;
+//! elector.campaign();
+//! elector.wait_until_leader(Duration::from_secs(5)).expect("nobody else stands");
+//! if elector.am_i_leader() {
+//!     println!("only one process prints this; its token is {:?}", elector.token());
+//! }
+//! elector.release_and_wait(Duration::from_secs(5))?;
+//! # Ok::<(), elector::Error>(())
+//! ```
+//!
+//! Work that should stop in time runs under [`Elector::run_as_leader`]; every event of a candidate comes
+//! through [`Elector::changes`].
+//!
+//! # The map
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`core`] | the pure machine: input in, output out; no clock, socket, file, thread or global |
+//! | [`core::lease`] | the contract of that seam, with a whole loop as example |
+//! | [`driver`] | the I/O: clocks, stores, the hub |
+//! | [`Elector`] | what a Rust user holds |
+//! | `capi` | the C ABI, with the feature of this name: `include/elector.h`, `bindings/c` |
+//! | `wasm` | the core for JavaScript, with the feature of this name: `bindings/js` |
+//! | [`docs`] | guarantees, design, operation, changes |
+//!
+//! # Cargo features
+//!
+//! * `sqlite` (default): the embedded store.
+//! * `postgres` (default): the production store, with TLS.
+//! * `capi`: the C ABI. Alone it holds the pure machine only; with a store's feature everything.
+//! * `wasm`: the pure core and its SQL for JavaScript.
+//! * `cli` (default): the command line. A library user takes `default-features = false, features =
+//!   ["sqlite"]`.
+//! * `driver`: the hub, [`Elector`] and the store in memory; implied by the stores.
+//! * none: the pure core only, `no_std` with `alloc`; builds for `wasm32-unknown-unknown`.
+
+#![cfg_attr(not(any(feature = "driver", feature = "capi", feature = "wasm")), no_std)]
+extern crate alloc;
+
+#[forbid(unsafe_code)]
+pub mod core;
+
+#[cfg(feature = "capi")]
+pub mod capi;
+#[cfg(feature = "driver")]
+mod changes;
+#[cfg(feature = "driver")]
+pub mod driver;
+#[cfg(feature = "driver")]
+mod elector;
+#[cfg(feature = "driver")]
+mod error;
+#[cfg(feature = "postgres")]
+mod guard;
+#[cfg(feature = "driver")]
+mod run_as_leader;
+#[cfg(feature = "wasm")]
+pub mod wasm;
+
+#[cfg(feature = "driver")]
+pub use self::{
+    changes::{Change, Changes},
+    core::lease::{Leader, Leadership},
+    elector::{Builder, Elector},
+    error::Error,
+    run_as_leader::Term,
+};
+
+/// The long documents.
+pub mod docs {
+    #[doc = include_str!("docs/guarantees.md")]
+    pub mod guarantees {}
+    #[doc = include_str!("docs/design.md")]
+    pub mod design {}
+    #[doc = include_str!("docs/operating.md")]
+    pub mod operating {}
+    #[doc = include_str!("docs/changelog.md")]
+    pub mod changelog {}
+}
+
+/// The README's examples are run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

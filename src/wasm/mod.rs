@@ -1,0 +1,38 @@
+//! The pure core for JavaScript: the lease machine as a class, and the SQL of its stores.
+//!
+//! Built for `wasm32-unknown-unknown` by `bindings/js/scripts/build.mjs`, which is how it reaches users: as
+//! the npm package `elector-wasm`. No clock, timer, socket or random source is in it; times come in as
+//! milliseconds on a clock of the host's, and seeds as `bigint`.
+//!
+//! A panic becomes a JavaScript exception with the panic's message. The machine that it happened in stays
+//! locked and answers every further call with an exception: whoever holds it must not lead any more.
+
+mod machine;
+mod object;
+mod reply;
+mod sql;
+
+use wasm_bindgen::prelude::wasm_bindgen;
+
+pub use machine::{Machine, MachineOptions};
+pub use object::{LeaderObject, LeadershipObject, OutputObject};
+pub use reply::{ReplyObject, RowObject};
+pub use sql::{
+    IdTypeName, PostgresStatementName, SqliteStatementName, holds_election, postgres_sql, sqlite_sql,
+};
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = include_str!("types.d.ts");
+
+/// Turns panics into exceptions; runs when the module is instantiated.
+#[cfg(target_arch = "wasm32")]
+#[wasm_bindgen(start)]
+fn start() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let message = ["the lease machine panicked: ", text.unwrap_or("no message")].concat();
+        wasm_bindgen::throw_str(&message);
+    }));
+}

@@ -1,0 +1,152 @@
+//! The objects that go out to JavaScript. Their types are those of `types.d.ts`.
+
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+
+use crate::core::lease::{Event, Leader, Leadership, Op, Output, Phase, Request, Version, Wait};
+use crate::core::{FencingToken, Instant};
+
+#[wasm_bindgen]
+extern "C" {
+    /// An object to be filled.
+    #[wasm_bindgen(js_name = Object)]
+    type Object;
+
+    #[wasm_bindgen(constructor, js_class = "Object")]
+    fn new() -> Object;
+
+    #[wasm_bindgen(method, structural, indexing_setter)]
+    fn set(this: &Object, key: &str, value: JsValue);
+
+    /// `Output` of the types.
+    #[wasm_bindgen(typescript_type = "Output")]
+    pub type OutputObject;
+
+    /// `MachineLeadership` of the types.
+    #[wasm_bindgen(typescript_type = "MachineLeadership")]
+    pub type LeadershipObject;
+
+    /// `Leader` of the types, or `undefined`.
+    #[wasm_bindgen(typescript_type = "Leader | undefined")]
+    pub type LeaderObject;
+}
+
+impl Object {
+    fn with(self, key: &str, value: impl Into<JsValue>) -> Object {
+        self.set(key, value.into());
+        self
+    }
+
+    fn with_some(self, key: &str, value: Option<impl Into<JsValue>>) -> Object {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
+    fn with_token(self, token: FencingToken) -> Object {
+        self.with("token", token.get())
+    }
+}
+
+/// The end of trust for a host that compares it with its own clock: rounded down.
+fn floor(at: Instant) -> f64 {
+    (at.as_nanos() / 1_000) as f64 / 1_000.0
+}
+
+/// The instant to wait for, to the nanosecond: a machine that is told it back finds that it has come.
+fn exact(at: Instant) -> f64 {
+    if at == Instant::MAX { f64::INFINITY } else { at.as_nanos() as f64 / 1e6 }
+}
+
+/// A lease in whole milliseconds, rounded up: the store must not end it before its holder's trust.
+fn millis(lease: std::time::Duration) -> f64 {
+    lease.as_micros().div_ceil(1_000) as f64
+}
+
+pub(super) fn output(output: &Output) -> OutputObject {
+    let made = match output {
+        Output::Send(request) => sent(request),
+        Output::Event(event) => happened(event),
+        Output::WaitUntil(Wait { earliest, latest }) => Object::new()
+            .with("kind", "wait")
+            .with("earliestMs", exact(*earliest))
+            .with("latestMs", exact(*latest)),
+    };
+    made.unchecked_into()
+}
+
+fn sent(request: &Request) -> Object {
+    let made = Object::new()
+        .with("kind", "send")
+        .with("id", request.id.0 as f64)
+        .with("deadlineMs", floor(request.deadline))
+        .with("op", request.op.name());
+    match &request.op {
+        Op::Look => made,
+        Op::Acquire(acquire) => {
+            let made = made
+                .with("holder", acquire.holder.as_str())
+                .with("leaseMs", millis(acquire.lease))
+                .with_some("meta", acquire.meta.as_deref());
+            match acquire.unchanged {
+                None => made.with("condition", "any"),
+                Some(Version::Absent) => made.with("condition", "absent"),
+                Some(Version::Row { token, expires_at }) => made
+                    .with("condition", "same")
+                    .with_some("rowToken", token.map(FencingToken::get))
+                    .with("rowExpiresUs", expires_at.as_micros()),
+            }
+        }
+        Op::Renew { token, holder, lease } => {
+            made.with("holder", holder.as_str()).with_token(*token).with("leaseMs", millis(*lease))
+        }
+        Op::Release { token, holder } => made.with("holder", holder.as_str()).with_token(*token),
+    }
+}
+
+fn happened(event: &Event) -> Object {
+    let named = |name: &str| Object::new().with("kind", "event").with("event", name);
+    match event {
+        Event::Elected { token } => named("elected").with_token(*token),
+        Event::Renewed { token } => named("renewed").with_token(*token),
+        Event::AtRisk { token } => named("atRisk").with_token(*token),
+        Event::StopNewWork { token } => named("stopNewWork").with_token(*token),
+        Event::Deposed { token, reason } => named("deposed").with_token(*token).with("reason", reason.name()),
+        Event::LeaderChanged { leader: changed } => {
+            named("leaderChanged").with_some("leader", changed.as_ref().map(described))
+        }
+        Event::StoreClockStepped { by_us } => named("storeClockStepped").with("byUs", *by_us),
+        Event::TimelineChanged => named("timelineChanged"),
+        Event::PoisonedRow { remaining_ms } => named("poisonedRow").with("remainingMs", *remaining_ms as f64),
+    }
+}
+
+fn described(leader: &Leader) -> Object {
+    Object::new()
+        .with("candidate", leader.id.candidate())
+        .with("id", leader.id.as_str())
+        .with_some("token", leader.token.map(FencingToken::get))
+        .with_some("meta", leader.meta.as_deref())
+}
+
+pub(super) fn leader(leader: Option<&Leader>) -> LeaderObject {
+    leader.map_or(JsValue::UNDEFINED, |leader| described(leader).into()).unchecked_into()
+}
+
+pub(super) fn leadership(answer: &Leadership) -> LeadershipObject {
+    let phase = match answer.phase {
+        Phase::Standby => "standby",
+        Phase::Candidate => "candidate",
+        Phase::Leader => "leader",
+        Phase::Draining => "draining",
+    };
+    let made = Object::new()
+        .with("isLeader", answer.is_leader)
+        .with("phase", phase)
+        .with_some("token", answer.token.map(FencingToken::get))
+        .with("trustedUntilMs", floor(answer.trusted_until))
+        .with("stopNewWorkAtMs", floor(answer.stop_new_work_at))
+        .with_some("reason", answer.reason.map(|reason| reason.name()));
+    made.unchecked_into()
+}

@@ -1,0 +1,42 @@
+//! What the command line says and writes while its store is away.
+
+use super::*;
+
+#[test]
+fn a_term_that_could_not_be_extended_is_reported_as_expired_with_the_reason() {
+    let home = Home::new();
+    let words = ["run", "-e", "n", "--store", "sqlite:e.db", "--once", "--lease-ms", "1500", "--events", "-"];
+    let mut run = home.elector(&[&words[..], &["--", "sleep", "1000"]].concat());
+    let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("elector run");
+    let mut events = BufReader::new(run.stdout.take().expect("its events")).lines().map_while(Result::ok);
+    assert!(events.next().is_some_and(|line| line.contains("\"elected\"")));
+    let foreign = rusqlite::Connection::open(home.path().join("e.db")).expect("the file");
+    foreign.busy_timeout(DEADLINE).expect("a pragma");
+    foreign.execute_batch("BEGIN IMMEDIATE").expect("the write lock");
+    let output = run.wait_with_output().expect("our child");
+    foreign.execute_batch("ROLLBACK").expect("the end of the transaction");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(75), "{said}");
+    let deposed = events.find(|line| line.contains("\"deposed\"")).expect("an event");
+    assert!(deposed.contains("\"expired\""), "{deposed}");
+    let stopping = said.lines().find(|line| line.contains("could not be extended")).expect("a line");
+    assert!(stopping.contains("locked") && stopping.ends_with("; stopping CMD"), "{stopping}");
+}
+
+#[test]
+fn a_store_that_is_out_of_reach_is_told_of_even_by_who_says_nothing_but_errors() {
+    let home = Home::new();
+    let nobody = "postgres://me:hunter2@127.0.0.1:1/db";
+    let mut run = home
+        .elector(&["run", "--quiet", "-e", "n", "--store", nobody, "--", "true"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("elector run");
+    let mut line = String::new();
+    BufReader::new(run.stderr.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    assert!(line.contains("waiting for the store") && line.contains("127.0.0.1:1"), "{line}");
+    assert!(!line.contains("hunter2"), "{line}");
+    assert!(run.try_wait().expect("its state").is_none(), "it waits");
+    run.kill().expect("it runs");
+    run.wait().expect("its end");
+}

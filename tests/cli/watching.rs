@@ -1,0 +1,118 @@
+//! `elector watch` tells each change and makes nothing, whatever becomes of the files.
+
+use super::*;
+
+const FILES: [&str; 4] = ["e.db", "e.db-lock", "e.db-shm", "e.db-wal"];
+
+/// `elector watch`, and its lines.
+struct Watch {
+    child: Child,
+    lines: Box<dyn Iterator<Item = Value>>,
+}
+
+impl Watch {
+    fn start(home: &Home) -> Watch {
+        let mut watch = home.elector(&["watch", "-e", "n", "--store", "sqlite:e.db"]);
+        let mut child = watch.stdout(Stdio::piped()).spawn().expect("elector watch");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
+        Watch { child, lines: Box::new(lines.map(|line| serde_json::from_str(&line).expect("JSON"))) }
+    }
+
+    fn ends_with_its_reader(mut self) -> bool {
+        self.lines = Box::new(std::iter::empty());
+        let closed = Instant::now();
+        while closed.elapsed() < DEADLINE {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                return status.success();
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    fn next(&mut self) -> Value {
+        self.lines.next().expect("a line")
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn delete_all(home: &Home) {
+    FILES.iter().for_each(|name| fs::remove_file(home.path().join(name)).expect(name));
+}
+
+#[test]
+fn watch_tells_each_change_of_leader_once() {
+    let home = Home::new();
+    let mut watch = Watch::start(&home);
+    let nobody = watch.next();
+    assert_eq!((&nobody["leader"], &nobody["token"]), (&Value::Null, &Value::Null));
+    let mut leader = home.leader("n");
+    let led = watch.next();
+    assert_eq!((&led["event"], &led["leader"]["candidate"]), (&"leader_changed".into(), &"ann".into()));
+    assert_eq!((&led["token"], &led["election"]), (&leader.elected["token"], &"n".into()));
+    // The same line as that of the leader itself, which has its own name besides.
+    let own = leader.lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("leader_changed")));
+    let own: Value = serde_json::from_str(&own.expect("an event").expect("UTF-8")).expect("JSON");
+    assert_eq!((&own["leader"], &own["token"]), (&led["leader"], &led["token"]));
+    assert_eq!((&own["candidate"], &led["candidate"]), (&"ann".into(), &Value::Null));
+    leader.end();
+    let released = watch.next();
+    assert_eq!((&released["leader"], &released["reason"]), (&Value::Null, &"released".into()));
+    assert_eq!(released["token"], led["token"]);
+}
+
+#[test]
+fn watch_makes_no_file_before_there_is_one_nor_after_all_were_deleted() {
+    let home = Home::new();
+    let mut watch = Watch::start(&home);
+    assert_eq!(watch.next()["leader"], Value::Null);
+    thread::sleep(Duration::from_millis(700));
+    assert!(home.files().is_empty(), "{:?}", home.files());
+    let mut leader = home.leader("n");
+    assert_eq!(watch.next()["leader"]["candidate"], "ann");
+    leader.end();
+    assert_eq!(watch.next()["reason"], "released");
+    // Nobody led before, and nobody leads: that is no change.
+    delete_all(&home);
+    thread::sleep(Duration::from_millis(1_200));
+    assert!(home.files().is_empty(), "{:?}", home.files());
+    let next = home.leader("n");
+    assert_eq!(watch.next()["token"], next.elected["token"]);
+}
+
+#[test]
+fn watch_says_nothing_when_the_row_of_an_ended_term_is_removed_and_ends_with_its_reader() {
+    let home = Home::new();
+    let mut leader = home.leader("n");
+    let mut watch = Watch::start(&home);
+    assert_eq!(watch.next()["token"], leader.elected["token"]);
+    leader.end();
+    assert_eq!(watch.next()["reason"], "released");
+    // As whoever stands does with rows that ended over a minute ago.
+    let database = rusqlite::Connection::open(home.path().join("e.db")).expect("the file");
+    assert_eq!(database.execute("DELETE FROM leader_lease WHERE id = 'n'", []), Ok(1));
+    thread::sleep(Duration::from_millis(1_200));
+    let next = home.leader("n");
+    assert_eq!(watch.next()["token"], next.elected["token"]);
+    assert!(watch.ends_with_its_reader());
+}
+
+#[test]
+fn watch_goes_on_while_a_leader_loses_its_files_and_leads_again() {
+    let home = Home::new();
+    let mut leader = home.leader("n");
+    let mut watch = Watch::start(&home);
+    assert_eq!(watch.next()["token"], leader.elected["token"]);
+    delete_all(&home);
+    assert_eq!(watch.next()["leader"], Value::Null);
+    let elected = leader.lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("\"elected\"")));
+    let again: Value = serde_json::from_str(&elected.expect("an event").expect("UTF-8")).expect("JSON");
+    assert_eq!(watch.next()["token"], again["token"]);
+    assert!(again["token"].as_u64() > leader.elected["token"].as_u64());
+}

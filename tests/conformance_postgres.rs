@@ -1,0 +1,45 @@
+//! What every store must do, run against PostgreSQL: the system's release and the newest, each property in a
+//! database of its own. tests/setup-postgres.sh installs what is needed.
+#![cfg(all(feature = "postgres", target_os = "linux"))]
+
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "postgres/binaries.rs"]
+mod binaries;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "postgres/cluster.rs"]
+mod cluster;
+#[macro_use]
+#[path = "conformance/list.rs"]
+mod list;
+#[path = "conformance/place.rs"]
+mod place;
+#[path = "conformance/properties.rs"]
+mod properties;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "postgres/session.rs"]
+mod session;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "postgres/site.rs"]
+mod site;
+
+use cluster::{Release, fresh_database};
+use place::Place;
+
+macro_rules! conformance {
+    ($($property:ident)*) => {
+        mod system {
+            use crate::{Release, fresh, properties};
+            $(#[test] fn $property() { properties::$property(&fresh(Release::System)); })*
+        }
+        mod newest {
+            use crate::{Release, fresh, properties};
+            $(#[test] fn $property() { properties::$property(&fresh(Release::Newest)); })*
+        }
+    };
+}
+
+every_property!(conformance);
+
+fn fresh(release: Release) -> Place {
+    Place::at(&fresh_database(release))
+}

@@ -1,0 +1,97 @@
+//! Two candidates, fifty faults drawn at random: whoever keeps a command alive is killed or stopped.
+
+use super::*;
+
+const FAULTS: u32 = 50;
+
+/// What happens to the candidate whose command runs.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    KillRun,
+    KillGuardian,
+    KillKeeper,
+    StopRun,
+    StopGuardian,
+    StopKeeper,
+}
+
+fn fault() -> Fault {
+    match rand::random::<u32>() % 10 {
+        0..3 => Fault::KillRun,
+        3..4 => Fault::KillGuardian,
+        4..5 => Fault::KillKeeper,
+        5..8 => Fault::StopRun,
+        8..9 => Fault::StopGuardian,
+        _ => Fault::StopKeeper,
+    }
+}
+
+fn terms(mut beats: Vec<Beat>) -> Vec<Vec<Beat>> {
+    beats.sort_by_key(|beat| (beat.token, beat.at));
+    beats.chunk_by(|one, next| one.token == next.token).map(<[Beat]>::to_vec).collect()
+}
+
+#[test]
+fn no_two_commands_ever_run_at_once_under_fifty_random_kills_and_stops() {
+    let place = Place::new();
+    let start = |name: &str| {
+        let options = ["--forever", "--lease-ms=1000", "--grace-ms=100"];
+        place.run_plainly(name, &beats::command(Manner::IgnoresTerm, &place.beats(name)), &options)
+    };
+    let mut candidates = [start("a"), start("b")];
+    let (mut token, mut happened) = (0, Vec::new());
+    for _ in 0..FAULTS {
+        let (leader, beat) = wait_for("a command to run", || {
+            let newest = |number: usize| candidates[number].beats().last().map(|beat| (number, *beat));
+            [newest(0), newest(1)].into_iter().flatten().find(|(_, beat)| beat.token > token)
+        });
+        token = beat.token;
+        thread::sleep(Duration::from_millis(u64::from(rand::random::<u32>() % 400)));
+        let fault = fault();
+        happened.push((beat.token, fault));
+        let candidate = &mut candidates[leader];
+        let (keeper, guardian) = (candidate.keeper(), candidate.guardian());
+        // Longer than the lease, or not: whoever is stopped wakes in its own term, or in that of another.
+        let while_stopped = Duration::from_millis(u64::from(rand::random::<u32>() % 1_500));
+        match fault {
+            Fault::KillRun => {
+                candidate.signal(Signal::SIGKILL);
+                candidate.wait();
+                candidates[leader] = start(["a", "b"][leader]);
+                continue;
+            }
+            Fault::KillGuardian => {}
+            Fault::KillKeeper => {
+                let _ = kill(keeper, Signal::SIGKILL);
+                // To kill both at once is not covered; see operating.md.
+                continue;
+            }
+            Fault::StopKeeper => {
+                let _ = kill(keeper, Signal::SIGSTOP);
+                thread::sleep(while_stopped);
+                let _ = kill(keeper, Signal::SIGCONT);
+            }
+            Fault::StopRun => {
+                candidate.signal(Signal::SIGSTOP);
+                thread::sleep(while_stopped);
+                candidate.signal(Signal::SIGCONT);
+            }
+            Fault::StopGuardian => {
+                let _ = kill(guardian, Signal::SIGSTOP);
+                thread::sleep(while_stopped);
+                let _ = kill(guardian, Signal::SIGCONT);
+            }
+        }
+        // Ends what is left of the term, if anything is.
+        let _ = kill(guardian, Signal::SIGKILL);
+    }
+    let terms = terms(candidates.iter().flat_map(Candidate::beats).collect());
+    assert!(terms.len() >= FAULTS as usize, "each fault ends a term: {} terms", terms.len());
+    for pair in terms.windows(2) {
+        let (old, new) = (pair[0].last().expect("a beat"), pair[1][0]);
+        assert!(old.at < new.at, "two at once: {old:?} after {new:?}; {happened:?}");
+    }
+    for term in &terms {
+        assert!(term.iter().all(|beat| beat.pid == term[0].pid), "one token, one command: {term:?}");
+    }
+}

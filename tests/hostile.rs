@@ -1,0 +1,151 @@
+//! Hosts that misbehave: wakers that call back, readers that never read, ten thousand electors that are
+//! dropped at once. None of it may hang a hub or fill the memory.
+#![cfg(all(unix, feature = "driver"))]
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use elector::Elector;
+use elector::core::lease::Event;
+
+const SOON: Duration = Duration::from_secs(10);
+const MS: Duration = Duration::from_millis(1);
+
+fn candidate(store: &str, election: &str) -> Elector {
+    Elector::builder(election)
+        .store(format!("memory:{store}"))
+        .lease(600 * MS)
+        .margin(50 * MS)
+        .build()
+        .unwrap()
+}
+
+/// Runs `body` on a thread of its own and fails if it hangs.
+fn in_time(body: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = channel();
+    let thread = std::thread::spawn(move || {
+        body();
+        let _ = done.send(());
+    });
+    match is_done.recv_timeout(3 * SOON) {
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        _ => thread.join().unwrap(),
+    }
+}
+
+/// A waker that owns something and does something to it when it is woken, as small executors do: the last
+/// waker of a task that was given up drops the task, and with it all that its future held.
+struct Owner<T>(Mutex<Option<T>>, fn(T));
+
+impl<T: Send + 'static> Owner<T> {
+    fn waker(value: T, when_woken: fn(T)) -> Waker {
+        Waker::from(Arc::new(Owner(Mutex::new(Some(value)), when_woken)))
+    }
+}
+
+impl<T: Send + 'static> Wake for Owner<T> {
+    fn wake(self: Arc<Self>) {
+        let value = self.0.lock().unwrap().take();
+        value.into_iter().for_each(self.1);
+    }
+}
+
+#[test]
+fn a_waker_may_drop_or_use_the_elector_that_wakes_it() {
+    let uses: [fn(Elector); 3] = [
+        drop,
+        |elector| elector.release(),
+        |elector| {
+            let _ = elector.leadership();
+            elector.campaign();
+        },
+    ];
+    for used in uses {
+        in_time(move || {
+            let elector = candidate("waker", "changes");
+            let mut changes = elector.changes();
+            let waker = Owner::waker(elector.clone(), used);
+            assert!(
+                futures_core::Stream::poll_next(Pin::new(&mut changes), &mut Context::from_waker(&waker))
+                    .is_pending()
+            );
+            drop(waker);
+            elector.campaign();
+            assert!(changes.next_timeout(SOON).is_some(), "the waker ran, and the hub goes on");
+            // The same for who waits for a release.
+            let holder = candidate("waker", "settled");
+            holder.campaign();
+            holder.wait_until_leader(SOON).unwrap();
+            let waker = Owner::waker(holder.clone(), used);
+            let released = Box::pin(async move { holder.release_and_confirm().await });
+            let mut released: Pin<Box<dyn Future<Output = ()> + Send>> = released;
+            let _ = released.as_mut().poll(&mut Context::from_waker(&waker));
+            drop((released, waker));
+            let next = candidate("waker", "after");
+            next.campaign();
+            next.wait_until_leader(SOON).expect("the hub still works");
+        });
+    }
+}
+
+#[test]
+fn a_stream_that_ends_may_wake_somebody_who_drops_another_elector_of_the_hub() {
+    in_time(|| {
+        let (ended, other) = (candidate("ends", "a"), candidate("ends", "b"));
+        let mut changes = ended.changes();
+        let waker = Owner::waker(other, drop);
+        assert!(
+            futures_core::Stream::poll_next(Pin::new(&mut changes), &mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        drop(waker);
+        drop(ended);
+        assert!(changes.next_timeout(SOON).is_none(), "the stream ends with its elector");
+        let next = candidate("ends", "c");
+        next.campaign();
+        next.wait_until_leader(SOON).expect("the hub still works");
+    });
+}
+
+#[test]
+fn ten_thousand_electors_may_be_dropped_at_once() {
+    in_time(|| {
+        let electors: Vec<Elector> = (0..10_000)
+            .map(|n| Elector::builder(format!("drop-{n}")).store("memory:drop-all").build().unwrap())
+            .collect();
+        electors.iter().for_each(Elector::campaign);
+        for elector in &electors {
+            elector.wait_until_leader(SOON).unwrap();
+        }
+        let next = Elector::builder("drop-9999").store("memory:drop-all").build().unwrap();
+        next.campaign();
+        let dropped = Instant::now();
+        drop(electors);
+        println!("dropped in {:?}", dropped.elapsed());
+        next.wait_until_leader(SOON).expect("all were released");
+        println!("led again after {:?}", dropped.elapsed());
+        assert!(dropped.elapsed() < Duration::from_secs(5), "{:?}", dropped.elapsed());
+    });
+}
+
+#[test]
+fn changes_that_are_never_read_take_bounded_memory() {
+    let elector = candidate("unread", "a");
+    let mut unread = elector.changes();
+    // Four changes each: elected, who leads, deposed, who leads.
+    for _ in 0..300 {
+        elector.campaign();
+        elector.wait_until_leader(SOON).unwrap();
+        elector.release();
+    }
+    let mut left = Vec::new();
+    while let Some(change) = unread.try_next() {
+        left.push(change);
+    }
+    assert_eq!(left.len(), 1_000, "unread changes that were kept");
+    assert!(matches!(left.last().unwrap().event, Event::LeaderChanged { .. }), "the latest are kept");
+}

@@ -1,0 +1,52 @@
+//! Whoever is told something and asks gets the answer that fits. One test: the subscriber is global to a
+//! process.
+//!
+//! A log's writer runs at the very moment of the news, on the thread that has them, and may ask. So what it
+//! hears shows the order of publishing and telling, whatever the scheduler does.
+#![cfg(feature = "driver")]
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use elector::Elector;
+use elector::core::FencingToken;
+
+static ELECTOR: Mutex<Option<Elector>> = Mutex::new(None);
+/// What was told, and what was answered then.
+static HEARD: Mutex<Vec<(&str, bool, Option<FencingToken>)>> = Mutex::new(Vec::new());
+
+/// Asks at each line about a term.
+struct Asks;
+
+impl std::io::Write for Asks {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let line = String::from_utf8_lossy(line);
+        let told = ["elected", "deposed"].into_iter().find(|word| line.contains(&format!(": {word} ")));
+        let elector = ELECTOR.lock().expect("no panic").clone();
+        if let (Some(told), Some(elector)) = (told, elector) {
+            HEARD.lock().expect("no panic").push((told, elector.am_i_leader(), elector.token()));
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn who_is_told_of_a_term_and_asks_gets_the_answer_that_fits() {
+    tracing_subscriber::fmt().with_ansi(false).with_writer(|| Asks).init();
+    let soon = Duration::from_secs(10);
+    let elector = Elector::builder("e").store("memory:news").build().expect("right options");
+    *ELECTOR.lock().expect("no panic") = Some(elector.clone());
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        elector.campaign();
+        let token = elector.wait_until_leader(soon).expect("nobody else stands");
+        elector.release_and_wait(soon).expect("the store answers");
+        expected.extend([("elected", true, Some(token)), ("deposed", false, None)]);
+    }
+    assert_eq!(*HEARD.lock().expect("no panic"), expected);
+    *ELECTOR.lock().expect("no panic") = None;
+}

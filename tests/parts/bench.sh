@@ -1,0 +1,17 @@
+# shellcheck shell=bash
+# the measured limits: prints each figure beside its limit and fails above it
+need_rust
+must cargo bench -q --all-features --bench limits
+settings=$(tests/setup-postgres.sh)
+eval "$settings"
+must cargo bench -q --all-features --bench postgres
+need make make "install make"
+must make -s -C bindings/c all
+must cc -std=c11 -O2 -Wall -Wextra -Iinclude tests/bench/questions.c bindings/c/build/libelector.a \
+  -lpthread -lm -ldl -o "$CARGO_TARGET_DIR/questions"
+must "$CARGO_TARGET_DIR/questions"
+need_go
+must in_go run ./internal/figures
+need_js
+must node bindings/js/scripts/figures.mjs
+must node bindings/js/bench/nest.mjs

@@ -1,0 +1,45 @@
+# shellcheck shell=bash
+# the Go package: vet, staticcheck, its tests with and without the race detector, both ways to link
+need_go
+need pkg-config pkg-config "install pkg-config"
+# Guards are tested on a real server.
+[ -n "${ELECTOR_TEST_POSTGRES:-}" ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
+  debian_install postgresql || die "PostgreSQL is missing: install it, or set ELECTOR_TEST_POSTGRES"
+# Then no test may be skipped for lack of one.
+export ELECTOR_TEST_ALL=1
+staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+installed=$CARGO_TARGET_DIR/go/installed
+
+formatted() {
+  local files
+  files=$(gofmt -l bindings/go) || return
+  [ -z "$files" ] || { say "run gofmt -w on" "$files"; return 1; }
+}
+
+# The go command, for programs that link the installed library.
+on_system() { # command options…
+  PKG_CONFIG_PATH=$installed/lib/pkgconfig LD_LIBRARY_PATH=$installed/lib \
+    in_go "$1" -tags elector_system "${@:2}"
+}
+
+tests_on_system() { on_system vet ./... && on_system test -count=1 -run 'TestThe|Example' ./...; }
+
+links_the_system() {
+  on_system build -o "$installed/driver" ./cmd/driver &&
+    LD_LIBRARY_PATH=$installed/lib ldd "$installed/driver" | grep "$installed/lib/libelector"
+}
+
+links_no_library_of_ours() {
+  in_go build -o "$installed/driver" ./cmd/driver && ! ldd "$installed/driver" | grep libelector
+}
+
+must make -C bindings/c install PREFIX="$installed"
+check "gofmt" formatted
+check "go vet" in_go vet ./...
+check "staticcheck" in_go run "$staticcheck" ./...
+check "go.mod is tidy" in_go mod tidy -diff
+check "go test, examples included" in_go test -count=1 ./...
+check "go test -race" in_go test -count=1 -race ./...
+check "the static library is all that a program needs" links_no_library_of_ours
+check "elector_system: tests" tests_on_system
+check "elector_system: the installed library is linked" links_the_system

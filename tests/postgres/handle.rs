@@ -1,0 +1,81 @@
+//! A store that a test asks by itself, without a machine between: one method per operation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use elector::core::lease::{Acquire, LeaderId, Op, Outcome, Request, RequestId, Row, Version};
+use elector::core::{FencingToken, Name};
+use elector::driver::clock;
+use elector::driver::store::{Answer, Job, Store};
+use elector::driver::url::StoreUrl;
+
+pub struct Handle {
+    pub store: Box<dyn Store>,
+    holder: LeaderId,
+}
+
+impl Handle {
+    pub fn open(url: &str) -> Handle {
+        let store = StoreUrl::parse(url).unwrap().open(Arc::new(|_| {}));
+        let holder = LeaderId::new(&Name::new("candidate", "me").unwrap(), 7);
+        Handle { store: store.unwrap_or_else(|error| panic!("{error}")), holder }
+    }
+
+    pub fn execute(&mut self, jobs: &[Job]) -> Vec<Answer> {
+        self.store.execute(jobs)
+    }
+
+    fn one(&mut self, election: &str, op: Op) -> Outcome {
+        self.execute(&[job(election, op)]).remove(0).reply.outcome
+    }
+
+    /// Takes the row if it is free.
+    pub fn acquire(&mut self, election: &str, lease_ms: u64) -> Option<FencingToken> {
+        self.acquire_if(election, lease_ms, None)
+    }
+
+    /// The same for a strict candidate, which has seen the row so.
+    pub fn acquire_if(
+        &mut self,
+        election: &str,
+        lease_ms: u64,
+        unchanged: Option<Version>,
+    ) -> Option<FencingToken> {
+        let (holder, lease) = (self.holder.clone(), Duration::from_millis(lease_ms));
+        match self.one(election, Op::Acquire(Acquire { holder, meta: None, lease, unchanged })) {
+            Outcome::Granted { token } => Some(token),
+            Outcome::Seen(_) => None,
+            other => panic!("an acquire was answered with {other:?}"),
+        }
+    }
+
+    pub fn renewal(&self, election: &str, token: FencingToken) -> Job {
+        job(election, Op::Renew { token, holder: self.holder.clone(), lease: Duration::from_secs(60) })
+    }
+
+    pub fn renew(&mut self, election: &str, token: FencingToken) -> Outcome {
+        let renewal = self.renewal(election, token);
+        self.execute(&[renewal]).remove(0).reply.outcome
+    }
+
+    pub fn release(&mut self, election: &str, token: FencingToken) -> Outcome {
+        let holder = self.holder.clone();
+        self.one(election, Op::Release { token, holder })
+    }
+
+    pub fn look(&mut self, election: &str) -> Option<Row> {
+        match self.one(election, Op::Look) {
+            Outcome::Seen(row) => row,
+            other => panic!("a look was answered with {other:?}"),
+        }
+    }
+}
+
+pub fn name(election: &str) -> Name {
+    Name::new("election", election).unwrap()
+}
+
+fn job(election: &str, op: Op) -> Job {
+    let deadline = clock::now().saturating_add(Duration::from_secs(20));
+    Job { election: name(election), request: Request { id: RequestId(1), deadline, op } }
+}

@@ -1,0 +1,142 @@
+//! That the machinery of these tests does what it says. A fault that does not happen proves nothing.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::cluster::{Cluster, Release, Stop, fresh_database};
+use crate::peer::Peer;
+use crate::pgbouncer::PgBouncer;
+use crate::proxy::{Proxy, Way};
+use crate::session::Session;
+use crate::waiting::wait_until;
+
+crate::on_each_release! {
+    a_server_keeps_its_rows_through_every_way_to_stop_it
+    a_standby_follows_and_can_be_promoted
+    a_frozen_server_answers_nothing_until_it_goes_on
+    pgbouncer_pools_transactions
+    every_database_is_fresh
+    the_real_peer_leads_and_releases
+}
+
+fn a_server_keeps_its_rows_through_every_way_to_stop_it(release: Release) {
+    let mut cluster = Cluster::start(release);
+    cluster.session().run("CREATE TABLE t (n int)");
+    for (n, how) in [Stop::Fast, Stop::Immediate, Stop::Kill].into_iter().enumerate() {
+        let session = cluster.session();
+        session.run(&format!("INSERT INTO t VALUES ({n})"));
+        cluster.restart(how);
+        assert!(session.query("SELECT 1").is_err(), "{how:?} ends connections");
+        assert_eq!(cluster.session().number("SELECT count(*) FROM t"), n as i64 + 1);
+    }
+    let directory = cluster.session().one("SHOW data_directory");
+    assert!(std::path::Path::new(&directory).exists());
+    drop(cluster);
+    assert!(!std::path::Path::new(&directory).exists(), "a cluster leaves nothing behind");
+}
+
+fn a_standby_follows_and_can_be_promoted(release: Release) {
+    let mut primary = Cluster::start(release);
+    let standby = primary.standby();
+    primary.session().run("CREATE TABLE t (n int)");
+    let reader = standby.session();
+    wait_until("the standby follows", Duration::from_secs(10), || reader.query("TABLE t").is_ok());
+    assert!(reader.query("INSERT INTO t VALUES (1)").unwrap_err().starts_with("25006"));
+    primary.stop(Stop::Kill);
+    standby.promote();
+    standby.session().run("INSERT INTO t VALUES (1)");
+}
+
+fn a_frozen_server_answers_nothing_until_it_goes_on(release: Release) {
+    let cluster = Cluster::start(release);
+    let session = cluster.session();
+    cluster.signal_all(Signal::SIGSTOP);
+    let frozen = Instant::now();
+    std::thread::scope(|scope| {
+        let answered = scope.spawn(|| {
+            session.run("SELECT 1");
+            frozen.elapsed()
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        cluster.signal_all(Signal::SIGCONT);
+        assert!(answered.join().unwrap() >= Duration::from_millis(200));
+    });
+}
+
+#[test]
+fn a_proxy_passes_delays_holds_loses_and_cuts() {
+    let cluster = Cluster::start(Release::System);
+    let proxy = Proxy::to(cluster.port());
+    let url = cluster.url_at(proxy.port());
+    let session = Session::open(&url);
+    let time = || {
+        let start = Instant::now();
+        session.run("SELECT 1");
+        start.elapsed()
+    };
+    proxy.set(Way::Delay(Duration::from_millis(50)));
+    assert!(time() >= Duration::from_millis(100), "both ways are slow");
+    for (to_server, to_client) in [(Way::Hold, Way::Pass), (Way::Pass, Way::Hold)] {
+        proxy.set_ways(to_server, to_client);
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(time);
+            std::thread::sleep(Duration::from_millis(200));
+            proxy.set(Way::Pass);
+            assert!(asked.join().unwrap() >= Duration::from_millis(190), "what was held arrives late");
+        });
+    }
+    proxy.cut();
+    assert!(session.query("SELECT 1").is_err());
+    proxy.refuse(true);
+    assert!(Session::try_open(&url).is_err());
+    proxy.refuse(false);
+    let lost = Session::open(&url);
+    let marker = "SELECT 'lost on the way'";
+    cluster.alter("log_statement", "all");
+    proxy.set_ways(Way::Swallow, Way::Pass);
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| lost.query(marker));
+        std::thread::sleep(Duration::from_millis(200));
+        proxy.set(Way::Pass);
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!asked.is_finished(), "nobody is told");
+        proxy.cut();
+        assert!(asked.join().unwrap().is_err());
+    });
+    assert!(!cluster.log().contains(marker));
+}
+
+fn pgbouncer_pools_transactions(release: Release) {
+    let cluster = Cluster::start(release);
+    let pool = PgBouncer::before(cluster.port());
+    let sessions: Vec<Session> = (0..3).map(|_| Session::open(&cluster.url_at(pool.port()))).collect();
+    // Three clients, two servers: what a session sets may be another's.
+    let backends: std::collections::HashSet<String> =
+        (0..6).map(|n| sessions[n % 3].one("SELECT pg_backend_pid()")).collect();
+    assert!(backends.len() <= 2, "{backends:?}");
+    sessions[0].run("LISTEN something");
+    sessions[1].run("SELECT pg_notify('something', '')");
+}
+
+fn every_database_is_fresh(release: Release) {
+    let urls = [fresh_database(release), fresh_database(release)];
+    assert_ne!(urls[0], urls[1]);
+    for url in &urls {
+        Session::open(url).run("CREATE TABLE t (n int)");
+    }
+}
+
+fn the_real_peer_leads_and_releases(release: Release) {
+    let url = fresh_database(release);
+    let mut first = Peer::start(&url, "first", json!({}));
+    first.elected(Duration::from_secs(5));
+    let mut second = Peer::start(&url, "second", json!({ "leaseDuration": 600, "jitterRange": 100 }));
+    assert!(!second.leads());
+    first.say("release");
+    let released = first.deposed(Duration::from_secs(5));
+    let elected = second.elected(Duration::from_secs(5));
+    // It polls: nobody tells it.
+    println!("hand-over took {:?}", elected.saturating_since(released));
+}

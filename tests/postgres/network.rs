@@ -1,0 +1,133 @@
+//! Connections that are cut, slow, half open, or go silent in one direction or both. The leader's way to the
+//! server leads through a proxy; the others' does not.
+
+use std::time::Duration;
+
+use elector::driver::clock;
+
+use crate::candidate::Stand;
+use crate::cluster::{Cluster, Release};
+use crate::field::{Field, LEASE, Leader, SLACK, STEADY};
+use crate::proxy::{Proxy, Way};
+
+const SOON: Duration = Duration::from_secs(20);
+
+crate::on_each_release! {
+    cut_connections_cost_no_term
+    a_slow_network_costs_no_term
+    a_cut_off_leader_is_followed_and_its_late_requests_change_nothing
+    a_leader_whose_requests_are_lost_is_followed
+    a_leader_that_hears_no_answers_is_followed
+    a_half_open_connection_is_left_for_a_new_one
+    candidates_far_from_the_server_connect_and_lead
+}
+
+struct Scene {
+    cluster: Cluster,
+    proxy: Proxy,
+    field: Field,
+    leader: Leader,
+}
+
+/// One leader behind a proxy, then others that reach the server directly.
+fn scene(release: Release, others: usize, lease: Duration) -> Scene {
+    let cluster = Cluster::start(release);
+    let proxy = Proxy::to(cluster.port());
+    let mut field = Field::with_lease(&cluster.url_at(proxy.port()), 1, lease);
+    let leader = field.leader(SOON);
+    let direct = Stand { store: cluster.url(), ..field.stand() };
+    for _ in 0..others {
+        field.add_at(&direct);
+    }
+    field.pass(Duration::from_millis(400));
+    Scene { cluster, proxy, field, leader }
+}
+
+fn cut_connections_cost_no_term(release: Release) {
+    let Scene { cluster: _cluster, proxy, mut field, leader } = scene(release, 1, STEADY);
+    for _ in 0..8 {
+        proxy.cut();
+        field.pass(Duration::from_millis(700));
+    }
+    assert_eq!(field.leader(SOON), leader);
+    assert_eq!(field.judge(), 1);
+}
+
+fn a_slow_network_costs_no_term(release: Release) {
+    let Scene { cluster: _cluster, proxy, mut field, leader } = scene(release, 1, STEADY);
+    // A round trip of 160 ms, for longer than a lease.
+    proxy.set(Way::Delay(Duration::from_millis(80)));
+    field.pass(STEADY + LEASE);
+    assert_eq!(field.leader(SOON), leader);
+    proxy.set(Way::Pass);
+    assert_eq!(field.judge(), 1);
+}
+
+/// The leader's proxy does this for some leases. Another leads in time, and goes on once it is healed.
+fn followed(release: Release, to_server: Way, to_client: Way) {
+    // Long enough that the one who follows keeps its term on a busy machine.
+    let lease = 2 * LEASE;
+    let Scene { cluster: _cluster, proxy, mut field, leader: old } = scene(release, 2, lease);
+    let lost = clock::now();
+    proxy.set_ways(to_server, to_client);
+    let ended = field.end_of(old.token, SOON);
+    assert!(ended.saturating_since(lost) <= lease, "trust ends by the clock alone");
+    let new = field.leader_after(Some(old.token), SOON);
+    let took = new.since.saturating_since(lost);
+    // Where only answers are lost, renewals still reach the row: each unanswered attempt may be one more.
+    let unheard = if to_server == Way::Pass { lease } else { Duration::ZERO };
+    assert!(took <= lease + unheard + SLACK, "{took:?}");
+    field.pass(lease);
+    proxy.set(Way::Pass);
+    field.pass(lease);
+    assert_eq!(field.leader(SOON), new, "what arrives late changes nothing");
+    // And the old one is a candidate again: it leads when nobody else is left.
+    let others: Vec<usize> = (1..3).collect();
+    let killed = clock::now();
+    for other in others {
+        field.kill(other);
+    }
+    let last = field.leader_after(Some(new.token), SOON);
+    let took = last.since.saturating_since(killed);
+    assert!(last.candidate == old.candidate && took <= 2 * lease + SLACK, "{took:?}");
+    field.judge();
+}
+
+fn a_cut_off_leader_is_followed_and_its_late_requests_change_nothing(release: Release) {
+    followed(release, Way::Hold, Way::Hold);
+}
+
+fn a_leader_whose_requests_are_lost_is_followed(release: Release) {
+    followed(release, Way::Swallow, Way::Pass);
+}
+
+fn a_leader_that_hears_no_answers_is_followed(release: Release) {
+    followed(release, Way::Pass, Way::Hold);
+}
+
+/// A firewall that forgot the connection: what was open stays silent for ever, what is new works.
+fn a_half_open_connection_is_left_for_a_new_one(release: Release) {
+    let Scene { cluster: _cluster, proxy, mut field, leader } = scene(release, 0, LEASE);
+    let before = proxy.accepted();
+    proxy.set(Way::Swallow);
+    field.end_of(leader.token, SOON);
+    proxy.set(Way::Pass);
+    let healed = clock::now();
+    let new = field.leader_after(Some(leader.token), SOON);
+    let took = new.since.saturating_since(healed);
+    assert!(took <= LEASE + SLACK, "{took:?}");
+    assert!(proxy.accepted() > before);
+    field.judge();
+}
+
+/// To connect takes some round trips, each 200 ms here; all of them must fit into what the candidate allows.
+fn candidates_far_from_the_server_connect_and_lead(release: Release) {
+    let cluster = Cluster::start(release);
+    let proxy = Proxy::to(cluster.port());
+    proxy.set(Way::Delay(Duration::from_millis(100)));
+    let mut field = Field::with_lease(&cluster.url_at(proxy.port()), 2, STEADY);
+    let leader = field.leader(SOON);
+    field.pass(STEADY + LEASE);
+    assert_eq!(field.leader(SOON), leader);
+    field.judge();
+}

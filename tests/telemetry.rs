@@ -1,0 +1,103 @@
+//! What an operator's dashboards and logs get. One test: recorder and subscriber are global to a process.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use elector::Elector;
+use elector::core::lease::{Event, Failure};
+use elector::driver::memory::MemoryStore;
+use elector::driver::store::StoreError;
+use metrics_util::CompositeKey;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// All metrics by `name{label=value,…}`; a histogram shows how many values it has. The debugging recorder
+/// starts from zero after each snapshot, gauges included.
+fn scrape(snapshotter: &Snapshotter) -> BTreeMap<String, f64> {
+    let show = |(key, _, _, value): (CompositeKey, _, _, DebugValue)| {
+        let label = |label: &metrics::Label| format!("{}={}", label.key(), label.value());
+        let labels: Vec<String> = key.key().labels().map(label).collect();
+        let value = match value {
+            DebugValue::Counter(count) => count as f64,
+            DebugValue::Gauge(value) => value.into_inner(),
+            DebugValue::Histogram(values) => values.len() as f64,
+        };
+        (format!("{}{{{}}}", key.key().name(), labels.join(",")), value)
+    };
+    snapshotter.snapshot().into_vec().into_iter().map(show).collect()
+}
+
+#[test]
+fn a_term_shows_in_the_metrics_and_in_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    recorder.install().unwrap();
+
+    // Nobody of this process has led it yet, and an alert must see that nobody does.
+    let down = MemoryStore::named("telemetry-down");
+    down.fail_with(Some(StoreError::new(Failure::Unsent, "down")));
+    let vacant = Elector::builder("vacant").store("memory:telemetry-down").build().unwrap();
+    vacant.campaign();
+    assert_eq!(scrape(&snapshotter)["elector_is_leader{election=vacant}"], 0.0);
+    drop(vacant);
+
+    let elector = Elector::builder("billing")
+        .store("memory:telemetry")
+        .candidate("api-7")
+        .lease(Duration::from_millis(600))
+        .margin(Duration::from_millis(50))
+        .build()
+        .unwrap();
+    let mut changes = elector.changes();
+    elector.campaign();
+    let token = elector.wait_until_leader(Duration::from_secs(10)).unwrap();
+    let mut renewals = changes.by_ref().filter(|change| matches!(change.event, Event::Renewed { .. }));
+    assert!(renewals.next().is_some() && renewals.next().is_some());
+    let seen = scrape(&snapshotter);
+    assert_eq!(seen["elector_is_leader{election=billing}"], 1.0);
+    assert_eq!(seen["elector_token{election=billing}"], token.get() as f64);
+    let trusted = seen["elector_trusted_seconds{election=billing}"];
+    assert!(trusted > 0.3 && trusted < 0.544, "{trusted}");
+    assert_eq!(seen["elector_transitions_total{election=billing,reason=elected}"], 1.0);
+    assert_eq!(seen["elector_store_jobs_total{op=acquire,outcome=granted}"], 1.0);
+    assert!(seen["elector_store_op_seconds{op=renew,outcome=renewed}"] >= 2.0);
+
+    elector.release_and_wait(Duration::from_secs(10)).unwrap();
+    let seen = scrape(&snapshotter);
+    assert_eq!(seen["elector_is_leader{election=billing}"], 0.0);
+    assert_eq!(seen["elector_trusted_seconds{election=billing}"], 0.0);
+    assert_eq!(seen["elector_transitions_total{election=billing,reason=released}"], 1.0);
+
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let work = elector.run_as_leader(async |term| {
+        tracing::info!("at work");
+        term.token()
+    });
+    let token_of_work = runtime.block_on(work).unwrap();
+
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let line = |what: &str| text.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{text}"));
+    for part in ["election=\"billing\"", "candidate=\"api-7\"", &format!("token={token}")] {
+        assert!(line("elected").contains(part), "{text}");
+    }
+    assert!(line("deposed").contains("reason=\"released\""), "{text}");
+    let span = format!("term{{election=\"billing\" candidate=\"api-7\" token={token_of_work}}}");
+    assert!(line("at work").contains(&span), "{text}");
+}

@@ -1,0 +1,182 @@
+//! How a file is written.
+
+use crate::{File, Tree, holds};
+
+const WIDTH: usize = 110;
+/// "About 500".
+const FILE_LINES: usize = 550;
+const FUNCTION_LINES: usize = 70;
+/// Files that may be longer, each with a reason. Empty is best.
+const LONG_FILES: [&str; 0] = [];
+
+/// Written by tools, or by others: their form is not ours to choose.
+fn is_foreign(file: &File) -> bool {
+    let path = &file.path;
+    let written_by_tools = [".lock", "package-lock.json", "go.sum", ".patch"];
+    path == "LICENSE" || written_by_tools.iter().any(|suffix| path.ends_with(suffix))
+}
+
+fn ours(tree: &Tree) -> impl Iterator<Item = &File> {
+    tree.files.iter().filter(|file| !is_foreign(file))
+}
+
+fn is_code(file: &File) -> bool {
+    let code = [".rs", ".sh", ".go", ".c", ".h", ".cc", ".py", ".js", ".mjs", ".ts", ".sql"];
+    code.iter().any(|suffix| file.path.ends_with(suffix)) && !file.path.ends_with("include/elector.h")
+}
+
+/// Longer lines are fine only in transcripts, in tables of documents, and where an address is long.
+fn lines(tree: &Tree) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in ours(tree) {
+        let tabs = [".go", "go.mod", "_amd64.s", "Makefile"].iter().any(|suffix| file.path.ends_with(suffix));
+        let transcript = file.path.contains("/testdata/");
+        for (number, line) in file.lines() {
+            let width = line.chars().count();
+            let table = file.path.ends_with(".md") && line.starts_with('|');
+            let address = line.split_whitespace().any(|word| word.contains("://") && word.len() > 80);
+            if width > WIDTH && !transcript && !table && !address {
+                found.push(file.finding(number, format_args!("{width} columns; break it at {WIDTH}")));
+            }
+            if line.contains('\t') && !tabs {
+                found.push(file.finding(number, "a tab; use spaces"));
+            }
+            if line.ends_with([' ', '\r']) {
+                found.push(file.finding(number, "blanks at the end of the line; remove them"));
+            }
+        }
+        if !file.text.is_empty() && (!file.text.ends_with('\n') || file.text.ends_with("\n\n")) {
+            found.push(file.finding(file.lines().count(), "end the file with exactly one newline"));
+        }
+    }
+    found
+}
+
+/// A file has one subject, and a function fits on a screen.
+fn lengths(tree: &Tree) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in ours(tree).filter(|file| is_code(file)) {
+        let count = file.lines().count();
+        if count > FILE_LINES && !LONG_FILES.contains(&&*file.path) {
+            found
+                .push(file.finding(count, format_args!("more than {FILE_LINES} lines; split it by subject")));
+        }
+        if file.path.ends_with(".rs") {
+            found.extend(functions(file));
+        }
+    }
+    for path in LONG_FILES {
+        if tree.get(path).is_none_or(|file| file.lines().count() <= FILE_LINES) {
+            found.push(format!("{path}: needs no allowance; take it out of LONG_FILES"));
+        }
+    }
+    found
+}
+
+/// `cargo fmt` puts the brace that ends a function below its first word, so indentation is enough to find it.
+fn functions(file: &File) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open: Vec<(usize, usize)> = Vec::new();
+    for (number, line) in file.lines() {
+        let word = line.trim_start();
+        let indent = line.len() - word.len();
+        if starts_function(word) && !line.ends_with(['}', ';']) {
+            open.push((number, indent));
+            continue;
+        }
+        let ends = word == "}" || (word.starts_with(')') && word.ends_with(';'));
+        if ends && open.last().is_some_and(|&(_, at)| indent == at) {
+            let (first, _) = open.pop().expect("the last one was just looked at");
+            let count = number - first + 1;
+            if count > FUNCTION_LINES {
+                let what = format!("a function of {count} lines; split it, {FUNCTION_LINES} are the limit");
+                found.push(file.finding(first, what));
+            }
+        }
+    }
+    found
+}
+
+fn starts_function(line: &str) -> bool {
+    let before = line.split(" fn ").next().unwrap_or_default();
+    let qualifiers = ["pub", "pub(crate)", "pub(super)", "const", "async", "unsafe", "extern", "\"C\""];
+    line.starts_with("fn ")
+        || (line.contains(" fn ") && before.split_whitespace().all(|word| qualifiers.contains(&word)))
+}
+
+/// Nothing committed names a machine or a registry, or promises work for later.
+fn words(tree: &Tree) -> Vec<String> {
+    // Put together here, so that this file does not hold them.
+    let later = ["TO_DO", "FIX_ME", "XX_X"].map(|word| word.replace('_', ""));
+    let places = ["/_root/", "/_home/", "/_work/", "/_Users/"].map(|word| word.replace('_', ""));
+    let hosts = [
+        "deb._debian.org",
+        "index._crates.io",
+        "static._crates.io",
+        "registry._npmjs.org",
+        "proxy._golang.org",
+        "files._pythonhosted.org",
+        "repo._maven.apache.org",
+    ]
+    .map(|word| word.replace('_', ""));
+    let mut found = Vec::new();
+    for file in tree.files.iter().filter(|file| file.path != "Cargo.lock") {
+        for (number, line) in file.lines() {
+            if let Some(word) = later.iter().find(|word| crate::has_word(line, word)) {
+                found.push(file.finding(number, format_args!("{word}; do it or file an issue")));
+            }
+            let place = places.iter().find(|place| {
+                let starts =
+                    |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-}/".contains(c));
+                line.match_indices(place.as_str()).any(|(at, _)| starts(at))
+            });
+            if let Some(place) = place.or_else(|| hosts.iter().find(|host| line.contains(host.as_str()))) {
+                found.push(
+                    file.finding(number, format_args!("{place} exists on some machines only; take it out")),
+                );
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn lines_are_short_and_clean() {
+    let long = "x".repeat(111);
+    holds(
+        lines,
+        &[
+            &[("a.rs", "\tfn a() {}\n")],
+            &[("a.md", "a \n")],
+            &[("a.sh", "a")],
+            &[("a.toml", "a\n\n")],
+            &[(".ci/run", &format!("{long}\n"))],
+        ],
+    );
+}
+
+#[test]
+fn files_and_functions_fit_in_the_head() {
+    let body = "        a();\n".repeat(70);
+    holds(
+        lengths,
+        &[
+            &[("src/a.rs", &"a();\n".repeat(551))],
+            &[("src/a.rs", &format!("    pub(crate) fn a(\n        b: u8,\n    ) {{\n{body}    }}\n"))],
+            &[("src/a.rs", &format!("    unsafe extern \"C\" fn a() {{\n{body}    }}\n"))],
+        ],
+    );
+}
+
+#[test]
+fn nothing_names_a_machine_or_promises_work_for_later() {
+    let line = |word: &str| format!("# see {}\n", word.replace('_', ""));
+    holds(
+        words,
+        &[
+            &[("a.rs", &line("TO_DO: more"))],
+            &[("a.sh", &line("/_home/me/a"))],
+            &[("a.md", &line("https://deb._debian.org"))],
+        ],
+    );
+}
