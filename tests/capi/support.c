@@ -146,20 +146,38 @@ const char *sqlite_store(const char *name)
     return url;
 }
 
-int library_threads(void)
+static int all_threads(void)
+{
+    char line[128];
+    int count = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "Threads: %d", &count) == 1)
+            break;
+    if (file != NULL)
+        fclose(file);
+    return count;
+}
+
+/* How many threads the list has, and how many of them are the library's. */
+static int listed_threads(int *ours)
 {
     int count = 0;
     struct dirent *entry;
     DIR *tasks = opendir("/proc/self/task");
+    *ours = 0;
     while (tasks != NULL && (entry = readdir(tasks)) != NULL) {
         char path[300], name[32] = "";
         FILE *file;
+        if (entry->d_name[0] == '.')
+            continue;
+        count++;
         snprintf(path, sizeof path, "/proc/self/task/%s/comm", entry->d_name);
         file = fopen(path, "r");
         if (file == NULL)
             continue;
         if (fgets(name, sizeof name, file) != NULL && strncmp(name, "elector-", 8) == 0)
-            count++;
+            ++*ours;
         fclose(file);
     }
     if (tasks != NULL)
@@ -167,10 +185,25 @@ int library_threads(void)
     return count;
 }
 
+/* A list that is read while a thread ends may leave out another one; its length then differs from the number
+ * of threads before it or after. */
+int library_threads(void)
+{
+    int ours, before, listed;
+    do {
+        before = all_threads();
+        listed = listed_threads(&ours);
+    } while (listed != before || listed != all_threads());
+    return ours;
+}
+
 bool library_threads_end(void)
 {
     uint64_t started = elector_now_ns();
-    while (library_threads() > 0 && since_ms(started) < SOON_MS)
-        sleep_ms(2);
-    return library_threads() == 0;
+    while (library_threads() > 0)
+        if (since_ms(started) < SOON_MS)
+            sleep_ms(2);
+        else
+            return false;
+    return true;
 }

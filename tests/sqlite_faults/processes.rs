@@ -63,10 +63,12 @@ fn plays_a_role() {
             }
             drop(handle);
             let deadline = Instant::now() + Duration::from_secs(5);
-            while bell_threads() > 0 && Instant::now() < deadline {
+            let mut left = bell_threads();
+            while left > 0 && Instant::now() < deadline {
                 std::thread::yield_now();
+                left = bell_threads();
             }
-            say(bell_threads());
+            say(left);
         }
         _ => unreachable!(),
     }
