@@ -83,10 +83,11 @@ fn row() -> String {
 /// The start of the term, which lies ahead once the server's clock was set back.
 const STARTED: &str = "least(l.created_at, server.now)";
 
-/// The earliest end that a row's own check allows. A table may keep whole milliseconds only.
+/// The earliest end that a row's own check allows. A table may keep whole milliseconds only, as one whose row
+/// started at a whole one perhaps does.
 fn first_end() -> String {
     format!(
-        "{STARTED} + CASE WHEN {STARTED} = date_trunc('milliseconds', {STARTED})
+        "{STARTED} + CASE WHEN l.created_at = date_trunc('milliseconds', l.created_at)
            THEN interval '1 millisecond' ELSE interval '1 microsecond' END"
     )
 }
