@@ -80,17 +80,9 @@ fn row() -> String {
     )
 }
 
-/// The start of the term, which lies ahead once the server's clock was set back.
-const STARTED: &str = "least(l.created_at, server.now)";
-
-/// The earliest end that a row's own check allows. A table may keep whole milliseconds only, as one whose row
-/// started at a whole one perhaps does.
-fn first_end() -> String {
-    format!(
-        "{STARTED} + CASE WHEN l.created_at = date_trunc('milliseconds', l.created_at)
-           THEN interval '1 millisecond' ELSE interval '1 microsecond' END"
-    )
-}
+/// The start of the term, which lies ahead once the server's clock was set back. Any end from `server.now`
+/// on passes the row's own check against it, even in a table that keeps whole milliseconds only.
+const STARTED: &str = "least(l.created_at, server.now - interval '1 millisecond')";
 
 /// The lease of a row that `nest-leader-election` wrote, whatever its `leaseDuration` is.
 const PEER_LEASE_MS: u32 = 15_000;
@@ -330,14 +322,14 @@ SELECT told.ord, {CLOCK}, told.done AS renewed,
     /// locked by somebody else, for a deletion also by a guard: it was not released yet.
     #[must_use]
     pub fn release(&self) -> String {
-        let (table, id, server, first_end) = (&self.name, self.id.sql(), server(), first_end());
+        let (table, id, server) = (&self.name, self.id.sql(), server());
         let (lock, change) = match self.id {
             IdType::Text => (
                 "NO KEY UPDATE",
                 format!(
                     "UPDATE {table} AS l
        SET leader_id = '', meta = NULL, created_at = {STARTED},
-           expires_at = greatest(clock_timestamp(), {first_end})
+           expires_at = greatest(clock_timestamp(), server.now)
       FROM server, own"
                 ),
             ),
@@ -377,8 +369,7 @@ SELECT told.ord, {CLOCK}, told.done AS released,
     /// An open guard does not hold it up: nobody is elected by it.
     #[must_use]
     pub fn revoke(&self) -> String {
-        let (table, id, server) = (&self.name, self.id.sql(), server());
-        let (row, first_end) = (row(), first_end());
+        let (table, id, server, row) = (&self.name, self.id.sql(), server(), row());
         // As in `core::lease`: 1 % for the clocks, and the margin.
         let lease = format!("coalesce(l.lease_ms, {PEER_LEASE_MS})");
         let furthest = format!("({lease} * 1.01 + greatest(250, {lease} / 15))");
@@ -393,7 +384,7 @@ old AS MATERIALIZED (
 done AS (
     UPDATE {table} AS l
        SET leader_id = '', meta = NULL, token = l.token + 1, created_at = {STARTED},
-           expires_at = CASE WHEN old.poisoned THEN greatest({first_end},
+           expires_at = CASE WHEN old.poisoned THEN greatest(server.now,
                clock_timestamp() + {lease} * interval '1 millisecond') ELSE l.expires_at END
       FROM server, old WHERE l.id = old.id AND (old.leader_id <> '' OR old.poisoned)
     RETURNING l.id, l.expires_at, pg_notify('{CHANNEL}', $3::text || '/' || l.id::text) AS told
