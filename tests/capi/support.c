@@ -146,6 +146,7 @@ const char *sqlite_store(const char *name)
     return url;
 }
 
+/* How many threads this process has by the kernel's own count. */
 static int all_threads(void)
 {
     char line[128];
@@ -200,10 +201,10 @@ int library_threads(void)
 bool library_threads_end(void)
 {
     uint64_t started = elector_now_ns();
-    while (library_threads() > 0)
-        if (since_ms(started) < SOON_MS)
-            sleep_ms(2);
-        else
+    while (library_threads() > 0) {
+        if (since_ms(started) >= SOON_MS)
             return false;
+        sleep_ms(2);
+    }
     return true;
 }
