@@ -26,7 +26,8 @@ const COLUMNS: [(&str, &[&str]); 7] = [
 ];
 /// The longest that these can be: an election's name, and a candidate's with its `#` and 16 digits.
 const LONGEST: [(&str, usize); 2] = [("id", Name::MAX_BYTES), ("leader_id", Name::MAX_BYTES + 17)];
-/// Fewer digits of a second would end a lease too early by their rounding.
+/// Fewer digits of a second would end a lease too early by their rounding; and the statements that end one
+/// count on milliseconds.
 const FEWEST_DIGITS: i32 = 3;
 /// The first so many are also in a table that `nest-leader-election` made.
 const THEIRS: usize = 4;
