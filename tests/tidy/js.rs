@@ -5,6 +5,7 @@ use crate::{Tree, holds};
 const PACKAGE: &str = "bindings/js/package.json";
 const TYPES: &str = "src/wasm/types.d.ts";
 const README: &str = "bindings/js/README.md";
+const BINDGEN: &str = "bindings/js/scripts/bindgen/Cargo.toml";
 
 const TABLE: &str = "bindings/js/src/stores/postgres-table.ts";
 const RUST_TABLE: &str = "src/driver/postgres/table.rs";
@@ -31,12 +32,26 @@ fn version(tree: &Tree) -> Vec<String> {
 /// Whoever reads that a Node is new enough must not find otherwise.
 fn oldest_node(tree: &Tree) -> Vec<String> {
     let node = value(tree.text(PACKAGE), "node").trim_start_matches(">=");
-    [README, "tests/lib.sh"]
+    let says = ["Node", "Node.js"].iter().any(|name| {
+        let sentence = format!("{name} {node} or newer");
+        tree.text(README).contains(&sentence)
+    });
+    (!says)
+        .then(|| format!("{README}:1: does not say that it needs Node {node}, as {PACKAGE} does"))
         .into_iter()
-        .filter(|path| !tree.text(path).contains(&format!("Node {node} or newer")))
-        .filter(|path| !tree.text(path).contains(&format!("Node.js {node} or newer")))
-        .map(|path| format!("{path}:1: does not say that it needs Node {node}, as {PACKAGE} does"))
         .collect()
+}
+
+/// The tool that makes the glue must be of the same version as what it makes glue for.
+fn bindgen(tree: &Tree) -> Vec<String> {
+    let after = |path, before: &str| tree.text(path).split_once(before).map_or("", |(_, after)| after);
+    let locked = after("Cargo.lock", "name = \"wasm-bindgen\"\nversion = \"").split('"').next();
+    let used = after(BINDGEN, "wasm-bindgen-cli-support = \"=").split('"').next();
+    let mut found = Vec::new();
+    if locked.is_none_or(str::is_empty) || locked != used {
+        found.push(format!("{BINDGEN}:1: has wasm-bindgen-cli-support {used:?}, and Cargo.lock {locked:?}"));
+    }
+    found
 }
 
 /// Users install this package and nothing else.
@@ -162,7 +177,7 @@ fn the_npm_package_has_the_crates_version() {
 #[test]
 fn the_oldest_node_is_the_same_everywhere() {
     let package = (PACKAGE, "\"node\": \">=20\"");
-    holds(oldest_node, &[&[package, (README, "Node 18 or newer"), ("tests/lib.sh", "Node.js 20 or newer")]]);
+    holds(oldest_node, &[&[package, (README, "Node 18 or newer")]]);
 }
 
 #[test]
@@ -173,4 +188,13 @@ fn the_npm_package_depends_on_nothing() {
 #[test]
 fn every_name_that_the_core_gives_out_has_a_type() {
     holds(names, &[&[("src/wasm/object.rs", "Event::A => named(\"a\"),\n"), (TYPES, "\"b\"")]]);
+}
+
+#[test]
+fn the_glue_is_made_by_the_version_that_is_locked() {
+    let lock = ("Cargo.lock", "name = \"wasm-bindgen\"\nversion = \"1.2.3\"\n");
+    let tool = "wasm-bindgen-cli-support = \"=1.2.3\"\n";
+    let other = tool.replace("1.2.3", "1.2.4");
+    holds(bindgen, &[&[lock], &[lock, (BINDGEN, &other)]]);
+    assert!(bindgen(&Tree::planted(&[lock, (BINDGEN, tool)])).is_empty());
 }

@@ -1,6 +1,7 @@
 // Builds the package into dist: the core with cargo, its glue with wasm-bindgen, the rest with tsc.
 //   npm ci && npm run build && npm pack
-// Needs Rust with the target wasm32-unknown-unknown; tests/setup-wasm.sh sees to what is missing.
+// Needs Rust 1.86 or newer. tests/setup-wasm.sh finds or makes a toolchain for wasm32-unknown-unknown.
+// Says each step before it begins, and what it waits for.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -17,8 +18,14 @@ function run(command, args, options = {}) {
     execFileSync(command, args, { stdio: ["ignore", "inherit", "inherit"], cwd: here, ...options });
 }
 
+/** Says what begins now. */
+function step(what) {
+    console.error(`npm run build: ${what}`);
+}
+
 /** The settings that the Rust toolchain needs, as environment variables. */
 function toolchain() {
+    step("looking for a toolchain for wasm32-unknown-unknown (the first time it may be built: a minute)");
     const script = 'eval "$(tests/setup-wasm.sh)" && env -0';
     const told = execFileSync("bash", ["-euo", "pipefail", "-c", script], {
         cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], maxBuffer: 1 << 24,
@@ -29,17 +36,32 @@ function toolchain() {
     }));
 }
 
+/** Where cargo builds. A relative path counts from the root, as it does for the scripts of tests/. */
+const targets = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
+
+/** The path of our bindgen, built for this machine by its own compiler. */
+function bindgen() {
+    step("building scripts/bindgen, which makes the glue (the first time about 40 crates, under a minute)");
+    const manifest = join(here, "scripts/bindgen/Cargo.toml");
+    const target = join(targets, "bindgen");
+    run("cargo", ["build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", target]);
+    return join(target, "debug/bindgen");
+}
+
 /** The core with its glue, in a folder. */
 function core(folder) {
+    const glue = bindgen();
     const env = toolchain();
-    const target = join(resolve(env.CARGO_TARGET_DIR ?? join(root, "target")), "wasm");
+    const target = join(targets, "wasm");
     env.CARGO_TARGET_DIR = target;
+    step("compiling the core to WebAssembly");
     const flags = ["--quiet", "--locked", "--lib", "--crate-type", "cdylib", "--profile", "wasm"];
     const features = ["--no-default-features", "--features", "wasm"];
     const triple = "wasm32-unknown-unknown";
     run("cargo", ["rustc", ...flags, "--target", triple, ...features], { cwd: root, env });
     const built = join(target, triple, "wasm", "elector.wasm");
-    run("wasm-bindgen", [built, "--target", "bundler", "--out-dir", folder], { env });
+    run(glue, [built, folder]);
+    step("optimising it for size");
     // What rustc uses by default for this target since 1.82, and every runtime of the last years has.
     const uses = ["bulk-memory", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "multivalue",
         "reference-types"];
@@ -117,6 +139,7 @@ const folder = join(here, "build");
 rmSync(folder, { recursive: true, force: true });
 const bytes = core(folder);
 generate(folder, bytes);
+step("compiling the TypeScript");
 compile("cjs", folder);
 nestjs();
 compile("esm", folder);
