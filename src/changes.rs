@@ -71,7 +71,7 @@ impl Change {
 /// let elector = Elector::builder("nightly").store("memory:changes-example").build()?;
 /// let mut changes = elector.changes();
 /// elector.campaign();
-/// let first = changes.next_timeout(Duration::from_secs(5)).expect("nobody else stands");
+/// let first = changes.next_timeout(Duration::from_secs(60)).expect("nobody else stands");
 /// assert!(matches!(first.event, Event::Elected { .. }));
 /// # Ok::<(), elector::Error>(())
 /// ```

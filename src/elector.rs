@@ -30,12 +30,12 @@ use crate::error::Error;
 ///
 /// let elector = Elector::builder("nightly").store("memory:elector-example").candidate("api-1").build()?;
 /// elector.campaign();
-/// elector.wait_until_leader(Duration::from_secs(5)).expect("nobody else stands");
+/// elector.wait_until_leader(Duration::from_secs(60)).expect("nobody else stands");
 ///
 /// if elector.am_i_leader() {
 ///     // The work that only one may do, with `elector.token()` for whoever checks it.
 /// }
-/// elector.release_and_wait(Duration::from_secs(5))?;
+/// elector.release_and_wait(Duration::from_secs(60))?;
 /// assert!(!elector.am_i_leader());
 /// # Ok::<(), elector::Error>(())
 /// ```
@@ -407,9 +407,9 @@ mod tests {
 
     #[test]
     fn a_panic_ends_one_elector_for_good_and_no_other() {
-        let soon = Duration::from_secs(10);
+        let soon = Duration::from_secs(60);
         let candidate = |election: &str| {
-            Elector::builder(election).store("memory:bomb").lease(Duration::from_secs(30)).build().unwrap()
+            Elector::builder(election).store("memory:bomb").lease(Duration::from_secs(60)).build().unwrap()
         };
         let (victim, other) = (candidate("victim"), candidate("other"));
         let mut changes = victim.changes();

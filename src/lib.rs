@@ -35,11 +35,11 @@
 //!
 //! let elector = Elector::builder("nightly-report").store("memory:readme").build()?;
 //! elector.campaign();
-//! elector.wait_until_leader(Duration::from_secs(5)).expect("nobody else stands");
+//! elector.wait_until_leader(Duration::from_secs(60)).expect("nobody else stands");
 //! if elector.am_i_leader() {
 //!     println!("only one process prints this; its token is {:?}", elector.token());
 //! }
-//! elector.release_and_wait(Duration::from_secs(5))?;
+//! elector.release_and_wait(Duration::from_secs(60))?;
 //! # Ok::<(), elector::Error>(())
 //! ```
 //!

@@ -7,6 +7,8 @@ mod list;
 mod place;
 #[path = "conformance/properties.rs"]
 mod properties;
+#[path = "witness.rs"]
+mod witness;
 
 /// One test per property and store.
 macro_rules! conformance {
@@ -22,3 +24,8 @@ macro_rules! conformance {
 }
 
 every_property!(conformance);
+
+/// Bounds on real time.
+mod timed {
+    every_timed_property!(conformance);
+}

@@ -21,6 +21,8 @@ mod session;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "postgres/site.rs"]
 mod site;
+#[path = "witness.rs"]
+mod witness;
 
 use cluster::{Release, fresh_database};
 use place::Place;
@@ -39,6 +41,23 @@ macro_rules! conformance {
 }
 
 every_property!(conformance);
+
+/// Bounds on real time. The modules have other names, so that what picks a release does not pick these.
+mod timed {
+    macro_rules! conformance {
+        ($($property:ident)*) => {
+            mod systems_release {
+                use crate::{Release, fresh, properties};
+                $(#[test] fn $property() { properties::$property(&fresh(Release::System)); })*
+            }
+            mod newest_release {
+                use crate::{Release, fresh, properties};
+                $(#[test] fn $property() { properties::$property(&fresh(Release::Newest)); })*
+            }
+        };
+    }
+    every_timed_property!(conformance);
+}
 
 fn fresh(release: Release) -> Place {
     Place::at(&fresh_database(release))

@@ -37,8 +37,8 @@ impl std::io::Write for Asks {
 #[test]
 fn who_is_told_of_a_term_and_asks_gets_the_answer_that_fits() {
     tracing_subscriber::fmt().with_ansi(false).with_writer(|| Asks).init();
-    let soon = Duration::from_secs(10);
-    let elector = Elector::builder("e").store("memory:news").build().expect("right options");
+    let soon = Duration::from_secs(60);
+    let elector = Elector::builder("e").store("memory:news").lease(soon).build().expect("right options");
     *ELECTOR.lock().expect("no panic") = Some(elector.clone());
     let mut expected = Vec::new();
     for _ in 0..3 {

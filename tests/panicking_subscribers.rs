@@ -2,9 +2,10 @@
 #![cfg(feature = "driver")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use elector::Elector;
+use elector::core::lease::Event;
 
 /// Panics whenever it is told anything.
 struct Panics;
@@ -46,17 +47,22 @@ fn recorders_and_logs_that_panic_cost_no_term_and_end_no_thread() {
     let make = |election: &str, store: &str| {
         Elector::builder(election)
             .store(store)
-            .lease(Duration::from_millis(600))
-            .margin(Duration::from_millis(50))
+            .lease(Duration::from_secs(60))
+            .renew(Duration::from_millis(100))
+            .retry(Duration::from_millis(50))
             .build()
             .expect("right options")
     };
-    let soon = Duration::from_secs(10);
+    let soon = Duration::from_secs(60);
     let elector = make("a", "memory:panics");
+    let mut changes = elector.changes();
     elector.campaign();
     let token = elector.wait_until_leader(soon).expect("elected all the same");
-    std::thread::sleep(Duration::from_millis(1_500));
-    assert_eq!(elector.token(), Some(token), "renewed all the same");
+    for _ in 0..5 {
+        let renewed = |event: &Event| matches!(event, Event::Renewed { .. });
+        while !renewed(&changes.next_timeout(soon).expect("renewed all the same").event) {}
+    }
+    assert_eq!(elector.token(), Some(token));
     elector.release_and_wait(soon).expect("released all the same");
     let told = TOLD.swap(0, Ordering::Relaxed);
     assert!(told > 0, "recorder or log was told");
@@ -64,7 +70,11 @@ fn recorders_and_logs_that_panic_cost_no_term_and_end_no_thread() {
     let unfit = make("a", "sqlite:/proc/none/e.db");
     assert!(unfit.connect(soon).is_err());
     unfit.campaign();
-    std::thread::sleep(Duration::from_millis(200));
-    assert!(unfit.last_error().is_some() && unfit.connect(soon).is_err(), "its thread still answers");
+    let end = Instant::now() + soon;
+    while unfit.last_error().is_none() {
+        assert!(Instant::now() < end, "its campaign fails, too");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(unfit.connect(soon).is_err(), "its thread still answers");
     assert!(TOLD.load(Ordering::Relaxed) > 0);
 }

@@ -57,6 +57,9 @@ mod site;
 mod tokens;
 #[path = "postgres/waiting.rs"]
 mod waiting;
+#[path = "postgres/watch.rs"]
+mod watch;
+mod witness;
 
 /// One test per property and release.
 macro_rules! on_each_release {

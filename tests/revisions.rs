@@ -8,12 +8,13 @@ use elector::driver::memory::MemoryStore;
 use elector::driver::store::StoreError;
 use elector::{Change, Elector};
 
-const SOON: Duration = Duration::from_secs(20);
+/// How long the test waits for what must come, and half of the lease.
+const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn changes_are_numbered_without_gaps_and_renewals_only_when_they_tell_something() {
-    let builder = Elector::builder("nightly").store("memory:revisions").lease(Duration::from_secs(3));
-    let elector = builder.build().unwrap();
+    let builder = Elector::builder("nightly").store("memory:revisions").lease(2 * SOON);
+    let elector = builder.renew(SOON / 300).retry(SOON / 600).build().unwrap();
     let mut changes = elector.changes();
     let mut seen: Vec<Change> = Vec::new();
     let mut until = |wanted: fn(&Event) -> bool| {

@@ -1,19 +1,27 @@
 #!/usr/bin/env bash
-# The whole check.
-#   tests/run.sh           every part
-#   tests/run.sh PART…     some
+# The check.
+#   tests/run.sh           the quick level: all tests that a busy machine cannot fail
+#   tests/run.sh all       both levels: also what measures time, sanitizers, mutants, benches
+#   tests/run.sh PART…     some parts of either level
 #   tests/run.sh --list    their names
-# A part is a file of tests/parts; adding one means naming it here. Whatever a part misses it installs, or it
-# fails and says how to install it: nothing is left out silently. The last line sums up all tests that ran.
+# A part is a file of tests/parts; adding one means naming it here. Its second line says what it checks. A part
+# installs the tools that it lacks, or fails and says how to install them: nothing is skipped silently. A part
+# that does not end within its limit fails: `# limit: SECONDS` in its file, else 1200.
+# The last lines name what failed and count the tests that ran.
 set -euo pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
-parts=(rust pure msrv sim faults postgres c go js nest edge languages mutants bench)
+quick=(check build pure rust stores guardian native wasm js nest)
+deep=(features package msrv sim times postgres c go js-deep nest-deep edge languages bench mutants)
 
 list() {
-  local part
-  for part in "${parts[@]}"; do
-    printf '%-9s%s\n' "$part" "$(sed -n '2s/^# //p' "tests/parts/$part.sh")"
+  local level part
+  for level in quick deep; do
+    printf '%s\n' "$level:"
+    local -n parts=$level
+    for part in "${parts[@]}"; do
+      printf '  %-10s%s\n' "$part" "$(sed -n '2s/^# //p' "tests/parts/$part.sh")"
+    done
   done
 }
 
@@ -32,6 +40,23 @@ count() { # status log
     }' "$2"
 }
 
+# The names of what failed in a part's log, one a line, as each of the runners writes them; else its last line.
+names() { # part log
+  local found
+  found=$(awk -v part="$1" '
+    /^failures:$/ { listed = ""; next }
+    /^    [^ ]+$/ { listed = listed part ": " $1 "\n"; next }
+    /^test result: FAILED/ { printf "%s", listed; listed = ""; next }
+    /^ *--- FAIL: / { print part ": " $3; next }
+    /^ *✖ / { sub(/^ *✖ /, ""); sub(/ \([0-9.]+ms\)$/, ""); print part ": " $0; next }
+    /^not ok / { sub(/^not ok [0-9]* ?-? ?/, ""); print part ": " $0; next }
+    /^FAILED / { sub(/^FAILED /, ""); print part ": " $0; next }
+    /^check .*: failed$/ { sub(/^check /, ""); sub(/: failed$/, ""); print part ": " $0; next }
+    /^failed: / { sub(/^failed: /, ""); print part ": " $0; next }' "$2" | awk '!seen[$0]++')
+  [ -n "$found" ] || found="$1: $(grep -v '^ *$' "$2" | tail -n 1)"
+  printf '%s\n' "$found"
+}
+
 # What a part printed about its failures, for the end of a log that is long.
 again() { # part log
   local marks='^ *✖|^not ok|^ *--- FAIL|FAILED|panicked at|: failed$|^failed: |^SURVIVED|^error|TOO MUCH'
@@ -41,33 +66,74 @@ again() { # part log
 }
 
 run() { # part
-  local from=$SECONDS status=0 log passed failed ignored note=''
-  log=$(mktemp)
+  local from=$SECONDS status=0 log passed failed ignored note='' limit
+  log=$work/$1
+  limit=$(sed -n 's/^# limit: //p' "tests/parts/$1.sh")
+  limit=${limit:-1200}
   printf '\n== %s\n' "$1"
-  bash -euo pipefail -c '. tests/lib.sh; . "tests/parts/$1.sh"' part "$1" 2>&1 | tee "$log" || status=$?
+  : >"$log"
+  # Its output goes to a file, which is shown meanwhile: a process that a part left behind holds up nothing.
+  # shellcheck disable=SC2016
+  timeout --kill-after=30 "$limit" bash -euo pipefail -c '. tests/lib.sh; . "tests/parts/$1.sh"' part "$1" \
+    >"$log" 2>&1 &
+  running=$!
+  tail -n +1 -s 0.2 --pid=$running -f "$log" &
+  wait $running || status=$?
+  wait $! || true
+  running=''
+  if [ $status = 124 ] || [ $status = 137 ]; then
+    printf 'failed: the part %s did not end within its limit of %s s\n' "$1" "$limit" | tee -a "$log"
+  fi
   read -r passed failed ignored < <(count "$status" "$log")
-  [ "$failed" = 0 ] || failures+=$(again "$1" "$log")$'\n'
-  rm "$log"
+  if [ "$failed" != 0 ]; then
+    failures+=$(again "$1" "$log")$'\n'
+    failed_names+=$(names "$1" "$log")$'\n'
+  fi
+  advice+=$(sed -n 's/^warning: \(.*:[0-9]*: .*\)/\1/p' "$log")
   [ "$ignored" = 0 ] || note=", $ignored ignored"
   closing+=("$1: $passed passed, $failed failed$note ($((SECONDS - from)) s)")
   printf '%s\n' "${closing[-1]}"
   all_passed=$((all_passed + passed)) all_failed=$((all_failed + failed))
 }
 
+# Printed in any case, also when the run is interrupted; then what has not run counts as failed.
+summary() {
+  local status=$?
+  [ -z "$running" ] || kill "$running" 2>/dev/null || true
+  [ $status = 0 ] || [ $all_failed != 0 ] || all_failed=1
+  printf '%s\n' "$failures"
+  [ -z "$advice" ] || printf 'style, to be mended:\n%s\n\n' "$advice"
+  [ ${#closing[@]} = 0 ] || printf '%s\n' "${closing[@]}"
+  printf '%s s, of which downloads took %s s\n' $SECONDS \
+    "$(awk '{ ms += $1 } END { printf "%.0f", ms / 1000 }' "$ELECTOR_DOWNLOADS")"
+  [ ${#left[@]} = 0 ] || printf 'not run: %s\n' "${left[*]}"
+  [ -z "$failed_names" ] || printf 'failed:\n%s' "$failed_names" | sed '2,$s/^/  /'
+  printf '%s passed, %s failed\n' "$all_passed" "$all_failed"
+  rm -rf "$work"
+  [ "$all_failed" = 0 ] || exit 1
+}
+
 if [ "${1:-}" = --list ]; then
   list
   exit
 fi
+case "$*" in
+  '') set -- "${quick[@]}" ;;
+  all) set -- "${quick[@]}" "${deep[@]}" ;;
+esac
 for part; do
-  [ -f "tests/parts/$part.sh" ] || die "there is no part '$part'; the parts are: ${parts[*]}"
+  [ -f "tests/parts/$part.sh" ] || die "there is no part '$part'; the parts are: ${quick[*]} ${deep[*]}"
 done
-[ $# -gt 0 ] || set -- "${parts[@]}"
-all_passed=0 all_failed=0 closing=() failures=''
-# What is built once for all parts of a run knows it by this.
+all_passed=0 all_failed=0 closing=() failures='' failed_names='' advice='' running='' left=("$@")
+work=$(mktemp -d)
+# What is done once for all parts of a run knows it by this.
 ELECTOR_RUN=$$-$(date +%s)
-export ELECTOR_RUN
-for part; do run "$part"; done
-printf '%s\n' "$failures"
-printf '%s\n' "${closing[@]}"
-printf '%s passed, %s failed\n' "$all_passed" "$all_failed"
-[ "$all_failed" = 0 ]
+ELECTOR_DOWNLOADS=$work/downloads
+export ELECTOR_RUN ELECTOR_DOWNLOADS
+: >"$ELECTOR_DOWNLOADS"
+trap summary EXIT
+trap 'exit 130' INT TERM
+for part; do
+  run "$part"
+  left=("${left[@]:1}")
+done

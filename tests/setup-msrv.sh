@@ -17,7 +17,7 @@ unpack_debian() {
   command -v apt-get >/dev/null || return 1
   version=$(apt-cache madison rustc-web 2>/dev/null | awk -v v="$want." 'index($3, v) == 1 {print $3; exit}')
   if [ -z "$version" ] && [ "$(id -u)" = 0 ]; then
-    apt-get -qq update
+    download apt-get -qq update
     version=$(apt-cache madison rustc-web | awk -v v="$want." 'index($3, v) == 1 {print $3; exit}')
   fi
   [ -n "$version" ] || return 1
@@ -25,7 +25,7 @@ unpack_debian() {
   rm -rf "$dir.new" && mkdir -p "$dir.new/debs" "$dir.new/bin"
   (
     cd "$dir.new/debs"
-    apt-get -qq -o APT::Sandbox::User=root download "rustc-web=$version" "libstd-rust-web-dev=$version" \
+    download apt-get -qq -o APT::Sandbox::User=root download "rustc-web=$version" "libstd-rust-web-dev=$version" \
       "libstd-rust-web-$want=$version" "rust-web-src=$version" libllvm19 lld-19
     dpkg-deb --fsys-tarfile rust-web-src_*.deb |
       tar -x -C .. --strip-components=4 "./usr/src/rustc-${version%%+*}/library"

@@ -3,8 +3,9 @@
  * same in Rust.
  *
  *   reads the environment  ELECTOR_TEST_CANDIDATE (the election), ELECTOR_TEST_STORE, ELECTOR_TEST_LEASE_MS
- *   says    @ up TOKEN NS        it led under this token, surely since this instant
- *           @ down TOKEN NS      it led under this token, surely until this instant
+ *   says    @ up TOKEN NS        it has begun to lead under this token, at this instant or before
+ *           @ still TOKEN NS     it leads under this token, and did so at this instant or later
+ *           @ down TOKEN NS      it led under this token until this instant or longer, and leads no more
  *           @ error TEXT         what its store complains about now, or "none"
  *           @ done LINE          it did what it was told
  *   obeys   release, campaign, end; the end of its input ends it
@@ -13,11 +14,16 @@
 #include <elector.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLE_US = 300, MARGIN_MS = 100, END_MS = 2000, SAMPLES_A_COMPLAINT = 100 };
+/* Every REPEAT samples it says that it still leads, and looks for a new complaint of its store. */
+enum { SAMPLE_US = 3000, MARGIN_MS = 100, END_MS = 2000, REPEAT = 10 };
+
+/* How often it has asked itself whether it leads. */
+static atomic_ulong rounds;
 
 static void say(const char *format, ...)
 {
@@ -33,9 +39,9 @@ static void say(const char *format, ...)
     pthread_mutex_unlock(&lock);
 }
 
-static void sleep_samples(long samples)
+static void sleep_sample(void)
 {
-    struct timespec time = {0, samples * SAMPLE_US * 1000L};
+    struct timespec time = {0, SAMPLE_US * 1000L};
     nanosleep(&time, NULL);
 }
 
@@ -54,13 +60,14 @@ static void say_complaint(const struct elector *elector)
     say("error %s", found[0] == '\0' ? "none" : found);
 }
 
-/* Asks again and again, as an application does, and says when the answer changes. An instant is only given
- * when the candidate led at it for certain: after the first yes, and before the question of the last one. */
+/* Asks again and again, as an application does, and says when the answer changes. A thread may be kept from
+ * running between a question and a look at the clock, so the clock is read on the safe side: after the first
+ * yes, before the question of the last one. */
 static void *sample(void *data)
 {
     const struct elector *elector = data;
-    unsigned long long led = 0, last = 0, round;
-    for (round = 0;; round++) {
+    unsigned long long led = 0, last = 0;
+    for (;; atomic_fetch_add(&rounds, 1)) {
         unsigned long long before = elector_now_ns();
         unsigned long long token = elector_am_i_leader(elector) ? elector_token(elector) : 0;
         unsigned long long after = elector_now_ns();
@@ -72,9 +79,12 @@ static void *sample(void *data)
         }
         led = token;
         last = before;
-        if (round % SAMPLES_A_COMPLAINT == 0)
+        if (atomic_load(&rounds) % REPEAT == 0) {
+            if (token != 0)
+                say("still %llu %llu", token, before);
             say_complaint(elector);
-        sleep_samples(1);
+        }
+        sleep_sample();
     }
     return NULL;
 }
@@ -122,8 +132,10 @@ static void obey(const struct elector *elector, const char *line)
     } else if (strcmp(line, "end") == 0) {
         /* That the store does not answer is part of the test. */
         elector_release(elector, END_MS, NULL);
-        /* The next sample says that it leads no more. */
-        sleep_samples(10);
+        /* The next question is answered with no; the round of the one before may not be over. */
+        unsigned long asked = atomic_load(&rounds) + 2;
+        while (atomic_load(&rounds) < asked)
+            sleep_sample();
     } else {
         fprintf(stderr, "the test said \"%s\"\n", line);
         exit(2);

@@ -14,7 +14,7 @@ import (
 
 func TestChangesAreInOrderAndNoneIsDropped(t *testing.T) {
 	onEachStore(t, func(t *testing.T, store string) {
-		subject := candidate(t, brisk(elector.Options{Store: store, Candidate: "a"}))
+		subject := candidate(t, elector.Options{Store: store, Candidate: "a", Lease: 3 * time.Second})
 		all := subject.Changes(context.Background())
 		// A reader who reads nothing before the end, and one that is never read, beside one that reads along.
 		late := subject.Changes(context.Background())
@@ -25,13 +25,14 @@ func TestChangesAreInOrderAndNoneIsDropped(t *testing.T) {
 				lead(t, subject)
 				must(t, subject.Release(within(t, soon)))
 			}
-			must(t, subject.Close())
+			end(t, subject)
 		}()
 		var along []elector.Change
 		for change := range all {
 			along = append(along, change)
 		}
 		elected, deposed := 0, 0
+		var since time.Time
 		for at, change := range along {
 			if change.Revision != uint64(at+1) {
 				t.Fatalf("change %d has number %d", at+1, change.Revision)
@@ -42,9 +43,12 @@ func TestChangesAreInOrderAndNoneIsDropped(t *testing.T) {
 			switch change.Event {
 			case elector.EventElected:
 				elected++
+				since = change.At
 			case elector.EventDeposed:
 				deposed++
-				if change.Reason != elector.ReasonReleased || change.Token == 0 || elected != deposed {
+				// A busy machine may let a term expire before its release, but not sooner than it does.
+				expired := change.Reason == elector.ReasonExpired && change.At.Sub(since) > time.Second
+				if change.Reason != elector.ReasonReleased && !expired || change.Token == 0 || elected != deposed {
 					t.Fatalf("%+v, %d elected, %d deposed", change, elected, deposed)
 				}
 			case elector.EventLeaderChanged:
@@ -53,7 +57,7 @@ func TestChangesAreInOrderAndNoneIsDropped(t *testing.T) {
 				}
 			}
 		}
-		if elected != rounds || deposed != rounds {
+		if elected < rounds || elected != deposed {
 			t.Fatalf("%d elected, %d deposed", elected, deposed)
 		}
 		at := 0
@@ -144,7 +148,7 @@ func TestTheLoggerIsToldOfTermsAndOfWhatTheStoreComplainsAbout(t *testing.T) {
 	file := newFile(t)
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	told := candidate(t, elector.Options{
-		Election: "logged", Store: file.store(), Candidate: "a", Lease: 6 * time.Second,
+		Election: "logged", Store: file.store(), Candidate: "a", Lease: 20 * time.Second,
 		Renew: 200 * time.Millisecond, Logger: logger,
 	})
 	lead(t, told)
@@ -153,7 +157,7 @@ func TestTheLoggerIsToldOfTermsAndOfWhatTheStoreComplainsAbout(t *testing.T) {
 	eventually(t, "risk", func() bool { return log.has("WARN", "at_risk", "token=") })
 	file.work()
 	eventually(t, "better", func() bool { return log.has("INFO", "the store works again") })
-	must(t, told.Close())
+	end(t, told)
 	eventually(t, "the end", func() bool { return log.has("INFO", "deposed", "reason=released") })
 	if !log.has("INFO", "msg=elected") || !log.has("DEBUG", "leader_changed", "leader=a") {
 		t.Error(log.text.String())

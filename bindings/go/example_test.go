@@ -96,7 +96,7 @@ func ExampleElector_Changes() {
 	}
 	// It ends with the elector, and goes on where it was left.
 	if err := candidate.Close(); err != nil {
-		log.Fatal(err)
+		log.Print(err)
 	}
 	for change := range changes {
 		if change.Event == elector.EventDeposed {
@@ -120,7 +120,7 @@ func ExampleElector_Release() {
 	if err := first.Campaign(); err != nil {
 		log.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	token, err := first.WaitUntilLeader(ctx)
 	fmt.Println(token > 0, err)

@@ -10,11 +10,12 @@ import (
 	elector "github.com/elector/elector/bindings/go"
 )
 
+// A lease that expires within a test.
 const guardedLease = 2 * time.Second
 
-func guarded(t *testing.T, address, name string) *elector.Elector {
+func guarded(t *testing.T, address, name string, lease time.Duration) *elector.Elector {
 	return candidate(t, elector.Options{
-		Election: "it's \"nightly\"", Store: address, Candidate: name, Lease: guardedLease,
+		Election: "it's \"nightly\"", Store: address, Candidate: name, Lease: lease,
 		Margin: 100 * time.Millisecond,
 	})
 }
@@ -25,6 +26,33 @@ func begin(t *testing.T, database *sql.DB) *sql.Tx {
 	must(t, err)
 	t.Cleanup(func() { _ = transaction.Rollback() })
 	return transaction
+}
+
+// Leads, and has a transaction hold the guard of that term; gives also its token and statement. On a busy
+// machine the term may expire before, and then a later one is held. No other begins while it is held.
+func holdGuard(t *testing.T, leader *elector.Elector, database *sql.DB) (*sql.Tx, uint64, string) {
+	t.Helper()
+	var held *sql.Tx
+	var token uint64
+	var statement string
+	eventually(t, "the guard is held", func() bool {
+		lead(t, leader)
+		held = begin(t, database)
+		err := leader.GuardTx(within(t, soon), held)
+		if err == nil {
+			token = leader.Token()
+			statement, err = leader.GuardSQL()
+		}
+		if err == nil && token != 0 {
+			return true
+		}
+		must(t, held.Rollback())
+		if err != nil && !errors.Is(err, elector.ErrNotLeader) {
+			t.Fatal(err)
+		}
+		return false
+	})
+	return held, token, statement
 }
 
 func count(t *testing.T, database *sql.DB) (found int) {
@@ -39,15 +67,11 @@ func TestAnOpenGuardDelaysTheNextLeaderUntilItEndsAndThenFencesTheOldOne(t *test
 	database := open(t, address)
 	execute(t, database, "CREATE TABLE work (token bigint)")
 	way, through := startProxy(t, address)
-	old, next := guarded(t, through, "old"), guarded(t, address, "next")
-	token := lead(t, old)
-	statement, err := old.GuardSQL()
-	must(t, err)
+	old, next := guarded(t, through, "old", guardedLease), guarded(t, address, "next", guardedLease)
+	transaction, token, statement := holdGuard(t, old, database)
 	must(t, next.Campaign())
 
 	// The old leader's own connection is cut, while its work's transaction, on another one, goes on.
-	transaction := begin(t, database)
-	must(t, old.GuardTx(within(t, soon), transaction))
 	execute(t, transaction, "INSERT INTO work VALUES ($1)", int64(token))
 	way.holds.Store(true)
 	eventually(t, "trust ends", func() bool { return !old.IsLeader() })
@@ -80,7 +104,8 @@ func TestAGuardedTransactionOfALostTermDoesNotCommit(t *testing.T) {
 	address := freshDatabase(t)
 	database := open(t, address)
 	execute(t, database, "CREATE TABLE work (token bigint)")
-	leader := guarded(t, address, "a")
+	// Its next renewal, which would find that out, is far.
+	leader := guarded(t, address, "a", 2*time.Minute)
 	lead(t, leader)
 	// The row is gone by an operator's hand: the server decides, not what the elector still believes.
 	execute(t, database, "DELETE FROM leader_lease")
@@ -105,7 +130,7 @@ func TestWorkOfATermIsGuardedByThatVeryTerm(t *testing.T) {
 	address := freshDatabase(t)
 	database := open(t, address)
 	execute(t, database, "CREATE TABLE work (token bigint)")
-	runner := guarded(t, address, "a")
+	runner := guarded(t, address, "a", 30*time.Second)
 	var past elector.Term
 	for range 2 {
 		must(t, runner.Run(within(t, soon), func(ctx context.Context, term elector.Term) error {
@@ -132,7 +157,7 @@ func TestWithoutLeadershipThereIsNoGuard(t *testing.T) {
 	t.Parallel()
 	address := freshDatabase(t)
 	database := open(t, address)
-	idle := guarded(t, address, "idle")
+	idle := guarded(t, address, "idle", guardedLease)
 	if err := idle.GuardTx(within(t, soon), begin(t, database)); !errors.Is(err, elector.ErrNotLeader) {
 		t.Error(err)
 	}
@@ -142,7 +167,7 @@ func TestWithoutLeadershipThereIsNoGuard(t *testing.T) {
 		t.Error(err)
 	}
 	// A transaction that has failed already is no guarded one.
-	leader := guarded(t, address, "a")
+	leader := guarded(t, address, "a", 30*time.Second)
 	lead(t, leader)
 	broken := begin(t, database)
 	if _, err := broken.Exec("SELECT 1/0"); err == nil {
@@ -156,7 +181,7 @@ func TestWithoutLeadershipThereIsNoGuard(t *testing.T) {
 // Not even in the moment in which it is elected or stands down.
 func TestOnPostgreSQLItIsNeverSaidThatLeasesAreKeptElsewhere(t *testing.T) {
 	t.Parallel()
-	leader := guarded(t, freshDatabase(t), "a")
+	leader := guarded(t, freshDatabase(t), "a", guardedLease)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	wrong := make(chan error, 2)

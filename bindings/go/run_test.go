@@ -59,12 +59,17 @@ func TestWorkIsCancelledAtTheSoftDeadlineAndCalledAgainUnderALargerToken(t *test
 			return nil
 		}
 		file.hang()
+		// Trust lasts at least until then.
+		until := time.Now()
+		until = until.Add(term.TrustedFor())
 		cause := untilOver(t, ctx)
 		left := runner.Leadership()
 		if !errors.Is(cause, elector.ErrTermOver) || ctx.Err() != context.Canceled {
 			t.Errorf("%v, %v", cause, ctx.Err())
 		}
-		if left.IsLeader || left.Token != term.Token || left.TrustedFor <= 0 {
+		// A busy machine may come here only when trust has ended.
+		kept := left.Token == term.Token && left.TrustedFor > 0
+		if left.IsLeader || !kept && time.Now().Before(until) {
 			t.Errorf("the lease is kept while the work winds down, and it does not lead: %+v", left)
 		}
 		file.work()
@@ -124,25 +129,29 @@ func TestWorkThatSeesTheLossBeforeAnybodyElseIsCalledAgain(t *testing.T) {
 		if len(tokens) < 2 || tokens[1] <= tokens[0] {
 			t.Errorf("tokens %v", tokens)
 		}
-		must(t, runner.Close())
+		end(t, runner)
 	}
 }
 
 func TestWorkGoesOnThroughRenewals(t *testing.T) {
 	t.Parallel()
-	runner := candidate(t, short(elector.Options{Store: memory(t)}))
+	runner := candidate(t, brisk(elector.Options{Store: memory(t), Renew: time.Second}))
 	calls := 0
 	must(t, runner.Run(within(t, soon), func(ctx context.Context, term elector.Term) error {
 		calls++
+		// Longer than one lease.
 		select {
 		case <-ctx.Done():
-			t.Logf("this machine is slow: %v", context.Cause(ctx))
-		case <-time.After(2 * time.Second):
+			t.Error(context.Cause(ctx))
+		case <-time.After(11 * time.Second):
+		}
+		if !term.IsCurrent() {
+			t.Error("the term is renewed")
 		}
 		return nil
 	}))
-	if calls > 3 {
-		t.Errorf("%d terms in two seconds", calls)
+	if calls != 1 {
+		t.Errorf("%d terms", calls)
 	}
 }
 
@@ -154,7 +163,7 @@ func TestWorkEndsWithAnErrorWhenSomebodyElseReleasesOrDrains(t *testing.T) {
 	}{
 		"release": {func(e *elector.Elector) error { return e.Release(within(t, soon)) }, elector.ErrReleased},
 		"drain":   {(*elector.Elector).Drain, elector.ErrReleased},
-		"close":   {(*elector.Elector).Close, elector.ErrClosed},
+		"close":   {func(e *elector.Elector) error { end(t, e); return nil }, elector.ErrClosed},
 	}
 	for name, giveUp := range giveUps {
 		runner := candidate(t, long(elector.Options{Store: memory(t), Election: name}))
@@ -188,7 +197,7 @@ func TestWorkThatReturnsAsItIsStoodDownEndsWithAnError(t *testing.T) {
 			if token := runner.Leadership().Token; token != 0 {
 				t.Fatalf("%s: nobody leads, and term %d is kept", name, token)
 			}
-			must(t, runner.Close())
+			end(t, runner)
 		}
 	}
 }
@@ -210,7 +219,7 @@ func TestNothingIsKeptAfterWorkThatReturnsWhileSomebodyDrains(t *testing.T) {
 		if token := runner.Leadership().Token; token != 0 {
 			t.Fatalf("nobody leads, and term %d is kept", token)
 		}
-		must(t, runner.Close())
+		end(t, runner)
 	}
 }
 
@@ -359,7 +368,7 @@ func TestTheEndOfARunDoesNotUndoALaterCampaign(t *testing.T) {
 			t.Error(err)
 		}
 		awaitLeader(t, runner)
-		must(t, runner.Close())
+		end(t, runner)
 	}
 }
 
@@ -372,7 +381,10 @@ func TestAWaitingRunEndsWhenSomebodyElseReleases(t *testing.T) {
 	} {
 		waiting := candidate(t, long(elector.Options{Store: memory(t), Candidate: "b"}))
 		go func() {
-			time.Sleep(50 * time.Millisecond)
+			// Who leads is known only to a candidate that stands.
+			for known := false; !known; time.Sleep(time.Millisecond) {
+				_, known = waiting.Leader()
+			}
 			giveUp(waiting)
 		}()
 		err := waiting.Run(within(t, soon), func(context.Context, elector.Term) error { return nil })

@@ -14,7 +14,7 @@ func alone(t *testing.T) (*Elector, context.Context) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(func() { cancel(); e.Close() })
 	return e, ctx
 }

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// Nobody hands on any news here, as though the pump hung. The clock ends the work's context all the same, and
-// not before renewals, of which nobody is told either, fail to come.
+// No news is handed on here, as though the pump hung. The clock ends the work's context all the same, and not
+// before trust ends, which renewals extend although no news of them comes.
 func TestWorkIsCancelledByTheClockAloneWhenNoNewsCome(t *testing.T) {
+	// Not in parallel with others, for which the pump hangs, too.
 	const lease = time.Second
 	subject, err := New(Options{
 		Election: "watched", Store: "memory:" + t.Name(), Lease: lease, ProgressGate: true,
@@ -19,35 +20,39 @@ func TestWorkIsCancelledByTheClockAloneWhenNoNewsCome(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer subject.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	calls := 0
+	shown := false
 	err = subject.Run(ctx, func(ctx context.Context, term Term) error {
-		if calls++; calls > 1 {
+		if shown {
 			return nil
 		}
 		subject.feed.fetching.Lock()
 		defer subject.feed.fetching.Unlock()
-		for lively := time.Now(); time.Since(lively) < 2*lease; time.Sleep(10 * time.Millisecond) {
+		for lively := time.Now(); time.Since(lively) < 2*lease && ctx.Err() == nil; {
+			time.Sleep(10 * time.Millisecond)
 			if err := subject.Alive(); err != nil {
 				t.Error(err)
 			}
 		}
-		if ctx.Err() != nil {
-			t.Logf("this machine is slow: %v", context.Cause(ctx))
-		}
 		<-ctx.Done()
 		cause := context.Cause(ctx)
-		if !errors.Is(cause, ErrTermOver) || !strings.Contains(cause.Error(), "the trust of term") {
+		if !errors.Is(cause, ErrTermOver) {
 			t.Error(cause)
 		}
 		if subject.IsLeader() || term.IsCurrent() {
 			t.Error("the term is over")
 		}
+		// On a busy machine news of its end may have come before the pump hung. Then the next term shows it.
+		shown = strings.Contains(cause.Error(), "the trust of term")
+		// A term that is drained, as this one is now, keeps its token as long as it is trusted.
+		if shown && subject.Leadership().Token == term.Token {
+			t.Errorf("it is trusted: %v", cause)
+		}
 		return subject.Alive()
 	})
-	if err != nil || calls != 2 {
-		t.Errorf("%d calls, %v", calls, err)
+	if err != nil || !shown {
+		t.Errorf("shown: %v, %v", shown, err)
 	}
 }
 

@@ -35,15 +35,22 @@ void check_child(int pid);
 /* Times are multiplied by it: valgrind and sanitizers are slow. From the environment, ELECTOR_TEST_SLOW. */
 extern unsigned slow;
 /* How long to wait for what must come. */
-#define SOON_MS (10000 * slow)
+#define SOON_MS (60000 * slow)
 
 void sleep_ms(unsigned ms);
 uint64_t since_ms(uint64_t then_ns);
 
-/* How a candidate is made; what is not set has a default. Its lease is 600 ms, trusted for 544 ms. */
+/* The lease of a candidate that must keep leading on a machine that is busy; trusted for 9066 ms. */
+#define LEASE_MS 10000
+/* A lease that expires within a test. No check may presume that such a candidate keeps leading. */
+#define SHORT_MS 400
+/* A lease that expires only after every wait for SOON_MS: a change that comes sooner has another cause. */
+#define LONG_MS 120000
+
+/* How a candidate is made; what is not set has a default, the lease LEASE_MS. */
 struct stand {
     const char *store, *election, *candidate, *meta;
-    uint64_t lease_ms;
+    uint64_t lease_ms, renew_ms;
     bool strict, progress_gate;
     elector_change_callback on_change;
     elector_log_callback on_log;
@@ -55,6 +62,8 @@ struct elector *candidate(const char *store, const char *name);
 /* Campaigns and waits until it leads. */
 bool lead(const struct elector *elector);
 bool wait_until_leader(const struct elector *elector, unsigned timeout_ms);
+/* Waits until it leads under a larger token than this. */
+bool wait_for_larger_token(const struct elector *elector, uint64_t token);
 /* The next change after `*seen` that is neither a renewal nor about who leads. */
 struct elector_change next_turn(const struct elector *elector, uint64_t *seen);
 /* The next change after `*seen` that is this event; NONE if it does not come. */

@@ -7,10 +7,10 @@
 
 static void a_release_hands_over_at_once_with_a_larger_token(void)
 {
-    struct stand stand = {.store = "memory:handover", .candidate = "a", .lease_ms = 3000};
+    struct stand stand = {.store = "memory:handover", .candidate = "a", .lease_ms = LONG_MS};
     struct elector *first = make(&stand), *second;
     char leader[64];
-    uint64_t old, released;
+    uint64_t old;
     stand.candidate = "b";
     second = make(&stand);
     REQUIRE(lead(first));
@@ -20,11 +20,9 @@ static void a_release_hands_over_at_once_with_a_larger_token(void)
     CHECK(!wait_until_leader(second, 100));
     CHECK(elector_leader(second, leader, sizeof leader) > 0 && strcmp(leader, "a") == 0);
 
-    released = elector_now_ns();
     GIVES(OK, elector_release(first, SOON_MS, NULL));
-    CHECK(wait_until_leader(second, SOON_MS));
     /* A notification, not the end of the lease, wakes the next. */
-    CHECK(since_ms(released) < 1500 * slow);
+    CHECK(wait_until_leader(second, SOON_MS));
     CHECK(elector_token(second) > old && old > 0);
     CHECK(!elector_am_i_leader(first) && elector_token(first) == 0);
     elector_free(first);
@@ -34,9 +32,14 @@ static void a_release_hands_over_at_once_with_a_larger_token(void)
 static void release_and_drain_take_effect_before_they_return(void)
 {
     struct elector_leadership now = ELECTOR_LEADERSHIP_INIT;
-    struct elector *elector = candidate("memory:at-once", "a");
+    struct elector *elector = NULL;
     int round;
     for (round = 0; round < 20; round++) {
+        /* After some operations in a row a candidate must pause; a new one need not yet. */
+        if (round % 4 == 0) {
+            elector_free(elector);
+            elector = candidate("memory:at-once", "a");
+        }
         REQUIRE(lead(elector));
         GIVES(OK, elector_release(elector, 0, NULL));
         CHECK(!elector_am_i_leader(elector) && elector_token(elector) == 0);
@@ -53,17 +56,31 @@ static void release_and_drain_take_effect_before_they_return(void)
     elector_free(elector);
 }
 
+/* Trust in its term lasts at least until then. */
+static uint64_t trusted_until_ns(const struct elector *elector)
+{
+    struct elector_leadership now = ELECTOR_LEADERSHIP_INIT;
+    uint64_t asked = elector_now_ns();
+    GIVES(OK, elector_get_leadership(elector, &now, NULL));
+    return asked + now.trusted_for_ms * 1000000;
+}
+
 static void a_draining_leader_keeps_its_lease_until_it_is_drained(void)
 {
-    struct elector *first = candidate("memory:drain", "a"), *second = candidate("memory:drain", "b");
-    uint64_t seen = 0;
+    struct stand stand = {.store = "memory:drain", .candidate = "a", .renew_ms = 500};
+    struct elector *first = make(&stand), *second = candidate("memory:drain", "b");
+    uint64_t seen = 0, drained;
     REQUIRE(lead(first));
     GIVES(OK, elector_campaign(second, NULL));
     GIVES(OK, elector_drain(first, NULL));
+    drained = elector_now_ns();
     CHECK(next_turn(first, &seen).event == ELECTOR_EVENT_ELECTED);
     CHECK(next_turn(first, &seen).event == ELECTOR_EVENT_STOP_NEW_WORK);
-    /* Longer than the lease: it is still renewed. */
-    CHECK(!wait_until_leader(second, 900 * slow));
+    /* It is still renewed: all trust that was granted before the drain ends earlier. */
+    while (trusted_until_ns(first) < drained + LEASE_MS * slow * 1000000ull &&
+           CHECK(since_ms(drained) < SOON_MS))
+        sleep_ms(5);
+    CHECK(!wait_until_leader(second, 100));
     GIVES(OK, elector_drained(first, NULL));
     GIVES(OK, elector_drained(first, NULL));
     CHECK(next_turn(first, &seen).reason == ELECTOR_REASON_RELEASED);
@@ -92,22 +109,56 @@ static void campaign_and_release_may_be_repeated(void)
     elector_free(elector);
 }
 
+static void the_progress_gate_does_not_stop_a_lively_host(void)
+{
+    struct stand stand = {.store = "memory:lively", .lease_ms = SHORT_MS, .progress_gate = true};
+    struct elector *elector = make(&stand);
+    struct elector_change change = ELECTOR_CHANGE_INIT;
+    uint64_t half_ns = SHORT_MS * slow * 500000ull, started = elector_now_ns(), spoke = started, revision = 0;
+    bool was_silent = false;
+    GIVES(OK, elector_campaign(elector, NULL));
+    /* A silent host would be renewed for half a lease, and trusted for less than another one. */
+    while (trusted_until_ns(elector) < started + 4 * half_ns) {
+        uint64_t asked = elector_now_ns();
+        GIVES(OK, elector_alive(elector, NULL));
+        was_silent = was_silent || elector_now_ns() - spoke > half_ns;
+        spoke = asked;
+        /* A slow machine may end a term, but the gate only if the host said nothing for half a lease. */
+        while (elector_get_change(elector, revision + 1, &change, NULL) == ELECTOR_STATUS_OK) {
+            revision++;
+            was_silent = was_silent || elector_now_ns() - spoke > half_ns;
+            CHECK(change.reason != ELECTOR_REASON_STALLED || was_silent);
+        }
+        REQUIRE(since_ms(started) < SOON_MS);
+        sleep_ms(5);
+    }
+    elector_free(elector);
+}
+
+/* On a slow machine trust may end before the gate is asked; then a later term shows what it does. */
 static void the_progress_gate_lets_a_silent_host_lose(void)
 {
-    struct stand stand = {.store = "memory:gated", .progress_gate = true};
+    struct stand stand = {.store = "memory:gated", .lease_ms = SHORT_MS, .progress_gate = true};
     struct elector *elector = make(&stand);
-    uint64_t lively, seen = 0;
-    REQUIRE(lead(elector));
-    CHECK(next_turn(elector, &seen).event == ELECTOR_EVENT_ELECTED);
-    lively = elector_now_ns();
-    while (since_ms(lively) < 900 * slow) {
-        GIVES(OK, elector_alive(elector, NULL));
-        CHECK(elector_am_i_leader(elector));
-        sleep_ms(20);
+    struct elector_change change = ELECTOR_CHANGE_INIT;
+    bool was_at_risk = false, was_warned = false;
+    uint64_t seen = 0, started = elector_now_ns();
+    GIVES(OK, elector_campaign(elector, NULL));
+    while (change.reason != ELECTOR_REASON_STALLED) {
+        REQUIRE(since_ms(started) < SOON_MS);
+        change = next_turn(elector, &seen);
+        if (change.event == ELECTOR_EVENT_ELECTED)
+            was_at_risk = was_warned = false;
+        was_at_risk = was_at_risk || change.event == ELECTOR_EVENT_AT_RISK;
+        was_warned = was_warned || change.event == ELECTOR_EVENT_STOP_NEW_WORK;
+        if (change.event == ELECTOR_EVENT_DEPOSED && change.reason != ELECTOR_REASON_STALLED) {
+            CHECK(change.reason == ELECTOR_REASON_EXPIRED);
+            GIVES(OK, elector_alive(elector, NULL));
+        }
     }
-    CHECK(next_turn(elector, &seen).event == ELECTOR_EVENT_AT_RISK);
-    CHECK(next_turn(elector, &seen).event == ELECTOR_EVENT_STOP_NEW_WORK);
-    CHECK(next_turn(elector, &seen).reason == ELECTOR_REASON_STALLED);
+    CHECK(was_at_risk && was_warned);
+    /* Nor is it elected while it is silent. */
+    sleep_ms(SHORT_MS * slow);
     CHECK(!elector_am_i_leader(elector));
     GIVES(OK, elector_alive(elector, NULL));
     CHECK(next_turn(elector, &seen).event == ELECTOR_EVENT_ELECTED);
@@ -116,47 +167,50 @@ static void the_progress_gate_lets_a_silent_host_lose(void)
 
 static void a_strict_candidate_takes_over_only_after_a_full_lease_of_its_own_clock(void)
 {
-    struct stand stand = {.store = "memory:strict", .candidate = "a", .strict = true};
+    struct stand stand = {.store = "memory:strict", .candidate = "a", .lease_ms = SHORT_MS, .strict = true};
     struct elector *first = make(&stand), *second;
     uint64_t started = elector_now_ns(), old;
     stand.candidate = "b";
     second = make(&stand);
     REQUIRE(lead(first));
     /* Even an absent row may be a lost one. */
-    CHECK(since_ms(started) >= 600 * slow);
+    CHECK(since_ms(started) >= SHORT_MS * slow);
     old = elector_token(first);
-    GIVES(OK, elector_campaign(second, NULL));
+    /* Read before it first looks at the row, which a slow machine may leave unchanged from then on. */
     started = elector_now_ns();
+    GIVES(OK, elector_campaign(second, NULL));
     GIVES(OK, elector_release(first, SOON_MS, NULL));
     CHECK(wait_until_leader(second, SOON_MS));
-    CHECK(since_ms(started) >= 600 * slow);
-    CHECK(elector_token(second) > old);
+    CHECK(since_ms(started) >= SHORT_MS * slow);
+    CHECK(wait_for_larger_token(second, old));
     elector_free(first);
     elector_free(second);
 }
 
 /* Where Rust's scenario is dropping_the_last_handle_stands_down. */
-static void freeing_does_not_release_and_is_prompt(void)
+static void freeing_does_not_release(void)
 {
     struct elector_leadership left = ELECTOR_LEADERSHIP_INIT;
-    struct stand stand = {.store = "memory:free", .candidate = "a", .lease_ms = 2000};
+    struct stand stand = {.store = "memory:free", .candidate = "a", .lease_ms = SHORT_MS};
     struct elector *first = make(&stand), *second;
-    uint64_t freed, old;
+    uint64_t freed;
     stand.candidate = "b";
     second = make(&stand);
-    REQUIRE(lead(first));
-    old = elector_token(first);
-    GIVES(OK, elector_campaign(second, NULL));
-    sleep_ms(100);
-    /* In this order, or a pause between the two would be held against the answer. */
-    freed = elector_now_ns();
-    GIVES(OK, elector_get_leadership(first, &left, NULL));
+    do {
+        /* On a slow machine the second may have taken over already. */
+        GIVES(OK, elector_release(second, SOON_MS, NULL));
+        REQUIRE(lead(first));
+        GIVES(OK, elector_campaign(second, NULL));
+        sleep_ms(100);
+        /* In this order, or a pause between the two would be held against the answer. */
+        freed = elector_now_ns();
+        GIVES(OK, elector_get_leadership(first, &left, NULL));
+    } while (left.trusted_for_ms == 0);
     elector_free(first);
-    CHECK(since_ms(freed) < 500 * slow);
     CHECK(wait_until_leader(second, SOON_MS));
     /* What the first one started while it led may have taken so long. */
-    CHECK(left.trusted_for_ms > 0 && since_ms(freed) >= left.trusted_for_ms);
-    CHECK(elector_token(second) > old);
+    CHECK(since_ms(freed) >= left.trusted_for_ms);
+    CHECK(wait_for_larger_token(second, left.token));
     elector_free(second);
 }
 
@@ -174,27 +228,30 @@ static bool has_seen_lead(const struct elector *elector, const char *leader, uin
 
 static void a_release_that_was_not_waited_for_is_told_although_its_elector_is_freed(void)
 {
-    struct stand stand = {.store = "memory:free-released", .lease_ms = 8000};
+    char election[16];
+    struct stand stand = {.store = "memory:free-released", .election = election, .lease_ms = LONG_MS};
     int round;
     for (round = 0; round < 20; round++) {
         bool stands_again = round % 2 == 1;
         struct elector *first, *second;
-        uint64_t released, old;
+        uint64_t started, old;
+        snprintf(election, sizeof election, "round %d", round);
         stand.candidate = "a";
         first = make(&stand);
         stand.candidate = "b";
         second = make(&stand);
         REQUIRE(lead(first));
         old = elector_token(first);
-        released = elector_now_ns();
         GIVES(OK, elector_release(first, 0, NULL));
         if (stands_again)
             GIVES(OK, elector_campaign(first, NULL));
         elector_free(first);
-        REQUIRE(lead(second));
+        GIVES(OK, elector_campaign(second, NULL));
+        started = elector_now_ns();
         /* On a busy machine it may be elected anew before it is freed, and then it keeps its lease. */
-        CHECK(since_ms(released) < 5000 || (stands_again && has_seen_lead(second, "a", old)));
-        GIVES(OK, elector_release(second, SOON_MS, NULL));
+        while (!elector_am_i_leader(second) && !(stands_again && has_seen_lead(second, "a", old)) &&
+               CHECK(since_ms(started) < SOON_MS))
+            sleep_ms(1);
         elector_free(second);
     }
 }
@@ -242,9 +299,10 @@ const struct test life_tests[] = {
     TEST(release_and_drain_take_effect_before_they_return),
     TEST(a_draining_leader_keeps_its_lease_until_it_is_drained),
     TEST(campaign_and_release_may_be_repeated),
+    TEST(the_progress_gate_does_not_stop_a_lively_host),
     TEST(the_progress_gate_lets_a_silent_host_lose),
     TEST(a_strict_candidate_takes_over_only_after_a_full_lease_of_its_own_clock),
-    TEST(freeing_does_not_release_and_is_prompt),
+    TEST(freeing_does_not_release),
     TEST(a_release_that_was_not_waited_for_is_told_although_its_elector_is_freed),
     TEST(a_release_is_confirmed_although_a_campaign_follows),
     TEST(an_elector_may_be_freed_in_any_state),

@@ -139,9 +139,12 @@ static void the_progress_gate_withholds_renewals(void)
         pass(&host, lease / 4);
         tell(&host, ELECTOR_INPUT_KIND_ALIVE);
     }
-    CHECK(leads(&host));
+    CHECK(leads(&host) && count_of(&host, ELECTOR_EVENT_AT_RISK) == 0);
     pass(&host, 2 * lease);
     CHECK(!leads(&host) && latest(&host, ELECTOR_EVENT_DEPOSED)->reason == ELECTOR_REASON_STALLED);
+    CHECK(count_of(&host, ELECTOR_EVENT_AT_RISK) == 1 && count_of(&host, ELECTOR_EVENT_STOP_NEW_WORK) == 1);
+    CHECK(latest(&host, ELECTOR_EVENT_AT_RISK) < latest(&host, ELECTOR_EVENT_STOP_NEW_WORK));
+    CHECK(latest(&host, ELECTOR_EVENT_STOP_NEW_WORK) < latest(&host, ELECTOR_EVENT_DEPOSED));
     end_host(&host);
 }
 

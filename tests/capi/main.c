@@ -1,4 +1,6 @@
-/* Runs the C tests that the command line names, by test or by suite, or all: `capi life callbacks`. */
+/* Runs the C tests that the command line names, by test or by suite: `capi life callbacks`. `capi ordinary`
+ * runs every suite but two: `limits` lowers a limit of the process, which valgrind and sanitizers do not
+ * survive, and `timed` has upper bounds on real time. With no name it runs all. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -9,23 +11,28 @@
     suite(header) suite(options) suite(pointers) suite(sizes) suite(statuses) suite(life) suite(store) \
     suite(questions) suite(threads) suite(callbacks) suite(forks) suite(machine) suite(replies) suite(sql) \
     suite(server) suite(many)
+#define SPECIAL_SUITES(suite) suite(limits) suite(timed)
 
 #define DECLARE(suite) extern const struct test suite##_tests[];
 SUITES(DECLARE)
+SPECIAL_SUITES(DECLARE)
 
 static const struct {
     const char *name;
+    bool is_ordinary;
     const struct test *tests;
 } suites[] = {
-#define ROW(suite) {#suite, suite##_tests},
-    SUITES(ROW)
+#define ORDINARY(suite) {#suite, true, suite##_tests},
+#define SPECIAL(suite) {#suite, false, suite##_tests},
+    SUITES(ORDINARY) SPECIAL_SUITES(SPECIAL)
 };
 
-static bool is_wanted(const char *suite, const char *test, int count, char **names)
+static bool is_wanted(size_t suite, const char *test, int count, char **names)
 {
     int at;
     for (at = 1; at < count; at++)
-        if (strcmp(names[at], suite) == 0 || strcmp(names[at], test) == 0)
+        if (strcmp(names[at], suites[suite].name) == 0 || strcmp(names[at], test) == 0 ||
+            (suites[suite].is_ordinary && strcmp(names[at], "ordinary") == 0))
             return true;
     return count < 2;
 }
@@ -41,10 +48,10 @@ int main(int count, char **names)
     for (at = 0; at < sizeof suites / sizeof suites[0]; at++) {
         const struct test *test;
         for (test = suites[at].tests; test->name != NULL; test++) {
-            if (!is_wanted(suites[at].name, test->name, count, names))
+            if (!is_wanted(at, test->name, count, names))
                 continue;
             /* A test that hangs is killed. */
-            alarm(60 * slow);
+            alarm(300 * slow);
             test->run();
             if (has_failed()) {
                 failures++;

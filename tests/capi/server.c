@@ -44,7 +44,7 @@ static bool has_schema(void)
 static struct elector *on_server(const char *candidate)
 {
     struct stand stand = {.store = getenv("ELECTOR_TEST_POSTGRES_C"), .election = "it's \"c\"",
-                          .candidate = candidate, .lease_ms = 6000};
+                          .candidate = candidate, .lease_ms = LONG_MS};
     struct elector *elector = NULL;
     struct elector_error error;
     struct elector_options *options = options_of(&stand);

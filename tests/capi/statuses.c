@@ -172,9 +172,6 @@ static void ask_for_a_thread_where_there_is_no_room(void)
 static void no_thread_when_the_system_gives_none(void)
 {
     int child;
-    /* Valgrind and sanitizers keep their own books of the address space. */
-    if (getenv("ELECTOR_TEST_NO_LIMITS") != NULL)
-        return;
     if (getenv("ELECTOR_TEST_NO_ROOM") != NULL) {
         ask_for_a_thread_where_there_is_no_room();
         return;
@@ -182,6 +179,9 @@ static void no_thread_when_the_system_gives_none(void)
     child = fork();
     if (child == 0) {
         setenv("ELECTOR_TEST_NO_ROOM", "1", 1);
+        /* Its closing line is not this run's. */
+        if (freopen("/dev/null", "w", stdout) == NULL)
+            _exit(126);
         execl("/proc/self/exe", "capi", "no_thread_when_the_system_gives_none", (char *)NULL);
         _exit(127);
     }
@@ -196,6 +196,10 @@ const struct test statuses_tests[] = {
     TEST(forked_in_a_child),
     TEST(in_callback_when_a_callback_waits),
     TEST(unknown_change_before_it_happened),
+    END_OF_TESTS,
+};
+
+const struct test limits_tests[] = {
     TEST(no_thread_when_the_system_gives_none),
     END_OF_TESTS,
 };

@@ -56,7 +56,7 @@ uint64_t since_ms(uint64_t then_ns)
 struct elector_options *options_of(const struct stand *stand)
 {
     struct elector_options *options = elector_options_new();
-    uint64_t lease_ms = stand->lease_ms ? stand->lease_ms : 600;
+    uint64_t lease_ms = stand->lease_ms ? stand->lease_ms : LEASE_MS;
     const char *election = stand->election ? stand->election : "nightly";
     GIVES(OK, elector_options_set_store(options, stand->store, NULL));
     GIVES(OK, elector_options_set_election(options, election, NULL));
@@ -66,6 +66,10 @@ struct elector_options *options_of(const struct stand *stand)
         GIVES(OK, elector_options_set_meta(options, stand->meta, NULL));
     GIVES(OK, elector_options_set_lease_ms(options, lease_ms * slow, NULL));
     GIVES(OK, elector_options_set_margin_ms(options, lease_ms * slow / 12, NULL));
+    if (stand->renew_ms) {
+        GIVES(OK, elector_options_set_renew_ms(options, stand->renew_ms * slow, NULL));
+        GIVES(OK, elector_options_set_jitter_ms(options, stand->renew_ms * slow / 2, NULL));
+    }
     GIVES(OK, elector_options_set_strict(options, stand->strict, NULL));
     GIVES(OK, elector_options_set_progress_gate(options, stand->progress_gate, NULL));
     GIVES(OK, elector_options_on_change(options, stand->on_change, stand->user_data, NULL));
@@ -100,6 +104,17 @@ bool wait_until_leader(const struct elector *elector, unsigned timeout_ms)
         if (passed >= timeout_ms)
             return false;
         elector_wait(elector, now.revision, (uint32_t)(timeout_ms - passed), &now);
+    }
+    return true;
+}
+
+bool wait_for_larger_token(const struct elector *elector, uint64_t token)
+{
+    uint64_t started = elector_now_ns();
+    while (elector_token(elector) <= token) {
+        if (since_ms(started) >= SOON_MS)
+            return false;
+        sleep_ms(1);
     }
     return true;
 }

@@ -15,7 +15,8 @@ macro_rules! every_property {
             a_late_release_does_not_end_the_next_term
             tokens_grow_through_every_end_of_a_term
             tokens_are_not_below_the_microseconds_since_1970
-            a_revoked_holder_fails_its_renewal_and_nobody_takes_over_before_the_lease_ends
+            a_revoked_holder_fails_its_renewal_and_keeps_others_out
+            a_revoked_lease_is_granted_when_it_ends_and_not_before
             only_the_named_term_is_revoked
             a_vacant_row_has_nothing_to_revoke
             an_acquire_of_an_unchanged_row_is_refused_if_it_changed
@@ -30,6 +31,15 @@ macro_rules! every_property {
             a_release_rings_every_bell
             a_renewal_rings_no_bell
             replies_carry_one_clock_that_goes_forward
+        }
+    };
+}
+
+/// The same for those that bound real time.
+macro_rules! every_timed_property {
+    ($with:ident) => {
+        $with! {
+            an_expired_lease_is_granted_within_a_second
         }
     };
 }

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use elector::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Request, RequestId, Row, Version};
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
-use elector::driver::store::{Answer, Bell, Hint, Job, Store};
+use elector::driver::store::{Answer, Bell, Hint, Job, Store, StoreError};
 use elector::driver::url::StoreUrl;
 
-pub const LEASE: Duration = Duration::from_secs(60);
+/// A lease of which half outlasts every test.
+pub const LEASE: Duration = Duration::from_secs(240);
+/// How long a test waits for what must come.
+pub const SOON: Duration = Duration::from_secs(60);
 /// A lease that a test waits for.
 pub const SHORT: Duration = Duration::from_millis(120);
 
@@ -57,7 +60,22 @@ impl Place {
     }
 
     fn open_with(&self, bell: Bell) -> Handle {
-        Handle(self.url.open(bell).unwrap())
+        // A store may lose its patience with a busy machine.
+        let handle = patiently(|| self.url.open(Arc::clone(&bell)));
+        Handle(handle.unwrap())
+    }
+}
+
+/// Tries for as long as the store says that it may pass.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let end = Instant::now() + SOON;
+    loop {
+        match attempt() {
+            Err(error) if !error.is_permanent() && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            outcome => return outcome,
+        }
     }
 }
 
@@ -67,7 +85,7 @@ pub struct Handle(pub Box<dyn Store>);
 impl Handle {
     pub fn execute(&mut self, ops: Vec<(&str, Op)>) -> Vec<Answer> {
         static REQUESTS: AtomicU64 = AtomicU64::new(1);
-        let deadline = clock::now().saturating_add(Duration::from_secs(20));
+        let deadline = clock::now().saturating_add(SOON);
         let job = |(election, op): (&str, Op)| {
             let id = RequestId(REQUESTS.fetch_add(1, Ordering::Relaxed));
             Job { election: name(election), request: Request { id, deadline, op } }
@@ -119,9 +137,14 @@ impl Handle {
                 Outcome::Seen(Some(row)) => assert!(row.remaining <= LEASE, "{row:?}"),
                 other => panic!("{other:?}"),
             }
-            assert!(start.elapsed() < Duration::from_secs(10), "{election} never became free");
+            assert!(start.elapsed() < SOON, "{election} never became free");
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Removes dead rows, and says how many.
+    pub fn clean_up(&mut self) -> u64 {
+        patiently(|| self.0.clean_up()).unwrap()
     }
 
     pub fn acquire_unchanged(&mut self, election: &str, who: &str, version: Version) -> Outcome {

@@ -33,6 +33,13 @@ pub fn read(file: &Path) -> Vec<Beat> {
     text.lines().filter_map(beat).collect()
 }
 
+/// Whether a command that cleans up came to its own end.
+pub fn cleaned_up(file: &Path) -> bool {
+    fs::read_to_string(file).unwrap_or_default().lines().any(|line| line == CLEANED_UP)
+}
+
+const CLEANED_UP: &str = "cleaned up";
+
 /// What the command does beside beating.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
@@ -42,7 +49,7 @@ pub enum Manner {
     IgnoresTerm,
     /// It leaves a process behind in a session of its own, which ignores SIGTERM, and ends.
     LeavesDaemon,
-    /// At SIGTERM it beats on for 100 ms and exits with 7.
+    /// At SIGTERM it beats on for 100 ms or more, writes that it has cleaned up and exits with 7.
     CleansUp,
 }
 
@@ -74,13 +81,14 @@ pub fn beat() {
     let mut out = OpenOptions::new().create(true).append(true).open(file).expect("the file of beats");
     let mut left = 50;
     // Where nobody ends it, which is what these tests are to find, it must not beat for ever.
-    let end = clock::now().saturating_add(Duration::from_secs(60));
+    let end = clock::now().saturating_add(Duration::from_secs(300));
     while clock::now() < end {
         let line = format!("{token} {} {} .\n", std::process::id(), clock::now().as_nanos());
         out.write_all(line.as_bytes()).expect("a beat");
         if TERM.load(std::sync::atomic::Ordering::Relaxed) {
             left -= 1;
             if left == 0 {
+                out.write_all(format!("{CLEANED_UP}\n").as_bytes()).expect("a line");
                 std::process::exit(7);
             }
         }

@@ -1,8 +1,16 @@
-//! Two candidates, fifty faults drawn at random: whoever keeps a command alive is killed or stopped.
+//! Two candidates, fifty faults drawn at random: whichever process keeps a command alive is killed or stopped.
 
-use super::*;
+use std::thread;
+use std::time::Duration;
 
-const FAULTS: u32 = 50;
+use nix::sys::signal::{Signal, kill};
+
+use crate::beats::{Beat, Manner};
+use crate::place::{Candidate, Place, wait_for};
+
+const FAULTS: usize = 50;
+/// Trust ends a second before the lease, which is what a busy machine may keep a guardian waiting.
+const TIMING: &[&str] = &["--forever", "--lease-ms=2000", "--margin-ms=1000", "--grace-ms=100"];
 
 /// What happens to the candidate whose command runs.
 #[derive(Clone, Copy, Debug)]
@@ -33,26 +41,25 @@ fn terms(mut beats: Vec<Beat>) -> Vec<Vec<Beat>> {
 
 #[test]
 fn no_two_commands_ever_run_at_once_under_fifty_random_kills_and_stops() {
-    let place = Place::new();
-    let start = |name: &str| {
-        let options = ["--forever", "--lease-ms=1000", "--grace-ms=100"];
-        place.run_plainly(name, &beats::command(Manner::IgnoresTerm, &place.beats(name)), &options)
-    };
+    let place = Place::new(TIMING);
+    let start = |name: &str| place.run(name, Manner::IgnoresTerm, &[]);
     let mut candidates = [start("a"), start("b")];
     let (mut token, mut happened) = (0, Vec::new());
-    for _ in 0..FAULTS {
+    while happened.len() < FAULTS {
         let (leader, beat) = wait_for("a command to run", || {
             let newest = |number: usize| candidates[number].beats().last().map(|beat| (number, *beat));
             [newest(0), newest(1)].into_iter().flatten().find(|(_, beat)| beat.token > token)
         });
         token = beat.token;
         thread::sleep(Duration::from_millis(u64::from(rand::random::<u32>() % 400)));
+        let candidate = &mut candidates[leader];
+        // There is none where the term has ended meanwhile, on a busy machine.
+        let Some(keeper) = candidate.find_keeper() else { continue };
+        let Some(guardian) = candidate.find_guardian() else { continue };
         let fault = fault();
         happened.push((beat.token, fault));
-        let candidate = &mut candidates[leader];
-        let (keeper, guardian) = (candidate.keeper(), candidate.guardian());
-        // Longer than the lease, or not: whoever is stopped wakes in its own term, or in that of another.
-        let while_stopped = Duration::from_millis(u64::from(rand::random::<u32>() % 1_500));
+        // Longer than the lease, or not: a process that was stopped wakes in its own term, or in another's.
+        let while_stopped = Duration::from_millis(u64::from(rand::random::<u32>() % 3_000));
         match fault {
             Fault::KillRun => {
                 candidate.signal(Signal::SIGKILL);
@@ -86,7 +93,7 @@ fn no_two_commands_ever_run_at_once_under_fifty_random_kills_and_stops() {
         let _ = kill(guardian, Signal::SIGKILL);
     }
     let terms = terms(candidates.iter().flat_map(Candidate::beats).collect());
-    assert!(terms.len() >= FAULTS as usize, "each fault ends a term: {} terms", terms.len());
+    assert!(terms.len() >= FAULTS, "each fault ends a term: {} terms", terms.len());
     for pair in terms.windows(2) {
         let (old, new) = (pair[0].last().expect("a beat"), pair[1][0]);
         assert!(old.at < new.at, "two at once: {old:?} after {new:?}; {happened:?}");

@@ -1,16 +1,12 @@
 # shellcheck shell=bash
-# the C library: its header in four languages, its tests plain, under valgrind and sanitizers, and installing
+# the C library as released: its header in four languages, its tests plain, under valgrind and sanitizers, sizes
+# limit: 2400
 need_rust
-need make make "install make"
+. tests/c-suite.sh
 need g++ g++ "install a C++ compiler"
 need valgrind valgrind "install valgrind"
 need pkg-config pkg-config "install pkg-config"
 need cmake cmake "install CMake"
-need psql postgresql-client "install the clients of PostgreSQL"
-work=$CARGO_TARGET_DIR/c
-rm -rf "$work" && mkdir -p "$work"
-strict=(-Wall -Wextra -Wpedantic -Werror -Iinclude)
-needs=(-lpthread -lm -ldl)
 archive=bindings/c/build/libelector.a
 
 # Every standard, with and without the declarations that let the inline question read the clock itself. A
@@ -23,60 +19,16 @@ compiles() { # compiler standard language
   done
 }
 
-# How the tests are built: the options go to the compiler.
-build() { # program options…
-  local program=$1
-  shift
-  gcc -g -std=c11 "${strict[@]}" "$@" tests/capi/*.c "$archive" "${needs[@]}" -o "$program"
-}
-
-# Guards are tested on the server of ELECTOR_TEST_POSTGRES, a superuser's URL, or on one of our own, which has
-# only a socket in its folder. It runs as nobody if we are root, as whom it would not.
-start_postgres() {
-  ELECTOR_TEST_POSTGRES_C=${ELECTOR_TEST_POSTGRES:-}
-  export ELECTOR_TEST_POSTGRES_C
-  [ -z "$ELECTOR_TEST_POSTGRES_C" ] || return 0
-  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || debian_install postgresql ||
-    die "PostgreSQL is missing: install it, or set ELECTOR_TEST_POSTGRES"
-  programs=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
-  cluster=$(mktemp -d /tmp/elector-c.XXXXXX)
-  [ "$(id -u)" != 0 ] || chown nobody "$cluster"
-  trap stop_postgres EXIT
-  local settings="-c listen_addresses= -c unix_socket_directories=$cluster -c fsync=off"
-  { of_postgres initdb -U postgres -A trust -N -E UTF8 --locale=C &&
-    of_postgres pg_ctl start -w -l "$cluster/log" -o "$settings"; } >"$work/postgres" 2>&1 ||
-    die "PostgreSQL does not start:" "$(cat "$work/postgres" "$cluster/log")"
-  ELECTOR_TEST_POSTGRES_C="postgres:///postgres?host=$cluster&user=postgres"
-}
-
-of_postgres() { # program options…
-  local user=()
-  [ "$(id -u)" != 0 ] || user=(setpriv --reuid=nobody "--regid=$(id -g nobody)" --clear-groups)
-  (cd / && "${user[@]}" env -i LC_ALL=C TZ=UTC "$programs/$1" "${@:2}" -D "$cluster/data")
-}
-
-stop_postgres() {
-  of_postgres pg_ctl stop -s -m immediate || true
-  rm -rf "$cluster"
-}
-
-# Each run has a folder of its own for the stores in files.
-suite() { # slowness command…
-  local folder
-  folder=$(mktemp -d "$work/stores.XXXXXX")
-  ELECTOR_TEST_FOLDER=$folder ELECTOR_TEST_SLOW=$1 "${@:2}"
-}
-
 # Its own scheduler may let threads that are never idle starve the others, so it is asked to be fair.
 # A forked child abandons what its parent kept, by design, so only the first process is asked for leaks;
 # errors count wherever they are.
 under_valgrind() {
   local log=$work/valgrind
   # shellcheck disable=SC2016
-  suite 10 env ELECTOR_TEST_NO_LIMITS=1 sh -c 'echo $$ >"$0.pid"
+  suite 10 sh -c 'echo $$ >"$0.pid"
     exec valgrind -q --fair-sched=yes --error-exitcode=9 \
     --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=none \
-    --log-file="$0.%p" "$1"' "$log" "$work/tests" || { cat "$log".[0-9]*; return 1; }
+    --log-file="$0.%p" "$1" ordinary' "$log" "$work/tests" || { cat "$log".[0-9]*; return 1; }
   if grep -E 'are (definitely|indirectly) lost' "$log.$(cat "$log.pid")"; then
     cat "$log.$(cat "$log.pid")"
     return 1
@@ -189,8 +141,8 @@ finds_the_race() { ! "$work/watched.race" >"$work/race.log" 2>&1 && grep -q 'dat
 # orders the two.
 without_races() {
   printf 'race:tokio::runtime::io::driver\n' >"$work/suppressions"
-  suite 10 env ELECTOR_TEST_NO_LIMITS=1 \
-    TSAN_OPTIONS="die_after_fork=0 suppressions=$work/suppressions log_path=$work/races" "$work/watched" ||
+  suite 10 env \
+    TSAN_OPTIONS="die_after_fork=0 suppressions=$work/suppressions log_path=$work/races" "$work/watched" ordinary ||
     { cat "$work"/races.*; return 1; }
 }
 race='#include <pthread.h>
@@ -203,14 +155,14 @@ for standard in c99 c11 c17; do
   check "the header is $standard" compiles gcc $standard c
 done
 check "the header is c++17" compiles g++ c++17 c++
-must build "$work/tests"
-must suite 1 "$work/tests"
+must build_suite "$work/tests" "$archive"
+must suite 1 "$work/tests" ordinary limits timed
 check "valgrind finds no error and no leak" under_valgrind
 check "the address sanitizer is there" finds AddressSanitizer "$memory" "${sanitize[@]}"
 check "the sanitizer of undefined behaviour is there" \
   finds 'signed integer overflow' "$overflow" "${sanitize[@]}"
-must build "$work/sanitized" "${sanitize[@]}"
-must suite 3 env ELECTOR_TEST_NO_LIMITS=1 "$work/sanitized"
+must build_suite "$work/sanitized" "$archive" "${sanitize[@]}"
+must suite 3 "$work/sanitized" ordinary
 must watched_build "$work/watched"
 check "the thread sanitizer is there" finds_the_race
 must without_races

@@ -1,20 +1,13 @@
 # shellcheck shell=bash
-# the Go package: vet, staticcheck, its tests with and without the race detector, both ways to link
+# the Go package on the library as released: staticcheck, race detector, what measures time, both ways to link
 need_go
 need pkg-config pkg-config "install pkg-config"
 # Guards are tested on a real server.
-[ -n "${ELECTOR_TEST_POSTGRES:-}" ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
-  debian_install postgresql || die "PostgreSQL is missing: install it, or set ELECTOR_TEST_POSTGRES"
+need_postgres
 # Then no test may be skipped for lack of one.
 export ELECTOR_TEST_ALL=1
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
 installed=$CARGO_TARGET_DIR/go/installed
-
-formatted() {
-  local files
-  files=$(gofmt -l bindings/go) || return
-  [ -z "$files" ] || { say "run gofmt -w on" "$files"; return 1; }
-}
 
 # The go command, for programs that link the installed library.
 on_system() { # command options…
@@ -34,11 +27,9 @@ links_no_library_of_ours() {
 }
 
 must make -C bindings/c install PREFIX="$installed"
-check "gofmt" formatted
-check "go vet" in_go vet ./...
 check "staticcheck" in_go run "$staticcheck" ./...
 check "go.mod is tidy" in_go mod tidy -diff
-check "go test, examples included" in_go test -count=1 ./...
+check "go test, with what measures time" in_go test -count=1 -tags timed ./...
 check "go test -race" in_go test -count=1 -race ./...
 check "the static library is all that a program needs" links_no_library_of_ours
 check "elector_system: tests" tests_on_system

@@ -1,6 +1,5 @@
 # shellcheck shell=bash
-# the npm package: built, its core's size and imports, its tests on PostgreSQL, PGlite and SQLite
-settings=$(tests/setup-postgres.sh)
-eval "$settings"
+# the npm package in Node on its own clock, in memory, on SQLite and PostgreSQL, and packed in workerd
 need_js
+tests/setup-postgres.sh --system
 must npm --prefix bindings/js test

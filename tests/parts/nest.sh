@@ -1,6 +1,5 @@
 # shellcheck shell=bash
-# elector-wasm/nestjs: applications on Nest 10, 11 and 12 on PostgreSQL, beside the real nest-leader-election
-settings=$(tests/setup-postgres.sh)
-eval "$settings"
+# elector-wasm/nestjs: applications on Nest 11 and PostgreSQL
 need_js
-must node bindings/js/test/nestjs/run.mjs
+tests/setup-postgres.sh --system
+must node bindings/js/test/nestjs/run.mjs 11

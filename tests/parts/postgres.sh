@@ -1,8 +1,10 @@
 # shellcheck shell=bash
-# the PostgreSQL store on real servers, with real faults, beside the real nest-leader-election
+# the PostgreSQL store on two releases, with real faults, beside the real nest-leader-election
+# limit: 2400
 need_rust
+. tests/witnessed.sh
 settings=$(tests/setup-postgres.sh)
 eval "$settings"
-must cargo test -q --no-fail-fast --all-features --test conformance_postgres
+must cargo test -q --no-fail-fast --all-features --test conformance_postgres -- newest::
 # These measure time and stop processes: a few at a time.
-must cargo test -q --no-fail-fast --all-features --test postgres -- --test-threads=4
+must witnessed postgres --test-threads=4

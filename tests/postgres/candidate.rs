@@ -2,7 +2,10 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use elector::Elector;
@@ -14,14 +17,18 @@ use nix::unistd::Pid;
 /// What the process's lines begin with, to tell them from the test harness's own.
 const MARK: &str = "@ ";
 /// How often a candidate asks itself whether it leads.
-const SAMPLE: Duration = Duration::from_micros(300);
+const SAMPLE: Duration = Duration::from_millis(3);
+/// After how many questions it repeats that it still leads, and looks for a new complaint of its store.
+const REPEAT: u64 = 10;
 
 /// What a candidate says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Said {
-    /// It led under this token, surely since this instant.
+    /// It has begun to lead under this token, at this instant or before.
     Up(FencingToken, Instant),
-    /// It led under this token, surely until this instant.
+    /// It leads under this token, and did so at this instant or later.
+    Still(FencingToken, Instant),
+    /// It led under this token until this instant or longer, and leads no more.
     Down(FencingToken, Instant),
     /// What its store complains about.
     Error(String),
@@ -52,16 +59,20 @@ fn plays_a_candidate() {
     let builder = Elector::builder(election).store(store).lease(Duration::from_millis(lease)).margin(margin);
     let elector = builder.build().unwrap();
     elector.campaign();
-    let asked = elector.clone();
-    std::thread::spawn(move || sample(&asked));
+    let (asked, rounds) = (elector.clone(), Arc::new(AtomicU64::new(0)));
+    let counted = Arc::clone(&rounds);
+    std::thread::spawn(move || sample(&asked, &counted));
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         match line.as_str() {
             "release" => elector.release(),
             "campaign" => elector.campaign(),
             "end" => {
                 let _ = elector.release_and_wait(Duration::from_secs(2));
-                // The next sample says that it leads no more.
-                std::thread::sleep(10 * SAMPLE);
+                // The next question is answered with no; the round of the one before may not be over.
+                let asked = rounds.load(Ordering::SeqCst) + 2;
+                while rounds.load(Ordering::SeqCst) < asked {
+                    std::thread::sleep(SAMPLE);
+                }
             }
             other => panic!("the test said {other:?}"),
         }
@@ -70,9 +81,10 @@ fn plays_a_candidate() {
     std::process::exit(0);
 }
 
-/// Asks again and again, as an application does, and says when the answer changes. An instant is only given
-/// when the candidate led at it for certain: after the first yes, and before the question of the last one.
-fn sample(elector: &Elector) {
+/// Asks again and again, as an application does, and says when the answer changes. A thread may be kept from
+/// running between a question and a look at the clock, so the clock is read on the safe side: after the first
+/// yes, before the question of the last one.
+fn sample(elector: &Elector, rounds: &AtomicU64) {
     let mut led: Option<(FencingToken, Instant)> = None;
     let mut complaint = None;
     for round in 0_u64.. {
@@ -89,13 +101,17 @@ fn sample(elector: &Elector) {
             }
         }
         led = token.map(|token| (token, before));
-        if round % 100 == 0 {
+        if round % REPEAT == 0 {
+            if let Some(token) = token {
+                say(format_args!("still {token} {}", before.as_nanos()));
+            }
             let error = elector.last_error().map(|error| error.to_string());
             if error != complaint {
                 complaint = error;
                 say(format_args!("error {}", complaint.as_deref().unwrap_or("none").replace('\n', " ")));
             }
         }
+        rounds.fetch_add(1, Ordering::SeqCst);
         std::thread::sleep(SAMPLE);
     }
 }
@@ -109,6 +125,7 @@ fn say(line: std::fmt::Arguments<'_>) {
 /// The test's end. Dropped: the process is killed.
 pub struct Candidate {
     child: Child,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Candidate {
@@ -130,7 +147,7 @@ impl Candidate {
             .spawn()
             .expect("a candidate starts");
         let output = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 let Some((_, line)) = line.split_once(MARK) else { continue };
                 if reports.send(Report { candidate: number, said: read(line) }).is_err() {
@@ -138,7 +155,7 @@ impl Candidate {
                 }
             }
         });
-        Candidate { child }
+        Candidate { child, reader: Some(reader) }
     }
 
     pub fn say(&mut self, command: &str) {
@@ -153,11 +170,12 @@ impl Candidate {
         self.child.id()
     }
 
-    /// `kill -9`; gives an instant before it.
+    /// `kill -9`; gives an instant before it. All that it has said is in the channel then.
     pub fn kill(mut self) -> Instant {
         let at = clock::now();
         self.child.kill().expect("the candidate runs");
         self.child.wait().expect("it is ours");
+        self.reader.take().expect("joined once").join().expect("its reports were read");
         at
     }
 }
@@ -171,6 +189,7 @@ fn read(line: &str) -> Said {
     };
     match what {
         "up" => Said::Up(term().0, term().1),
+        "still" => Said::Still(term().0, term().1),
         "down" => Said::Down(term().0, term().1),
         "error" => Said::Error(rest.to_owned()),
         "done" => Said::Done(rest.to_owned()),

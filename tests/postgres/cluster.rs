@@ -15,7 +15,8 @@ use crate::binaries::{give, unprivileged};
 use crate::session::Session;
 use crate::site::{Site, free_port};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a server may take to start or to stop before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Fast, and small enough for many at once. A killed server loses nothing by `fsync = off`; only a crash of
 /// the machine would.
@@ -133,7 +134,7 @@ impl Cluster {
         self.site.path().join("data")
     }
 
-    /// The postmaster's id.
+    /// The postmaster's id. The server's other processes are its children.
     pub fn pid(&self) -> u32 {
         self.postmaster.as_ref().expect("the server runs").id()
     }
@@ -182,7 +183,9 @@ impl Cluster {
         lines.first() == Some(&&*pid.to_string()) && matches!(lines.get(7), Some(&("ready" | "standby")))
     }
 
+    /// Stops the server, and waits until none of its processes is left that could still do some work.
     pub fn stop(&mut self, how: Stop) {
+        let children = self.children();
         let mut postmaster = self.postmaster.take().expect("the server runs");
         let signal = match how {
             Stop::Fast => Signal::SIGINT,
@@ -191,7 +194,8 @@ impl Cluster {
         };
         kill(Pid::from_raw(postmaster.id() as i32), signal).unwrap();
         let deadline = Instant::now() + PATIENCE;
-        while postmaster.try_wait().unwrap().is_none() {
+        let works = |&child: &u32| !matches!(state(child), None | Some('Z' | 'X'));
+        while postmaster.try_wait().unwrap().is_none() || children.iter().any(works) {
             assert!(Instant::now() < deadline, "{how:?} does not end the server:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -202,16 +206,36 @@ impl Cluster {
         self.start_again();
     }
 
-    /// SIGSTOP or SIGCONT to every process of the server: it hangs, and the kernel keeps its sockets open.
-    pub fn signal_all(&self, signal: Signal) {
-        let pid = self.pid();
-        let children = format!("/proc/{pid}/task/{pid}/children");
-        let children = std::fs::read_to_string(children).expect("the server runs");
-        let children = children.split_whitespace().map(|child| child.parse().unwrap());
-        for process in std::iter::once(pid as i32).chain(children) {
-            // One of them may have ended meanwhile.
-            let _ = kill(Pid::from_raw(process), signal);
+    /// Freezes every process of the server, and waits until none runs: it hangs, and the kernel keeps its
+    /// sockets open.
+    pub fn freeze(&self) {
+        self.signal_all(Signal::SIGSTOP);
+        let deadline = Instant::now() + PATIENCE;
+        let runs = |child: &u32| !matches!(state(*child), None | Some('T' | 'Z' | 'X'));
+        while std::iter::once(self.pid()).chain(self.children()).any(|child| runs(&child)) {
+            assert!(Instant::now() < deadline, "the server does not freeze");
+            std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self) {
+        self.signal_all(Signal::SIGCONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        // The postmaster first, so that it starts no other process meanwhile.
+        kill(Pid::from_raw(self.pid() as i32), signal).expect("the server runs");
+        for child in self.children() {
+            // One of them may have ended meanwhile.
+            let _ = kill(Pid::from_raw(child as i32), signal);
+        }
+    }
+
+    fn children(&self) -> Vec<u32> {
+        let pid = self.pid();
+        let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        list.expect("the server runs").split_whitespace().map(|child| child.parse().unwrap()).collect()
     }
 
     /// A streaming standby of this server. Restarts this server, so that its files can be copied at rest.
@@ -252,7 +276,7 @@ impl Cluster {
 
     /// Makes a standby a primary, and waits until it is one.
     pub fn promote(&self) {
-        assert_eq!(self.session().one("SELECT pg_promote(true, 30)"), "t");
+        assert_eq!(self.session().one("SELECT pg_promote(true, 60)"), "t");
     }
 
     /// Changes a setting of the running server.
@@ -287,6 +311,13 @@ impl Drop for Cluster {
     }
 }
 
+/// The state of a process as the kernel writes it; none if there is no such process.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Behind its name, which stands in brackets and may hold any.
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
 /// `initdb` takes a second; copying what it made, some milliseconds. Made once per test binary.
 fn template(release: Release) -> PathBuf {
     static MADE: OnceLock<Mutex<HashMap<Release, Site>>> = OnceLock::new();
@@ -316,9 +347,18 @@ pub fn shared(release: Release) -> String {
     if let Ok(url) = std::env::var("ELECTOR_TEST_POSTGRES") {
         return url;
     }
+    with_shared(release, Cluster::url)
+}
+
+/// The postmaster of that server, unless it is another's.
+pub fn shared_pid(release: Release) -> Option<u32> {
+    std::env::var_os("ELECTOR_TEST_POSTGRES").is_none().then(|| with_shared(release, Cluster::pid))
+}
+
+fn with_shared<T>(release: Release, ask: impl FnOnce(&Cluster) -> T) -> T {
     static SHARED: OnceLock<Mutex<HashMap<Release, Cluster>>> = OnceLock::new();
     let mut shared = SHARED.get_or_init(Mutex::default).lock().unwrap_or_else(|poison| poison.into_inner());
-    shared.entry(release).or_insert_with(|| Cluster::start(release)).url()
+    ask(shared.entry(release).or_insert_with(|| Cluster::start(release)))
 }
 
 /// The same server's URL of a fresh database. On a server that stays, the next run drops it.

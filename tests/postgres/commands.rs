@@ -3,15 +3,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::cluster::{Cluster, Release, Stop, fresh_database};
-
-const LEASE: Duration = Duration::from_millis(1_500);
-const SOON: Duration = Duration::from_secs(15);
+use crate::field::{LEASE, STEADY};
+use crate::waiting::wait_until;
 
 crate::on_each_release! {
     commands_of_two_terms_never_run_at_once_whatever_is_killed
@@ -33,11 +32,7 @@ struct Runner {
 }
 
 impl Runner {
-    fn start(url: &str, candidate: &str, file: &Path) -> Runner {
-        Runner::with_lease(LEASE, url, candidate, file)
-    }
-
-    fn with_lease(lease: Duration, url: &str, candidate: &str, file: &Path) -> Runner {
+    fn start(lease: Duration, url: &str, candidate: &str, file: &Path) -> Runner {
         let beat = format!(
             "while :; do echo \"$ELECTOR_TOKEN $(date +%s%N) {candidate} .\" >> {}; sleep 0.01; done",
             file.display()
@@ -79,15 +74,13 @@ fn beats(file: &Path) -> Vec<(u64, u64, String)> {
 /// Waits for the first beat of a term after this one; the candidate and the term.
 #[track_caller]
 fn next_term(file: &Path, after: u64) -> (String, u64) {
-    let deadline = Instant::now() + SOON;
-    loop {
-        let beats = beats(file);
-        if let Some((token, _, candidate)) = beats.iter().rev().find(|beat| beat.0 > after) {
-            return (candidate.clone(), *token);
-        }
-        assert!(Instant::now() < deadline, "no command runs after {after}: {:?}", beats.last());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let mut found = None;
+    wait_until("a command of the next term runs", || {
+        let newer = beats(file).into_iter().rev().find(|beat| beat.0 > after);
+        found = newer.map(|(token, _, candidate)| (candidate, token));
+        found.is_some()
+    });
+    found.unwrap()
 }
 
 fn commands_of_two_terms_never_run_at_once_whatever_is_killed(release: Release) {
@@ -97,7 +90,7 @@ fn commands_of_two_terms_never_run_at_once_whatever_is_killed(release: Release) 
     let mut runners: Vec<(String, Runner)> = Vec::new();
     for number in 0..3 {
         let name = format!("c{number}");
-        runners.push((name.clone(), Runner::start(&url, &name, &file)));
+        runners.push((name.clone(), Runner::start(LEASE, &url, &name, &file)));
     }
     let (mut leader, mut token) = next_term(&file, 0);
     for signal in [Signal::SIGKILL, Signal::SIGSTOP] {
@@ -124,12 +117,11 @@ fn a_command_survives_a_restart_of_the_server(release: Release) {
     let mut cluster = Cluster::start(release);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("beats");
-    let lease = Duration::from_secs(10);
-    let runner = Runner::with_lease(lease, &cluster.url(), "only", &file);
+    let runner = Runner::start(STEADY, &cluster.url(), "only", &file);
     let (_, token) = next_term(&file, 0);
     cluster.restart(Stop::Fast);
     // Longer than a lease: it was renewed since.
-    std::thread::sleep(lease + LEASE);
+    std::thread::sleep(STEADY + LEASE);
     let beats = beats(&file);
     let last = beats.last().expect("it beats");
     assert_eq!(last.0, token, "a quick restart costs no term");
@@ -144,7 +136,7 @@ fn operators_see_and_end_terms(release: Release) {
     let url = fresh_database(release);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("beats");
-    let _runners = [Runner::start(&url, "first", &file), Runner::start(&url, "second", &file)];
+    let _runners = ["first", "second"].map(|name| Runner::start(STEADY, &url, name, &file));
     let (leader, token) = next_term(&file, 0);
     let status = elector(&["status", "--json", "--store", &url]).output().unwrap();
     let line: serde_json::Value = serde_json::from_slice(&status.stdout).expect("one line of JSON");
@@ -173,10 +165,7 @@ fn operators_see_and_end_terms(release: Release) {
 
 fn an_election_that_the_table_cannot_hold_is_refused_at_once(release: Release) {
     let url = fresh_database(release);
-    crate::session::Session::open(&url).run(
-        "CREATE TABLE leader_lease (id integer PRIMARY KEY, leader_id varchar(300) NOT NULL, \
-         expires_at timestamptz NOT NULL, created_at timestamptz NOT NULL DEFAULT now())",
-    );
+    crate::session::Session::open(&url).run(crate::peer::TABLE);
     let asked = |election| {
         let ask = |words: &[&str]| {
             let command = ["--", "false"].iter().filter(|_| words[0] == "run");
@@ -204,26 +193,24 @@ fn whoever_watches_sees_every_term(release: Release) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("beats");
     let (seen, beats) = (folder.path().join("seen"), &file);
-    let mut runners = vec![Runner::start(&url, "c0", beats)];
+    let mut runners = vec![Runner::start(STEADY, &url, "c0", beats)];
     let (_, mut token) = next_term(beats, 0);
     let mut watch = elector(&["watch", "--election", "e", "--store", &url])
         .stdout(fs::File::create(&seen).unwrap())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut tokens = vec![token];
+    let is_seen = |token: u64| {
+        let text = || fs::read_to_string(&seen).unwrap();
+        wait_until(&format!("{token} is seen"), || text().contains(&token.to_string()));
+    };
+    is_seen(token);
     for number in 1..3 {
-        runners.push(Runner::start(&url, &format!("c{number}"), beats));
-        std::thread::sleep(LEASE);
+        runners.push(Runner::start(STEADY, &url, &format!("c{number}"), beats));
         runners[number - 1].signal(Signal::SIGTERM);
         (_, token) = next_term(beats, token);
-        tokens.push(token);
+        is_seen(token);
     }
-    std::thread::sleep(LEASE);
     watch.kill().unwrap();
     watch.wait().unwrap();
-    let text = fs::read_to_string(&seen).unwrap();
-    for token in tokens {
-        assert!(text.contains(&token.to_string()), "{token} is missing in:\n{text}");
-    }
 }

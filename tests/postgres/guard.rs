@@ -3,16 +3,12 @@
 use std::time::Duration;
 
 use elector::Elector;
-use elector::driver::clock;
-use nix::sys::signal::Signal;
 
 use crate::cluster::{Cluster, Release};
-use crate::field::{Field, LEASE, SLACK};
+use crate::field::{Field, LEASE, Leader};
 use crate::proxy::{Proxy, Way};
 use crate::session::Session;
-use crate::waiting;
-
-const SOON: Duration = Duration::from_secs(10);
+use crate::waiting::{self, SOON, renewed, wait_until};
 
 crate::on_each_release! {
     an_open_guard_delays_the_next_leader_until_it_ends_and_then_fences_the_old_one
@@ -24,14 +20,11 @@ crate::on_each_release! {
     a_release_under_an_open_guard_holds_up_no_other_election_on_the_peers_table
 }
 
-fn elector(url: &str, election: &str) -> Elector {
-    let margin = Duration::from_millis(100);
-    Elector::builder(election).store(url).lease(LEASE).margin(margin).build().unwrap()
-}
-
-/// A candidate that leads.
+/// A candidate that leads. No test outlives its lease, and it renews and retries often.
 fn leading(url: &str, election: &str) -> Elector {
-    waiting::leading(elector(url, election), SOON)
+    let builder = Elector::builder(election).store(url).lease(Duration::from_secs(120));
+    let builder = builder.renew(Duration::from_millis(300)).retry(Duration::from_millis(50));
+    waiting::leading(builder.build().unwrap())
 }
 
 /// Work guarded by this elector: one row written under the guard, committed after `hold` has run.
@@ -47,79 +40,90 @@ fn guarded(session: &mut Session, elector: &Elector, hold: impl FnOnce()) -> Res
     })
 }
 
+/// The old leader's own connection is cut off under the guard, while the transaction of its work, on another
+/// connection, is not: old and new can only be told apart by the guard. Nobody else campaigns before that.
 fn an_open_guard_delays_the_next_leader_until_it_ends_and_then_fences_the_old_one(release: Release) {
     let cluster = Cluster::start(release);
     let proxy = Proxy::to(cluster.port());
     let mut session = cluster.session();
     session.run("CREATE TABLE work (token bigint)");
-    let old = leading(&cluster.url_at(proxy.port()), "nightly");
-    let first = old.token().unwrap();
-    let mut field = Field::start(&cluster.url(), 2);
-    // Old and new may only be told apart by the guard: the old leader's own connection is cut off, while the
-    // transaction of its work, on another connection, is not.
-    let sql = old.guard_sql().unwrap();
-    guarded(&mut session, &old, || {
-        proxy.set(Way::Hold);
-        field.pass(3 * LEASE);
-        assert!(!old.am_i_leader());
-        assert_eq!(field.terms(), 0, "the guard holds the row");
-    })
-    .unwrap();
-    let committed = clock::now();
-    let new = field.leader_after(Some(first), SOON);
-    let took = new.since.saturating_since(committed);
-    assert!(took <= LEASE + SLACK, "{took:?}");
+    let (store, lease) = (cluster.url_at(proxy.port()), Duration::from_secs(1));
+    let old = Elector::builder("nightly").store(store).lease(lease).build().unwrap();
+    let mut field = Field::with_lease(&cluster.url(), 0, lease);
+    let mut fenced = None;
+    // The short lease may end before the guard is taken; then the guard is refused, and the next term tries.
+    wait_until("guarded work", || {
+        waiting::leading(old.clone());
+        let Ok(sql) = old.guard_sql() else { return false };
+        let done = guarded(&mut session, &old, || {
+            proxy.set(Way::Hold);
+            (0..2).for_each(|_| _ = field.add());
+            wait_until("the end of trust", || !old.am_i_leader());
+            field.pass(2 * lease);
+            assert_eq!(field.terms(), 0, "the guard holds the row");
+        });
+        fenced = Some(sql);
+        done.is_ok()
+    });
+    let first = session.number("SELECT token FROM work");
+    let fenced = fenced.unwrap();
+    assert!(fenced.contains(&first.to_string()), "{first}: {fenced}");
+    let new = field.leader();
+    assert!(new.token.get() as i64 > first);
     // From now on the old term commits nothing.
-    assert_eq!(session.run(&sql).len(), 0);
-    assert_eq!(session.number("SELECT count(*) FROM work"), 1);
+    assert_eq!(session.run(&fenced).len(), 0);
     proxy.set(Way::Pass);
-    field.pass(LEASE);
+    field.pass(lease);
     assert!(guarded(&mut session, &old, || ()).is_err());
+    assert_eq!(session.number("SELECT count(*) FROM work"), 1);
     old.release();
     field.judge();
 }
 
+/// Each time a renewal meets a server that refuses to be connected to, and the term goes on.
 fn a_leader_that_lost_its_connection_can_still_guard(release: Release) {
     let cluster = Cluster::start(release);
     let proxy = Proxy::to(cluster.port());
     let elector = leading(&cluster.url_at(proxy.port()), "nightly");
+    let (token, session) = (elector.token(), cluster.session());
+    let can_guard = || {
+        let guard = elector.guard_sql().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(session.run(&guard).len(), 1);
+    };
     for _ in 0..3 {
-        // For so long that a renewal finds nobody to connect to, and the term goes on.
         proxy.refuse(true);
         proxy.cut();
-        std::thread::sleep(LEASE / 2);
+        let refused = proxy.accepted();
+        wait_until("a renewal finds no server", || {
+            can_guard();
+            proxy.accepted() > refused
+        });
+        let before = session.expiry("nightly");
         proxy.refuse(false);
-        let start = std::time::Instant::now();
-        let mut guards = 0;
-        while start.elapsed() < 2 * LEASE {
-            match elector.guard_sql() {
-                Ok(_) => guards += 1,
-                Err(error) => assert!(error.is_not_leader(), "{error}"),
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        assert!(guards > 0);
-        waiting::lead(&elector, SOON);
+        wait_until("a renewal", || {
+            can_guard();
+            session.expiry("nightly") > before
+        });
+        assert_eq!(elector.token(), token);
     }
 }
 
 fn renewals_are_not_held_up_by_an_open_guard(release: Release) {
     let cluster = Cluster::start(release);
-    let mut session = cluster.session();
+    let (mut session, observer) = (cluster.session(), cluster.session());
     session.run("CREATE TABLE work (token bigint)");
     let elector = leading(&cluster.url(), "nightly");
     let token = elector.token();
     guarded(&mut session, &elector, || {
-        let start = std::time::Instant::now();
-        while start.elapsed() < 4 * LEASE {
+        for _ in 0..2 {
+            renewed(&observer, "nightly");
             assert_eq!(elector.token(), token);
             assert_eq!(elector.last_error(), None);
-            std::thread::sleep(Duration::from_millis(5));
         }
     })
     .unwrap();
     // A release is not held up either: it ends the term, and the row stays locked for others only.
-    guarded(&mut session, &elector, || elector.release_and_wait(Duration::from_secs(2)).unwrap()).unwrap();
+    guarded(&mut session, &elector, || elector.release_and_wait(SOON).unwrap()).unwrap();
 }
 
 fn a_guard_delays_only_its_own_election(release: Release) {
@@ -127,30 +131,43 @@ fn a_guard_delays_only_its_own_election(release: Release) {
     let mut session = cluster.session();
     session.run("CREATE TABLE work (token bigint)");
     let elector = leading(&cluster.url(), "guarded");
-    let mut field = Field::start(&cluster.url(), 2);
+    let mut field = Field::with_lease(&cluster.url(), 2, Duration::from_secs(1));
     guarded(&mut session, &elector, || {
         for _ in 0..2 {
-            let old = field.leader(SOON);
-            let killed = field.kill(old.candidate);
+            let old = field.leader();
+            field.kill(old.candidate);
             field.add();
-            let new = field.leader_after(Some(old.token), SOON);
-            assert!(new.since.saturating_since(killed) <= LEASE + SLACK);
+            field.leader_after(old.token);
         }
     })
     .unwrap();
     field.judge();
 }
 
+/// A guard of the leader's work in a session of its own, which the server cannot tell from another process.
+/// Afterwards nobody can follow this leader, and it has stopped.
+fn left_open(cluster: &Cluster, field: &mut Field) -> (Session, Leader) {
+    let session = cluster.session();
+    loop {
+        let old = field.leader();
+        let row = session.run("BEGIN; SELECT token FROM leader_lease FOR KEY SHARE").remove(0);
+        if row[0] == Some(old.token.to_string()) {
+            field.stop(old.candidate);
+            return (session, old);
+        }
+        // Its lease has ended meanwhile, and another leads.
+        session.run("ROLLBACK");
+    }
+}
+
 fn a_crash_of_the_guarding_process_ends_the_delay(release: Release) {
     let cluster = Cluster::start(release);
-    let mut field = Field::start(&cluster.url(), 2);
-    let old = field.leader(SOON);
-    field.stop(old.candidate);
-    // Its work, as the row says it; the session is another process in the same state.
-    let session = cluster.session();
-    session.run("BEGIN; SELECT 1 FROM leader_lease FOR KEY SHARE");
-    field.pass(2 * LEASE);
-    assert_eq!(field.terms(), 1, "a guard left open holds the row");
+    let mut field = Field::with_lease(&cluster.url(), 2, Duration::from_secs(1));
+    let (session, old) = left_open(&cluster, &mut field);
+    let expired = "SELECT count(*) FROM leader_lease WHERE expires_at < clock_timestamp()";
+    wait_until("the end of the lease", || session.number(expired) == 1);
+    field.pass(Duration::from_millis(1_500));
+    assert_eq!(field.newest(), Some(old.token), "a guard left open holds the row");
     let status = std::process::Command::new(env!("CARGO_BIN_EXE_elector"))
         .args(["status", "--store", &cluster.url()])
         .output()
@@ -160,14 +177,9 @@ fn a_crash_of_the_guarding_process_ends_the_delay(release: Release) {
     let pid = session.one("SELECT pg_backend_pid()");
     assert!(said.contains(&pid), "the status names the backend that blocks, {pid}: {said}");
     drop(session);
-    let gone = clock::now();
-    let new = field.leader_after(Some(old.token), SOON);
-    let took = new.since.saturating_since(gone);
-    assert!(took <= LEASE + SLACK, "{took:?}");
-    let candidate = nix::unistd::Pid::from_raw(field.pid(old.candidate) as i32);
-    nix::sys::signal::kill(candidate, Signal::SIGCONT).unwrap();
+    field.leader_after(old.token);
     field.go_on(old.candidate);
-    field.end_of(old.token, SOON);
+    field.end_of(old.token);
     field.judge();
 }
 
@@ -175,34 +187,95 @@ fn without_leadership_there_is_no_guard(release: Release) {
     let cluster = Cluster::start(release);
     let mut session = cluster.session();
     session.run("CREATE TABLE work (token bigint)");
-    let idle = elector(&cluster.url(), "nightly");
+    // It renews so rarely that it does not learn what happens to its row.
+    let elector = || Elector::builder("nightly").store(cluster.url()).lease(Duration::from_secs(1_200));
+    let idle = elector().build().unwrap();
     assert!(idle.guard_sql().unwrap_err().is_not_leader());
     assert!(guarded(&mut session, &idle, || ()).is_err());
-    let leader = leading(&cluster.url(), "nightly");
+    let leader = waiting::leading(elector().build().unwrap());
+    guarded(&mut session, &leader, || ()).unwrap();
     // The row is gone by an operator's hand: the server decides, not what the elector still believes.
     session.run("DELETE FROM leader_lease");
     assert!(guarded(&mut session, &leader, || ()).is_err());
-    assert_eq!(session.number("SELECT count(*) FROM work"), 0);
+    assert!(leader.am_i_leader());
+    assert_eq!(session.number("SELECT count(*) FROM work"), 1);
 }
 
-/// There a release deletes the row, which waits for whoever has locked it.
 fn a_release_under_an_open_guard_holds_up_no_other_election_on_the_peers_table(release: Release) {
     let cluster = Cluster::start(release);
-    let mut session = cluster.session();
+    cluster.session().run(crate::peer::TABLE);
+    released_under_a_guard(&cluster.url());
+}
+
+/// In a table with numbers of elections. There a release deletes the row, which waits for a transaction that
+/// has locked it.
+pub fn released_under_a_guard(url: &str) {
+    let (mut session, observer) = (Session::open(url), Session::open(url));
     session.run("CREATE TABLE work (token bigint)");
-    drop(crate::peer::Peer::start(&cluster.url(), "theirs", serde_json::json!({ "lockId": 7 })));
-    let (guarding, other) = (leading(&cluster.url(), "1"), leading(&cluster.url(), "2"));
+    let (guarding, other) = (leading(url, "1"), leading(url, "2"));
     let token = other.token();
     guarded(&mut session, &guarding, || {
         guarding.release();
-        let start = std::time::Instant::now();
-        while start.elapsed() < 4 * LEASE {
+        for _ in 0..3 {
+            renewed(&observer, "2");
             assert_eq!(other.token(), token, "{:?}", other.last_error());
-            std::thread::sleep(Duration::from_millis(5));
         }
     })
     .unwrap();
-    // What was released is free once the guard is gone.
+    // What was released is free once the guard is gone, long before its lease would have ended.
     guarding.campaign();
-    waiting::lead(&guarding, SOON);
+    waiting::lead(&guarding);
+}
+
+/// How soon the next leader is elected.
+mod timed {
+    use elector::driver::clock;
+
+    use super::{Cluster, Field, LEASE, Release, left_open};
+    use crate::watch::{SLACK, watch};
+
+    crate::on_each_release! {
+        the_next_leader_is_elected_within_a_lease_of_the_end_of_a_guard
+        a_guard_slows_down_no_fail_over_of_another_election
+    }
+
+    fn the_next_leader_is_elected_within_a_lease_of_the_end_of_a_guard(release: Release) {
+        for crash in [false, true] {
+            let cluster = Cluster::start(release);
+            let mut field = Field::start(&cluster.url(), 2);
+            let (session, old) = left_open(&cluster, &mut field);
+            field.pass(2 * LEASE);
+            let witness = watch(&field, cluster.pid());
+            let gone = clock::now();
+            match crash {
+                true => drop(session),
+                false => drop(session.run("COMMIT")),
+            }
+            let new = field.leader_after(old.token);
+            let took = new.since.saturating_since(gone);
+            println!("crash {crash}: led after {took:?}");
+            witness.at_most(took, LEASE + SLACK, "the election after a guard");
+            field.go_on(old.candidate);
+            field.judge();
+        }
+    }
+
+    fn a_guard_slows_down_no_fail_over_of_another_election(release: Release) {
+        let cluster = Cluster::start(release);
+        let guarded = super::leading(&cluster.url(), "guarded");
+        let guard = cluster.session();
+        guard.run(&format!("BEGIN; {}", guarded.guard_sql().unwrap()));
+        let mut field = Field::start(&cluster.url(), 2);
+        for _ in 0..2 {
+            let old = field.leader();
+            let witness = watch(&field, cluster.pid());
+            let killed = field.kill(old.candidate);
+            let new = field.leader_after(old.token);
+            let took = new.since.saturating_since(killed);
+            witness.at_most(took, LEASE + SLACK, "the fail-over beside a guard");
+            field.add();
+        }
+        guard.run("COMMIT");
+        field.judge();
+    }
 }

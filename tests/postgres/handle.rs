@@ -9,6 +9,8 @@ use elector::driver::clock;
 use elector::driver::store::{Answer, Job, Store};
 use elector::driver::url::StoreUrl;
 
+use crate::waiting::SOON;
+
 pub struct Handle {
     pub store: Box<dyn Store>,
     holder: LeaderId,
@@ -49,6 +51,7 @@ impl Handle {
         }
     }
 
+    /// The job of a renewal, to be executed with others.
     pub fn renewal(&self, election: &str, token: FencingToken) -> Job {
         job(election, Op::Renew { token, holder: self.holder.clone(), lease: Duration::from_secs(60) })
     }
@@ -58,9 +61,14 @@ impl Handle {
         self.execute(&[renewal]).remove(0).reply.outcome
     }
 
+    /// The job of a release, to be executed with others.
+    pub fn ending(&self, election: &str, token: FencingToken) -> Job {
+        job(election, Op::Release { token, holder: self.holder.clone() })
+    }
+
     pub fn release(&mut self, election: &str, token: FencingToken) -> Outcome {
-        let holder = self.holder.clone();
-        self.one(election, Op::Release { token, holder })
+        let ending = self.ending(election, token);
+        self.execute(&[ending]).remove(0).reply.outcome
     }
 
     pub fn look(&mut self, election: &str) -> Option<Row> {
@@ -76,6 +84,6 @@ pub fn name(election: &str) -> Name {
 }
 
 fn job(election: &str, op: Op) -> Job {
-    let deadline = clock::now().saturating_add(Duration::from_secs(20));
+    let deadline = clock::now().saturating_add(SOON);
     Job { election: name(election), request: Request { id: RequestId(1), deadline, op } }
 }

@@ -6,12 +6,10 @@ use elector::Elector;
 use elector::core::sql::postgres::{IdType, Table};
 
 use crate::cluster::{Cluster, Release, fresh_database};
-use crate::field::STEADY;
+use crate::field::{LEASE, STEADY};
 use crate::handle::{Handle, name};
 use crate::session::Session;
-use crate::waiting::{lead, leading};
-
-const SOON: Duration = Duration::from_secs(20);
+use crate::waiting::{SOON, lead, leading, wait_until};
 
 crate::on_each_release! {
     a_clock_that_is_set_back_costs_no_term
@@ -33,11 +31,11 @@ const AHEAD: &str = "SELECT count(*) FROM leader_lease \
 fn a_clock_that_is_set_back_costs_no_term(release: Release) {
     let url = fresh_database(release);
     let session = Session::open(&url);
-    let [first, second] = ["first", "second"].map(|name| leading(elector(&url, name), SOON));
+    let [first, second] = ["first", "second"].map(|name| leading(elector(&url, name)));
     let tokens = (first.token(), second.token());
     session.run(SET_BACK);
     let start = std::time::Instant::now();
-    while start.elapsed() < 2 * STEADY {
+    while start.elapsed() < STEADY + LEASE {
         assert_eq!((first.token(), second.token()), tokens, "{:?}", first.last_error());
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -66,12 +64,12 @@ fn a_row_that_never_expires_holds_up_only_its_own_election(release: Release) {
         elector.campaign();
         elector
     });
-    lead(&other, SOON);
+    lead(&other);
     assert!(!frozen.am_i_leader());
     assert!(store.look("frozen").unwrap().remaining > Duration::from_secs(1_000_000_000));
     assert_eq!(store.store.rows(None).unwrap().len(), 2, "and it can be found");
     store.store.revoke(&name("frozen"), None).unwrap().unwrap();
-    lead(&frozen, SOON);
+    lead(&frozen);
 }
 
 /// Aurora refuses the functions that name the WAL, even on the primary, as every server does on a standby.
@@ -84,25 +82,18 @@ fn a_server_that_does_not_name_its_wal_is_asked_for_no_timeline(release: Release
     assert!(standby.query(&look).is_err(), "or this server would prove nothing");
     let mark = "CREATE FUNCTION pg_catalog.aurora_version() RETURNS text LANGUAGE sql AS 'SELECT ''16.1'''";
     primary.session().run(mark);
-    let start = std::time::Instant::now();
-    while let Err(error) = standby.query(&look) {
-        assert!(start.elapsed() < SOON, "{error}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("the standby knows the mark", || standby.query(&look).is_ok());
 }
 
 /// As who has rolled out everywhere does, to have names instead of numbers.
 fn a_new_type_of_the_ids_is_noticed(release: Release) {
     let url = fresh_database(release);
     let session = Session::open(&url);
-    session.run(
-        "CREATE TABLE leader_lease (id integer PRIMARY KEY, leader_id varchar(300) NOT NULL, \
-         expires_at timestamptz NOT NULL, created_at timestamptz NOT NULL DEFAULT now())",
-    );
-    let elector = leading(elector(&url, "7"), SOON);
+    session.run(crate::peer::TABLE);
+    let elector = leading(elector(&url, "7"));
     session.run("ALTER TABLE leader_lease ALTER id TYPE text");
     std::thread::sleep(STEADY);
-    lead(&elector, SOON);
+    lead(&elector);
     let start = std::time::Instant::now();
     while start.elapsed() < STEADY {
         assert!(elector.am_i_leader(), "{:?}", elector.last_error());

@@ -66,7 +66,8 @@ fn a_broken_poisoned_row_is_told_with_what_is_left_of_it(release: Release) {
         let said = line.split_once("elected in ").and_then(|(_, rest)| rest.split_once(" ms")).unwrap().0;
         let said: i64 = said.parse().unwrap();
         let left = remaining_ms(&session, "e");
-        assert!(said <= left_ms && said >= left_ms - 2_000 && left <= said, "{left} ms are left: {line}");
+        // Of the ten hours nothing; the rest is for a slow statement.
+        assert!(left <= said && (left_ms..left_ms + 4_000).contains(&said), "{left} ms are left: {line}");
         assert_eq!(store.renew("e", token), Outcome::Lost);
         session.run("UPDATE leader_lease SET created_at = to_timestamp(0), expires_at = to_timestamp(1)");
     }

@@ -9,6 +9,13 @@ use elector::core::Instant;
 
 use crate::binaries::{find, peer};
 
+/// The table as the package makes it.
+pub const TABLE: &str = "\
+    CREATE TABLE leader_lease (id integer PRIMARY KEY, leader_id varchar(300) NOT NULL, \
+    expires_at timestamptz NOT NULL, created_at timestamptz NOT NULL DEFAULT now())";
+/// How long the package may take to be ready, to lead or to step down before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// One replica of an application that uses it. Dropped: the process is killed.
 pub struct Peer {
     child: Child,
@@ -57,7 +64,7 @@ impl Peer {
             }
         });
         let peer = Peer { child, lines, leads: false };
-        let first = peer.lines.recv_timeout(Duration::from_secs(30));
+        let first = peer.lines.recv_timeout(PATIENCE);
         let install = "run tests/setup-postgres.sh, which installs nest-leader-election";
         assert_eq!(first.expect(install)["ready"], true);
         peer
@@ -85,22 +92,26 @@ impl Peer {
 
     /// Waits until it leads, and says when that began.
     #[track_caller]
-    pub fn elected(&mut self, within: Duration) -> Instant {
-        let turn = self.next(within).unwrap_or_else(|| panic!("the peer does not lead within {within:?}"));
+    pub fn elected(&mut self) -> Instant {
+        let turn = self.next(PATIENCE).expect("the peer leads");
         assert!(turn.leads);
         turn.at
     }
 
     /// Waits until it leads no more.
     #[track_caller]
-    pub fn deposed(&mut self, within: Duration) -> Instant {
-        let turn = self.next(within).unwrap_or_else(|| panic!("the peer still leads after {within:?}"));
+    pub fn deposed(&mut self) -> Instant {
+        let turn = self.next(PATIENCE).expect("the peer leads no more");
         assert!(!turn.leads);
         turn.at
     }
 
     pub fn say(&mut self, command: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{command}").expect("the peer listens");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: nix::sys::signal::Signal) {

@@ -3,18 +3,15 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use elector::Elector;
 use elector::driver::store::StoreError;
 use elector::driver::url::StoreUrl;
 
 use crate::cluster::{Cluster, Release, fresh_database};
-use crate::field::Field;
+use crate::field::{Field, LEASE, STEADY};
 use crate::session::Session;
 use crate::waiting::leading;
-
-const SOON: Duration = Duration::from_secs(10);
 
 crate::on_each_release! {
     a_role_with_rights_on_one_table_is_enough
@@ -82,11 +79,11 @@ fn a_role_with_rights_on_one_table_is_enough(release: Release) {
     admin.run("GRANT USAGE ON SCHEMA leases TO app");
     admin.run("GRANT SELECT, INSERT, UPDATE, DELETE ON leases.leader_lease TO app");
     let url = with_option(&with_user(&cluster.url(), "app"), "schema=leases&create_table=false");
-    let mut field = Field::start(&url, 2);
-    let old = field.leader(SOON);
+    let mut field = Field::with_lease(&url, 2, STEADY);
+    let old = field.leader();
     field.say(old.candidate, "release");
-    field.leader_after(Some(old.token), SOON);
-    assert_eq!(field.errors, [""; 0]);
+    field.leader_after(old.token);
+    field.assert_no_complaint();
     field.judge();
     let store = StoreUrl::parse(&url).unwrap();
     let mut store = store.open(Arc::new(|_| {})).unwrap();
@@ -104,7 +101,7 @@ fn work_may_guard_under_a_role_that_can_change_no_lease(release: Release) {
     let admin = cluster.session();
     admin.run("CREATE SCHEMA jobs; CREATE ROLE work LOGIN");
     let url = with_option(&cluster.url(), "schema=jobs");
-    let elector = leading(Elector::builder("nightly").store(url).build().unwrap(), SOON);
+    let elector = leading(Elector::builder("nightly").store(url).build().unwrap());
     let guard = elector.guard_sql().unwrap();
     let work = Session::open(&with_user(&cluster.url(), "work"));
     // As src/docs/operating.md says.
@@ -130,13 +127,12 @@ fn without_the_right_to_create_the_error_says_what_to_run(release: Release) {
     cluster.session().run(&ddl("public"));
     let url = with_option(&with_user(&cluster.url(), "app"), "create_table=false");
     let mut field = Field::start(&url, 1);
-    field.pass(Duration::from_millis(1_500));
+    field.complaint("permission denied for table leader_lease");
+    field.pass(LEASE);
     assert_eq!(field.terms(), 0);
-    let denied = |error: &String| error.contains("permission denied for table leader_lease");
-    assert!(field.errors.iter().any(denied), "{:?}", field.errors);
     // Granted while it waits: it leads without a restart.
     cluster.session().run("GRANT SELECT, INSERT, UPDATE, DELETE ON leader_lease TO app");
-    field.leader(Duration::from_secs(30));
+    field.leader();
 }
 
 fn a_missing_table_that_must_not_be_made_is_an_error_that_says_what_to_run(release: Release) {
@@ -166,9 +162,9 @@ fn a_schema_of_any_name_works(release: Release) {
     for name in names {
         session.run(&format!("CREATE SCHEMA \"{}\"", name.replace('"', "\"\"")));
         let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let mut field = Field::start(&with_option(&url, &format!("schema={encoded}")), 1);
-        field.leader(SOON);
-        assert_eq!(field.errors, [""; 0]);
+        let mut field = Field::with_lease(&with_option(&url, &format!("schema={encoded}")), 1, STEADY);
+        field.leader();
+        field.assert_no_complaint();
         field.judge();
     }
     let tables = session.number("SELECT count(*) FROM pg_tables WHERE tablename = 'leader_lease'");

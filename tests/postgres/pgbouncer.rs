@@ -45,7 +45,7 @@ impl PgBouncer {
     }
 
     fn wait(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(Instant::now() < deadline, "pgbouncer is not ready:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
@@ -54,6 +54,10 @@ impl PgBouncer {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     pub fn is_running(&mut self) -> bool {

@@ -55,6 +55,13 @@ impl Session {
         self.one(sql).parse().unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// When the lease of this election ends, in microseconds since 1970.
+    #[track_caller]
+    pub fn expiry(&self, election: &str) -> i64 {
+        let expiry = "SELECT (extract(epoch FROM expires_at) * 1000000)::bigint FROM leader_lease";
+        self.number(&format!("{expiry} WHERE id = '{election}'"))
+    }
+
     /// The columns of the table of leases, by name, with their types.
     #[track_caller]
     pub fn columns(&self) -> String {

@@ -1,12 +1,11 @@
 //! Promise T where only this store can show it: the server's clock is behind what a row says.
 
-use std::time::Duration;
-
 use elector::Elector;
 
 use crate::cluster::{Release, fresh_database};
 use crate::handle::Handle;
 use crate::session::Session;
+use crate::waiting::SOON;
 
 crate::on_each_release! {
     a_token_grows_although_the_clock_is_behind_it
@@ -21,8 +20,8 @@ fn a_token_grows_although_the_clock_is_behind_it(release: Release) {
     let elector = Elector::builder("e").store(&url).build().unwrap();
     let lead = || {
         elector.campaign();
-        let token = elector.wait_until_leader(Duration::from_secs(10));
-        elector.release_and_wait(Duration::from_secs(10)).unwrap();
+        let token = elector.wait_until_leader(SOON);
+        elector.release_and_wait(SOON).unwrap();
         token.unwrap_or_else(|| panic!("{:?}", elector.last_error())).get()
     };
     lead();

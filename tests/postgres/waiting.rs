@@ -5,26 +5,41 @@ use std::time::{Duration, Instant};
 use elector::Elector;
 use elector::core::FencingToken;
 
+use crate::session::Session;
+
+/// How long a test waits for an event that must come. It claims nothing about time: it only has a test end
+/// that would fail.
+pub const SOON: Duration = Duration::from_secs(60);
+
 /// Asks again and again until it is so.
 #[track_caller]
-pub fn wait_until(what: &str, within: Duration, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + within;
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
     while !is_so() {
-        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {SOON:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 /// Waits until this candidate of the tests' own process leads.
 #[track_caller]
-pub fn lead(elector: &Elector, within: Duration) -> FencingToken {
-    elector.wait_until_leader(within).unwrap_or_else(|| panic!("{:?}", elector.last_error()))
+pub fn lead(elector: &Elector) -> FencingToken {
+    elector.wait_until_leader(SOON).unwrap_or_else(|| panic!("{:?}", elector.last_error()))
 }
 
-/// Has it stand until it leads.
+/// Has it campaign until it leads.
 #[track_caller]
-pub fn leading(elector: Elector, within: Duration) -> Elector {
+pub fn leading(elector: Elector) -> Elector {
     elector.campaign();
-    lead(&elector, within);
+    lead(&elector);
     elector
+}
+
+/// Waits until a renewal that began after this call has reached the row of this election.
+#[track_caller]
+pub fn renewed(session: &Session, election: &str) {
+    for what in ["a renewal", "a renewal after that"] {
+        let before = session.expiry(election);
+        wait_until(what, || session.expiry(election) > before);
+    }
 }

@@ -64,6 +64,9 @@ fn version(tree: &Tree) -> Vec<String> {
 
 fn oldest_rust(tree: &Tree) -> Vec<String> {
     let promised = manifest(tree, "rust-version");
+    // Tools of the tests need a newer one, which the documents may name, too.
+    let for_tests = quoted(tree.text("bindings/js/scripts/bindgen/Cargo.toml"), "rust-version = \"");
+    let for_tests = for_tests.unwrap_or_default();
     let mut found = Vec::new();
     if !["Rust ", "Rust ("]
         .iter()
@@ -76,10 +79,11 @@ fn oldest_rust(tree: &Tree) -> Vec<String> {
         for (at, word) in line.match_indices("Rust 1.").chain(line.match_indices("Rust (1.")) {
             let digits =
                 line[at + word.len()..].split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-            if format!("1.{digits}") != promised {
-                found.push(
-                    file.finding(number, format_args!("Rust 1.{digits}, but Cargo.toml has {promised}")),
-                );
+            let given = format!("1.{digits}");
+            if given != promised && given != for_tests {
+                let what =
+                    format!("Rust {given}, but Cargo.toml has {promised}, and the tests need {for_tests}");
+                found.push(file.finding(number, what));
             }
         }
     }

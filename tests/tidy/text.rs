@@ -1,6 +1,6 @@
 //! How a file is written.
 
-use crate::{File, Tree, holds};
+use crate::{File, Tree, advises, holds};
 
 const WIDTH: usize = 110;
 /// "About 500".
@@ -26,18 +26,27 @@ fn is_code(file: &File) -> bool {
 }
 
 /// Longer lines are fine only in transcripts, in tables of documents, and where an address is long.
-fn lines(tree: &Tree) -> Vec<String> {
+fn widths(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
-    for file in ours(tree) {
-        let tabs = [".go", "go.mod", "_amd64.s", "Makefile"].iter().any(|suffix| file.path.ends_with(suffix));
-        let transcript = file.path.contains("/testdata/");
+    for file in ours(tree).filter(|file| !file.path.contains("/testdata/")) {
         for (number, line) in file.lines() {
             let width = line.chars().count();
             let table = file.path.ends_with(".md") && line.starts_with('|');
             let address = line.split_whitespace().any(|word| word.contains("://") && word.len() > 80);
-            if width > WIDTH && !transcript && !table && !address {
+            if width > WIDTH && !table && !address {
                 found.push(file.finding(number, format_args!("{width} columns; break it at {WIDTH}")));
             }
+        }
+    }
+    found
+}
+
+/// Tabs only where the language wants them, no blanks at the end of a line, one newline at the end of a file.
+fn blanks(tree: &Tree) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in ours(tree) {
+        let tabs = [".go", "go.mod", "_amd64.s", "Makefile"].iter().any(|suffix| file.path.ends_with(suffix));
+        for (number, line) in file.lines() {
             if line.contains('\t') && !tabs {
                 found.push(file.finding(number, "a tab; use spaces"));
             }
@@ -141,24 +150,23 @@ fn words(tree: &Tree) -> Vec<String> {
 }
 
 #[test]
-fn lines_are_short_and_clean() {
-    let long = "x".repeat(111);
+fn lines_that_are_too_long_are_found() {
+    let long = format!("{}\n", "x".repeat(111));
+    advises(widths, &[&[(".ci/run", &long)], &[("a.rs", &long)]]);
+}
+
+#[test]
+fn lines_have_no_stray_blanks() {
     holds(
-        lines,
-        &[
-            &[("a.rs", "\tfn a() {}\n")],
-            &[("a.md", "a \n")],
-            &[("a.sh", "a")],
-            &[("a.toml", "a\n\n")],
-            &[(".ci/run", &format!("{long}\n"))],
-        ],
+        blanks,
+        &[&[("a.rs", "\tfn a() {}\n")], &[("a.md", "a \n")], &[("a.sh", "a")], &[("a.toml", "a\n\n")]],
     );
 }
 
 #[test]
-fn files_and_functions_fit_in_the_head() {
+fn files_and_functions_that_are_too_long_are_found() {
     let body = "        a();\n".repeat(70);
-    holds(
+    advises(
         lengths,
         &[
             &[("src/a.rs", &"a();\n".repeat(551))],

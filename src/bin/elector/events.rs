@@ -16,7 +16,7 @@ use crate::output;
 
 /// How many events may wait for a slow reader, and how long the last ones may take at the end.
 const QUEUE: usize = 10_000;
-const LAST_LINES: Duration = Duration::from_secs(1);
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// Where the events go. A thread of its own writes them: a reader that does not read must not hold up
 /// renewals.

@@ -29,6 +29,8 @@ use crate::terminal::Terminal;
 const RELEASE: Duration = Duration::from_secs(2);
 /// How long a store may take to answer for the first time before we say what we are waiting for.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
+/// How long the last event of a term, which is on its way, may take to arrive on a busy machine.
+const LAST_EVENT: Duration = Duration::from_secs(60);
 /// How long signals may have to wait meanwhile.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// A command that ends at once must not make a hot loop of elections out of `--forever`.
@@ -87,6 +89,8 @@ pub fn run(options: &RunOptions) -> Result<u8, Failure> {
         inbox,
         outbox,
         events,
+        begun: None,
+        ended: None,
         interrupted: None,
         trouble: None,
     };
@@ -106,6 +110,9 @@ struct Run<'a> {
     inbox: Receiver<Message>,
     outbox: Sender<Message>,
     events: Option<Events>,
+    /// The term whose beginning was recorded last, and the one whose end was.
+    begun: Option<FencingToken>,
+    ended: Option<FencingToken>,
     /// The first signal that asks us to end.
     interrupted: Option<Signal>,
     /// What was last said about the store.
@@ -356,15 +363,9 @@ impl Run<'_> {
         if let Err(error) = self.elector.release_and_wait(RELEASE) {
             output::complain(format!("the lease could not be released and will end by itself: {error}"));
         }
-        // The term's last event is on its way.
-        while self.events.is_some() {
-            match self.inbox.recv_timeout(Duration::from_millis(100)) {
-                Ok(Message::Change(change)) => {
-                    self.record(&change);
-                    if matches!(change.event, Event::Deposed { token: deposed, .. } if deposed == token) {
-                        return;
-                    }
-                }
+        while self.events.is_some() && self.ended < self.begun.max(Some(token)) {
+            match self.inbox.recv_timeout(LAST_EVENT) {
+                Ok(Message::Change(change)) => self.record(&change),
                 Ok(Message::Signal(signal)) if signals::ends(signal) => {
                     self.interrupted.get_or_insert(signal);
                 }
@@ -392,6 +393,11 @@ impl Run<'_> {
     }
 
     fn record(&mut self, change: &Change) {
+        match change.event {
+            Event::Elected { token } => self.begun = Some(token),
+            Event::Deposed { token, .. } => self.ended = Some(token),
+            _ => {}
+        }
         if let Some(events) = &mut self.events {
             events.write(change);
         }

@@ -2,8 +2,9 @@
 // itself all the time whether it leads, says on its output when the answer changes, and does what its input
 // says.
 //
-// An instant is only given when the candidate led at it for certain: "up TOKEN NS" after the first yes, "down
-// TOKEN NS" before the question of the last one, in nanoseconds of the clock that leases are trusted by.
+// "up TOKEN NS": it has begun to lead at this instant or before, read after the first yes. "still TOKEN NS"
+// and "down TOKEN NS": it led at this instant or later, read before the question of the last yes. They are
+// nanoseconds of the clock that leases are trusted by.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	elector "github.com/elector/elector/bindings/go"
@@ -21,7 +23,13 @@ import (
 )
 
 // How often the candidate asks itself whether it leads.
-const sample = 300 * time.Microsecond
+const sample = 3 * time.Millisecond
+
+// After how many questions it repeats that it still leads, and looks for a new complaint of its store.
+const repeat = 10
+
+// How often it has asked.
+var rounds atomic.Uint64
 
 func main() {
 	lease, err := strconv.Atoi(os.Getenv("ELECTOR_TEST_LEASE_MS"))
@@ -54,8 +62,10 @@ func obey(candidate *elector.Elector, line string) {
 		limited, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		_ = candidate.Release(limited)
-		// The next sample says that it leads no more.
-		time.Sleep(10 * sample)
+		// The next question is answered with no; the round of the one before may not be over.
+		for asked := rounds.Load() + 2; rounds.Load() < asked; {
+			time.Sleep(sample)
+		}
 	default:
 		check(fmt.Errorf("the test said %q", line))
 	}
@@ -65,7 +75,7 @@ func obey(candidate *elector.Elector, line string) {
 func watch(candidate *elector.Elector) {
 	var led, last uint64
 	complaint := "none"
-	for round := 0; ; round++ {
+	for ; ; rounds.Add(1) {
 		before := library.Now()
 		var token uint64
 		if candidate.IsLeader() {
@@ -79,7 +89,10 @@ func watch(candidate *elector.Elector) {
 			say("up %d %d", token, after)
 		}
 		led, last = token, before
-		if round%100 == 0 {
+		if rounds.Load()%repeat == 0 {
+			if token != 0 {
+				say("still %d %d", token, before)
+			}
 			complaint = complain(candidate, complaint)
 		}
 		time.Sleep(sample)

@@ -16,26 +16,35 @@ use crate::options::CandidateOptions;
 
 /// How often it asks itself whether it leads.
 const SAMPLE: Duration = Duration::from_millis(1);
-/// Between two samples no process sleeps for so long unless somebody stopped it.
-const STOPPED: Duration = Duration::from_millis(700);
+/// How often a leader says that it still leads.
+const BEAT: Duration = Duration::from_millis(10);
+/// A pause between two samples after which a candidate says that it woke; shorter than the demo stops one.
+const STOPPED: Duration = Duration::from_millis(400);
 
 /// What a candidate says. All times are of the boot clock, which the processes share.
+///
+/// Each answer of `am_i_leader()` lies between two readings of the clock, however long the machine pauses
+/// there. So the first answer counts from the reading after it and the last one until the reading before it:
+/// the candidate surely led in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// `am_i_leader()` answers true from `at` on.
+    /// It leads from `at` on.
     Leads { at: Instant, token: u64 },
-    /// It answers false again; `last` is the last time it answered true.
+    /// It still led at `last`.
+    Still { last: Instant },
+    /// It does not lead any more; `last` is the last time at which it led.
     Follows { last: Instant },
-    /// It was stopped, and this is its first answer after it was continued.
-    Woke { claims: bool },
+    /// Its first answer after a long pause, asked for at `at`: the token of the term that it leads, else 0.
+    Woke { at: Instant, token: u64 },
 }
 
 impl News {
     fn line(self) -> String {
         match self {
             News::Leads { at, token } => format!("leads {} {token}", at.as_nanos()),
+            News::Still { last } => format!("still {}", last.as_nanos()),
             News::Follows { last } => format!("follows {}", last.as_nanos()),
-            News::Woke { claims } => format!("woke {}", u64::from(claims)),
+            News::Woke { at, token } => format!("woke {} {token}", at.as_nanos()),
         }
     }
 
@@ -55,8 +64,9 @@ impl FromStr for News {
         let mut number = || words.next().and_then(|word| word.parse::<u64>().ok()).ok_or(());
         match name {
             "leads" => Ok(News::Leads { at: Instant::from_nanos(number()?), token: number()? }),
+            "still" => Ok(News::Still { last: Instant::from_nanos(number()?) }),
             "follows" => Ok(News::Follows { last: Instant::from_nanos(number()?) }),
-            "woke" => Ok(News::Woke { claims: number()? != 0 }),
+            "woke" => Ok(News::Woke { at: Instant::from_nanos(number()?), token: number()? }),
             _ => Err(()),
         }
     }
@@ -91,25 +101,29 @@ pub fn run(options: &CandidateOptions) -> Result<u8, Failure> {
 
 fn sample(elector: &Elector, running: &AtomicBool) {
     let mut led: Option<(u64, Instant)> = None;
-    let mut last = clock::now();
+    let (mut last, mut said) = (clock::now(), clock::now());
     while running.load(Ordering::Relaxed) {
-        let now = clock::now();
-        // Asked after the clock was read: an answer of true counts from before it was given.
+        let before = clock::now();
         let token = elector.token().map(|token| token.get());
-        if now.saturating_since(last) >= STOPPED {
-            News::Woke { claims: token.is_some() }.say();
+        let after = clock::now();
+        if before.saturating_since(last) >= STOPPED {
+            News::Woke { at: before, token: token.unwrap_or(0) }.say();
         }
         match (led, token) {
             (Some((_, last)), None) => News::Follows { last }.say(),
             (Some((old, last)), Some(token)) if old != token => {
                 News::Follows { last }.say();
-                News::Leads { at: now, token }.say();
+                News::Leads { at: after, token }.say();
             }
-            (None, Some(token)) => News::Leads { at: now, token }.say(),
+            (None, Some(token)) => News::Leads { at: after, token }.say(),
+            (Some(_), Some(_)) if before.saturating_since(said) >= BEAT => {
+                News::Still { last: before }.say();
+                said = before;
+            }
             _ => {}
         }
-        led = token.map(|token| (token, now));
-        last = now;
+        led = token.map(|token| (token, before));
+        last = before;
         thread::sleep(SAMPLE);
     }
 }
@@ -122,8 +136,9 @@ mod tests {
     fn news_read_back_as_they_were_said() {
         let all = [
             News::Leads { at: Instant::from_nanos(7), token: 9 },
+            News::Still { last: Instant::from_nanos(8) },
             News::Follows { last: Instant::from_nanos(8) },
-            News::Woke { claims: false },
+            News::Woke { at: Instant::from_nanos(9), token: 0 },
         ];
         for news in all {
             assert_eq!(news.line().parse(), Ok(news));

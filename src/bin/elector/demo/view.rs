@@ -14,6 +14,8 @@ pub const YELLOW: Style = AnsiColor::Yellow.on_default();
 /// What one character of a lane stands for.
 const CELL: Duration = Duration::from_millis(100);
 const NAME: usize = 7;
+/// How often the lanes move.
+const FRAME: Duration = Duration::from_millis(50);
 
 /// What a candidate does, as its lane shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,7 @@ pub struct View {
     unicode: bool,
     colour: Colour,
     drawn: usize,
+    drawn_at: Instant,
 }
 
 impl View {
@@ -55,6 +58,7 @@ impl View {
             unicode: locale.contains("utf-8") || locale.contains("utf8"),
             colour: Colour::of_stdout(),
             drawn: 0,
+            drawn_at: Instant::ZERO,
         };
         if view.live {
             print_now("\x1b[?25l");
@@ -85,6 +89,13 @@ impl View {
         self.lanes[who].last().map_or(State::Down, |(_, state)| *state)
     }
 
+    /// Redraws the lanes when it is time to.
+    pub fn refresh(&mut self) {
+        if clock::now().saturating_since(self.drawn_at) >= FRAME {
+            self.draw();
+        }
+    }
+
     /// Redraws the lanes, in a terminal.
     pub fn draw(&mut self) {
         if !self.live {
@@ -92,6 +103,7 @@ impl View {
         }
         let width = usize::from(columns()).saturating_sub(NAME + 4).clamp(10, 200);
         let now = clock::now();
+        self.drawn_at = now;
         let mut text = String::from("\n");
         for (who, name) in self.names.iter().enumerate() {
             text.push_str(&format!("\x1b[2K  {name:<NAME$} {}\n", self.lane(who, now, width)));

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { startServer } from "./server.mjs";
+import { startServer } from "../server.mjs";
 
 const LEASE = 2_000;
 const HERE = JSON.stringify(import.meta.url);
@@ -19,7 +19,7 @@ before(async () => {
 });
 after(async () => {
     for (const child of children) child.kill("SIGKILL");
-    await server.stop();
+    await server?.stop();
     rmSync(folder, { recursive: true, force: true });
 });
 
@@ -30,7 +30,7 @@ function candidate(name, code) {
 import { existsSync, writeFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 const require = createRequire(${HERE});
-const { Elector, postgresStore } = require("../dist/cjs/index.js");
+const { Elector, postgresStore } = require("../../dist/cjs/index.js");
 const pg = require("pg");
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

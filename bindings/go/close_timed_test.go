@@ -1,0 +1,61 @@
+//go:build timed
+
+package elector_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	elector "github.com/elector/elector/bindings/go"
+)
+
+// Tests whose subject is real time: `go test -tags timed`, on a machine that should be quiet.
+
+// The pump is woken to end; it would look by itself once a second. Of many times the fastest counts, which a
+// busy machine delays last.
+func TestClosingTheLastElectorsWakesThePump(t *testing.T) {
+	fastest := soon
+	for range 25 {
+		var electors []*elector.Elector
+		for _, store := range []string{memory(t), newFile(t).store()} {
+			for _, name := range []string{"a", "b"} {
+				subject := candidate(t, long(elector.Options{Store: store, Candidate: name}))
+				must(t, subject.Run(within(t, soon), func(context.Context, elector.Term) error { return nil }))
+				electors = append(electors, subject)
+			}
+		}
+		started := time.Now()
+		for _, subject := range electors {
+			must(t, subject.Close())
+		}
+		fastest = min(fastest, time.Since(started))
+	}
+	if fastest > 300*time.Millisecond {
+		t.Errorf("closing took %v at least", fastest)
+	}
+}
+
+func TestClosingALeaderIsConfirmedWithinASecond(t *testing.T) {
+	for _, store := range []string{memory(t), newFile(t).store()} {
+		subject := candidate(t, long(elector.Options{Store: store}))
+		lead(t, subject)
+		must(t, subject.Close())
+	}
+}
+
+func TestClosingTakesAtMostTenSecondsWhenTheStoreHangs(t *testing.T) {
+	file := newFile(t)
+	subject := candidate(t, long(elector.Options{Store: file.store()}))
+	lead(t, subject)
+	file.hang()
+	started := time.Now()
+	if err := subject.Close(); !errors.Is(err, elector.ErrTimeout) {
+		t.Error(err)
+	}
+	if took := time.Since(started); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	file.work()
+}

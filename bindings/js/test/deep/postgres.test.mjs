@@ -1,0 +1,96 @@
+// How long electors on a real PostgreSQL take.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { PGlite } from "@electric-sql/pglite";
+import pg from "pg";
+import { Elector, postgresStore } from "../../dist/cjs/index.mjs";
+import { exhaust, onPostgres } from "../candidates.mjs";
+import { SHORT, sleep, until } from "../support.mjs";
+
+describe("PostgreSQL, in time", { concurrency: 1 }, () => {
+    const place = onPostgres();
+    const { fresh, pool, candidate } = place;
+
+    /** How long it takes from a release until the next one leads, who hears of it or waits half a minute. */
+    async function handOver(store) {
+        const [a, b] = ["a", "b"].map((name) => {
+            return new Elector({ election: "e", store: store(), candidate: name, leaseMs: 30_000 });
+        });
+        a.campaign();
+        await until(() => a.amILeader());
+        b.campaign();
+        await until(() => b.leader());
+        // Until it listens.
+        await sleep(500);
+        const from = performance.now();
+        await a.release();
+        await until(() => b.amILeader());
+        const took = performance.now() - from;
+        await b.release();
+        return took;
+    }
+
+    test("a release is heard of within three seconds, through a Pool, a Client and PGlite", async () => {
+        const client = new pg.Client(place.url);
+        await client.connect();
+        const db = await PGlite.create();
+        const table = fresh();
+        const [ofClient, ofPglite] = [client, db].map((each) => postgresStore(each, fresh()));
+        for (const store of [() => postgresStore(pool(), table), () => ofClient, () => ofPglite]) {
+            const took = await handOver(store);
+            assert.ok(took < 3_000, `${took} ms`);
+        }
+        await client.end();
+        await db.close();
+    });
+
+    test("who leads is told of an exhausted pool in time, and at once when the term ends", async () => {
+        const table = fresh();
+        const shared = pool({ max: 1 });
+        const [a, b] = [candidate(shared, table, SHORT), candidate(pool(), table, SHORT)];
+        a.campaign();
+        await until(() => a.amILeader());
+        const seen = await exhaust(shared, a, b);
+        assert.ok(seen.lastLed > 0 && seen.lastLed < seen.followedAt, "two at a time");
+        assert.deepEqual([...new Set(seen.told)], ["atRisk", "stopNewWork", "deposed"]);
+        assert.ok(seen.deposedAt - seen.lastLed < 500, `told ${seen.deposedAt - seen.lastLed} ms late`);
+        seen.giveBack();
+        await b.release();
+        await a.release();
+    });
+
+    test("fifty electors of one store keep short leases for long, with few statements", async () => {
+        const shared = pool();
+        let statements = 0;
+        const counted = { query: (...given) => (statements++, shared.query(...given)) };
+        const store = postgresStore(counted, fresh());
+        const electors = Array.from({ length: 50 }, (_, number) => {
+            return new Elector({ election: `e${number}`, store, ...SHORT });
+        });
+        let renewals = 0;
+        for (const elector of electors) elector.on("renewed", () => (renewals += 1));
+        for (const elector of electors) elector.campaign();
+        await until(() => electors.every((elector) => elector.amILeader()));
+        const tokens = electors.map(({ token }) => token);
+        statements = renewals = 0;
+        await sleep(5 * SHORT.leaseMs);
+        assert.deepEqual(electors.map(({ token }) => token), tokens);
+        console.log(`${renewals} renewals took ${statements} statements`);
+        assert.ok(renewals >= 50 * 15 && statements <= renewals / 20);
+        await Promise.all(electors.map((elector) => elector.release()));
+    });
+
+    test("connections that the server ends are made again within a lease of six seconds", async () => {
+        const leaseMs = 6_000;
+        const a = candidate(pool({ application_name: "ended" }), fresh(), { leaseMs });
+        a.campaign();
+        await until(() => a.amILeader());
+        const first = a.token;
+        const ended = "pg_stat_activity WHERE application_name = 'ended'";
+        const { rowCount } = await pool().query(`SELECT pg_terminate_backend(pid) FROM ${ended}`);
+        assert.ok(rowCount >= 1, `${rowCount}`);
+        await sleep(leaseMs + 1_000);
+        assert.equal(a.token, first, a.lastError?.message);
+        await a.release();
+    });
+});

@@ -1,0 +1,54 @@
+// README.md's code blocks, each as a program in a process of its own.
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before } from "node:test";
+import { fileURLToPath } from "node:url";
+import { startServer } from "./server.mjs";
+import { until } from "./support.mjs";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const text = readFileSync(join(here, "../README.md"), "utf8");
+const found = [...text.matchAll(/^```(\w*)\n([^]*?)^```$/gm)];
+export const blocks = found.map(([, language, code]) => ({ language, code }));
+export const programs = blocks.filter(({ language }) => language === "js").map(({ code }) => code);
+
+let server;
+// Inside the package, whose own name then means the package, and whose clients are there.
+let folder;
+const children = [];
+let started = 0;
+
+/** Has the tests of the calling file run with a PostgreSQL server. */
+export function serve() {
+    before(async () => {
+        server = await startServer();
+        folder = mkdtempSync(join(here, "readme-"));
+    });
+    after(async () => {
+        for (const child of children) child.kill("SIGKILL");
+        rmSync(folder, { recursive: true, force: true });
+        await server?.stop();
+    });
+}
+
+/** Starts a program; with what it said, and a promise of its exit code. */
+export function start(code) {
+    const file = join(folder, `block${++started}.mjs`);
+    writeFileSync(file, code);
+    const env = { ...process.env, DATABASE_URL: server.url };
+    const child = spawn(process.execPath, [file], { env, stdio: ["ignore", "pipe", "pipe"] });
+    children.push(child);
+    const run = { child, said: "" };
+    child.stdout.on("data", (data) => (run.said += data));
+    child.stderr.on("data", (data) => (run.said += data));
+    run.ended = new Promise((resolve) => child.on("close", (code) => resolve(code)));
+    return run;
+}
+
+/** Starts the quick start twice, and resolves to the one that prints and the other. */
+export async function startTwo() {
+    const [first, second] = [start(programs[0]), start(programs[0])];
+    await until(() => first.said !== "" || second.said !== "", () => first.said);
+    return first.said === "" ? [second, first] : [first, second];
+}

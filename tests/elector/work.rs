@@ -1,0 +1,171 @@
+//! Work that runs under a term: when it ends, and what becomes of its term then.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
+
+use elector::Term;
+use elector::core::lease::Leadership;
+use elector::core::{FencingToken, Instant as ClockTime};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn work_runs_under_a_term_and_returns_without_any_runtime() {
+    let elector = lasting("work", "a");
+    let mut changes = elector.changes();
+    let token = block_on(elector.run_as_leader(async |term| {
+        assert!(term.is_current() && term.remaining() > Duration::ZERO);
+        term.token()
+    }));
+    let token = token.unwrap();
+    assert_eq!(elector.leadership().phase, Phase::Standby);
+    assert_eq!(next_turn(&mut changes), Event::Elected { token });
+    assert_eq!(next_turn(&mut changes), Event::Deposed { token, reason: DeposedReason::Released });
+}
+
+/// What became of work that was cut off once.
+pub struct CutOff {
+    /// The tokens of all its calls.
+    pub tokens: Vec<FencingToken>,
+    /// Why their terms ended.
+    pub reasons: Vec<DeposedReason>,
+    /// When the future of the first call was dropped.
+    pub dropped_at: ClockTime,
+    /// The soft deadline and the end of trust of its term, as it was then.
+    pub stop_at: ClockTime,
+    pub trusted_until: ClockTime,
+}
+
+/// Runs work that hangs in its first call and returns at once in each later one. The store is down from the
+/// start of the first call until its future is dropped, so that its term cannot be extended.
+pub fn cut_off(store: &str, builder: Builder) -> CutOff {
+    let control = MemoryStore::named(store);
+    let elector = builder.build().unwrap();
+    let mut changes = elector.changes();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let calls = Arc::new(AtomicU32::new(0));
+    let ((call, called), (tell, told)) = (channel(), channel());
+    let running = runtime.spawn(async move {
+        let worker = elector.clone();
+        let work = async move |term: Term| {
+            call.send(term.token()).unwrap();
+            if calls.fetch_add(1, Ordering::SeqCst) == 0 {
+                control.fail_with(down(Failure::Unsent));
+                let _guard = TellsOfItsEnd(worker.clone(), control.clone(), tell.clone());
+                std::future::pending::<()>().await;
+            }
+        };
+        elector.run_as_leader(work).await.unwrap();
+    });
+    runtime.block_on(async { tokio::time::timeout(SOON, running).await.unwrap().unwrap() });
+    let tokens: Vec<_> = called.iter().collect();
+    let reason = |term: &FencingToken| {
+        changes.find_map(|change| match change.event {
+            Event::Deposed { token, reason } if token == *term => Some(reason),
+            _ => None,
+        })
+    };
+    let reasons = tokens.iter().map_while(reason).collect();
+    let (dropped_at, Leadership { stop_new_work_at, trusted_until, .. }) = told.recv().unwrap();
+    CutOff { tokens, reasons, dropped_at, stop_at: stop_new_work_at, trusted_until }
+}
+
+/// Part of the future that is cut off: says when that was, and has the store answer again.
+struct TellsOfItsEnd(Elector, MemoryStore, Sender<(ClockTime, Leadership)>);
+
+impl Drop for TellsOfItsEnd {
+    fn drop(&mut self) {
+        let leadership = self.0.leadership();
+        let _ = self.2.send((elector::driver::clock::now(), leadership));
+        self.1.fail_with(None);
+    }
+}
+
+/// Between the soft deadline and the end of trust lie 87 s here, longer than any pause of the machine.
+#[test]
+fn work_is_cut_off_at_the_soft_deadline_and_called_again_under_a_larger_token() {
+    let builder = Elector::builder("nightly").store("memory:cut-off").lease(90 * SECOND).grace(87 * SECOND);
+    let cut_off = cut_off("cut-off", builder.margin(100 * MS).renew(500 * MS).retry(100 * MS));
+    assert!(cut_off.stop_at <= cut_off.dropped_at && cut_off.dropped_at < cut_off.trusted_until);
+    let (tokens, reasons) = (&cut_off.tokens, &cut_off.reasons);
+    assert!(tokens.len() >= 2 && tokens.is_sorted_by(|a, b| a < b), "{tokens:?}");
+    // The machine may pause for longer than the 2 s until the next soft deadline, and then it is called again.
+    assert_eq!(reasons.len(), tokens.len());
+    let (_last, cut) = reasons.split_last().unwrap();
+    assert!(cut.iter().all(|reason| *reason == DeposedReason::Expired), "to be cut off is no release");
+}
+
+#[test]
+fn work_ends_with_an_error_when_somebody_else_releases_or_drains() {
+    for give_up in [Elector::release, Elector::drain] {
+        let elector = lasting("given-up", "a");
+        let other = elector.clone();
+        let ended = block_on(elector.run_as_leader(async |_| {
+            give_up(&other);
+            std::future::pending::<()>().await;
+        }));
+        assert!(ended.unwrap_err().is_released());
+        assert_eq!(elector.leadership().phase, Phase::Standby);
+    }
+}
+
+#[test]
+fn a_run_that_is_drained_before_it_begins_work_ends_and_frees_the_lease() {
+    let (first, second) = (lasting("early-drain", "a"), lasting("early-drain", "b"));
+    let store = MemoryStore::named("early-drain");
+    {
+        let mut run = pin!(first.run_as_leader(async |_| panic!("no work is begun while it drains")));
+        let mut context = Context::from_waker(Waker::noop());
+        // Nobody is elected before the run was polled once: that poll would begin the work.
+        store.fail_with(down(Failure::Unsent));
+        let began: Poll<Result<(), _>> = run.as_mut().poll(&mut context);
+        assert!(began.is_pending());
+        store.fail_with(None);
+        first.wait_until_leader(SOON).unwrap();
+        first.drain();
+        assert!(block_on(run).is_err());
+    }
+    second.campaign();
+    second.wait_until_leader(SOON).unwrap();
+}
+
+#[test]
+fn a_waiting_run_ends_when_somebody_else_releases() {
+    let holder = lasting("waiting", "a");
+    holder.campaign();
+    holder.wait_until_leader(SOON).unwrap();
+    let elector = lasting("waiting", "b");
+    let other = elector.clone();
+    let mut run = pin!(elector.run_as_leader(async |_| ()));
+    assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "it stands from now on");
+    let releaser = std::thread::spawn(move || {
+        std::thread::sleep(50 * MS);
+        other.release();
+    });
+    assert!(block_on(run).unwrap_err().is_released());
+    releaser.join().unwrap();
+}
+
+#[test]
+fn dropping_the_future_of_a_run_half_way_cancels_the_work_and_releases() {
+    let (first, second) = (lasting("half-way", "a"), lasting("half-way", "b"));
+    let (started, has_started) = channel();
+    {
+        let mut run = pin!(first.run_as_leader(async |_| {
+            started.send(()).unwrap();
+            std::future::pending::<()>().await;
+        }));
+        let deadline = Instant::now() + SOON;
+        while has_started.try_recv().is_err() {
+            assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert!(Instant::now() < deadline, "the work starts");
+            std::thread::sleep(MS);
+        }
+        assert!(first.am_i_leader());
+        second.campaign();
+    }
+    assert!(!first.am_i_leader() && first.leadership().phase == Phase::Standby);
+    second.wait_until_leader(SOON).expect("released, not left to expire");
+}

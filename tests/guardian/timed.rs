@@ -1,0 +1,133 @@
+//! How soon the command ends: at once, after the grace, or before trust ends.
+//!
+//! Trust lasts `0.99 · lease − margin` from the *sending* of a renewal, and nothing is sent by a process that
+//! was stopped or killed before.
+
+#[path = "random.rs"]
+mod random;
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::beats::Manner;
+use crate::faults::{self, Ending};
+use crate::place::{Candidate, GRACE, LONG, Place};
+
+/// A short lease, whose trust ends as much before it as such a test may have to wait for a processor.
+const SHORT: &[&str] = &["--lease-ms=3000", "--margin-ms=1000", "--grace-ms=300"];
+const TRUST: Duration = Duration::from_millis(2_970 - 1_000);
+/// For what happens at once.
+const AT_ONCE: Duration = Duration::from_millis(200);
+
+impl Place {
+    #[track_caller]
+    fn at_most(&self, took: Duration, bound: Duration, what: &str) {
+        self.witness.as_ref().expect("a witness").at_most(took, bound, what);
+    }
+
+    /// The command ignores SIGTERM: it runs until the grace is over, and not much longer.
+    #[track_caller]
+    fn after_the_grace(&self, ending: &Ending) {
+        self.at_most(ending.took(), GRACE + AT_ONCE, "the end of the command");
+        let silent = GRACE.saturating_sub(ending.took());
+        self.at_most(silent, GRACE / 2, "the time of the grace without a beat");
+    }
+}
+
+fn two(place: &Place, manner: Manner) -> (Candidate, Candidate) {
+    let old = place.run("a", manner, &[]);
+    old.wait_for_beats(0);
+    (old, place.run("b", Manner::Plain, &[]))
+}
+
+#[test]
+fn the_command_ends_at_once_when_run_is_killed() {
+    let place = Place::witnessed(LONG);
+    let (old, new) = two(&place, Manner::Plain);
+    let ending = faults::kill_run(&place, &old, &new);
+    place.at_most(ending.took(), AT_ONCE, "the end of the command");
+}
+
+#[test]
+fn a_killed_run_frees_its_sqlite_lease_right_after_the_grace() {
+    let place = Place::witnessed(LONG);
+    let (old, new) = two(&place, Manner::IgnoresTerm);
+    let ending = faults::kill_run(&place, &old, &new);
+    place.after_the_grace(&ending);
+    let next = ending.next.at.saturating_since(ending.last);
+    place.at_most(next, Duration::from_secs(1), "the start of the next command");
+}
+
+#[test]
+fn a_daemon_ends_right_after_the_grace_when_run_is_killed() {
+    let place = Place::witnessed(LONG);
+    let old = place.run_daemon("a");
+    old.wait_for_beats(0);
+    let ending = faults::kill_run(&place, &old, &place.run("b", Manner::Plain, &[]));
+    place.after_the_grace(&ending);
+}
+
+#[test]
+fn the_command_ends_before_trust_while_run_is_stopped() {
+    let place = Place::witnessed(SHORT);
+    let (old, new) = two(&place, Manner::IgnoresTerm);
+    let ending = faults::stop_run(&place, &old, &new);
+    place.at_most(ending.took(), TRUST, "the end of the command");
+}
+
+#[test]
+fn the_command_ends_at_once_when_the_guardian_is_killed() {
+    let place = Place::witnessed(LONG);
+    let ending = faults::kill_guardian(&place, &place.run("a", Manner::IgnoresTerm, &[]));
+    place.at_most(ending.took(), AT_ONCE, "the end of the command");
+}
+
+#[test]
+fn daemons_end_at_once_when_the_guardian_is_killed() {
+    let place = Place::witnessed(LONG);
+    let ending = faults::kill_guardian(&place, &place.run_daemon("a"));
+    place.at_most(ending.took(), AT_ONCE, "the end of the daemon");
+}
+
+#[test]
+fn the_command_ends_right_after_the_grace_when_the_keeper_is_killed() {
+    let place = Place::witnessed(LONG);
+    let ending = faults::kill_keeper(&place, &place.run("a", Manner::IgnoresTerm, &[]));
+    place.after_the_grace(&ending);
+}
+
+#[test]
+fn daemons_end_at_once_when_the_keeper_is_stopped_and_the_guardian_is_killed() {
+    let place = Place::witnessed(LONG);
+    let ending = faults::stop_keeper_and_kill_guardian(&place, &place.run_daemon("a"));
+    place.at_most(ending.took(), AT_ONCE, "the end of the daemon");
+}
+
+#[test]
+fn run_ends_the_command_before_trust_when_the_guardian_is_stopped() {
+    let place = Place::witnessed(SHORT);
+    let (old, new) = two(&place, Manner::Plain);
+    let ending = faults::stop_guardian_and_break(&place, &old, &new);
+    place.at_most(ending.took(), TRUST, "the end of the command");
+}
+
+#[test]
+fn a_broken_term_ends_the_command_before_trust() {
+    let place = Place::witnessed(SHORT);
+    let (old, new) = two(&place, Manner::IgnoresTerm);
+    let ending = faults::break_lease(&place, &old, &new);
+    place.at_most(ending.took(), TRUST, "the end of the command");
+}
+
+#[test]
+fn a_waiting_run_ends_at_once_on_sigterm() {
+    let place = Place::witnessed(LONG);
+    let (_leader, mut waiting) = two(&place, Manner::Plain);
+    waiting.wait_until_it_stands();
+    let asked = place.now();
+    waiting.signal(Signal::SIGTERM);
+    assert_eq!(waiting.exit_code(), 128 + 15);
+    let took = elector::driver::clock::now().saturating_since(asked);
+    place.at_most(took, Duration::from_millis(500), "the end of elector run");
+}

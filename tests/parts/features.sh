@@ -1,0 +1,8 @@
+# shellcheck shell=bash
+# each layer compiles without those above it, and the documentation has no dead links
+need_rust
+for features in "" driver sqlite postgres capi driver,capi; do
+  check "clippy with the features '$features'" \
+    cargo clippy -q --no-default-features --features "$features" --lib -- -D warnings
+done
+check "rustdoc" env RUSTDOCFLAGS=-Dwarnings cargo doc -q --no-deps --all-features

@@ -1,0 +1,6 @@
+# shellcheck shell=bash
+# the npm package on better-sqlite3, PGlite and the newest PostgreSQL, and what measures time
+settings=$(tests/setup-postgres.sh)
+eval "$settings"
+need_js
+must npm --prefix bindings/js test -- --deep

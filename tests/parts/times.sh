@@ -1,0 +1,11 @@
+# shellcheck shell=bash
+# Rust tests whose subject is real time, one at a time, with a witness of how busy the machine is
+# limit: 2400
+need_rust
+. tests/witnessed.sh
+settings=$(tests/setup-postgres.sh)
+eval "$settings"
+for suite in guardian sqlite_faults; do
+  must witnessed "$suite" timed:: --test-threads=1
+done
+must witnessed kills --test-threads=1
