@@ -3,4 +3,5 @@
 settings=$(tests/setup-postgres.sh)
 eval "$settings"
 need_js
+npm_ci bindings/js/test/deep
 must npm --prefix bindings/js test -- --deep

@@ -118,10 +118,10 @@ pub fn kill_minus_nine() -> Vec<Figure> {
 /// Two replicas of it; the leader is killed.
 fn peer_crash(url: &str) -> Duration {
     let mut first = Peer::start(url, "first", json!({}));
-    first.elected(PATIENCE);
+    first.elected();
     let mut second = Peer::start(url, "second", json!({}));
     std::thread::sleep(Duration::from_secs(2));
     let killed = clock::now();
     first.kill();
-    second.elected(PATIENCE).saturating_since(killed)
+    second.elected().saturating_since(killed)
 }

@@ -107,14 +107,14 @@ fn two_commits_and_a_notification(url: &str) -> Vec<Duration> {
 /// It polls at its renewal interval, and a replica that released never stands again.
 fn of_the_peer(url: &str) -> Vec<Duration> {
     let mut leader = Peer::start(url, "0", json!({}));
-    leader.elected(PATIENCE);
+    leader.elected();
     let mut took = Vec::new();
     for round in 1..=5 {
         let mut next = Peer::start(url, &round.to_string(), json!({}));
         std::thread::sleep(Duration::from_millis(1_000 + 170 * round));
         let released = clock::now();
         leader.say("release");
-        took.push(next.elected(PATIENCE).saturating_since(released));
+        took.push(next.elected().saturating_since(released));
         leader = next;
     }
     took
