@@ -11,3 +11,7 @@ mod rows;
 mod site;
 #[path = "sqlite_faults/terms.rs"]
 mod terms;
+#[path = "sqlite_faults/timed.rs"]
+mod timed;
+#[path = "witness.rs"]
+mod witness;

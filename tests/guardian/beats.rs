@@ -81,7 +81,7 @@ pub fn beat() {
     let mut out = OpenOptions::new().create(true).append(true).open(file).expect("the file of beats");
     let mut left = 50;
     // Where nobody ends it, which is what these tests are to find, it must not beat for ever.
-    let end = clock::now().saturating_add(Duration::from_secs(300));
+    let end = clock::now().saturating_add(Duration::from_secs(150));
     while clock::now() < end {
         let line = format!("{token} {} {} .\n", std::process::id(), clock::now().as_nanos());
         out.write_all(line.as_bytes()).expect("a beat");

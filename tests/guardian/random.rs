@@ -1,4 +1,4 @@
-//! Two candidates, fifty faults drawn at random: whichever process keeps a command alive is killed or stopped.
+//! Two candidates, fifty faults drawn at random: a process that keeps a command alive is killed or stopped.
 
 use std::thread;
 use std::time::Duration;

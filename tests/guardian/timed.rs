@@ -35,8 +35,9 @@ impl Place {
     }
 }
 
+/// A leader, which does not stand again, and a candidate beside it.
 fn two(place: &Place, manner: Manner) -> (Candidate, Candidate) {
-    let old = place.run("a", manner, &[]);
+    let old = place.run("a", manner, &["--once"]);
     old.wait_for_beats(0);
     (old, place.run("b", Manner::Plain, &[]))
 }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use elector::core::FencingToken;
 use elector::core::lease::{Op, Outcome};
 use elector::driver::clock;
-use elector::driver::store::{Hint, Store};
+use elector::driver::store::{Hint, Store, StoreError};
 use nix::sys::signal::Signal;
 
-use crate::site::{Handle, Helper, LEASE, Site, acquire, listen, renew, say};
+use crate::site::{Handle, Helper, LEASE, SOON, Site, acquire, listen, renew, say};
 
 #[test]
 #[ignore = "the process that the other tests run"]
@@ -18,13 +19,13 @@ fn plays_a_role() {
         say("ready");
         listen();
     }
-    let mut handle = match Handle::open(path.as_ref()) {
-        Ok(handle) => handle,
-        Err(error) => return say(error),
-    };
+    let mut refused = 0;
+    let mut handle = retry(&mut refused, || Handle::open(path.as_ref()));
     match &*role {
         "starter" => {
-            say(if handle.acquire(LEASE).is_some() { "granted" } else { "seen" });
+            let granted = retry(&mut refused, || handle.one(acquire(LEASE)));
+            say(if matches!(granted, Outcome::Granted { .. }) { "granted" } else { "seen" });
+            say(refused);
             listen();
         }
         "holder" => {
@@ -62,15 +63,27 @@ fn plays_a_role() {
                 drop(Handle::open(path.as_ref()).unwrap());
             }
             drop(handle);
-            let deadline = Instant::now() + Duration::from_secs(5);
+            let deadline = Instant::now() + SOON / 2;
             let mut left = bell_threads();
             while left > 0 && Instant::now() < deadline {
-                std::thread::yield_now();
+                std::thread::sleep(Duration::from_millis(2));
                 left = bell_threads();
             }
             say(left);
         }
         _ => unreachable!(),
+    }
+}
+
+/// Tries again whatever was refused because another process held the lock for too long, and counts that.
+fn retry<T>(refused: &mut u32, mut attempt: impl FnMut() -> Result<T, StoreError>) -> T {
+    let end = Instant::now() + SOON;
+    loop {
+        match attempt() {
+            Ok(done) => return done,
+            Err(error) => assert!(!error.is_permanent() && Instant::now() < end, "{error}"),
+        }
+        *refused += 1;
     }
 }
 
@@ -102,52 +115,37 @@ fn fork(mut handle: Handle) {
 }
 
 /// A helper that holds the lease.
-fn holder(site: &Site, lease: Duration) -> Helper {
+pub fn holder(site: &Site, lease: Duration) -> Helper {
     let mut helper = site.helper("holder");
     helper.tell(&lease.as_millis().to_string());
     helper.hear().parse::<u64>().expect("a token");
     helper
 }
 
-#[test]
-fn a_killed_process_frees_its_rows_within_100_ms() {
-    let site = Site::new();
-    let mut took = Vec::new();
-    for _ in 0..20 {
-        let mut helper = holder(&site, LEASE);
-        let mut standby = site.open();
-        assert_eq!(standby.acquire(LEASE), None);
-        let start = Instant::now();
-        helper.process.kill().unwrap();
-        let (token, free) = standby.acquire_at_a_hint();
-        took.push(free - start);
-        standby.one(Op::Release { token, holder: crate::site::holder() }).unwrap();
-    }
-    took.sort();
-    println!("kill -9 to free: median {:?}, worst {:?}", took[took.len() / 2], took[took.len() - 1]);
-    // Two in twenty are left to a busy machine.
-    assert!(took[17] < Duration::from_millis(100), "{took:?}");
+pub fn release(handle: &mut Handle, token: FencingToken) {
+    let released = handle.one(Op::Release { token, holder: crate::site::holder() });
+    assert_eq!(released, Ok(Outcome::Released));
 }
 
 #[test]
-fn a_release_by_another_process_is_heard_within_50_ms() {
+fn a_killed_process_frees_its_rows_and_others_hear_of_it() {
     let site = Site::new();
-    let mut took = Vec::new();
-    for _ in 0..20 {
-        let mut helper = site.helper("releaser");
-        helper.hear();
-        let mut standby = site.open();
-        assert_eq!(standby.acquire(LEASE), None);
-        let start = Instant::now();
-        helper.tell("release");
-        let (token, free) = standby.acquire_at_a_hint();
-        took.push(free - start);
-        standby.one(Op::Release { token, holder: crate::site::holder() }).unwrap();
-    }
-    took.sort();
-    println!("release to free: median {:?}, worst {:?}", took[took.len() / 2], took[took.len() - 1]);
-    // Two in twenty are left to a busy machine.
-    assert!(took[17] < Duration::from_millis(50), "{took:?}");
+    let mut helper = holder(&site, LEASE);
+    let mut standby = site.open();
+    assert_eq!(standby.acquire(LEASE), None);
+    helper.process.kill().unwrap();
+    standby.acquire_at_a_hint();
+}
+
+#[test]
+fn a_release_by_another_process_is_heard() {
+    let site = Site::new();
+    let mut helper = site.helper("releaser");
+    helper.hear();
+    let mut standby = site.open();
+    assert_eq!(standby.acquire(LEASE), None);
+    helper.tell("release");
+    standby.acquire_at_a_hint();
 }
 
 #[test]
@@ -158,9 +156,7 @@ fn a_stopped_process_keeps_its_rows_until_they_expire() {
     let granted = clock::now();
     let mut helper = holder(&site, lease);
     helper.signal(Signal::SIGSTOP);
-    while standby.acquire(LEASE).is_none() {
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    standby.acquire_at_its_end();
     let waited = clock::now().saturating_since(granted);
     assert!(waited >= lease, "{waited:?}");
     helper.signal(Signal::SIGCONT);
@@ -203,14 +199,19 @@ fn a_lease_outlives_the_store_that_was_closed_without_a_release() {
     standby.acquire_at_a_hint();
 }
 
+/// What eight processes that start at once on no file say, and how often each was refused before.
+pub fn starters(site: &Site) -> Vec<(String, u32)> {
+    let mut helpers: Vec<Helper> = (0..8).map(|_| site.helper("starter")).collect();
+    helpers.iter().for_each(|helper| assert_eq!(helper.hear(), "ready"));
+    helpers.iter_mut().for_each(|helper| helper.tell("go"));
+    let said = |helper: &Helper| (helper.hear(), helper.hear().parse().expect("a number"));
+    helpers.iter().map(said).collect()
+}
+
 #[test]
 fn many_processes_that_start_at_once_on_no_file_elect_one() {
     for _ in 0..5 {
-        let site = Site::new();
-        let mut helpers: Vec<Helper> = (0..8).map(|_| site.helper("starter")).collect();
-        helpers.iter().for_each(|helper| assert_eq!(helper.hear(), "ready"));
-        helpers.iter_mut().for_each(|helper| helper.tell("go"));
-        let mut said: Vec<String> = helpers.iter().map(Helper::hear).collect();
+        let mut said: Vec<String> = starters(&Site::new()).into_iter().map(|(said, _)| said).collect();
         said.sort();
         assert_eq!(said[0], "granted", "{said:?}");
         assert!(said[1..].iter().all(|line| line == "seen"), "{said:?}");
@@ -256,35 +257,6 @@ fn not_even_after_all_files_were_deleted_under_a_stopped_process() {
 }
 
 #[test]
-fn from_start_to_leader_on_no_file_takes_less_than_50_ms() {
-    let once = |_| {
-        let site = Site::new();
-        let start = Instant::now();
-        assert!(site.open().acquire(LEASE).is_some());
-        start.elapsed()
-    };
-    let mut took: Vec<Duration> = (0..20).map(once).collect();
-    took.sort();
-    println!("open and acquire on no file: median {:?}, worst {:?}", took[took.len() / 2], took[19]);
-    // Six of it are flushes of the disk, which may be slow and which others may keep busy; the quickest, less
-    // what flushes take here, shows our own part.
-    let flushes = 6 * quickest_flush();
-    assert!(took[0].saturating_sub(flushes) < Duration::from_millis(50), "{took:?}, {flushes:?}");
-}
-
-fn quickest_flush() -> Duration {
-    let site = Site::new();
-    let mut file = std::fs::File::create(&site.path).unwrap();
-    let flush = |_| {
-        std::io::Write::write_all(&mut file, &[0; 4_096]).unwrap();
-        let start = Instant::now();
-        file.sync_all().unwrap();
-        start.elapsed()
-    };
-    (0..20).map(flush).min().unwrap()
-}
-
-#[test]
 fn a_process_of_a_deleted_file_is_told_and_its_own_renewal_is_refused() {
     let site = Site::new();
     let mut handle = site.open();
@@ -304,7 +276,9 @@ fn a_store_starts_anew_once_its_leases_in_the_deleted_file_have_ended() {
     let granted = clock::now();
     let token = handle.acquire(lease).unwrap();
     std::fs::remove_file(&site.path).unwrap();
+    let end = Instant::now() + SOON;
     let next = loop {
+        assert!(Instant::now() < end, "not opened anew after {SOON:?}");
         match handle.one(acquire(LEASE)) {
             Ok(Outcome::Granted { token }) => break token,
             Ok(other) => panic!("{other:?}"),
@@ -318,16 +292,16 @@ fn a_store_starts_anew_once_its_leases_in_the_deleted_file_have_ended() {
 }
 
 #[test]
-fn who_only_stands_by_lets_go_of_a_deleted_file_at_once() {
+fn who_only_stands_by_lets_go_of_a_deleted_file_and_not_only_after_a_lease() {
     let site = Site::new();
     let store = format!("sqlite:{}", site.path.display());
-    let idle = elector::Elector::builder("never campaigns").store(store).build().unwrap();
-    idle.connect(LEASE).unwrap();
+    let idle = elector::Elector::builder("never campaigns").store(store).lease(LEASE).build().unwrap();
+    idle.connect(SOON).unwrap();
     std::fs::remove_file(&site.path).unwrap();
-    let deleted = Instant::now();
+    let end = Instant::now() + SOON;
     // Nobody may begin anew while somebody may still trust a lease in the old file.
     while let Err(error) = Handle::open(&site.path) {
-        assert!(deleted.elapsed() < Duration::from_secs(15), "{error}");
+        assert!(Instant::now() < end, "{error}");
         std::thread::sleep(Duration::from_millis(20));
     }
     drop(idle);

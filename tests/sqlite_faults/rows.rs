@@ -11,6 +11,11 @@ use crate::site::{LEASE, Site, acquire, election, renew};
 
 const HOUR_US: i64 = 3_600_000_000;
 
+/// The store's clock.
+fn now() -> StoreTime {
+    StoreTime::from_micros(i64::try_from(clock::now().as_nanos() / 1_000).unwrap())
+}
+
 fn update(site: &Site, set: &str) {
     let changed = site.foreign().execute(&format!("UPDATE leader_lease SET {set}"), []).unwrap();
     assert_eq!(changed, 1);
@@ -49,19 +54,21 @@ fn a_row_that_names_a_byte_of_another_lock_file_ends_by_time_alone() {
 fn a_poisoned_expiry_is_brought_back_to_one_lease() {
     let site = Site::new();
     let mut handle = site.open();
-    for (lease_ms, expected) in [("60000", LEASE), ("NULL", Duration::from_secs(15))] {
+    let lease_ms = LEASE.as_millis().to_string();
+    for (lease_ms, expected) in [(&*lease_ms, LEASE), ("NULL", Duration::from_secs(15))] {
         let token = handle.acquire(LEASE).unwrap();
         let far = format!("expires_at = expires_at + {HOUR_US}, lease_ms = {lease_ms}");
         update(&site, &far);
         assert!(handle.look().unwrap().remaining > LEASE);
+        let before = now();
         let told = handle.store.revoke(&election(), None).unwrap().unwrap();
+        let after = now();
         let row = handle.look().unwrap();
         assert_eq!((told.token, told.expires_at), (Some(token), row.expires_at));
-        assert!(
-            told.remaining == expected && row.remaining <= expected && row.remaining > expected / 2,
-            "{:?}",
-            row.remaining
-        );
+        assert_eq!(told.remaining, expected);
+        let one_lease = before.saturating_add(expected)..=after.saturating_add(expected);
+        assert!(one_lease.contains(&row.expires_at), "{:?} is not within {one_lease:?}", row.expires_at);
+        assert!(row.remaining <= expected, "{:?}", row.remaining);
         assert!(handle.one(renew(token, LEASE)) == Ok(Outcome::Lost));
         update(&site, "expires_at = 1");
     }
@@ -74,7 +81,8 @@ fn clean_up_deletes_what_is_long_dead_and_tokens_still_grow() {
     handle.acquire(LEASE).unwrap();
     // A token from the future, as if the wall clock had been set back since.
     let future = clock::unix_micros() + HOUR_US;
-    update(&site, &format!("expires_at = expires_at - 121000000, token = {future}"));
+    let dead = (LEASE + Duration::from_secs(61)).as_micros();
+    update(&site, &format!("expires_at = expires_at - {dead}, token = {future}"));
     assert_eq!(handle.store.clean_up().unwrap(), 1);
     assert_eq!(handle.store.clean_up().unwrap(), 0);
     assert_eq!(handle.look(), None);

@@ -14,9 +14,10 @@ use elector::driver::clock;
 use elector::driver::sqlite::SqliteStore;
 use elector::driver::store::{Answer, Hint, Job, Store, StoreError};
 
-pub const LEASE: Duration = Duration::from_secs(60);
-/// Long enough for anything that should happen at all.
-pub const SOON: Duration = Duration::from_secs(30);
+/// Longer than anything takes that should happen at all: what comes before its end does not come by it.
+pub const LEASE: Duration = Duration::from_secs(120);
+/// For an event that must come, so that a test that fails comes to its end.
+pub const SOON: Duration = Duration::from_secs(60);
 
 pub struct Site {
     pub directory: tempfile::TempDir,
@@ -88,6 +89,13 @@ impl Handle {
         }
     }
 
+    /// Acquires while another process holds the lock; says how long the answer took.
+    pub fn acquire_in_vain(&mut self, within: Duration) -> (Answer, Duration) {
+        let start = Instant::now();
+        let answer = self.execute(acquire(LEASE), within);
+        (answer, start.elapsed())
+    }
+
     /// Acquires, then at each hint again, until it is granted. Also says when it was asked for: what comes
     /// after that is a flush of the disk, which others may keep busy.
     pub fn acquire_at_a_hint(&mut self) -> (FencingToken, Instant) {
@@ -98,6 +106,18 @@ impl Handle {
             }
             let hint = self.told.recv_timeout(SOON).expect("a hint that the lease is free");
             assert_eq!(hint, Hint::Any);
+        }
+    }
+
+    /// Acquires again and again, until the lease of another process has ended.
+    pub fn acquire_at_its_end(&mut self) -> FencingToken {
+        let end = Instant::now() + SOON;
+        loop {
+            if let Some(token) = self.acquire(LEASE) {
+                return token;
+            }
+            assert!(Instant::now() < end, "not free after {SOON:?}");
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 

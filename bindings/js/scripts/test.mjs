@@ -23,7 +23,7 @@ function filesOf(word) {
     if (word === "--all") return [...inFolder(quick), ...inFolder(deep)];
     if (word.includes("/")) return [resolve(word)];
     const found = [quick, deep].map((folder) => join(folder, word + ENDING)).filter(existsSync);
-    if (found.length === 0) throw new Error(`there is no test/${word}${ENDING} and no test/deep/${word}${ENDING}`);
+    if (found.length === 0) throw new Error(`there is no ${word}${ENDING} in test and test/deep`);
     return found;
 }
 
@@ -33,9 +33,10 @@ const isDeep = (file) => dirname(file) === deep;
 if (chosen.some(isDeep) && !existsSync(join(deep, "node_modules"))) {
     throw new Error("test/deep/node_modules is missing: run npm --prefix test/deep ci");
 }
-// Those that measure time run one at a time, after the others.
+const areNamed = words.some((word) => !word.startsWith("--"));
+// The quick ones mostly wait. Those that measure time run one at a time, after them, and so does what is named.
 const levels = [
-    [chosen.filter((file) => !isDeep(file)), words.some((word) => word.includes("/")) ? 1 : availableParallelism()],
+    [chosen.filter((file) => !isDeep(file)), areNamed ? 1 : 2 * availableParallelism()],
     [chosen.filter(isDeep), 1],
 ];
 let [passed, failed] = [0, 0];

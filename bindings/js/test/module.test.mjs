@@ -1,11 +1,9 @@
 // The WebAssembly module itself: what it needs, what it weighs, what its types say, and who may exit.
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import * as esm from "../dist/cjs/index.mjs";
 import { bootClock } from "../dist/cjs/index.mjs";
@@ -42,22 +40,6 @@ test("no type is any", () => {
             assert.doesNotMatch(code, /[:<,|&]\s*any\b|\bany\[\]|as any/, `${folder}${name}`);
         }
     }
-});
-
-test("the types for NestJS are right also where libraries are checked and TypeORM is not installed", (t) => {
-    const folder = mkdtempSync(fileURLToPath(new URL("types-", import.meta.url)));
-    t.after(() => rmSync(folder, { recursive: true, force: true }));
-    writeFileSync(join(folder, "a.ts"), `
-        import { LeaderElectorService, createLeaderLeaseTable } from "elector-wasm/nestjs";
-        export const ask = (service: LeaderElectorService): boolean => service.amILeader();
-        // @ts-expect-error
-        export const wrong = (service: LeaderElectorService): Date => service.amILeader();
-        export const table = createLeaderLeaseTable();`);
-    const tsc = fileURLToPath(new URL("../node_modules/typescript/bin/tsc", import.meta.url));
-    const ways = ["--module", "nodenext", "--target", "es2022", "--types", "node"];
-    const given = [tsc, "--noEmit", "--strict", ...ways, "a.ts"];
-    const { status, stdout } = spawnSync(process.execPath, given, { cwd: folder, encoding: "utf8" });
-    assert.equal(status, 0, stdout);
 });
 
 test("CommonJS and ES modules of one process are one copy", () => {

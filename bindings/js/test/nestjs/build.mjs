@@ -30,8 +30,8 @@ function install(folder) {
     cpSync(lock, mark);
 }
 
-/** Compiles the suite as an application on this major, and says where it is. */
-export function build(major, ours) {
+/** Compiles the suite as an application on this major, with or without `deep`, and says where it is. */
+export function build(major, ours, { isDeep }) {
     const folder = join(here, `nest${major}`);
     install(folder);
     const installed = join(folder, "node_modules/elector-wasm");
@@ -40,8 +40,9 @@ export function build(major, ours) {
     const at = join(folder, "build");
     rmSync(at, { recursive: true, force: true });
     mkdirSync(at);
-    cpSync(join(here, "suite"), join(at, "src"), { recursive: true });
-    writeSeed(join(at, "src/seed"));
+    const [suite, deep] = [join(here, "suite"), join(here, "suite/deep")];
+    cpSync(suite, join(at, "src"), { recursive: true, filter: (path) => isDeep || path !== deep });
+    if (isDeep) writeSeed(join(at, "src/deep/seed"));
     writeDocument(join(at, "src/document"));
     const compilerOptions = {
         target: "ES2022", module: "nodenext", strict: true, experimentalDecorators: true,

@@ -1,25 +1,41 @@
 // Runs the suite on one PostgreSQL with applications on each major version of Nest, or on those named.
-//   node test/nestjs/run.mjs [10|11|12]… [FILE]…
+//   node test/nestjs/run.mjs [--deep|--all] [10|11|12]… [FILE]…
+// Without --deep and --all it runs the quick level: what no busy machine can fail. --deep runs suite/deep:
+// what measures time, and what needs nest-leader-election, which tests/setup-postgres.sh installs.
 // The last line sums up.
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { runFiles } from "../../scripts/runner.mjs";
 import { startServer } from "../server.mjs";
 import { build, packed } from "./build.mjs";
 
 const MAJORS = ["10", "11", "12"];
+const LEVELS = { "--deep": ["deep"], "--all": ["", "deep"] };
+const suite = join(dirname(fileURLToPath(import.meta.url)), "suite");
 
 const wanted = process.argv.slice(2);
 const majors = MAJORS.filter((major) => wanted.includes(major));
-const files = wanted.filter((name) => !MAJORS.includes(name));
+const named = wanted.filter((word) => !MAJORS.includes(word) && !(word in LEVELS));
+const [levels = [""]] = wanted.filter((word) => word in LEVELS).map((word) => LEVELS[word]);
 
-/** Runs the compiled suite; resolves to how many tests passed and failed. */
-function test(out) {
-    const names = readdirSync(out).filter((name) => name.endsWith(".test.js"));
-    const chosen = files.length > 0 ? files.map((name) => `${name}.test.js`) : names;
-    return runFiles(chosen.map((name) => join(out, name)), 2);
+/** The tests of the suite that are to run, as paths in it without `.test.ts`. */
+function chosen() {
+    const inFolder = (level) => readdirSync(join(suite, level)).map((name) => join(level, name));
+    const all = ["", "deep"].flatMap(inFolder).filter((path) => path.endsWith(".test.ts"));
+    const tests = all.map((path) => path.slice(0, -".test.ts".length));
+    const levelOf = (path) => (path.startsWith("deep/") ? "deep" : "");
+    if (named.length === 0) return tests.filter((path) => levels.includes(levelOf(path)));
+    return named.flatMap((name) => {
+        const found = tests.filter((path) => path === name || path === `deep/${name}`);
+        if (found.length === 0) throw new Error(`there is no test ${name}, but ${tests.join(", ")}`);
+        return found;
+    });
 }
+
+const tests = chosen();
+const isDeep = tests.some((path) => path.startsWith("deep/"));
 
 const folder = mkdtempSync(join(tmpdir(), "elector-nest-"));
 const server = await startServer({ max_connections: "200" });
@@ -33,7 +49,10 @@ try {
     const ours = packed(folder);
     for (const major of majors.length > 0 ? majors : MAJORS) {
         console.log(`Nest ${major}`);
-        const [more, bad] = await test(build(major, ours));
+        const out = build(major, ours, { isDeep });
+        // What measures time has more of the machine.
+        const concurrency = isDeep ? 2 : 4;
+        const [more, bad] = await runFiles(tests.map((path) => join(out, `${path}.test.js`)), concurrency);
         passed += more;
         failed += bad;
     }

@@ -5,20 +5,33 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import type { Elector } from "elector-wasm";
 import pg from "pg";
 
 export const url = process.env["ELECTOR_TEST_URL"] as string;
-/** A lease that ends soon, but not while a busy machine keeps the event loop waiting. */
-export const quick = { leaseDuration: 4_000, renewalInterval: 800, jitterRange: 100 };
+/** A lease that no busy machine outlasts, and nothing here waits for: for what must keep it. */
+export const long = { leaseDuration: 120_000, renewalInterval: 1_000, jitterRange: 100 };
+/** A lease that ends soon: for tests that wait for its end, and in which nothing depends on keeping it. */
+export const short = { leaseDuration: 2_000, renewalInterval: 400, jitterRange: 100 };
+/** How long an event is waited for before the test fails. */
+const PATIENCE_MS = 60_000;
 
 export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-export async function until(what: () => unknown, within = 30_000): Promise<void> {
-    const end = performance.now() + within;
+/** Polls until something holds. `about` tells what else is known if it never does. */
+export async function until(what: () => unknown, about: () => string = () => ""): Promise<void> {
+    const end = performance.now() + PATIENCE_MS;
     while (!(await what())) {
-        assert.ok(performance.now() < end, `not within ${within} ms: ${String(what)}`);
+        assert.ok(performance.now() < end, `not within ${PATIENCE_MS} ms: ${String(what)} ${about()}`);
         await sleep(5);
     }
+}
+
+/** The tokens under which an elector is elected from now on. */
+export function tokensOf(elector: Elector): bigint[] {
+    const tokens: bigint[] = [];
+    elector.on("elected", ({ token }) => tokens.push(token));
+    return tokens;
 }
 
 let made = 0;
@@ -68,7 +81,7 @@ const children = new Set<Running>();
 
 /** What a test that failed has left running would keep its file from ending, and this counts as a failure. */
 export async function endAll(): Promise<void> {
-    setTimeout(() => process.exit(1), 30_000).unref();
+    setTimeout(() => process.exit(1), PATIENCE_MS).unref();
     await Promise.all([...children].map((child) => child.kill("SIGKILL")));
 }
 
@@ -96,7 +109,7 @@ export class Running {
     }
 }
 
-/** This folder, after compilation. */
+/** The folder of the file that is run, after compilation. */
 export const folder = join(process.argv[1] as string, "..");
 
 export function start(file: string, args: string[] = [], preload?: string): Running {

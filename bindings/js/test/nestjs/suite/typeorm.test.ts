@@ -1,7 +1,5 @@
-// TypeORM: its DataSource, entities and synchronize; and replicas of nest-leader-election on the same table.
+// TypeORM: its DataSource, entities, migrations and synchronize.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import type { INestApplicationContext } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
@@ -12,7 +10,7 @@ import {
 } from "elector-wasm/nestjs";
 import type { MigrationInterface, QueryRunner, Table } from "typeorm";
 import { DataSource } from "typeorm";
-import { Running, endAll, freshDatabase, quick, rows, sleep, until, url } from "./support.js";
+import { endAll, freshDatabase, long, rows, sleep, until, url } from "./support.js";
 
 const COLUMNS = `SELECT column_name AS name, data_type AS type FROM information_schema.columns
     WHERE table_schema = $1 AND table_name = 'leader_lease' ORDER BY 1`;
@@ -20,21 +18,13 @@ const OURS = ["created_at", "expires_at", "id", "leader_id", "lease_ms", "meta",
 
 const opened = new Set<INestApplicationContext>();
 
-/** The real package, as a process. */
-function peer(database: string, settings: object): Running {
-    const folder = process.env["ELECTOR_TEST_PEER"];
-    assert.ok(folder, "run tests/setup-postgres.sh, which installs nest-leader-election");
-    const arguments_ = [join(folder, "peer.mjs"), JSON.stringify({ url: database, ...settings })];
-    return new Running(spawn(process.execPath, arguments_, { stdio: ["pipe", "pipe", "ignore"] }));
-}
-
 const connected = (more: object) => new DataSource({ type: "postgres", ...more }).initialize();
 
 async function open(database: string, config: object, more: object = {}) {
     const root = TypeOrmModule.forRoot({
         type: "postgres", url: database, autoLoadEntities: true, entities: [LeaderLease], ...more,
     });
-    const imports = [root, LeaderElectorModule.forRoot({ ...quick, ...config })];
+    const imports = [root, LeaderElectorModule.forRoot({ ...long, ...config })];
     const module = { module: class Application {}, imports };
     const options = { logger: false, abortOnError: false } as const;
     const application = await NestFactory.createApplicationContext(module, options);
@@ -79,10 +69,10 @@ describe("TypeORM", { concurrency: 4 }, () => {
         assert.match(lease.leaderId, /^me#[0-9a-f]{16}$/);
         assert.equal(lease.token, String(service.token));
         assert.ok(lease.expiresAt > new Date() && lease.createdAt < lease.expiresAt);
-        assert.deepEqual([lease.meta, lease.leaseMs], ["here", String(quick.leaseDuration)]);
+        assert.deepEqual([lease.meta, lease.leaseMs], ["here", String(long.leaseDuration)]);
         const entity = createLeaderLeaseEntity("odd one");
         const dataSource = await connected({ url: database, entities: [entity] });
-        const odd = await LeaderElectorCore.create(dataSource, { schema: "odd one", ...quick });
+        const odd = await LeaderElectorCore.create(dataSource, { schema: "odd one", ...long });
         await until(() => odd.amILeader());
         assert.equal(await dataSource.getRepository(entity).countBy({ id: 1 }), 1);
         await odd.shutdown();
@@ -132,7 +122,7 @@ describe("TypeORM", { concurrency: 4 }, () => {
         await until(() => application.get(LeaderElectorService).amILeader());
         await application.close();
         // It is the table that the elector makes.
-        const made = await LeaderElectorCore.create(dataSource, { schema: "of the elector", ...quick });
+        const made = await LeaderElectorCore.create(dataSource, { schema: "of the elector", ...long });
         await made.shutdown();
         const shape = (of: string) => rows(`SELECT attname, format_type(atttypid, atttypmod), attnotnull,
             pg_get_expr(adbin, adrelid) FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid
@@ -154,50 +144,4 @@ describe("TypeORM", { concurrency: 4 }, () => {
         const refusal = /of type 'mysql', and leases are kept in PostgreSQL/;
         assert.throws(() => new LeaderElectorCore(source), refusal);
     });
-
-    test("a replica of nest-leader-election works on a table of ours, whose ids are texts", async () => {
-        const database = await freshDatabase();
-        const application = await open(database, {});
-        const service = application.get(LeaderElectorService);
-        await until(() => service.amILeader());
-        const config = { leaseDuration: 1_200, renewalInterval: 300, jitterRange: 100 };
-        const old = peer(database, { config });
-        await until(() => old.output.includes('"ready":true'));
-        await sleep(quick.leaseDuration);
-        assert.ok(service.amILeader() && !old.output.includes('"leader":true'));
-        await application.close();
-        await until(() => old.output.includes('"leader":true'));
-        // And back.
-        const again = await open(database, {});
-        assert.equal(again.get(LeaderElectorService).amILeader(), false);
-        old.child.stdin?.write("release\n");
-        await until(() => old.output.includes('"leader":false'));
-        await old.kill("SIGKILL");
-        await until(() => again.get(LeaderElectorService).amILeader());
-    });
-
-    for (const mode of ["core", "nest"]) {
-        test(`replicas of nest-leader-election (${mode}) share the election, out and back`, async () => {
-            const database = await freshDatabase();
-            const times = { leaseDuration: 1_200, renewalInterval: 300, jitterRange: 100 };
-            const config = { ...times, baseCleanInterval: 500 };
-            const old = peer(database, { mode, config });
-            await until(() => old.output.includes('"leader":true'), 20_000);
-            const application = await open(database, {});
-            const service = application.get(LeaderElectorService);
-            await sleep(2 * quick.leaseDuration);
-            assert.equal(service.amILeader(), false, "its lease is honoured");
-            old.child.stdin?.write("release\n");
-            await until(() => old.output.includes('"leader":false'));
-            // A renewal of its that was under way would make it stand again.
-            await old.kill("SIGKILL");
-            await until(() => service.amILeader());
-            const next = peer(database, { mode, config });
-            await until(() => next.output.includes('"ready":true'), 20_000);
-            await sleep(2 * quick.leaseDuration);
-            assert.ok(service.amILeader() && !next.output.includes('"leader":true'), "ours is honoured");
-            await application.close();
-            await until(() => next.output.includes('"leader":true'), 20_000);
-        });
-    }
 });

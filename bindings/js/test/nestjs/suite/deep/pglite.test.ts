@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { PGlite } from "@electric-sql/pglite";
 import { NestFactory } from "@nestjs/core";
 import { LeaderElectorModule, LeaderElectorService } from "elector-wasm/nestjs";
-import { until } from "./support.js";
+import { until } from "../support.js";
 
 test("PGlite will do", async () => {
     const db = await PGlite.create();

@@ -1,0 +1,85 @@
+// Replicas of the real nest-leader-election and ours share one table, out and back, in real time.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import type { INestApplicationContext } from "@nestjs/common";
+import { NestFactory } from "@nestjs/core";
+import { TypeOrmModule } from "@nestjs/typeorm";
+import { LeaderElectorModule, LeaderElectorService } from "elector-wasm/nestjs";
+import { Running, endAll, freshDatabase, sleep, until } from "../support.js";
+
+/** It ends soon, but not while the event loop waits for a moment. */
+const quick = { leaseDuration: 4_000, renewalInterval: 800, jitterRange: 100 };
+const opened = new Set<INestApplicationContext>();
+
+/** The real package, as a process. */
+function peer(database: string, settings: object): Running {
+    const folder = process.env["ELECTOR_TEST_PEER"];
+    assert.ok(folder, "run tests/setup-postgres.sh, which installs nest-leader-election");
+    const arguments_ = [join(folder, "peer.mjs"), JSON.stringify({ url: database, ...settings })];
+    return new Running(spawn(process.execPath, arguments_, { stdio: ["pipe", "pipe", "ignore"] }));
+}
+
+async function open(database: string) {
+    const root = TypeOrmModule.forRoot({ type: "postgres", url: database });
+    const imports = [root, LeaderElectorModule.forRoot(quick)];
+    const module = { module: class Application {}, imports };
+    const options = { logger: false, abortOnError: false } as const;
+    const application = await NestFactory.createApplicationContext(module, options);
+    opened.add(application);
+    return application;
+}
+
+describe("replicas of nest-leader-election", { concurrency: 4 }, () => {
+    after(async () => {
+        await Promise.all([...opened].map((application) => application.close()));
+        await endAll();
+    });
+
+    test("a replica of nest-leader-election works on a table of ours, whose ids are texts", async () => {
+        const database = await freshDatabase();
+        const application = await open(database);
+        const service = application.get(LeaderElectorService);
+        await until(() => service.amILeader());
+        const config = { leaseDuration: 1_200, renewalInterval: 300, jitterRange: 100 };
+        const old = peer(database, { config });
+        await until(() => old.output.includes('"ready":true'));
+        await sleep(quick.leaseDuration);
+        assert.ok(service.amILeader() && !old.output.includes('"leader":true'));
+        await application.close();
+        await until(() => old.output.includes('"leader":true'));
+        // And back.
+        const again = await open(database);
+        assert.equal(again.get(LeaderElectorService).amILeader(), false);
+        old.child.stdin?.write("release\n");
+        await until(() => old.output.includes('"leader":false'));
+        await old.kill("SIGKILL");
+        await until(() => again.get(LeaderElectorService).amILeader());
+    });
+
+    for (const mode of ["core", "nest"]) {
+        test(`replicas of nest-leader-election (${mode}) share the election, out and back`, async () => {
+            const database = await freshDatabase();
+            const times = { leaseDuration: 1_200, renewalInterval: 300, jitterRange: 100 };
+            const config = { ...times, baseCleanInterval: 500 };
+            const old = peer(database, { mode, config });
+            await until(() => old.output.includes('"leader":true'));
+            const application = await open(database);
+            const service = application.get(LeaderElectorService);
+            await sleep(2 * quick.leaseDuration);
+            assert.equal(service.amILeader(), false, "its lease is honoured");
+            old.child.stdin?.write("release\n");
+            await until(() => old.output.includes('"leader":false'));
+            // A renewal of its that was under way would make it stand again.
+            await old.kill("SIGKILL");
+            await until(() => service.amILeader());
+            const next = peer(database, { mode, config });
+            await until(() => next.output.includes('"ready":true'));
+            await sleep(2 * quick.leaseDuration);
+            assert.ok(service.amILeader() && !next.output.includes('"leader":true'), "ours is honoured");
+            await application.close();
+            await until(() => next.output.includes('"leader":true'));
+        });
+    }
+});

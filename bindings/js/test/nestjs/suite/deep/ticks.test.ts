@@ -1,0 +1,123 @@
+// @OncePerTick in real time: ticks while leadership moves, late ticks, and claims that hang.
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import type { INestApplicationContext, Type } from "@nestjs/common";
+import { Injectable } from "@nestjs/common";
+import { NestFactory } from "@nestjs/core";
+import { Cron, CronExpression, ScheduleModule } from "@nestjs/schedule";
+import type { LeaderElectorModuleOptions } from "elector-wasm/nestjs";
+import { LeaderElectorModule, LeaderElectorService, OncePerTick } from "elector-wasm/nestjs";
+import { Lines, endAll, freshSchema, newPool, rows, sleep, until } from "../support.js";
+
+const quick = { leaseDuration: 4_000, renewalInterval: 800, jitterRange: 100 };
+const opened = new Set<INestApplicationContext>();
+const pool = newPool({ max: 10 });
+
+async function open(
+    provider: Type,
+    schema: string,
+    more: LeaderElectorModuleOptions = {},
+): Promise<INestApplicationContext> {
+    const settings = { client: pool, schema, ...quick, logger: new Lines(), ...more };
+    const imports = [ScheduleModule.forRoot(), LeaderElectorModule.forRoot(settings)];
+    const module = { module: class Application {}, imports, providers: [provider] };
+    const options = { logger: false, abortOnError: false } as const;
+    const application = await NestFactory.createApplicationContext(module, options);
+    opened.add(application);
+    return application;
+}
+
+@Injectable()
+class Job {
+    static readonly ran: Job[] = [];
+
+    @OncePerTick()
+    @Cron("*/2 * * * * *")
+    run(): void {
+        Job.ran.push(this);
+    }
+}
+
+describe("@OncePerTick, in time", { concurrency: 1 }, () => {
+    after(async () => {
+        await Promise.all([...opened].map((application) => application.close()));
+        await pool.end();
+        await endAll();
+    });
+
+    test("each tick runs on exactly one node, even when leadership moves", async () => {
+        const schema = freshSchema();
+        const both = [await open(Job, schema), await open(Job, schema)];
+        const leaders = new Set<INestApplicationContext>();
+        for (let turn = 0; turn < 6; turn++) {
+            const leader = both.find((application) => application.get(LeaderElectorService).amILeader());
+            if (leader) leaders.add(leader);
+            // Around a tick, so that it moves right there.
+            await sleep(2_000 - (Date.now() % 2_000) - 5 + turn * 2);
+            await leader?.get(LeaderElectorService).release();
+            await sleep(1_000);
+        }
+        await sleep(1_000 + 2_000 - (Date.now() % 2_000));
+        await Promise.all(both.map((application) => application.close()));
+        // Each tick is in the table: none was missed, and each ran once.
+        const ask = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/Job.run/%' ORDER BY id`;
+        const ticks = (await rows<{ id: string }>(ask)).map(({ id }) => Date.parse(id.split("/").pop()!));
+        assert.deepEqual(ticks, ticks.map((_, at) => ticks[0]! + at * 2_000));
+        assert.ok(ticks.length >= 6, `${ticks.length}`);
+        assert.equal(Job.ran.length, ticks.length);
+        assert.equal(leaders.size, 2, "it moved");
+        assert.equal(new Set(Job.ran).size, 2);
+    });
+
+    test("a node whose event loop was late does not run what another one ran", async () => {
+        const schema = freshSchema();
+        let ran = 0;
+        @Injectable()
+        class Late {
+            @OncePerTick({ name: "late" })
+            @Cron("*/3 * * * * *")
+            run(): void {
+                ran += 1;
+            }
+        }
+        const both = [await open(Late, schema), await open(Late, schema)];
+        await sleep(3_000 - (Date.now() % 3_000) - 200);
+        const end = performance.now() + 1_500;
+        while (performance.now() < end);
+        await sleep(6_000);
+        await Promise.all(both.map((application) => application.close()));
+        const claims = await rows(`SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/late/%'`);
+        assert.ok(claims.length >= 2, `${claims.length}`);
+        assert.equal(ran, claims.length);
+    });
+
+    test("claims that hang are given up, and are not run late when they are granted after all", async () => {
+        const schema = freshSchema();
+        const shared = newPool({ max: 1 });
+        const logger = new Lines();
+        @Injectable()
+        class Hung {
+            static ran = 0;
+            @OncePerTick({ name: "hung" })
+            @Cron(CronExpression.EVERY_SECOND)
+            run(): void {
+                Hung.ran += 1;
+            }
+        }
+        const application = await open(Hung, schema, { client: shared, logger });
+        await until(() => Hung.ran > 0);
+        const taken = await shared.connect();
+        const said = /^hung: its run before .*Z was left out: the store did not answer in time$/;
+        const leftOut = () => logger.errors.filter((line) => said.test(line)).length;
+        await until(() => leftOut() > 2);
+        taken.release();
+        const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/hung/%'`;
+        // All of them are granted now; each was left out or ran, and none did both.
+        await until(async () => {
+            const [left, ran] = [leftOut(), Hung.ran];
+            return (await rows(claims)).length === left + ran && ran === Hung.ran;
+        });
+        await application.close();
+        await shared.end();
+    });
+});
