@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use elector::core::Name;
 use elector::core::lease::{DeposedReason, Event, Failure, Phase};
+use elector::core::{FencingToken, Name};
 use elector::driver::memory::MemoryStore;
 use elector::driver::store::{Hint, StoreError};
 use elector::driver::url::StoreUrl;
@@ -79,6 +79,16 @@ fn next_turn(changes: &mut elector::Changes) -> Event {
         let change = changes.next_timeout(SOON).filter(|_| Instant::now() < end).expect("an event in time");
         if !matches!(change.event, Event::Renewed { .. } | Event::LeaderChanged { .. }) {
             return change.event;
+        }
+    }
+}
+
+/// Why this term ended.
+fn reason_of_end(changes: &mut elector::Changes, term: FencingToken) -> DeposedReason {
+    loop {
+        match changes.next_timeout(SOON).expect("the end of the term").event {
+            Event::Deposed { token, reason } if token == term => return reason,
+            _ => {}
         }
     }
 }
@@ -269,11 +279,8 @@ fn a_strict_candidate_takes_over_only_after_a_full_lease_of_its_own_clock() {
         let new = second.wait_until_leader(SOON).unwrap();
         let waited = released.elapsed();
         assert!(new > old);
-        let ended = changes.find_map(|change| match change.event {
-            Event::Deposed { token, reason } if token == old => Some(reason),
-            _ => None,
-        });
-        if ended == Some(DeposedReason::Released) {
+        let ended = reason_of_end(&mut changes, old);
+        if ended == DeposedReason::Released {
             assert!(waited >= 600 * MS, "{waited:?}");
             return;
         }
@@ -304,9 +311,7 @@ fn a_release_is_confirmed_although_a_campaign_follows() {
         elector.wait_until_leader(SOON).unwrap();
         std::thread::scope(|scope| {
             let releasing = scope.spawn(|| elector.release_and_wait(SOON));
-            while elector.am_i_leader() {
-                std::hint::spin_loop();
-            }
+            until("the release takes effect", || !elector.am_i_leader());
             elector.campaign();
             releasing.join().unwrap().unwrap();
         });
@@ -317,15 +322,15 @@ fn a_release_is_confirmed_although_a_campaign_follows() {
 fn dropping_the_last_handle_stands_down() {
     let (first, second) = (lasting("drop", "a"), lasting("drop", "b"));
     first.campaign();
-    first.wait_until_leader(SOON).unwrap();
+    let token = first.wait_until_leader(SOON).unwrap();
     second.campaign();
     let mut changes = first.changes();
     drop(first);
     second.wait_until_leader(SOON).expect("released, not left to expire");
-    assert!(
-        changes.by_ref().any(|change| matches!(change.event, Event::Deposed { .. })),
-        "and the stream ends"
-    );
+    assert_eq!(reason_of_end(&mut changes, token), DeposedReason::Released);
+    let asked = Instant::now();
+    while changes.next_timeout(SOON).is_some() {}
+    assert!(asked.elapsed() < SOON, "and the stream ends");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Faults of the processes that keep a command alive, and what becomes of the command.
 
+use std::thread;
 use std::time::Duration;
 
 use elector::core::Instant;
@@ -20,6 +21,8 @@ pub struct Ending {
 impl Ending {
     /// Asserts the property itself: no two commands at once.
     fn of(fault: Instant, old: &Candidate, next: Beat) -> Ending {
+        // An old command that still runs has the time to show it.
+        thread::sleep(Duration::from_millis(50));
         let last = old.beats().iter().rfind(|beat| beat.token < next.token).expect("a beat").at;
         assert!(last < next.at, "two commands at once for {:?}", last.saturating_since(next.at));
         Ending { fault, last, next }

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# elector-wasm/nestjs: applications on Nest 10 and 12, beside the real nest-leader-election
+# elector-wasm/nestjs on Nest 10, 11 and 12, beside the real nest-leader-election, and what measures time
 settings=$(tests/setup-postgres.sh)
 eval "$settings"
 need_js
-must node bindings/js/test/nestjs/run.mjs 10 12
+must node bindings/js/test/nestjs/run.mjs --all 10 12
+must node bindings/js/test/nestjs/run.mjs --deep 11
