@@ -68,8 +68,8 @@ impl Witness {
         record.oversleep = Duration::ZERO;
     }
 
-    /// Asserts `took <= bound`. Beyond it the panic's message begins with "inconclusive: " if the machine kept
-    /// the test waiting for more than a quarter of the bound.
+    /// Asserts `took <= bound`. Beyond it, the panic's message begins with "inconclusive: " if the machine
+    /// kept the test waiting for more than a quarter of the bound.
     #[track_caller]
     pub fn at_most(&self, took: Duration, bound: Duration, what: &str) {
         let waited = self.waited();
