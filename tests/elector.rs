@@ -324,6 +324,7 @@ fn dropping_the_last_handle_stands_down() {
     first.campaign();
     let token = first.wait_until_leader(SOON).unwrap();
     second.campaign();
+    until("the second waits", || second.leader().is_some());
     let mut changes = first.changes();
     drop(first);
     second.wait_until_leader(SOON).expect("released, not left to expire");

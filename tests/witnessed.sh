@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Runs Rust tests whose subject is real time. Each records a witness: how long the machine kept it waiting.
-# Where an upper bound fails beside a witness too large to tell, the test says "inconclusive: " and is run once
-# more, alone. Inconclusive again is a failure, named so. All other failures are failures at once.
+# Where an upper bound fails beside a witness too large to tell, the test says "inconclusive: " and is run
+# once more, alone. Inconclusive again is a failure, named so. All other failures are failures at once.
 
 # witnessed SUITE TEST-OPTIONS…: one test target of cargo. Prints its own closing line.
 witnessed() {

@@ -158,6 +158,7 @@ fn dropping_the_future_of_a_run_half_way_cancels_the_work_and_releases() {
         }
         assert!(first.am_i_leader());
         second.campaign();
+        until("the second waits", || second.leader().is_some());
     }
     assert!(!first.am_i_leader() && first.leadership().phase == Phase::Standby);
     second.wait_until_leader(SOON).expect("released, not left to expire");

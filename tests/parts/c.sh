@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# the C library as released: its header in four languages, its tests plain, under valgrind and sanitizers, sizes
+# the C library as released: its header in four languages, its tests under valgrind and sanitizers, its sizes
 # limit: 2400
 need_rust
 . tests/c-suite.sh

@@ -3,7 +3,8 @@
 need_rust
 tests/setup-postgres.sh --system
 # What the parts stores, guardian, times and languages run.
-elsewhere=' conformance sqlite_faults postgres_connect conformance_postgres postgres guardian kills languages '
+elsewhere=' conformance conformance_postgres postgres postgres_connect sqlite_faults'
+elsewhere+=' guardian kills languages '
 suites=()
 for file in tests/*.rs tests/*/main.rs; do
   suite=${file%/main.rs}

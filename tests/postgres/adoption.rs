@@ -17,7 +17,7 @@ use crate::session::Session;
 use crate::waiting::{leading, wait_until};
 use crate::watch::{SLACK, watch};
 
-/// How far two clocks of one machine may part while a row of the peer lasts, and the rounding of what is left.
+/// How far two clocks of one machine may part while a row of the peer lasts; what is left is rounded, too.
 const CLOCKS: Duration = Duration::from_millis(20);
 
 crate::on_each_release! {

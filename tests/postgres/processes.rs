@@ -29,7 +29,7 @@ fn a_killed_leader_is_followed_once_its_lease_has_ended(release: Release) {
         field.add();
     }
     field.assert_no_complaint();
-    // One more, where a busy machine cost one of the short leases. `a_fallen_majority_does_not_matter` counts.
+    // A busy machine may cost one of the short leases; `a_fallen_majority_does_not_matter` counts exactly.
     assert!(field.judge() >= 5);
 }
 

@@ -35,7 +35,7 @@ if (needsAll && !existsSync(join(deep, "node_modules/better-sqlite3"))) {
     throw new Error("better-sqlite3 is missing: run npm --prefix test/deep ci");
 }
 const areNamed = words.some((word) => !word.startsWith("--"));
-// The quick ones mostly wait. Those that measure time run one at a time, after them; so do those that are named.
+// The quick ones mostly wait. What measures time runs one at a time, after them, and so does what is named.
 const levels = [
     [chosen.filter((file) => !isDeep(file)), areNamed ? 1 : 2 * availableParallelism()],
     [chosen.filter(isDeep), 1],

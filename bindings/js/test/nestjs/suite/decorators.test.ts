@@ -129,14 +129,15 @@ describe("decorators", { concurrency: 4 }, () => {
     test("@LeaderOnly leaves @Cron and @Interval where they are, and only the leader runs", async () => {
         const [leader, other] = await two({ providers: [Jobs], features: ["reports"] });
         const [own, its] = [leader.get(Jobs), other.get(Jobs)];
-        await until(() => new Set(own.ran).size === 3);
+        const kinds = (ran: string[]) => new Set(ran);
+        await until(() => kinds(own.ran).size === 3, () => [...kinds(own.ran)].join());
         assert.deepEqual(its.ran, []);
         // It moves with the lease.
         await leader.get(LeaderElectorService).release();
         await leader.get(LeaderElections).get("reports").release();
         await until(() => other.get(LeaderElectorService).amILeader());
         const before = own.ran.filter((what) => what !== "interval").length;
-        await until(() => new Set(its.ran).size === 3);
+        await until(() => kinds(its.ran).size === 3, () => [...kinds(its.ran)].join());
         assert.equal(own.ran.filter((what) => what !== "interval").length, before);
     });
 
