@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # elector-wasm/nestjs: applications on Nest 11 and PostgreSQL
 need_js
+npm_ci bindings/js/test/nestjs/nest11
 tests/setup-postgres.sh --system
 must node bindings/js/test/nestjs/run.mjs 11

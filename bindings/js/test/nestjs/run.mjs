@@ -28,9 +28,9 @@ function chosen() {
     const levelOf = (path) => (path.startsWith("deep/") ? "deep" : "");
     if (named.length === 0) return tests.filter((path) => levels.includes(levelOf(path)));
     return named.flatMap((name) => {
-        const found = tests.filter((path) => path === name || path === `deep/${name}`);
-        if (found.length === 0) throw new Error(`there is no test ${name}, but ${tests.join(", ")}`);
-        return found;
+        const found = [name, `deep/${name}`].find((path) => tests.includes(path));
+        if (!found) throw new Error(`there is no test ${name}, but ${tests.join(", ")}`);
+        return [found];
     });
 }
 
