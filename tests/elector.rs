@@ -24,7 +24,7 @@ use elector::{Builder, Elector};
 const SOON: Duration = Duration::from_secs(60);
 const MS: Duration = Duration::from_millis(1);
 
-/// A candidate whose lease outlasts every wait of the tests, so it keeps leadership on a machine of any speed.
+/// A candidate whose lease outlasts every wait of the tests: it keeps leadership on a machine of any speed.
 /// A candidate that stands behind it looks at the row once in a third of the lease: what it learns sooner, it
 /// was notified of.
 fn lasting(store: &str, name: &str) -> Elector {

@@ -85,7 +85,7 @@ fn work_is_cut_off_at_the_soft_deadline_and_called_again_under_a_larger_token() 
     assert!(cut_off.stop_at <= cut_off.dropped_at && cut_off.dropped_at < cut_off.trusted_until);
     let (tokens, reasons) = (&cut_off.tokens, &cut_off.reasons);
     assert!(tokens.len() >= 2 && tokens.is_sorted_by(|a, b| a < b), "{tokens:?}");
-    // The machine may pause for longer than the 2 s until the next soft deadline, and then it is called again.
+    // The next soft deadline comes after 2 s; if the machine pauses for longer, the work is called once more.
     let (_last, cut) = reasons.split_last().unwrap();
     assert!(cut.iter().all(|reason| *reason == DeposedReason::Expired), "to be cut off is no release");
 }
