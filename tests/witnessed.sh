@@ -36,7 +36,8 @@ witnessed() {
 
 alone() { # suite test log
   local status=0
-  cargo test -q --all-features --test "$1" -- --exact "$2" --test-threads=1 >"$3" 2>&1 || status=$?
+  cargo test -q --all-features --test "$1" -- --exact "$2" --test-threads=1 \
+    </dev/null >"$3" 2>&1 || status=$?
   sed 's/^/  | /' "$3"
   return $status
 }
