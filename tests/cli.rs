@@ -62,7 +62,7 @@ impl Home {
     /// Starts a leader of `election` whose command waits; returns once it leads. Its lease lasts, and it asks
     /// the store often.
     fn leader(&self, election: &str) -> Running {
-        self.leader_with(election, &["--lease-ms", "60000", "--renew-ms", "300", "--retry-ms", "300"])
+        self.leader_with(election, &["--lease-ms", "300000", "--renew-ms", "300", "--retry-ms", "300"])
     }
 
     fn leader_with(&self, election: &str, timings: &[&str]) -> Running {

@@ -16,46 +16,56 @@ import (
 // The pump is woken to end; it would look by itself once a second. Of many times the fastest counts, which a
 // busy machine delays last.
 func TestClosingTheLastElectorsWakesThePump(t *testing.T) {
-	fastest := soon
-	for range 25 {
-		var electors []*elector.Elector
-		for _, store := range []string{memory(t), newFile(t).store()} {
-			for _, name := range []string{"a", "b"} {
-				subject := candidate(t, long(elector.Options{Store: store, Candidate: name}))
-				must(t, subject.Run(within(t, soon), func(context.Context, elector.Term) error { return nil }))
-				electors = append(electors, subject)
+	witnessed(t, func(witness *witness) error {
+		fastest := soon
+		for range 25 {
+			var electors []*elector.Elector
+			for _, store := range []string{memory(t), newFile(t).store()} {
+				for _, name := range []string{"a", "b"} {
+					subject := candidate(t, long(elector.Options{Store: store, Candidate: name}))
+					must(t, subject.Run(within(t, soon), func(context.Context, elector.Term) error { return nil }))
+					electors = append(electors, subject)
+				}
 			}
+			witness.reset()
+			started := time.Now()
+			for _, subject := range electors {
+				must(t, subject.Close())
+			}
+			fastest = min(fastest, time.Since(started))
 		}
-		started := time.Now()
-		for _, subject := range electors {
-			must(t, subject.Close())
-		}
-		fastest = min(fastest, time.Since(started))
-	}
-	if fastest > 300*time.Millisecond {
-		t.Errorf("closing took %v at least", fastest)
-	}
+		return witness.atMost(t, fastest, 300*time.Millisecond, "the fastest closing")
+	})
 }
 
 func TestClosingALeaderIsConfirmedWithinASecond(t *testing.T) {
 	for _, store := range []string{memory(t), newFile(t).store()} {
-		subject := candidate(t, long(elector.Options{Store: store}))
-		lead(t, subject)
-		must(t, subject.Close())
+		witnessed(t, func(witness *witness) error {
+			subject := candidate(t, long(elector.Options{Store: store}))
+			lead(t, subject)
+			witness.reset()
+			err := subject.Close()
+			if errors.Is(err, elector.ErrTimeout) {
+				return witness.missed(t, time.Second, "the store did not confirm within a second")
+			}
+			must(t, err)
+			return nil
+		})
 	}
 }
 
 func TestClosingTakesAtMostTenSecondsWhenTheStoreHangs(t *testing.T) {
-	file := newFile(t)
-	subject := candidate(t, long(elector.Options{Store: file.store()}))
-	lead(t, subject)
-	file.hang()
-	started := time.Now()
-	if err := subject.Close(); !errors.Is(err, elector.ErrTimeout) {
-		t.Error(err)
-	}
-	if took := time.Since(started); took > 10*time.Second {
-		t.Errorf("it took %v", took)
-	}
-	file.work()
+	witnessed(t, func(witness *witness) error {
+		file := newFile(t)
+		subject := candidate(t, long(elector.Options{Store: file.store()}))
+		lead(t, subject)
+		file.hang()
+		defer file.work()
+		witness.reset()
+		started := time.Now()
+		if err := subject.Close(); !errors.Is(err, elector.ErrTimeout) {
+			t.Error(err)
+		}
+		return witness.atMost(t, time.Since(started), 10*time.Second, "closing")
+	})
 }

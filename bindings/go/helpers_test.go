@@ -35,9 +35,9 @@ func short(options elector.Options) elector.Options {
 	return options
 }
 
-// A lease that expires only after every wait for soon: a change that comes sooner has another cause.
+// What comes within soon comes neither by the end of this lease nor by a look, which comes once in a third of it.
 func long(options elector.Options) elector.Options {
-	options.Lease = 2 * time.Minute
+	options.Lease = 5 * time.Minute
 	return options
 }
 

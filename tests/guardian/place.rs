@@ -15,8 +15,8 @@ use nix::unistd::Pid;
 use crate::beats::{self, Beat, Manner};
 use crate::witness::Witness;
 
-/// Ends long after the test, so that it is not the end of the lease that makes the next leader.
-pub const LONG: &[&str] = &["--lease-ms=120000", GRACE_OPTION];
+/// What comes within `DEADLINE` comes neither by the end of this lease nor by a look, one in a third of it.
+pub const LONG: &[&str] = &["--lease-ms=300000", GRACE_OPTION];
 /// For a test that waits for the end of a lease. Trust ends seconds before it, and renewals are so frequent
 /// that a busy machine does not lose a term.
 pub const ENDS: &[&str] =

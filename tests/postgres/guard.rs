@@ -20,9 +20,10 @@ crate::on_each_release! {
     a_release_under_an_open_guard_holds_up_no_other_election_on_the_peers_table
 }
 
-/// A candidate that leads. No test outlives its lease, and it renews and retries often.
+/// A candidate that leads. No test outlives its lease nor the time to a look, a third of it; it renews and
+/// retries often.
 fn leading(url: &str, election: &str) -> Elector {
-    let builder = Elector::builder(election).store(url).lease(Duration::from_secs(120));
+    let builder = Elector::builder(election).store(url).lease(Duration::from_secs(300));
     let builder = builder.renew(Duration::from_millis(300)).retry(Duration::from_millis(50));
     waiting::leading(builder.build().unwrap())
 }

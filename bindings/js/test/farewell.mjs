@@ -15,7 +15,7 @@ const require = createRequire(${HERE});
 const { LeaderElectorCore } = require("../dist/cjs/nestjs/index.js");
 const { memoryStore } = require("../dist/cjs/index.js");
 const store = memoryStore();
-const elector = new LeaderElectorCore(store, { leaseDuration: 120_000, logger: false });
+const elector = new LeaderElectorCore(store, { leaseDuration: 300_000, logger: false });
 while (!elector.amILeader()) await new Promise((resolve) => setTimeout(resolve, 5));
 let began;
 const begin = () => (began = performance.now());

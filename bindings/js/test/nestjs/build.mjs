@@ -42,7 +42,11 @@ export function build(major, ours, { isDeep }) {
     mkdirSync(at);
     const [suite, deep] = [join(here, "suite"), join(here, "suite/deep")];
     cpSync(suite, join(at, "src"), { recursive: true, filter: (path) => isDeep || path !== deep });
-    if (isDeep) writeSeed(join(at, "src/deep/seed"));
+    if (isDeep) {
+        writeSeed(join(at, "src/deep/seed"));
+        mkdirSync(join(at, "out/deep"), { recursive: true });
+        cpSync(join(here, "../deep/witness.mjs"), join(at, "out/deep/witness.mjs"));
+    }
     writeDocument(join(at, "src/document"));
     const compilerOptions = {
         target: "ES2022", module: "nodenext", strict: true, experimentalDecorators: true,

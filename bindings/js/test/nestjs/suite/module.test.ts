@@ -13,20 +13,14 @@ import {
     InjectElector, LeaderElections, LeaderElectorCore, LeaderElectorModule, LeaderElectorService,
 } from "elector-wasm/nestjs";
 import type pg from "pg";
+import { closeAll, closeForGood, openApplication } from "./application.js";
 import {
     Lines, endAll, freshSchema, long, newPool, rows, short, sleep, start, tokensOf, until, url,
 } from "./support.js";
 
 const pool = newPool();
-const opened = new Set<INestApplicationContext>();
 
-async function open(...imports: object[]): Promise<INestApplicationContext> {
-    const module = { module: class Application {}, imports: imports as [] };
-    const options = { logger: false, abortOnError: false } as const;
-    const application = await NestFactory.createApplicationContext(module, options);
-    opened.add(application);
-    return application;
-}
+const open = (...imports: object[]) => openApplication({ imports: imports as [] });
 
 const service = (application: INestApplicationContext) => application.get(LeaderElectorService);
 const leads = (application: INestApplicationContext) => until(() => service(application).amILeader());
@@ -52,7 +46,7 @@ class Reports {
 
 describe("the module", { concurrency: 4 }, () => {
     after(async () => {
-        await Promise.all([...opened].map((application) => application.close()));
+        await closeAll();
         await endAll();
         await pool.end();
     });
@@ -105,9 +99,8 @@ describe("the module", { concurrency: 4 }, () => {
         };
         const application = await open(LeaderElectorModule.forRoot({ client: own, schema }), ending);
         await leads(application);
-        await application.close();
         // A pool ends once.
-        opened.delete(application);
+        await closeForGood(application);
         const [row] = await rows(`SELECT leader_id FROM ${schema}.leader_lease WHERE id = '1'`);
         assert.equal(row!["leader_id"], "");
     });

@@ -3,18 +3,17 @@ import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import type { DynamicModule, INestApplicationContext, Provider, Type } from "@nestjs/common";
 import { Injectable } from "@nestjs/common";
-import { NestFactory } from "@nestjs/core";
 import { Cron, CronExpression, ScheduleModule } from "@nestjs/schedule";
 import type { LeaderElectorModuleOptions } from "elector-wasm/nestjs";
 import { LeaderElectorModule, LeaderElectorService, OncePerTick } from "elector-wasm/nestjs";
 import type { Store } from "elector-wasm";
 import { memoryStore } from "elector-wasm";
+import { closeAll, closeForGood, openApplication } from "./application.js";
 import { Lines, endAll, freshSchema, long, newPool, rows, until } from "./support.js";
 
-const opened = new Set<INestApplicationContext>();
 const pool = newPool({ max: 10 });
 
-async function open(
+function open(
     providers: Type | Provider[],
     schema: string,
     more: LeaderElectorModuleOptions = {},
@@ -22,11 +21,7 @@ async function open(
 ): Promise<INestApplicationContext> {
     const settings = { client: pool, schema, ...long, logger: new Lines(), ...more };
     const imports = [ScheduleModule.forRoot(), LeaderElectorModule.forRoot(settings), ...modules];
-    const module = { module: class Application {}, imports, providers: [providers].flat() };
-    const options = { logger: false, abortOnError: false } as const;
-    const application = await NestFactory.createApplicationContext(module, options);
-    opened.add(application);
-    return application;
+    return openApplication({ imports, providers: [providers].flat() });
 }
 
 @Injectable()
@@ -80,7 +75,7 @@ function forgetful() {
 
 describe("@OncePerTick", { concurrency: 1 }, () => {
     after(async () => {
-        await Promise.all([...opened].map((application) => application.close()));
+        await closeAll();
         await pool.end();
         await endAll();
     });
@@ -95,8 +90,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         const application = await open(Job, freshSchema());
         const refusal = /@OncePerTick\(\) on Unknown.run: ScheduleModule has no job '7 7 7 7 7 \*'/;
         await assert.rejects(async () => new Unknown().run(), refusal);
-        await application.close();
-        opened.delete(application);
+        await closeForGood(application);
         await assert.rejects(async () => new Job().run(), /@OncePerTick\(\) on Job.run/);
         Job.ran.length = 0;
     });

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import type { INestApplicationContext } from "@nestjs/common";
-import { NestFactory } from "@nestjs/core";
 import { TypeOrmModule } from "@nestjs/typeorm";
 import {
     LeaderElectionMigrationBase, LeaderElectorCore, LeaderElectorModule, LeaderElectorService, LeaderLease,
@@ -10,31 +9,25 @@ import {
 } from "elector-wasm/nestjs";
 import type { MigrationInterface, QueryRunner, Table } from "typeorm";
 import { DataSource } from "typeorm";
+import { closeAll, openApplication } from "./application.js";
 import { endAll, freshDatabase, long, rows, sleep, until, url } from "./support.js";
 
 const COLUMNS = `SELECT column_name AS name, data_type AS type FROM information_schema.columns
     WHERE table_schema = $1 AND table_name = 'leader_lease' ORDER BY 1`;
 const OURS = ["created_at", "expires_at", "id", "leader_id", "lease_ms", "meta", "token"];
 
-const opened = new Set<INestApplicationContext>();
-
 const connected = (more: object) => new DataSource({ type: "postgres", ...more }).initialize();
 
-async function open(database: string, config: object, more: object = {}) {
+function open(database: string, config: object, more: object = {}) {
     const root = TypeOrmModule.forRoot({
         type: "postgres", url: database, autoLoadEntities: true, entities: [LeaderLease], ...more,
     });
-    const imports = [root, LeaderElectorModule.forRoot({ ...long, ...config })];
-    const module = { module: class Application {}, imports };
-    const options = { logger: false, abortOnError: false } as const;
-    const application = await NestFactory.createApplicationContext(module, options);
-    opened.add(application);
-    return application;
+    return openApplication({ imports: [root, LeaderElectorModule.forRoot({ ...long, ...config })] });
 }
 
 describe("TypeORM", { concurrency: 4 }, () => {
     after(async () => {
-        await Promise.all([...opened].map((application) => application.close()));
+        await closeAll();
         await endAll();
     });
 

@@ -3,15 +3,13 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import type { INestApplicationContext } from "@nestjs/common";
-import { NestFactory } from "@nestjs/core";
 import { TypeOrmModule } from "@nestjs/typeorm";
 import { LeaderElectorModule, LeaderElectorService } from "elector-wasm/nestjs";
+import { closeAll, openApplication } from "../application.js";
 import { Running, endAll, freshDatabase, sleep, until } from "../support.js";
 
 /** It ends soon, but not while the event loop waits for a moment. */
 const quick = { leaseDuration: 4_000, renewalInterval: 800, jitterRange: 100 };
-const opened = new Set<INestApplicationContext>();
 
 /** The real package, as a process. */
 function peer(database: string, settings: object): Running {
@@ -21,19 +19,14 @@ function peer(database: string, settings: object): Running {
     return new Running(spawn(process.execPath, arguments_, { stdio: ["pipe", "pipe", "ignore"] }));
 }
 
-async function open(database: string) {
+function open(database: string) {
     const root = TypeOrmModule.forRoot({ type: "postgres", url: database });
-    const imports = [root, LeaderElectorModule.forRoot(quick)];
-    const module = { module: class Application {}, imports };
-    const options = { logger: false, abortOnError: false } as const;
-    const application = await NestFactory.createApplicationContext(module, options);
-    opened.add(application);
-    return application;
+    return openApplication({ imports: [root, LeaderElectorModule.forRoot(quick)] });
 }
 
 describe("replicas of nest-leader-election", { concurrency: 4 }, () => {
     after(async () => {
-        await Promise.all([...opened].map((application) => application.close()));
+        await closeAll();
         await endAll();
     });
 

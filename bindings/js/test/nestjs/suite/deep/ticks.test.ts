@@ -3,28 +3,24 @@ import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import type { INestApplicationContext, Type } from "@nestjs/common";
 import { Injectable } from "@nestjs/common";
-import { NestFactory } from "@nestjs/core";
 import { Cron, CronExpression, ScheduleModule } from "@nestjs/schedule";
 import type { LeaderElectorModuleOptions } from "elector-wasm/nestjs";
 import { LeaderElectorModule, LeaderElectorService, OncePerTick } from "elector-wasm/nestjs";
+import { closeAll, openApplication } from "../application.js";
 import { Lines, endAll, freshSchema, newPool, rows, sleep, until } from "../support.js";
+import { timed } from "./timed.js";
 
 const quick = { leaseDuration: 4_000, renewalInterval: 800, jitterRange: 100 };
-const opened = new Set<INestApplicationContext>();
 const pool = newPool({ max: 10 });
 
-async function open(
+function open(
     provider: Type,
     schema: string,
     more: LeaderElectorModuleOptions = {},
 ): Promise<INestApplicationContext> {
     const settings = { client: pool, schema, ...quick, logger: new Lines(), ...more };
     const imports = [ScheduleModule.forRoot(), LeaderElectorModule.forRoot(settings)];
-    const module = { module: class Application {}, imports, providers: [provider] };
-    const options = { logger: false, abortOnError: false } as const;
-    const application = await NestFactory.createApplicationContext(module, options);
-    opened.add(application);
-    return application;
+    return openApplication({ imports, providers: [provider] });
 }
 
 @Injectable()
@@ -40,13 +36,14 @@ class Job {
 
 describe("@OncePerTick, in time", { concurrency: 1 }, () => {
     after(async () => {
-        await Promise.all([...opened].map((application) => application.close()));
+        await closeAll();
         await pool.end();
         await endAll();
     });
 
-    test("each tick runs on exactly one node, even when leadership moves", async () => {
+    timed("each tick runs on exactly one node, even when leadership moves", async (witness) => {
         const schema = freshSchema();
+        Job.ran.length = 0;
         const both = [await open(Job, schema), await open(Job, schema)];
         const leaders = new Set<INestApplicationContext>();
         for (let turn = 0; turn < 6; turn++) {
@@ -62,14 +59,13 @@ describe("@OncePerTick, in time", { concurrency: 1 }, () => {
         // Each tick is in the table: none was missed, and each ran once.
         const ask = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/Job.run/%' ORDER BY id`;
         const ticks = (await rows<{ id: string }>(ask)).map(({ id }) => Date.parse(id.split("/").pop()!));
-        assert.deepEqual(ticks, ticks.map((_, at) => ticks[0]! + at * 2_000));
-        assert.ok(ticks.length >= 6, `${ticks.length}`);
-        assert.equal(Job.ran.length, ticks.length);
-        assert.equal(leaders.size, 2, "it moved");
-        assert.equal(new Set(Job.ran).size, 2);
+        assert.ok(Job.ran.length <= ticks.length, "a tick ran twice");
+        const none = ticks.length >= 6 && ticks.every((tick, at) => tick === ticks[0]! + at * 2_000);
+        witness.holds(none && Job.ran.length === ticks.length, 2_000, `none was missed: ${ticks.join()}`);
+        witness.holds(leaders.size === 2 && new Set(Job.ran).size === 2, 2_000, "leadership moved");
     });
 
-    test("a node whose event loop was late does not run what another one ran", async () => {
+    timed("a node whose event loop was late does not run what another one ran", async (witness) => {
         const schema = freshSchema();
         let ran = 0;
         @Injectable()
@@ -87,8 +83,8 @@ describe("@OncePerTick, in time", { concurrency: 1 }, () => {
         await sleep(6_000);
         await Promise.all(both.map((application) => application.close()));
         const claims = await rows(`SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/late/%'`);
-        assert.ok(claims.length >= 2, `${claims.length}`);
-        assert.equal(ran, claims.length);
+        assert.ok(ran <= claims.length, "a tick ran twice");
+        witness.holds(ran === claims.length && ran >= 2, 3_000, `${ran} of ${claims.length} ran`);
     });
 
     test("claims that hang are given up, and are not run late when they are granted after all", async () => {

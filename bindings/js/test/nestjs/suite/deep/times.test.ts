@@ -2,27 +2,21 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import type { DynamicModule, INestApplicationContext } from "@nestjs/common";
-import { NestFactory } from "@nestjs/core";
 import { memoryStore } from "elector-wasm";
 import { LeaderElectorCore, LeaderElectorModule, LeaderElectorService } from "elector-wasm/nestjs";
+import { closeAll, openApplication } from "../application.js";
 import { Lines, endAll, freshSchema, long, newPool, sleep, start, until } from "../support.js";
+import { timed } from "./timed.js";
 
 const quick = { leaseDuration: 4_000, renewalInterval: 800, jitterRange: 100 };
 const pool = newPool();
-const opened = new Set<INestApplicationContext>();
 
-async function open(root: DynamicModule): Promise<INestApplicationContext> {
-    const module = { module: class Application {}, imports: [root] };
-    const options = { logger: false, abortOnError: false } as const;
-    const application = await NestFactory.createApplicationContext(module, options);
-    opened.add(application);
-    return application;
-}
+const open = (root: DynamicModule) => openApplication({ imports: [root] });
 
 const service = (application: INestApplicationContext) => application.get(LeaderElectorService);
 
 /** Waits until something holds, and resolves to how long that took. */
-async function timed(what: () => unknown): Promise<number> {
+async function timeOf(what: () => unknown): Promise<number> {
     const from = performance.now();
     await until(what);
     return performance.now() - from;
@@ -30,32 +24,32 @@ async function timed(what: () => unknown): Promise<number> {
 
 describe("the module, in time", { concurrency: 1 }, () => {
     after(async () => {
-        await Promise.all([...opened].map((application) => application.close()));
+        await closeAll();
         await endAll();
         await pool.end();
     });
 
-    test("a lease twice as long as the renewal interval, as the document advises, is fine", async () => {
+    timed("a lease twice as long as the renewal interval, as the document advises, is fine", async (witness) => {
         const place = { client: pool, schema: freshSchema(), leaseDuration: 4_000, renewalInterval: 2_000 };
         const application = await open(LeaderElectorModule.forRoot(place));
         await until(() => service(application).amILeader());
         const { token } = service(application);
         await sleep(6_000);
-        assert.ok(service(application).amILeader());
-        assert.equal(service(application).token, token);
+        witness.holds(service(application).token === token, 2_000, "its term lasts");
     });
 
-    test("a release hands over within a second", async () => {
+    timed("a release hands over within a second", async (witness) => {
         const store = memoryStore();
         const leader = await open(LeaderElectorModule.forRoot({ store, ...long }));
         const other = await open(LeaderElectorModule.forRoot({ store, ...long }));
         await until(() => service(leader).amILeader());
+        witness.reset();
         await service(leader).release();
-        const took = await timed(() => service(other).amILeader());
-        assert.ok(took < 1_000, `${took} ms`);
+        const took = await timeOf(() => service(other).amILeader());
+        witness.atMost(took, 1_000, "a hand-over");
     });
 
-    test("SIGTERM hands over within three seconds", async () => {
+    timed("SIGTERM hands over within three seconds", async (witness) => {
         const schema = freshSchema();
         const app = start("../closing.js", ["typeorm", "handover", schema]);
         await until(() => app.output.includes("leading"));
@@ -63,21 +57,23 @@ describe("the module, in time", { concurrency: 1 }, () => {
         assert.equal(other.amILeader(), false);
         // Until it listens for releases.
         await sleep(500);
+        witness.reset();
         app.child.kill("SIGTERM");
-        const took = await timed(() => other.amILeader());
-        assert.ok(took < 3_000, `${took} ms`);
+        const took = await timeOf(() => other.amILeader());
+        witness.atMost(took, 3_000, "a hand-over");
         await app.ended;
         await other.shutdown();
     });
 
-    test("an application that is told to close ends within a second of that", async () => {
+    timed("an application that is told to close ends within a second of that", async (witness) => {
         for (const mode of ["pg", "typeorm"]) {
             const app = start("../closing.js", [mode, `ends-${mode}`, freshSchema()]);
             await until(() => app.output.includes("leading"));
+            witness.reset();
             app.child.stdin?.write("close\n");
             assert.equal(await app.ended, 0, app.output);
             const [, ms] = /ended after (\d+) ms/.exec(app.printed) ?? [];
-            assert.ok(Number(ms) < 1_000, app.output);
+            witness.atMost(Number(ms), 1_000, `to end: ${app.output}`);
         }
     });
 

@@ -1,0 +1,135 @@
+// How long the machine kept a test waiting, for tests whose subject is real time.
+//
+// A thread that is ready to run waits in the run queue of a processor; the kernel counts that for every thread.
+// The witness adds it up over this process and its descendants, and adds how much too late its own thread
+// woke. An upper bound that is missed while the witness waited for more than a quarter of it says nothing
+// about the code: the test is inconclusive, and runs once more.
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync, readlinkSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
+
+/** Between two samples, in milliseconds. The waits of a thread that ends in between are lost. */
+const PERIOD = 20;
+/** Every sleep takes a little longer than asked; only what exceeds this many milliseconds is counted. */
+const TIMER = 1;
+
+class Inconclusive extends Error {}
+
+class Witness {
+    /** For how many microseconds the machine kept this test waiting; whether sampling is to end. */
+    #shared = new BigInt64Array(new SharedArrayBuffer(16));
+    #worker = new Worker(fileURLToPath(import.meta.url), { workerData: this.#shared });
+    #before = 0n;
+
+    async begin() {
+        await new Promise((resolve, reject) => this.#worker.once("message", resolve).once("error", reject));
+    }
+
+    async end() {
+        Atomics.store(this.#shared, 1, 1n);
+        await this.#worker.terminate();
+    }
+
+    /** Forgets what was waited for until now. */
+    reset() {
+        this.#before = Atomics.load(this.#shared, 0);
+    }
+
+    /** For how many milliseconds the machine kept this test waiting, since the beginning or the last reset. */
+    waited() {
+        return Number(Atomics.load(this.#shared, 0) - this.#before) / 1_000;
+    }
+
+    /** Asserts that something took at most so many milliseconds. */
+    atMost(took, bound, what) {
+        this.holds(took <= bound, bound, `${what}: ${took} ms, at most ${bound}`);
+    }
+
+    /** Asserts what holds on a machine that does not keep the test waiting for as long as `bound`, in ms. */
+    holds(condition, bound, what) {
+        if (condition) return;
+        const waited = this.waited();
+        const missed = `${what}; the machine kept it waiting for ${waited.toFixed(1)} ms`;
+        if (waited > bound / 4) throw new Inconclusive(missed);
+        assert.fail(missed);
+    }
+}
+
+/** Runs `body` with a witness; once more if the first time is inconclusive. */
+export async function witnessed(body) {
+    let message;
+    for (let run = 0; run < 2; run++) {
+        const witness = new Witness();
+        await witness.begin();
+        try {
+            return await body(witness);
+        } catch (error) {
+            if (!(error instanceof Inconclusive)) throw error;
+            ({ message } = error);
+            console.log(`inconclusive: ${message}`);
+        } finally {
+            await witness.end();
+        }
+    }
+    throw new Error(`inconclusive twice: the machine is too busy to tell: ${message}`);
+}
+
+/** A test whose subject is real time. */
+export function timed(name, body) {
+    test(name, () => witnessed(body));
+}
+
+/** What is written in a file of /proc, nothing if what it tells of has ended. */
+function told(path) {
+    try {
+        return readFileSync(path, "utf8");
+    } catch {
+        return "";
+    }
+}
+
+function tasks(pid) {
+    try {
+        return readdirSync(`/proc/${pid}/task`).map((task) => `/proc/${pid}/task/${task}`);
+    } catch {
+        return [];
+    }
+}
+
+/** The work of the witness's own thread: samples until it is told to end. */
+function sample(shared, begun) {
+    const [last, watched] = [new Map(), new Set([process.pid])];
+    // Its waits are part of its oversleep.
+    const own = `/proc/${readlinkSync("/proc/thread-self")}`;
+    /** How many nanoseconds the watched threads have waited for since the last call. */
+    const take = () => {
+        let sum = 0;
+        const found = [...watched];
+        for (let pid = found.pop(); pid !== undefined; pid = found.pop()) {
+            for (const task of tasks(pid)) {
+                const children = told(`${task}/children`).split(" ").filter(Boolean).map(Number);
+                found.push(...children.filter((child) => !watched.has(child) && watched.add(child)));
+                const [, wait] = told(`${task}/schedstat`).split(" ").map(Number);
+                if (wait === undefined || task === own) continue;
+                const before = last.get(task) ?? 0;
+                last.set(task, wait);
+                // A counter that shrank is that of a new thread with the number of an old one.
+                sum += wait < before ? wait : wait - before;
+            }
+        }
+        return sum;
+    };
+    take();
+    begun();
+    const cell = new Int32Array(new SharedArrayBuffer(4));
+    while (Atomics.load(shared, 1) === 0n) {
+        const asleep = performance.now();
+        Atomics.wait(cell, 0, 0, PERIOD);
+        const oversleep = Math.max(0, performance.now() - asleep - PERIOD - TIMER);
+        Atomics.add(shared, 0, BigInt(Math.round(take() / 1e3 + oversleep * 1e3)));
+    }
+}
+
+if (!isMainThread && workerData instanceof BigInt64Array) sample(workerData, () => parentPort.postMessage(""));

@@ -1,0 +1,13 @@
+// Tests whose subject is real time.
+import { test } from "node:test";
+import type { Witness } from "./witness.mjs" with { "resolution-mode": "import" };
+
+export type { Witness };
+
+/** A test with a witness of how long the machine kept it waiting; run once more if that was too long to tell. */
+export function timed(name: string, body: (witness: Witness) => Promise<void>): void {
+    test(name, async () => {
+        const { witnessed } = await import("./witness.mjs");
+        await witnessed(body);
+    });
+}
