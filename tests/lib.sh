@@ -85,7 +85,7 @@ fetch_crates() {
   download cargo fetch -q --locked --target "$host" || die "cargo cannot fetch the crates of Cargo.lock"
 }
 
-# need_postgres: PostgreSQL of the system. ELECTOR_TEST_POSTGRES_SYSTEM names the folder of another's programs.
+# need_postgres: the system's PostgreSQL; ELECTOR_TEST_POSTGRES_SYSTEM names the folder of another's programs.
 need_postgres() {
   have_postgres || debian_install postgresql || true
   have_postgres || [ -n "${ELECTOR_TEST_POSTGRES_SYSTEM:-}" ] ||

@@ -4,7 +4,7 @@
 #   tests/run.sh all       both levels: also what measures time, sanitizers, mutants, benches
 #   tests/run.sh PART…     some parts of either level
 #   tests/run.sh --list    their names
-# A part is a file of tests/parts; adding one means naming it here. Its second line says what it checks. A part
+# A part is a file of tests/parts; adding one means naming it here. Its second line says what it checks. It
 # installs the tools that it lacks, or fails and says how to install them: nothing is skipped silently. A part
 # that does not end within its limit fails: `# limit: SECONDS` in its file, else 1200.
 # The last lines name what failed and count the tests that ran.
@@ -40,7 +40,7 @@ count() { # status log
     }' "$2"
 }
 
-# The names of what failed in a part's log, one a line, as each of the runners writes them; else its last line.
+# The names of what failed in a part's log, one a line, as each runner writes them; else its last line.
 names() { # part log
   local found
   found=$(awk -v part="$1" '

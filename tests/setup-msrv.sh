@@ -25,7 +25,8 @@ unpack_debian() {
   rm -rf "$dir.new" && mkdir -p "$dir.new/debs" "$dir.new/bin"
   (
     cd "$dir.new/debs"
-    download apt-get -qq -o APT::Sandbox::User=root download "rustc-web=$version" "libstd-rust-web-dev=$version" \
+    download apt-get -qq -o APT::Sandbox::User=root download \
+      "rustc-web=$version" "libstd-rust-web-dev=$version" \
       "libstd-rust-web-$want=$version" "rust-web-src=$version" libllvm19 lld-19
     dpkg-deb --fsys-tarfile rust-web-src_*.deb |
       tar -x -C .. --strip-components=4 "./usr/src/rustc-${version%%+*}/library"

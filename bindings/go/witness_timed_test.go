@@ -14,8 +14,8 @@ import (
 
 // How long the machine kept a test waiting: a thread that is ready to run waits in the run queue of a
 // processor, which the kernel counts for every thread. The witness adds it up over this process, and adds how
-// much too late its own goroutine woke. An upper bound that is missed while the witness waited for more than a
-// quarter of it says nothing about the code: the test is inconclusive.
+// much too late its own goroutine woke. An upper bound that is missed while the witness waited for more than
+// a quarter of it says nothing about the code: the test is inconclusive.
 type witness struct {
 	mutex  sync.Mutex
 	last   map[string]time.Duration

@@ -44,7 +44,7 @@ uint64_t since_ms(uint64_t then_ns);
 #define LEASE_MS 10000
 /* A lease that expires within a test. No check may presume that such a candidate keeps leading. */
 #define SHORT_MS 400
-/* A change that comes within SOON_MS comes neither by the end of this lease nor by a look, one in a third of it. */
+/* What comes within SOON_MS comes neither by the end of this lease nor by a look, one in a third of it. */
 #define LONG_MS 300000
 
 /* How a candidate is made; what is not set has a default, the lease LEASE_MS. */

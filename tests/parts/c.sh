@@ -140,10 +140,9 @@ finds_the_race() { ! "$work/watched.race" >"$work/race.log" 2>&1 && grep -q 'dat
 # tokio registers a socket by a duplicate of the descriptor that it polls, so the sanitizer does not see what
 # orders the two.
 without_races() {
+  local options="die_after_fork=0 suppressions=$work/suppressions log_path=$work/races"
   printf 'race:tokio::runtime::io::driver\n' >"$work/suppressions"
-  suite 10 env \
-    TSAN_OPTIONS="die_after_fork=0 suppressions=$work/suppressions log_path=$work/races" "$work/watched" ordinary ||
-    { cat "$work"/races.*; return 1; }
+  suite 10 env TSAN_OPTIONS="$options" "$work/watched" ordinary || { cat "$work"/races.*; return 1; }
 }
 race='#include <pthread.h>
 int count; void *add(void *data) { count++; return data; }

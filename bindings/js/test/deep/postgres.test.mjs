@@ -31,7 +31,7 @@ describe("PostgreSQL, in time", { concurrency: 1 }, () => {
         await b.release();
     }
 
-    timed("a release is heard of within three seconds, through a Pool, a Client and PGlite", async (witness) => {
+    timed("a release is heard of within three seconds, by a Pool, a Client and PGlite", async (witness) => {
         const client = new pg.Client(place.url);
         await client.connect();
         const db = await PGlite.create();
@@ -44,7 +44,7 @@ describe("PostgreSQL, in time", { concurrency: 1 }, () => {
         await db.close();
     });
 
-    timed("who leads is told of an exhausted pool in time, and at once when the term ends", async (witness) => {
+    timed("who leads is told of an exhausted pool, and at once when the term ends", async (witness) => {
         const table = fresh();
         const shared = pool({ max: 1 });
         const [a, b] = [candidate(shared, table, SHORT), candidate(pool(), table, SHORT)];
@@ -83,7 +83,7 @@ describe("PostgreSQL, in time", { concurrency: 1 }, () => {
         await Promise.all(electors.map((elector) => elector.release()));
     });
 
-    timed("connections that the server ends are made again within a lease of six seconds", async (witness) => {
+    timed("connections that the server ends are made again within a lease of 6 s", async (witness) => {
         const leaseMs = 6_000;
         const a = candidate(pool({ application_name: "ended" }), fresh(), { leaseMs });
         a.campaign();

@@ -1,8 +1,8 @@
 // How long the machine kept a test waiting, for tests whose subject is real time.
 //
-// A thread that is ready to run waits in the run queue of a processor; the kernel counts that for every thread.
-// The witness adds it up over this process and its descendants, and adds how much too late its own thread
-// woke. An upper bound that is missed while the witness waited for more than a quarter of it says nothing
+// A thread that is ready to run waits in the run queue of a processor; the kernel counts that for every
+// thread. The witness adds it up over this process and its descendants, and adds how much too late its own
+// thread woke. An upper bound that is missed while the witness waited for more than a quarter of it says nothing
 // about the code: the test is inconclusive, and runs once more.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
@@ -47,7 +47,7 @@ class Witness {
         this.holds(took <= bound, bound, `${what}: ${took} ms, at most ${bound}`);
     }
 
-    /** Asserts what holds on a machine that does not keep the test waiting for as long as `bound`, in ms. */
+    /** Asserts what holds on a machine that does not keep the test waiting for a quarter of `bound`, in ms. */
     holds(condition, bound, what) {
         if (condition) return;
         const waited = this.waited();
@@ -132,4 +132,6 @@ function sample(shared, begun) {
     }
 }
 
-if (!isMainThread && workerData instanceof BigInt64Array) sample(workerData, () => parentPort.postMessage(""));
+if (!isMainThread && workerData instanceof BigInt64Array) {
+    sample(workerData, () => parentPort.postMessage("begun"));
+}

@@ -25,7 +25,7 @@ test("what is missed on a machine that keeps nobody waiting is a failure at once
     assert.equal(runs, 1);
 });
 
-test("what is missed while others have the processors is run once more, and named if it is missed again", async () => {
+test("what is missed on a busy machine is run once more, and named if missed again", async () => {
     let runs = 0;
     const missesUntil = (run) => witnessed(async (witness) => {
         runs += 1;
@@ -39,7 +39,7 @@ test("what is missed while others have the processors is run once more, and name
     assert.equal(runs, 2);
 });
 
-test("what is kept is kept, and other failures are failures, however busy the machine is", async () => {
+test("what is kept is kept, and other failures are failures, on a busy machine too", async () => {
     await witnessed(async (witness) => {
         await crowd();
         assert.ok(witness.waited() > 500, `${witness.waited()}`);

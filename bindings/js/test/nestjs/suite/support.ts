@@ -9,7 +9,7 @@ import type { Elector } from "elector-wasm";
 import pg from "pg";
 
 export const url = process.env["ELECTOR_TEST_URL"] as string;
-/** A lease that no busy machine outlasts, and nothing here waits for, nor for a look, one in a third of it. */
+/** A lease that no busy machine outlasts. Nothing here waits for its end, nor for a look, one in a third. */
 export const long = { leaseDuration: 300_000, renewalInterval: 1_000, jitterRange: 100 };
 /** A lease that ends soon: for tests that wait for its end, and in which nothing depends on keeping it. */
 export const short = { leaseDuration: 2_000, renewalInterval: 400, jitterRange: 100 };

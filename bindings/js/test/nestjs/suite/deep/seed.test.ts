@@ -56,7 +56,8 @@ describe("the document of nest-leader-election", { concurrency: 1 }, () => {
     });
 
     timed("Standalone: two processes, one is killed, the other takes over", async (witness) => {
-        await isTakenOver(witness, "seed/standalone.js", "Performing leader task", 15_000, "public.leader_lease");
+        const table = "public.leader_lease";
+        await isTakenOver(witness, "seed/standalone.js", "Performing leader task", 15_000, table);
     });
 
     test("Migration: makes the table and drops it again; Configuration: uses it with its lease", async () => {

@@ -29,7 +29,7 @@ describe("the module, in time", { concurrency: 1 }, () => {
         await pool.end();
     });
 
-    timed("a lease twice as long as the renewal interval, as the document advises, is fine", async (witness) => {
+    timed("a lease of twice the renewal interval, as the document advises, is fine", async (witness) => {
         const place = { client: pool, schema: freshSchema(), leaseDuration: 4_000, renewalInterval: 2_000 };
         const application = await open(LeaderElectorModule.forRoot(place));
         await until(() => service(application).amILeader());
