@@ -35,7 +35,7 @@ func short(options elector.Options) elector.Options {
 	return options
 }
 
-// What comes within soon comes neither by the end of this lease nor by a look, which comes once in a third of it.
+// What comes within soon comes neither by the end of this lease nor by a look, one in a third of it.
 func long(options elector.Options) elector.Options {
 	options.Lease = 5 * time.Minute
 	return options

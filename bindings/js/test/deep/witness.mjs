@@ -2,8 +2,8 @@
 //
 // A thread that is ready to run waits in the run queue of a processor; the kernel counts that for every
 // thread. The witness adds it up over this process and its descendants, and adds how much too late its own
-// thread woke. An upper bound that is missed while the witness waited for more than a quarter of it says nothing
-// about the code: the test is inconclusive, and runs once more.
+// thread woke. An upper bound that is missed while the witness waited for more than a quarter of it says
+// nothing about the code: the test is inconclusive, and runs once more.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { test } from "node:test";
@@ -37,7 +37,7 @@ class Witness {
         this.#before = Atomics.load(this.#shared, 0);
     }
 
-    /** For how many milliseconds the machine kept this test waiting, since the beginning or the last reset. */
+    /** For how many milliseconds the machine kept this test waiting since the beginning or the last reset. */
     waited() {
         return Number(Atomics.load(this.#shared, 0) - this.#before) / 1_000;
     }
@@ -47,7 +47,7 @@ class Witness {
         this.holds(took <= bound, bound, `${what}: ${took} ms, at most ${bound}`);
     }
 
-    /** Asserts what holds on a machine that does not keep the test waiting for a quarter of `bound`, in ms. */
+    /** Asserts what holds unless the machine keeps the test waiting for a quarter of `bound` milliseconds. */
     holds(condition, bound, what) {
         if (condition) return;
         const waited = this.waited();

@@ -5,7 +5,7 @@ export interface Witness {
     reset(): void;
     /** Asserts that something took at most so many milliseconds. */
     atMost(took: number, bound: number, what: string): void;
-    /** Asserts what holds on a machine that does not keep the test waiting for a quarter of `bound`, in ms. */
+    /** Asserts what holds unless the machine keeps the test waiting for a quarter of `bound` milliseconds. */
     holds(condition: boolean, bound: number, what: string): void;
 }
 
