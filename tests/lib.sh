@@ -21,11 +21,11 @@ check() {
   if "$@"; then printf 'check %s: passed\n' "$name"; else printf 'check %s: failed\n' "$name"; fi
 }
 
-# once NAME COMMAND…: runs it, unless this run of tests/run.sh has done so already.
+# once NAME COMMAND…: runs it, unless this run of tests/run.sh has done so already; ends the part if it fails.
 once() {
   local mark=$CARGO_TARGET_DIR/once-$1
   [ -z "${ELECTOR_RUN:-}" ] || [ "$ELECTOR_RUN" != "$(cat "$mark" 2>/dev/null)" ] || return 0
-  "${@:2}" || return
+  "${@:2}" || die "failed: ${*:2}"
   mkdir -p "$CARGO_TARGET_DIR" && printf '%s\n' "${ELECTOR_RUN:-}" >"$mark"
 }
 

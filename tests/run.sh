@@ -48,9 +48,11 @@ names() { # part log
     /^    [^ ]+$/ { listed = listed part ": " $1 "\n"; next }
     /^test result: FAILED/ { printf "%s", listed; listed = ""; next }
     /^ *--- FAIL: / { print part ": " $3; next }
+    /^ *✖ failing tests:$/ { next }
     /^ *✖ / { sub(/^ *✖ /, ""); sub(/ \([0-9.]+ms\)$/, ""); print part ": " $0; next }
     /^not ok / { sub(/^not ok [0-9]* ?-? ?/, ""); print part ": " $0; next }
     /^FAILED / { sub(/^FAILED /, ""); print part ": " $0; next }
+    / TOO MUCH$/ { print part ": " $0; next }
     /^check .*: failed$/ { sub(/^check /, ""); sub(/: failed$/, ""); print part ": " $0; next }
     /^failed: / { sub(/^failed: /, ""); print part ": " $0; next }' "$2" | awk '!seen[$0]++')
   [ -n "$found" ] || found="$1: $(grep -v '^ *$' "$2" | tail -n 1)"
