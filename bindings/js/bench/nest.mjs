@@ -87,7 +87,7 @@ function print(what, measured, rest) {
 const peer = process.env.ELECTOR_TEST_PEER;
 if (!peer) throw new Error('nest-leader-election is missing: eval "$(tests/setup-postgres.sh)"');
 const scratch = mkdtempSync(join(tmpdir(), "elector-bench-"));
-const nest11 = build("11", packed(scratch));
+const nest11 = build("11", packed(scratch), { isDeep: false });
 const server = await startServer({
     log_statement: "all", logging_collector: "on", log_directory: "log", log_line_prefix: "%a|",
     max_connections: "200",
