@@ -13,6 +13,7 @@ import {
     LeaderElections, LeaderElectorModule, LeaderElectorService, LeaderGuard, LeaderHealthIndicator,
     LeaderOnly, OnDeposed, OnElected, OncePerTick,
 } from "elector-wasm/nestjs";
+import "./cron.js";
 import { Lines, endAll, freshSchema, long, newPool, short, until } from "./support.js";
 
 const opened = new Set<INestApplication>();

@@ -8,6 +8,7 @@ import type { LeaderElectorModuleOptions } from "elector-wasm/nestjs";
 import { LeaderElectorModule, LeaderElectorService, OncePerTick } from "elector-wasm/nestjs";
 import type { Store } from "elector-wasm";
 import { memoryStore } from "elector-wasm";
+import "./cron.js";
 import { closeAll, closeForGood, openApplication } from "./application.js";
 import { Lines, endAll, freshSchema, long, newPool, rows, until } from "./support.js";
 

@@ -6,6 +6,7 @@ import { Injectable } from "@nestjs/common";
 import { Cron, CronExpression, ScheduleModule } from "@nestjs/schedule";
 import type { LeaderElectorModuleOptions } from "elector-wasm/nestjs";
 import { LeaderElectorModule, LeaderElectorService, OncePerTick } from "elector-wasm/nestjs";
+import "../cron.js";
 import { closeAll, openApplication } from "../application.js";
 import { Lines, endAll, freshSchema, newPool, rows, sleep, until } from "../support.js";
 import { timed } from "./timed.js";
