@@ -274,15 +274,17 @@ fn what_is_no_server_is_said_to_be_none() {
     assert!(error.contains("has no address") || error.contains("no answer within"), "{error}");
     fails("postgres://me@/x?host=/no/such/directory", &["may pass", "socket's directory"]);
     let (listener, port) = silent_server();
-    let answering = std::thread::spawn(move || {
+    // As often as it is asked, until this process ends.
+    std::thread::spawn(move || {
         use std::io::{Read, Write};
-        let mut client = listener.accept().unwrap().0;
-        let _ = client.read(&mut [0; 1024]);
-        client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let _ = client.read(&mut [0; 1024]);
+            let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
     });
     let url = format!("postgres://me@127.0.0.1:{port}/x?sslmode=disable&connect_timeout=0");
     fails(&url, &["may pass", "is it a PostgreSQL server?"]);
-    answering.join().unwrap();
 }
 
 /// Bounds on real time.

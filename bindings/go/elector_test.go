@@ -175,7 +175,15 @@ func TestTheProgressGateLetsASilentHostLose(t *testing.T) {
 	gated := candidate(t, brisk(elector.Options{Store: memory(t), Renew: time.Second, ProgressGate: true}))
 	next := reader(t, gated)
 	must(t, gated.Campaign())
-	expect(t, next, elector.EventElected, elector.EventAtRisk, elector.EventStopNewWork)
+	expect(t, next, elector.EventElected, elector.EventAtRisk)
+	turn := nextTurn(t, next)
+	// A busy machine may have put it at risk before.
+	for turn.Event == elector.EventAtRisk {
+		turn = nextTurn(t, next)
+	}
+	if turn.Event != elector.EventStopNewWork {
+		t.Errorf("%+v", turn)
+	}
 	if change := expect(t, next, elector.EventDeposed); change.Reason != elector.ReasonStalled {
 		t.Errorf("%+v", change)
 	}

@@ -1,7 +1,7 @@
 //! A store that a test asks by itself, without a machine between: one method per operation.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use elector::core::lease::{Acquire, LeaderId, Op, Outcome, Request, RequestId, Row, Version};
 use elector::core::{FencingToken, Name};
@@ -18,9 +18,17 @@ pub struct Handle {
 
 impl Handle {
     pub fn open(url: &str) -> Handle {
-        let store = StoreUrl::parse(url).unwrap().open(Arc::new(|_| {}));
+        let url = StoreUrl::parse(url).unwrap();
         let holder = LeaderId::new(&Name::new("candidate", "me").unwrap(), 7);
-        Handle { store: store.unwrap_or_else(|error| panic!("{error}")), holder }
+        let end = Instant::now() + SOON;
+        loop {
+            match url.open(Arc::new(|_| {})) {
+                Ok(store) => return Handle { store, holder },
+                // On a busy machine it may take longer than an attempt may.
+                Err(error) if !error.is_permanent() && Instant::now() < end => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     pub fn execute(&mut self, jobs: &[Job]) -> Vec<Answer> {

@@ -43,6 +43,7 @@ const STORES_PATIENCE: Duration = Duration::from_secs(5);
 #[test]
 fn a_renewal_that_waited_for_the_lock_past_its_lease_is_lost() {
     let lease = Duration::from_millis(700);
+    let began = Instant::now();
     loop {
         let site = Site::new();
         let mut handle = site.open();
@@ -55,8 +56,10 @@ fn a_renewal_that_waited_for_the_lock_past_its_lease_is_lost() {
         foreign.execute_batch("ROLLBACK").unwrap();
         let held = held.elapsed();
         match waiting.join().unwrap() {
-            // A machine so busy that it woke us too late.
-            Err(refusal) if held >= STORES_PATIENCE => assert_eq!(refusal.failure(), Failure::Unsent),
+            // A machine so busy that it woke one of us too late.
+            Err(refusal) if held >= STORES_PATIENCE || began.elapsed() < SOON => {
+                assert_eq!(refusal.failure(), Failure::Unsent);
+            }
             // Sent in time, executed too late: the store's clock counts when it holds the row.
             answer => return assert_eq!(answer, Ok(Outcome::Lost)),
         }

@@ -176,7 +176,11 @@ impl Helper {
     }
 
     pub fn hear(&self) -> String {
-        self.lines.recv_timeout(SOON).expect("a line of the helper")
+        self.hear_within(SOON)
+    }
+
+    pub fn hear_within(&self, time: Duration) -> String {
+        self.lines.recv_timeout(time).expect("a line of the helper")
     }
 
     pub fn tell(&mut self, line: &str) {

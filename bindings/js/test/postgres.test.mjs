@@ -270,7 +270,8 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
 
     test("a pool without an error listener survives the end of its idle connections", async () => {
         const name = "unheard";
-        const made = new pg.Pool({ connectionString: place.url, max: 3, application_name: name });
+        const options = { max: 3, application_name: name, idleTimeoutMillis: 0 };
+        const made = new pg.Pool({ connectionString: place.url, ...options });
         const said = [];
         const a = candidate(made, fresh(), { ...RENEWED, logger: { warn: (message) => said.push(message) } });
         const lost = () => said.filter((message) => message.includes("of the pool was lost"));

@@ -98,6 +98,9 @@ async fn statements_fail_with_what_it_means_and_what_to_do() {
     server.sql("CREATE TABLE kept (id int); CREATE TABLE locked (id int); GRANT ALL ON locked TO me");
     let (session, _events) = open(&server.url("me", "")).await.unwrap();
     let holder = open(&server.url("me", "")).await.unwrap().0;
+    for each in [&session, &holder] {
+        each.client.batch_execute("SET idle_in_transaction_session_timeout TO 0").await.unwrap();
+    }
     holder.client.batch_execute("BEGIN; LOCK TABLE locked").await.unwrap();
     let cases = [
         ("SELECT * FROM absent", Failure::Refused, false, "42P01", "elector migrate"),
