@@ -53,10 +53,10 @@ static struct elector *on_server(const char *candidate)
     GIVES(OK, elector_options_set_schema(options, schema, NULL));
     status = elector_new(options, &elector, &error);
     /* On a busy machine it may take longer than an attempt may. */
-    if (status == ELECTOR_OK)
+    if (status == ELECTOR_STATUS_OK)
         do
             status = elector_connect(elector, SOON_MS, &error);
-        while (status == ELECTOR_STORE_FAILED && since_ms(started) < SOON_MS);
+        while (status == ELECTOR_STATUS_STORE_FAILED && since_ms(started) < SOON_MS);
     if (!GIVES(OK, status))
         fprintf(stderr, "%s\n", error.message);
     elector_options_free(options);

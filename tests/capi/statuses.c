@@ -58,7 +58,7 @@ static void timeout_when_nothing_happens_or_the_store_is_silent(void)
     /* If this thread sleeps for seconds, the attempt is over before. */
     do
         status = elector_connect(elector, 50, &error);
-    while (status == ELECTOR_STORE_FAILED && since_ms(started) < SOON_MS);
+    while (status == ELECTOR_STATUS_STORE_FAILED && since_ms(started) < SOON_MS);
     GIVES(TIMEOUT, status);
     CHECK(strstr(error.message, "50 ms") != NULL);
     GIVES(OK, elector_campaign(elector, &error));

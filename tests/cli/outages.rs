@@ -10,8 +10,8 @@ fn a_term_that_could_not_be_extended_is_reported_as_expired_with_the_reason() {
         let position = |name: &str| events.iter().position(|line| line.contains(name));
         let deposed = &events[position("\"deposed\"").expect("an event")];
         assert!(deposed.contains("\"expired\""), "{deposed}");
-        // A renewal failed before the term was over, and the guardian said so. Else the machine stood still for
-        // longer than that took: the file was locked too late to be the reason, or the guardian woke too late.
+        // A renewal failed before the term was over, and the guardian said so. Else the machine stood still
+        // for longer than that took: the file was locked, or the guardian woke, too late.
         let is_in_order = position("\"at_risk\"").is_some_and(|at| Some(at) < position("\"stop_new_work\""));
         let stopping = said.lines().find(|line| line.contains("could not be extended"));
         if let (true, Some(stopping)) = (is_in_order, stopping) {
