@@ -55,7 +55,8 @@ try {
         for (const [level, concurrency] of [["", 4], ["deep", 1]]) {
             const files = tests.filter((path) => levelOf(path) === level);
             if (files.length === 0) continue;
-            const [more, bad] = await runFiles(files.map((path) => join(out, `${path}.test.js`)), concurrency);
+            const compiled = files.map((path) => join(out, `${path}.test.js`));
+            const [more, bad] = await runFiles(compiled, concurrency);
             passed += more;
             failed += bad;
         }
