@@ -96,10 +96,14 @@ impl Running {
 
     /// Ends it, and says whether its release was confirmed in the time that it waits for one.
     fn releases(&mut self, home: &Home) -> bool {
+        let told = Instant::now();
         self.end();
+        let took = told.elapsed();
         let database = rusqlite::Connection::open(home.path().join("e.db")).expect("the file");
         let held = "SELECT count(*) FROM leader_lease WHERE leader_id <> ''";
-        database.query_row(held, [], |row| row.get::<_, i64>(0)).expect("a count") == 0
+        let held: i64 = database.query_row(held, [], |row| row.get(0)).expect("a count");
+        assert!(held == 0 || took >= Duration::from_secs(2), "it ended after {took:?}, and did not release");
+        held == 0
     }
 }
 

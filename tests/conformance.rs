@@ -3,6 +3,8 @@
 #[macro_use]
 #[path = "conformance/list.rs"]
 mod list;
+#[path = "conformance/patiently.rs"]
+mod patiently;
 #[path = "conformance/place.rs"]
 mod place;
 #[path = "conformance/properties.rs"]

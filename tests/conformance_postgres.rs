@@ -11,6 +11,8 @@ mod cluster;
 #[macro_use]
 #[path = "conformance/list.rs"]
 mod list;
+#[path = "conformance/patiently.rs"]
+mod patiently;
 #[path = "conformance/place.rs"]
 mod place;
 #[path = "conformance/properties.rs"]

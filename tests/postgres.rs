@@ -33,6 +33,8 @@ mod network;
 mod odd;
 #[path = "postgres/operators.rs"]
 mod operators;
+#[path = "conformance/patiently.rs"]
+mod patiently;
 #[path = "postgres/peer.rs"]
 mod peer;
 #[path = "postgres/permissions.rs"]

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use elector::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Request, RequestId, Row, Version};
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
-use elector::driver::store::{Answer, Bell, Hint, Job, Store, StoreError};
+use elector::driver::store::{Answer, Bell, Hint, Job, Store};
 use elector::driver::url::StoreUrl;
+
+use crate::patiently::patiently;
 
 /// A lease of which half outlasts every test.
 pub const LEASE: Duration = Duration::from_secs(240);
@@ -63,19 +65,6 @@ impl Place {
         // A store may lose its patience with a busy machine.
         let handle = patiently(|| self.url.open(Arc::clone(&bell)));
         Handle(handle.unwrap())
-    }
-}
-
-/// Tries for as long as the store says that it may pass.
-fn patiently<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let end = Instant::now() + SOON;
-    loop {
-        match attempt() {
-            Err(error) if !error.is_permanent() && Instant::now() < end => {
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            outcome => return outcome,
-        }
     }
 }
 

@@ -123,6 +123,8 @@ fn renewals_are_not_held_up_by_an_open_guard(release: Release) {
         for _ in 0..2 {
             renewed(&observer, "nightly");
             assert_eq!(elector.token(), token);
+            let complaint = elector.last_error().map(|error| error.to_string());
+            assert!(complaint.is_none_or(|line| line.contains("no answer within")), "a busy machine's only");
         }
     })
     .unwrap();

@@ -1,7 +1,7 @@
 //! A store that a test asks by itself, without a machine between: one method per operation.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use elector::core::lease::{Acquire, LeaderId, Op, Outcome, Request, RequestId, Row, Version};
 use elector::core::{FencingToken, Name};
@@ -9,6 +9,7 @@ use elector::driver::clock;
 use elector::driver::store::{Answer, Job, Store};
 use elector::driver::url::StoreUrl;
 
+use crate::patiently::patiently;
 use crate::waiting::SOON;
 
 pub struct Handle {
@@ -20,15 +21,8 @@ impl Handle {
     pub fn open(url: &str) -> Handle {
         let url = StoreUrl::parse(url).unwrap();
         let holder = LeaderId::new(&Name::new("candidate", "me").unwrap(), 7);
-        let end = Instant::now() + SOON;
-        loop {
-            match url.open(Arc::new(|_| {})) {
-                Ok(store) => return Handle { store, holder },
-                // On a busy machine it may take longer than an attempt may.
-                Err(error) if !error.is_permanent() && Instant::now() < end => {}
-                Err(error) => panic!("{error}"),
-            }
-        }
+        let store = patiently(|| url.open(Arc::new(|_| {})));
+        Handle { store: store.unwrap_or_else(|error| panic!("{error}")), holder }
     }
 
     pub fn execute(&mut self, jobs: &[Job]) -> Vec<Answer> {

@@ -76,14 +76,13 @@ impl Leader {
         let ended = loop {
             let asked = clock::now();
             let leads = self.elector.am_i_leader();
-            let told = self.elector.leadership().trusted_until;
-            trusted_until = trusted_until.max(told);
+            trusted_until = trusted_until.max(self.elector.leadership().trusted_until);
             if !leads {
                 break asked;
             }
-            // If its trust has ended between the two questions, nothing is told.
-            let is_over = told == elector::core::Instant::ZERO;
-            assert!(is_over || asked < trusted_until, "still leader after the end of its trust");
+            // A renewal whose trust has ended since the question is not told of any more.
+            let is_over = || !self.elector.am_i_leader();
+            assert!(asked < trusted_until || is_over(), "still leader after the end of its trust");
             std::thread::sleep(Duration::from_millis(2));
         };
         assert!(trusted_until <= began.saturating_add(self.lease.trust()), "renewed by a store that fails");

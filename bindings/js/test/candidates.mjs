@@ -30,6 +30,14 @@ export function onPostgres() {
     };
 }
 
+/** Has `a` lead, and `b` stand by and know of it. */
+export async function leadAndStandBy(a, b) {
+    a.campaign();
+    await until(() => a.amILeader());
+    b.campaign();
+    await until(() => b.leader());
+}
+
 /** The tokens under which an elector is elected from now on. */
 export function tokensOf(elector) {
     const tokens = [];

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import pg from "pg";
 import { Elector, memoryStore, postgresStore } from "../dist/cjs/index.mjs";
-import { exhaust, onPostgres, renewalsOf, tokensOf } from "./candidates.mjs";
+import { exhaust, leadAndStandBy, onPostgres, renewalsOf, tokensOf } from "./candidates.mjs";
 import { LONG, SHORT, sleep, until } from "./support.mjs";
 
 /** Renewed so often that no test waits long for a renewal. */
@@ -16,10 +16,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
     test("a release is heard of: the next leads long before it would look", async () => {
         const table = fresh();
         const [a, b] = [candidate(pool(), table, LONG), candidate(pool(), table, LONG)];
-        a.campaign();
-        await until(() => a.amILeader());
-        b.campaign();
-        await until(() => b.leader());
+        await leadAndStandBy(a, b);
         await a.release();
         await until(() => b.amILeader());
         assert.ok(b.token > 0n && !a.amILeader());
@@ -33,10 +30,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         const [a, b] = ["a", "b"].map((name) => {
             return new Elector({ election: "e", store, candidate: name, ...LONG });
         });
-        a.campaign();
-        await until(() => a.amILeader());
-        b.campaign();
-        await until(() => b.leader());
+        await leadAndStandBy(a, b);
         await a.release();
         await until(() => b.amILeader());
         await b.release();

@@ -4,7 +4,7 @@ import { describe } from "node:test";
 import { PGlite } from "@electric-sql/pglite";
 import pg from "pg";
 import { Elector, postgresStore } from "../../dist/cjs/index.mjs";
-import { exhaust, onPostgres } from "../candidates.mjs";
+import { exhaust, leadAndStandBy, onPostgres } from "../candidates.mjs";
 import { SHORT, sleep, until } from "../support.mjs";
 import { timed } from "./witness.mjs";
 
@@ -17,10 +17,7 @@ describe("PostgreSQL, in time", { concurrency: 1 }, () => {
         const [a, b] = ["a", "b"].map((name) => {
             return new Elector({ election: "e", store: store(), candidate: name, leaseMs: 30_000 });
         });
-        a.campaign();
-        await until(() => a.amILeader());
-        b.campaign();
-        await until(() => b.leader());
+        await leadAndStandBy(a, b);
         // Until it listens.
         await sleep(500);
         witness.reset();

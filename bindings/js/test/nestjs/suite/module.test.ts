@@ -334,13 +334,16 @@ describe("the module", { concurrency: 4 }, () => {
             const [before] = await rows(holder);
             const other = await LeaderElectorCore.create(pool as pg.Pool, { schema, ...long });
             assert.equal(other.amILeader(), false);
+            const told = performance.now();
             app.child.kill("SIGTERM");
             await app.ended;
+            const took = performance.now() - told;
             const [after] = await rows(holder);
             const isReleased = after!["leader_id"] !== before!["leader_id"];
             if (isReleased) await until(() => other.amILeader());
             await other.shutdown();
             if (isReleased) return;
+            assert.ok(took >= 4_999, `it ended after ${took} ms, and did not release`);
         }
         assert.fail("no application released its lease");
     });
