@@ -11,8 +11,9 @@
  * WHAT IS NOT
  *   That work which was started while leading stops in time: it must end before `trusted_for_ms` is over, or
  *   be checked by its token, or by the guard, where it lands. Nor one leader when the store's wall clock is
- *   stepped unseen, when a promoted standby has lost commits, when somebody deletes a live row by hand, or
- *   when a virtual machine is frozen without its clocks noticing; tokens protect what checks them.
+ *   stepped forward and the next leader had not read it before, when a promoted standby has lost commits,
+ *   when a live row is deleted by hand, or when a virtual machine is frozen without its clocks noticing;
+ *   tokens protect what checks them.
  *
  * CONVENTIONS
  *   Status   Calls that can fail return an elector_status; 0 is OK. Their last parameter (but elector_wait's)
@@ -535,8 +536,8 @@ enum elector_status elector_options_set_margin_ms(struct elector_options *option
                                                   struct elector_error *error_out);
 
 // Sets whether to take over only what stood unchanged for a full lease of this candidate's own clock.
-// Default: false. It protects against steps of the store's clock that nobody saw and against commits lost by
-// a promoted standby, and costs one lease of waiting at every change of leader.
+// Default: false. It protects against forward steps of the store's clock before this candidate first read it
+// and against commits lost by a promoted standby, and costs one lease of waiting at every change of leader.
 enum elector_status elector_options_set_strict(struct elector_options *options,
                                                bool strict,
                                                struct elector_error *error_out);

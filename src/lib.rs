@@ -15,15 +15,16 @@
 //! * **Progress.** With the store reachable, somebody leads within the remaining lease + 150 ms + one
 //!   round trip of a crash, and within tens of milliseconds of a release. Behind a transaction pooler a
 //!   release is found by looking, within a third of the lease. `strict`, or a step of the store's clock
-//!   that was seen, adds about a lease, and an open guard delays its own election while it stays open.
+//!   that the candidate saw, adds about a lease; a backward step also adds what the clock was set back. An
+//!   open guard delays its own election while it stays open.
 //!
 //! # What is not promised
 //!
 //! * That work which was started while leading stops in time: it must watch its deadline
 //!   ([`Term::remaining`]), be run by `elector run`, or be checked by its fencing token where it lands.
-//! * One leader when the store's wall clock is stepped unseen, when a promoted standby has lost commits,
-//!   when somebody deletes a live row by hand, or when a virtual machine is frozen without its clocks
-//!   noticing. Tokens still protect whatever checks them; `strict` covers the first two.
+//! * One leader when the store's wall clock is stepped forward and the next leader had not read it before,
+//!   when a promoted standby has lost commits, when a live row is deleted by hand, or when a virtual machine
+//!   is frozen without its clocks noticing. Tokens still protect whatever checks them; `strict` covers the first two.
 //!
 //! The argument is worked out in [`docs::guarantees`].
 //!

@@ -42,8 +42,8 @@ type Options struct {
 	// and a fifteenth of the lease.
 	Margin time.Duration
 	// Strict is whether to take over only what stood unchanged for a full lease of this candidate's own clock.
-	// It protects against steps of the store's clock that nobody saw and against commits lost by a promoted
-	// standby, and costs one lease of waiting at every change of leader.
+	// It protects against forward steps of the store's clock before this candidate first read it and against
+	// commits lost by a promoted standby, and costs one lease of waiting at every change of leader.
 	Strict bool
 	// ProgressGate is whether to campaign and renew only while Alive is called at least every half lease, so
 	// that a program that hangs does not lead for ever.

@@ -301,8 +301,8 @@ pub unsafe extern "C" fn elector_options_set_margin_ms(
 }
 
 /// Sets whether to take over only what stood unchanged for a full lease of this candidate's own clock.
-/// Default: false. It protects against steps of the store's clock that nobody saw and against commits lost by
-/// a promoted standby, and costs one lease of waiting at every change of leader.
+/// Default: false. It protects against forward steps of the store's clock before this candidate first read it
+/// and against commits lost by a promoted standby, and costs one lease of waiting at every change of leader.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_strict(
     options: *mut elector_options,

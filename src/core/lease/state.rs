@@ -35,10 +35,10 @@ pub struct Config {
     pub meta: Option<Arc<str>>,
     /// How long a lease lasts and when it is renewed.
     pub timing: Timing,
-    /// Take over only what stood unchanged for a full lease of this candidate's own clock. Protects
-    /// against steps of the store's clock that nobody saw and against commits lost by a promoted standby,
-    /// at the price of one lease of waiting at every change of leader. All candidates of an election
-    /// should use it.
+    /// Take over only what stood unchanged for a full lease of this candidate's own clock. Protects against
+    /// forward steps of the store's clock before this candidate first read it and against commits lost by a
+    /// promoted standby, at the price of one lease of waiting at every change of leader. All candidates of an
+    /// election should use it.
     pub strict: bool,
     /// Campaign and renew only while the host said [`Input::Alive`] within the last half lease.
     pub progress_gate: bool,
