@@ -128,11 +128,12 @@ typedef enum elector_event {
     ELECTOR_EVENT_RENEWED = 2,
     // A renewal failed, or was withheld. The term goes on.
     ELECTOR_EVENT_AT_RISK = 3,
-    // Start no new work: the term may end soon. A later RENEWED lifts it, unless draining.
+    // Start no new work: the term may end soon. A later RENEWED lifts it, unless draining. A drain that is
+    // not renewed reaches the soft deadline too, and says so: end the work in progress.
     ELECTOR_EVENT_STOP_NEW_WORK = 4,
     // The term is over; said exactly once for each ELECTED.
     ELECTOR_EVENT_DEPOSED = 5,
-    // Another candidate leads, or nobody does.
+    // Who leads is another: this candidate (after ELECTED), another one, or nobody.
     ELECTOR_EVENT_LEADER_CHANGED = 6,
     // The store's clock jumped. This candidate waits one full lease before it takes over an older lease.
     ELECTOR_EVENT_STORE_CLOCK_STEPPED = 7,
@@ -152,7 +153,7 @@ typedef enum elector_reason {
     ELECTOR_REASON_EXPIRED = 2,
     // The store says that the lease is somebody else's or nobody's: taken over, revoked or deleted.
     ELECTOR_REASON_LOST = 3,
-    // The progress gate withheld renewals until trust ended.
+    // The progress gate, or the bound of a drain, withheld renewals until trust ended.
     ELECTOR_REASON_STALLED = 4,
     // The lease protects nothing any more: its file was deleted.
     ELECTOR_REASON_REVOKED = 5,
@@ -607,7 +608,16 @@ enum elector_status elector_release(const struct elector *elector,
 enum elector_status elector_drain(const struct elector *elector,
                                   struct elector_error *error_out);
 
-// Says that the work in progress is done: ends what `elector_drain` began. Not draining: OK, no effect.
+// `elector_drain`, and the lease is renewed for `patience_ms` more at most (ELECTOR_WAIT_FOREVER: without
+// a bound). Work that takes longer keeps what is left of the lease then; STOP_NEW_WORK says once more when
+// it must end, and others are elected when the lease has ended by itself. Of several bounds the earliest
+// counts. For a program that is asked to end while work may hang.
+enum elector_status elector_drain_for(const struct elector *elector,
+                                      uint32_t patience_ms,
+                                      struct elector_error *error_out);
+
+// Says that the work in progress is done: ends what `elector_drain` or `elector_drain_for` began. Not
+// draining: OK, no effect.
 enum elector_status elector_drained(const struct elector *elector,
                                     struct elector_error *error_out);
 
@@ -679,7 +689,7 @@ size_t elector_leader(const struct elector *elector,
 // transaction ends; no row means that the term is over, so roll back.
 //
 // Returns the statement's length without its NUL, and writes "" if it does not fit: a statement that is cut
-// is none. 0 if this candidate does not lead or its store is not PostgreSQL.
+// is none. 0 if this candidate has no term (while it drains it has one) or its store is not PostgreSQL.
 size_t elector_guard_sql(const struct elector *elector,
                          char *buffer,
                          size_t capacity);

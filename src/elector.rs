@@ -48,6 +48,10 @@ struct Handle {
     seat: Arc<Seat>,
     /// The lease is to end by itself.
     abandoned: AtomicBool,
+    /// How much longer a lease is renewed for work of `run_as_leader` that is to stop.
+    drain: Duration,
+    /// Whether `run_as_leader` is under way.
+    running: AtomicBool,
 }
 
 impl Drop for Handle {
@@ -71,6 +75,7 @@ impl Elector {
             candidate: None,
             meta: None,
             timing: TimingOptions::default(),
+            drain: None,
             strict: false,
             progress_gate: false,
         }
@@ -119,8 +124,21 @@ impl Elector {
     /// Stands down once the work in progress is done: [`Elector::am_i_leader`] is false from this call
     /// on, but the lease is kept, so that nobody else starts, until [`Elector::drained`] or until it can
     /// be kept no longer.
+    ///
+    /// Work of [`Elector::run_as_leader`] is told to stop ([`Term::stop_requested`](crate::Term)), and gets
+    /// the time of [`Builder::drain`]. The run itself says that the work is done.
     pub fn drain(&self) {
-        self.seat().input(Input::Drain);
+        match self.handle.running.load(Ordering::SeqCst) {
+            true => self.drain_for(self.handle.drain),
+            false => drop(self.seat().input(Input::Drain)),
+        }
+    }
+
+    /// [`Elector::drain`], and the lease is renewed for `patience` at most. Work that takes longer keeps
+    /// what is left of the lease then: others are elected when it has ended by itself, with the reason
+    /// `stalled`. Of several bounds the earliest counts.
+    pub fn drain_for(&self, patience: Duration) {
+        self.seat().input(Input::DrainFor(patience));
     }
 
     /// The work in progress is done: ends what [`Elector::drain`] began.
@@ -247,6 +265,11 @@ impl Elector {
     pub(crate) fn seat(&self) -> &Seat {
         &self.handle.seat
     }
+
+    /// Whether `run_as_leader` is under way.
+    pub(crate) fn running(&self) -> &AtomicBool {
+        &self.handle.running
+    }
 }
 
 impl std::fmt::Debug for Elector {
@@ -268,6 +291,7 @@ pub struct Builder {
     candidate: Option<String>,
     meta: Option<String>,
     timing: TimingOptions,
+    drain: Option<Duration>,
     strict: bool,
     progress_gate: bool,
 }
@@ -341,6 +365,14 @@ impl Builder {
         self
     }
 
+    /// How much longer the lease is renewed for work of [`Elector::run_as_leader`] once [`Elector::drain`]
+    /// has told it to stop. Default: half a lease. Work that takes longer keeps what is left of the lease
+    /// then, and is cut off at the soft deadline.
+    pub fn drain(mut self, patience: Duration) -> Builder {
+        self.drain = Some(patience);
+        self
+    }
+
     /// Take over only what stood unchanged for a full lease of this candidate's own clock: see
     /// [`Config::strict`].
     pub fn strict(mut self) -> Builder {
@@ -373,8 +405,10 @@ impl Builder {
             progress_gate: self.progress_gate,
             seed: rand::random(),
         };
+        let drain = self.drain.unwrap_or(config.timing.lease() / 2);
         let seat = Hub::join(&url, config)?;
-        Ok(Elector { handle: Arc::new(Handle { seat, abandoned: AtomicBool::new(false) }) })
+        let (abandoned, running) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Elector { handle: Arc::new(Handle { seat, abandoned, drain, running }) })
     }
 }
 

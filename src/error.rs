@@ -29,6 +29,9 @@ enum Kind {
     Released {
         election: String,
     },
+    Busy {
+        election: String,
+    },
     #[cfg(feature = "postgres")]
     NotLeader {
         election: String,
@@ -67,7 +70,7 @@ impl Error {
         match &self.kind {
             Kind::Store(error) => error.is_permanent(),
             Kind::Name(_) | Kind::Timing(_) | Kind::Url(_) | Kind::Forked => true,
-            Kind::Unconfirmed { .. } | Kind::Released { .. } | Kind::Threads(_) => false,
+            Kind::Unconfirmed { .. } | Kind::Released { .. } | Kind::Busy { .. } | Kind::Threads(_) => false,
             #[cfg(feature = "postgres")]
             Kind::NotLeader { .. } | Kind::Guard { .. } => false,
         }
@@ -83,6 +86,12 @@ impl Error {
     #[must_use]
     pub fn is_released(&self) -> bool {
         matches!(self.kind, Kind::Released { .. })
+    }
+
+    /// Another `run_as_leader` of this elector has not ended: one candidate runs one piece of work at a time.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self.kind, Kind::Busy { .. })
     }
 
     /// This candidate does not lead (any more), so the transaction that it wanted to guard must be rolled
@@ -130,6 +139,10 @@ impl Error {
         Error { kind: Kind::Released { election: election.to_owned() } }
     }
 
+    pub(crate) fn busy(election: &str) -> Error {
+        Error { kind: Kind::Busy { election: election.to_owned() } }
+    }
+
     pub(crate) fn forked() -> Error {
         Error { kind: Kind::Forked }
     }
@@ -159,6 +172,13 @@ impl fmt::Display for Error {
                     "election {election:?}: the elector was released meanwhile; campaign again to go on"
                 )
             }
+            Kind::Busy { election } => {
+                write!(
+                    f,
+                    "election {election:?}: this elector runs other work as leader already; wait until that \
+                     has returned, or make an elector of its own for this work"
+                )
+            }
             #[cfg(feature = "postgres")]
             Kind::NotLeader { election } => {
                 write!(f, "election {election:?}: this candidate does not lead; roll the transaction back")
@@ -186,7 +206,7 @@ impl std::error::Error for Error {
             Kind::Url(error) => Some(error),
             Kind::Store(error) => Some(error),
             Kind::Threads(error) => Some(error),
-            Kind::Unconfirmed { .. } | Kind::Released { .. } | Kind::Forked => None,
+            Kind::Unconfirmed { .. } | Kind::Released { .. } | Kind::Busy { .. } | Kind::Forked => None,
             #[cfg(feature = "postgres")]
             Kind::NotLeader { .. } | Kind::Guard { .. } => None,
         }

@@ -28,8 +28,8 @@ impl Elector {
     /// ```
     ///
     /// # Errors
-    /// [`Error::is_not_leader`] when this candidate does not lead, or its term has ended in the store;
-    /// roll back then. Otherwise what the server said.
+    /// [`Error::is_not_leader`] when this candidate has no term (while it drains it has one), or the term has
+    /// ended in the store; roll back then. Otherwise what the server said.
     pub async fn guard(&self, transaction: &tokio_postgres::Transaction<'_>) -> Result<FencingToken, Error> {
         let (table, holder, token) = self.guarded_term()?;
         let number = token.get() as i64;
@@ -53,7 +53,8 @@ impl Elector {
     }
 
     fn guarded_term(&self) -> Result<(Table, LeaderId, FencingToken), Error> {
-        let token = self.token().ok_or_else(|| Error::not_leader(self.election()))?;
+        // Work that is drained has its term still, and must be able to finish.
+        let token = self.leadership().token.ok_or_else(|| Error::not_leader(self.election()))?;
         let table = self.seat().hub.table().ok_or_else(|| Error::no_guard(self.election()))?;
         Ok((table, self.seat().leader_id(), token))
     }

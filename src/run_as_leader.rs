@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -35,10 +36,57 @@ impl Term {
         self.stop_new_work_at().saturating_since(clock::now())
     }
 
-    /// Whether this very term is still trusted.
+    /// Whether this very term is still trusted. It is while the candidate drains.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.elector.token() == Some(self.token)
+        self.elector.token() == Some(self.token) || self.elector.leadership().token == Some(self.token)
+    }
+
+    /// Whether the work is to stop: the candidate drains, or the term is over.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.elector.token() != Some(self.token)
+    }
+
+    /// Waits until the work is to stop ([`Term::is_stopping`]). Finish then, and return: the lease is kept
+    /// meanwhile, within [`Builder::drain`](crate::Builder::drain).
+    ///
+    /// ```no_run
+    /// # async fn sigterm() {}
+    /// # async fn next_job() -> u32 { 7 }
+    /// # async fn work_on(_job: u32) {}
+    /// # async fn example(elector: elector::Elector) -> Result<(), elector::Error> {
+    /// let candidate = elector.clone();
+    /// tokio::spawn(async move {
+    ///     sigterm().await;
+    ///     candidate.drain();
+    /// });
+    /// elector
+    ///     .run_as_leader(async |term| {
+    ///         loop {
+    ///             tokio::select! {
+    ///                 _ = term.stop_requested() => break,
+    ///                 // A job that has begun is finished before the next leader begins one.
+    ///                 job = next_job() => work_on(job).await,
+    ///             }
+    ///         }
+    ///     })
+    ///     .await
+    /// # }
+    /// ```
+    pub async fn stop_requested(&self) {
+        // Made before the question, so that what comes after the answer is heard.
+        let mut changes = self.elector.changes();
+        poll_fn(|context| {
+            while let Poll::Ready(Some(_)) = Pin::new(&mut changes).poll_next(context) {}
+            if self.is_stopping() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    fn is_draining(&self) -> bool {
+        let leadership = self.elector.leadership();
+        leadership.phase == Phase::Draining && leadership.token == Some(self.token)
     }
 
     fn stop_new_work_at(&self) -> Instant {
@@ -49,6 +97,15 @@ impl Term {
 
 impl Elector {
     /// Campaigns, runs `work` once elected, and returns what it returns, with the lease released.
+    ///
+    /// To stop it, as on SIGTERM, call [`Elector::drain`]: no new work is started, `work` is told
+    /// ([`Term::stop_requested`]) and finishes under the lease, and the next leader begins after that. The
+    /// lease is renewed for at most [`Builder::drain`](crate::Builder::drain) meanwhile, and at its soft
+    /// deadline work that has not returned is dropped.
+    ///
+    /// [`Elector::release`], and to drop the future that this returns, do not wait for the work: its future
+    /// is dropped, and the lease is released. Only what the work has spawned, or a call that does not
+    /// await, can go on then.
     ///
     /// If leadership ends or is at risk first, the future of `work` is dropped at the soft deadline
     /// (`grace` before trust ends), this candidate stands again, and `work` is called anew under the next
@@ -76,9 +133,11 @@ impl Elector {
     /// ```
     ///
     /// # Errors
-    /// When somebody else calls [`Elector::release`] or [`Elector::drain`] on this candidate, or when
-    /// this is a forked child.
+    /// [`Error::is_released`] when another call of [`Elector::release`] or [`Elector::drain`] ended it before
+    /// the work returned; [`Error::is_busy`] when this candidate runs other work already, which goes on;
+    /// [`Error::is_forked`] in a forked child.
     pub async fn run_as_leader<T>(&self, mut work: impl AsyncFnMut(Term) -> T) -> Result<T, Error> {
+        let _running = Running::begin(self)?;
         let stand_down = StandDown(self);
         let mut changes = self.changes();
         self.campaign();
@@ -89,14 +148,15 @@ impl Elector {
                 let (election, candidate) = (self.election(), self.candidate());
                 let span = tracing::info_span!("term", election, candidate, token = token.get());
                 let mut work = pin!(work(term.clone()).instrument(span));
-                poll_fn(|context| poll_term(context, &term, &mut changes, work.as_mut())).await
+                let mut begun = false;
+                poll_fn(|context| poll_term(context, &term, &mut changes, &mut begun, work.as_mut())).await
             };
             match ended {
                 Ended::Done(value) => {
                     drop(stand_down);
                     return Ok(value);
                 }
-                // The work is gone, so a drain that cut it off has nothing to wait for.
+                // The work is gone, so a drain has nothing to wait for.
                 Ended::Stopped if self.leadership().phase == Phase::Draining => {
                     self.drained();
                     return Err(Error::released(self.election()));
@@ -152,6 +212,25 @@ impl Elector {
     }
 }
 
+/// That this elector runs work. One candidate has one lease, so that a second piece of work would lose its
+/// term when the first one ends.
+struct Running<'a>(&'a AtomicBool);
+
+impl Running<'_> {
+    fn begin(elector: &Elector) -> Result<Running<'_>, Error> {
+        match elector.running().swap(true, Ordering::SeqCst) {
+            true => Err(Error::busy(elector.election())),
+            false => Ok(Running(elector.running())),
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
 /// Releases when `run_as_leader` ends, also when its own future is dropped half-way.
 struct StandDown<'a>(&'a Elector);
 
@@ -172,13 +251,18 @@ fn poll_term<T>(
     context: &mut Context<'_>,
     term: &Term,
     changes: &mut Changes,
+    begun: &mut bool,
     work: Pin<&mut impl Future<Output = T>>,
 ) -> Poll<Ended<T>> {
     while let Poll::Ready(change) = Pin::new(&mut *changes).poll_next(context) {
-        if let Some(ended) = ends(change, term.token) {
+        if let Some(ended) = ends(change, term) {
             return Poll::Ready(ended);
         }
     }
+    if !*begun && term.is_draining() {
+        return Poll::Ready(Ended::Stopped);
+    }
+    *begun = true;
     // The clock decides, even if the event is late.
     if clock::now() >= term.stop_new_work_at() {
         return Poll::Ready(Ended::Stopped);
@@ -186,12 +270,15 @@ fn poll_term<T>(
     work.poll(context).map(Ended::Done)
 }
 
-fn ends<T>(change: Option<Change>, token: FencingToken) -> Option<Ended<T>> {
+fn ends<T>(change: Option<Change>, term: &Term) -> Option<Ended<T>> {
     let Some(change) = change else { return Some(Ended::Released) };
+    let token = term.token;
     match change.event {
         Event::Deposed { token: ended, reason: DeposedReason::Released } if ended == token => {
             Some(Ended::Released)
         }
+        // The lease is kept for work that is to stop, up to the soft deadline, which the clock shows.
+        Event::StopNewWork { token: ended } if ended == token && term.is_draining() => None,
         Event::StopNewWork { token: ended } | Event::Deposed { token: ended, .. } if ended == token => {
             Some(Ended::Stopped)
         }

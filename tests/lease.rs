@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! config [lease=10s] [renew=3s] [jitter=0s] [retry=500ms] [margin=600ms] [grace=1s] [strict] [gate]
-//! campaign | release | drain | drained | alive | hint [3s ago] | revoked | timeout [3s ago]
+//! campaign | release | drain [for 5s] | drained | alive | hint [3s ago] | revoked | timeout [3s ago]
 //! advance 3s              time passes, and each timeout is given when it is due
 //! pause 3s                time passes and nothing is given
 //! row none | row bob 9 for 4s | row bob 9 for 4s lease 60s      what the store would show from now on
@@ -148,6 +148,7 @@ impl Stage {
             ["campaign"] => self.tell(self.now, Input::Campaign),
             ["release"] => self.tell(self.now, Input::Release),
             ["drain"] => self.tell(self.now, Input::Drain),
+            ["drain", "for", patience] => self.tell(self.now, Input::DrainFor(duration(patience))),
             ["drained"] => self.tell(self.now, Input::Drained),
             ["alive"] => self.tell(self.now, Input::Alive),
             ["hint"] => self.tell(self.now, Input::Hint),

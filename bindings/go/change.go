@@ -16,11 +16,12 @@ const (
 	EventRenewed Event = 2
 	// EventAtRisk: a renewal failed, or was withheld. The term goes on.
 	EventAtRisk Event = 3
-	// EventStopNewWork: start no new work: the term may end soon. An EventRenewed lifts it, unless draining.
+	// EventStopNewWork: start no new work: the term may end soon. An EventRenewed lifts it, unless draining. A
+	// drain that is not renewed reaches the soft deadline too, and says so: end the work in progress.
 	EventStopNewWork Event = 4
 	// EventDeposed: the term is over; told exactly once for each EventElected.
 	EventDeposed Event = 5
-	// EventLeaderChanged: another candidate leads, or nobody does.
+	// EventLeaderChanged: who leads is another: this candidate, another one, or nobody.
 	EventLeaderChanged Event = 6
 	// EventStoreClockStepped: the store's clock jumped. This candidate waits one full lease before it takes
 	// over an older lease.
@@ -65,7 +66,7 @@ const (
 	ReasonExpired Reason = 2
 	// ReasonLost: the store says that the lease is somebody else's or nobody's: taken over, revoked or deleted.
 	ReasonLost Reason = 3
-	// ReasonStalled: the progress gate withheld renewals until trust ended.
+	// ReasonStalled: the progress gate, or the bound of a drain, withheld renewals until trust ended.
 	ReasonStalled Reason = 4
 	// ReasonRevoked: the lease protects nothing any more: its file was deleted.
 	ReasonRevoked Reason = 5

@@ -221,7 +221,26 @@ pub unsafe extern "C" fn elector_drain(
     unsafe { tell(elector, error_out, Elector::drain) }
 }
 
-/// Says that the work in progress is done: ends what `elector_drain` began. Not draining: OK, no effect.
+/// `elector_drain`, and the lease is renewed for `patience_ms` more at most (ELECTOR_WAIT_FOREVER: without
+/// a bound). Work that takes longer keeps what is left of the lease then; STOP_NEW_WORK says once more when
+/// it must end, and others are elected when the lease has ended by itself. Of several bounds the earliest
+/// counts. For a program that is asked to end while work may hang.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elector_drain_for(
+    elector: *const elector,
+    patience_ms: u32,
+    error_out: *mut elector_error,
+) -> elector_status {
+    let drain = |elector: &Elector| match timeout(patience_ms) {
+        Some(patience) => elector.drain_for(patience),
+        None => elector.drain(),
+    };
+    // SAFETY: the caller keeps the conventions.
+    unsafe { tell(elector, error_out, drain) }
+}
+
+/// Says that the work in progress is done: ends what `elector_drain` or `elector_drain_for` began. Not
+/// draining: OK, no effect.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_drained(
     elector: *const elector,

@@ -16,7 +16,7 @@ pub enum elector_reason {
     Expired = 2,
     /// The store says that the lease is somebody else's or nobody's: taken over, revoked or deleted.
     Lost = 3,
-    /// The progress gate withheld renewals until trust ended.
+    /// The progress gate, or the bound of a drain, withheld renewals until trust ended.
     Stalled = 4,
     /// The lease protects nothing any more: its file was deleted.
     Revoked = 5,
@@ -49,11 +49,12 @@ pub enum elector_event {
     Renewed = 2,
     /// A renewal failed, or was withheld. The term goes on.
     AtRisk = 3,
-    /// Start no new work: the term may end soon. A later RENEWED lifts it, unless draining.
+    /// Start no new work: the term may end soon. A later RENEWED lifts it, unless draining. A drain that is
+    /// not renewed reaches the soft deadline too, and says so: end the work in progress.
     StopNewWork = 4,
     /// The term is over; said exactly once for each ELECTED.
     Deposed = 5,
-    /// Another candidate leads, or nobody does.
+    /// Who leads is another: this candidate (after ELECTED), another one, or nobody.
     LeaderChanged = 6,
     /// The store's clock jumped. This candidate waits one full lease before it takes over an older lease.
     StoreClockStepped = 7,

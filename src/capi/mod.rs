@@ -39,8 +39,8 @@ pub use self::version::{ELECTOR_ABI_VERSION, elector_abi_version, elector_versio
 pub use self::{
     callbacks::elector_change,
     handle::{
-        elector, elector_alive, elector_campaign, elector_connect, elector_drain, elector_drained,
-        elector_free, elector_new, elector_release,
+        elector, elector_alive, elector_campaign, elector_connect, elector_drain, elector_drain_for,
+        elector_drained, elector_free, elector_new, elector_release,
     },
     questions::{
         elector_am_i_leader, elector_get_change, elector_get_leadership, elector_get_view, elector_guard_sql,

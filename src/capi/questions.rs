@@ -193,7 +193,7 @@ pub unsafe extern "C" fn elector_leader(
 /// transaction ends; no row means that the term is over, so roll back.
 ///
 /// Returns the statement's length without its NUL, and writes "" if it does not fit: a statement that is cut
-/// is none. 0 if this candidate does not lead or its store is not PostgreSQL.
+/// is none. 0 if this candidate has no term (while it drains it has one) or its store is not PostgreSQL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_guard_sql(
     elector: *const elector,

@@ -64,12 +64,14 @@ static void the_life_of_an_elector_takes_null(void)
 #define CONNECT(error) elector_connect(NULL, 1000, error)
 #define ALIVE(error) elector_alive(NULL, error)
 #define DRAIN(error) elector_drain(NULL, error)
+#define DRAIN_FOR(error) elector_drain_for(NULL, 1000, error)
 #define DRAINED(error) elector_drained(NULL, error)
 #define RELEASE(error) elector_release(NULL, 1000, error)
     ACTS(CAMPAIGN, elector_campaign(elector, NULL));
     ACTS(CONNECT, elector_connect(elector, SOON_MS, NULL));
     ACTS(ALIVE, elector_alive(elector, NULL));
     ACTS(DRAIN, elector_drain(elector, NULL));
+    ACTS(DRAIN_FOR, elector_drain_for(elector, 1000, NULL));
     ACTS(DRAINED, elector_drained(elector, NULL));
     ACTS(RELEASE, elector_release(elector, SOON_MS, NULL));
     elector_free(elector);

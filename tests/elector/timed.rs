@@ -1,5 +1,10 @@
 //! Bounds on real time. A witness says whether the machine kept the test waiting.
 
+use std::sync::mpsc::{Sender, channel};
+
+use elector::core::Instant as ClockTime;
+use elector::driver::clock;
+
 use super::witness::Witness;
 use super::work::cut_off;
 use super::*;
@@ -44,6 +49,54 @@ fn work_is_cut_off_within_the_grace_and_the_next_term_ends_by_a_release() {
     assert!(cut_off.tokens.is_sorted_by(|a, b| a < b), "{:?}", cut_off.tokens);
     let expected = [DeposedReason::Expired, DeposedReason::Released];
     assert_eq!(cut_off.reasons, expected, "to be cut off is no release");
+}
+
+/// A work of some jobs, each of which takes a while however soon it is told to stop. Says when each ran.
+async fn jobs(term: elector::Term, began: &Sender<()>, ran: &Sender<(ClockTime, ClockTime)>) {
+    while !term.is_stopping() {
+        let start = clock::now();
+        let _ = began.send(());
+        tokio::time::sleep(1_500 * MS).await;
+        ran.send((start, clock::now())).unwrap();
+    }
+}
+
+/// The figure of a roll-out: each process is told to stop while a job runs, and a new one stands already.
+#[test]
+fn in_twenty_roll_outs_no_two_jobs_run_at_once() {
+    let witness = Witness::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("leases.db").display());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (ran, runs) = channel();
+    let start = |name: String| {
+        let elector = Elector::builder("nightly").store(&store).candidate(name).build().unwrap();
+        let (began, begins) = channel();
+        let (worker, ran) = (elector.clone(), ran.clone());
+        let work = async move |term| jobs(term, &began, &ran).await;
+        (elector, begins, runtime.spawn(async move { worker.run_as_leader(work).await }))
+    };
+    let mut leader = start("0".into());
+    for turn in 1..=20 {
+        leader.1.recv_timeout(SOON).expect("a job begins");
+        let next = start(turn.to_string());
+        std::thread::sleep(200 * MS);
+        leader.0.drain();
+        runtime.block_on(leader.2).unwrap().expect("the job was finished under its lease");
+        leader = next;
+    }
+    leader.1.recv_timeout(SOON).expect("a job begins");
+    leader.0.drain();
+    runtime.block_on(leader.2).unwrap().unwrap();
+    let runs: Vec<_> = runs.try_iter().collect();
+    assert!(runs.len() >= 21, "{} jobs", runs.len());
+    for pair in runs.windows(2) {
+        assert!(pair[0].1 <= pair[1].0, "two jobs ran at once: {pair:?}");
+    }
+    let mut gaps: Vec<_> = runs.windows(2).map(|pair| pair[1].0.saturating_since(pair[0].1)).collect();
+    gaps.sort();
+    println!("{} jobs, 0 ms of overlap; from the end of a job to the next one: {gaps:?}", runs.len());
+    witness.at_most(gaps[gaps.len() - 1], 5 * SECOND, "the hand-over");
 }
 
 /// With a lease of 10 s, so that the renewals need not be punctual.

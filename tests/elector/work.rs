@@ -91,16 +91,85 @@ fn work_is_cut_off_at_the_soft_deadline_and_called_again_under_a_larger_token() 
 }
 
 #[test]
-fn work_ends_with_an_error_when_somebody_else_releases_or_drains() {
-    for give_up in [Elector::release, Elector::drain] {
-        let elector = lasting("given-up", "a");
-        let other = elector.clone();
-        let ended = block_on(elector.run_as_leader(async |_| {
-            give_up(&other);
-            std::future::pending::<()>().await;
+fn work_ends_with_an_error_when_somebody_else_releases() {
+    let elector = lasting("given-up", "a");
+    let other = elector.clone();
+    let ended = block_on(elector.run_as_leader(async |_| {
+        other.release();
+        std::future::pending::<()>().await;
+    }));
+    assert!(ended.unwrap_err().is_released());
+    assert_eq!(elector.leadership().phase, Phase::Standby);
+}
+
+/// The other candidate would be notified of a release within milliseconds: its first try finds a held row.
+#[test]
+fn drained_work_is_told_and_finishes_before_the_next_leader_begins() {
+    let (first, second) = (lasting("drained-work", "a"), lasting("drained-work", "b"));
+    let stop = first.clone();
+    let (finished, has_finished) = channel();
+    let done = block_on(first.run_as_leader(async |term| {
+        second.campaign();
+        until("the second waits", || second.leader().is_some());
+        assert!(!term.is_stopping());
+        let stopper = stop.clone();
+        let stopper = std::thread::spawn(move || {
+            std::thread::sleep(50 * MS);
+            stopper.drain();
+        });
+        term.stop_requested().await;
+        stopper.join().unwrap();
+        assert!(term.is_stopping() && !stop.am_i_leader(), "nothing new is begun");
+        assert!(term.is_current() && term.remaining() > Duration::ZERO, "the lease is kept");
+        std::thread::sleep(300 * MS);
+        assert!(!second.am_i_leader() && term.is_current());
+        finished.send(()).unwrap();
+        term.token()
+    }));
+    assert!(has_finished.try_recv().is_ok());
+    let old = done.expect("the work was done under its lease");
+    assert_eq!(first.leadership().reason, Some(DeposedReason::Released));
+    assert!(second.wait_until_leader(SOON).unwrap() > old, "released, not left to expire");
+}
+
+/// Between the soft deadline and the end of trust lie 87 s here, longer than any pause of the machine.
+#[test]
+fn drained_work_that_does_not_stop_is_renewed_no_more_and_cut_off_at_the_soft_deadline() {
+    let builder =
+        Elector::builder("nightly").store("memory:drain-bound").lease(90 * SECOND).grace(87 * SECOND);
+    let builder = builder.margin(100 * MS).renew(500 * MS).retry(100 * MS).drain(Duration::ZERO);
+    let elector = builder.build().unwrap();
+    let mut changes = elector.changes();
+    let (tell, told) = channel();
+    let (control, stop) = (MemoryStore::named("drain-bound"), elector.clone());
+    let ended = block_on(elector.run_as_leader(async |_| {
+        let _guard = TellsOfItsEnd(stop.clone(), control.clone(), tell.clone());
+        stop.drain();
+        std::future::pending::<()>().await;
+    }));
+    assert!(ended.unwrap_err().is_released());
+    let (dropped_at, Leadership { phase, stop_new_work_at, trusted_until, .. }) = told.recv().unwrap();
+    assert_eq!(phase, Phase::Draining, "until the work was dropped nobody else was let in");
+    assert!(stop_new_work_at <= dropped_at && dropped_at < trusted_until);
+    assert!(matches!(next_turn(&mut changes), Event::Elected { .. }));
+    assert!(matches!(next_turn(&mut changes), Event::StopNewWork { .. }), "the drain");
+    assert!(matches!(next_turn(&mut changes), Event::AtRisk { .. }), "the renewal that is withheld");
+    assert!(matches!(next_turn(&mut changes), Event::StopNewWork { .. }), "the soft deadline");
+}
+
+#[test]
+fn one_elector_runs_one_piece_of_work_at_a_time() {
+    let elector = lasting("busy", "a");
+    for _ in 0..2 {
+        let done = block_on(elector.run_as_leader(async |term| {
+            let refused = elector.run_as_leader(async |_| panic!("two at once")).await;
+            let refused: elector::Error = Result::<(), _>::unwrap_err(refused);
+            assert!(refused.is_busy() && !refused.is_permanent() && !refused.is_released(), "{refused}");
+            assert!(refused.to_string().contains("other work"), "{refused}");
+            elector.campaign();
+            assert!(term.is_current() && !term.is_stopping(), "neither ends what the first one does");
         }));
-        assert!(ended.unwrap_err().is_released());
-        assert_eq!(elector.leadership().phase, Phase::Standby);
+        done.unwrap();
     }
 }
 
@@ -122,6 +191,20 @@ fn a_run_that_is_drained_before_it_begins_work_ends_and_frees_the_lease() {
     }
     second.campaign();
     second.wait_until_leader(SOON).unwrap();
+}
+
+/// The drain comes between the election and the first step of the work.
+#[test]
+fn a_run_that_is_drained_as_it_is_elected_begins_no_work() {
+    let elector = lasting("drained-as-elected", "a");
+    let other = elector.clone();
+    let ended = block_on(elector.run_as_leader(|_| {
+        other.drain();
+        async { panic!("no work is begun while it drains") }
+    }));
+    let ended: Result<(), elector::Error> = ended;
+    assert!(ended.unwrap_err().is_released());
+    assert_eq!(elector.leadership().phase, Phase::Standby);
 }
 
 #[test]

@@ -16,6 +16,7 @@ crate::on_each_release! {
     a_guard_delays_only_its_own_election
     a_crash_of_the_guarding_process_ends_the_delay
     without_leadership_there_is_no_guard
+    work_that_is_drained_can_still_guard
     a_leader_that_lost_its_connection_can_still_guard
     a_release_under_an_open_guard_holds_up_no_other_election_on_the_peers_table
 }
@@ -204,6 +205,22 @@ fn without_leadership_there_is_no_guard(release: Release) {
     session.run("DELETE FROM leader_lease");
     assert!(guarded(&mut session, &leader, || ()).is_err());
     assert!(leader.am_i_leader());
+    assert_eq!(session.number("SELECT count(*) FROM work"), 1);
+}
+
+/// A job that is to finish commits: its term lasts while its candidate drains, and is over after that.
+fn work_that_is_drained_can_still_guard(release: Release) {
+    let cluster = Cluster::start(release);
+    let mut session = cluster.session();
+    session.run("CREATE TABLE work (token bigint)");
+    let leader = leading(&cluster.url(), "nightly");
+    leader.drain_for(SOON);
+    assert!(!leader.am_i_leader());
+    assert!(leader.guard_sql().is_ok());
+    guarded(&mut session, &leader, || assert!(!leader.am_i_leader())).unwrap();
+    leader.drained();
+    assert!(leader.guard_sql().unwrap_err().is_not_leader());
+    assert!(guarded(&mut session, &leader, || ()).is_err());
     assert_eq!(session.number("SELECT count(*) FROM work"), 1);
 }
 

@@ -18,7 +18,8 @@ pub struct Watch {
     /// The term that was begun and not ended.
     open: Option<FencingToken>,
     stop_said: bool,
-    draining: bool,
+    /// Until when a drain may renew, if there is one.
+    draining: Option<Instant>,
     /// Whether the host wants to lead: `Campaign` came after the latest `Release` or `Drain`.
     pub campaigning: bool,
     /// Terms during which the machine said once that it does not lead.
@@ -35,7 +36,7 @@ impl Watch {
         Watch {
             open: None,
             stop_said: false,
-            draining: false,
+            draining: None,
             campaigning: false,
             dead: BTreeSet::new(),
             given_back: BTreeSet::new(),
@@ -53,9 +54,15 @@ impl Watch {
                 }
                 self.campaigning = true;
             }
-            Input::Release | Input::Drain => {
+            Input::Release | Input::Drain | Input::DrainFor(_) => {
                 self.campaigning = false;
-                self.draining = *input == Input::Drain;
+                let until = match input {
+                    Input::Drain => Some(Instant::MAX),
+                    Input::DrainFor(patience) => Some(now.saturating_add(*patience)),
+                    _ => None,
+                };
+                let until = until.filter(|_| self.open.is_some());
+                self.draining = until.map(|until| self.draining.map_or(until, |before| before.min(until)));
                 // Whatever term there is, it is no leadership from this call on.
                 self.dead.extend(self.open);
             }
@@ -81,11 +88,11 @@ impl Watch {
                 if !grants.iter().any(|(granted, holder)| granted == token && holder == id) {
                     return Err(format!("elected {token}, which the store never granted to {id}"));
                 }
-                (self.open, self.stop_said, self.draining) = (Some(*token), false, false);
+                (self.open, self.stop_said) = (Some(*token), false);
             }
             Event::Renewed { token } => {
                 self.in_term(*token, "renewed")?;
-                self.stop_said = self.draining;
+                self.stop_said = false;
             }
             Event::AtRisk { token } => self.in_term(*token, "at risk")?,
             Event::StopNewWork { token } => {
@@ -94,7 +101,7 @@ impl Watch {
             }
             Event::Deposed { token, .. } => {
                 self.in_term(*token, "deposed")?;
-                self.open = None;
+                (self.open, self.draining) = (None, None);
                 self.dead.insert(*token);
             }
             _ => {}
@@ -118,6 +125,9 @@ impl Watch {
         self.full_at = self.full_at.max(now).saturating_add(period);
         if request.deadline <= now {
             return Err(format!("{} was given no time", request.op.name()));
+        }
+        if self.draining.is_some_and(|until| until <= now) && matches!(request.op, Op::Renew { .. }) {
+            return Err(format!("renewed past the bound of its drain: {:?}", self.draining));
         }
         let silent = now.saturating_since(self.alive_at);
         let gated = plan.gate && silent > plan.timing.lease() / 2;
@@ -186,7 +196,9 @@ impl Watch {
         if says.stop_new_work_at.saturating_add(plan.timing.grace()) > says.trusted_until {
             return Err(format!("the soft deadline leaves less than the grace: {says:?}"));
         }
-        if !self.stop_said && wait.latest > says.stop_new_work_at {
+        // A drain is told as the soft deadline is, but does not stand for it.
+        let soft_said = self.stop_said && (self.draining.is_none() || says.stop_new_work_at <= now);
+        if !soft_said && wait.latest > says.stop_new_work_at {
             return Err(format!(
                 "the wait {wait:?} sleeps over the soft deadline {:?}",
                 says.stop_new_work_at

@@ -109,7 +109,11 @@ impl World {
             if self.random.chance(70) {
                 self.enqueue(done, Happening::Told { to, input: Input::Drained });
             }
-            Input::Drain
+            if self.random.chance(50) {
+                Input::DrainFor(Duration::from_nanos(self.random.below(2 * lease)))
+            } else {
+                Input::Drain
+            }
         } else {
             Input::Campaign
         };

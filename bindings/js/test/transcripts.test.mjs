@@ -48,6 +48,9 @@ class Stage {
     command(line) {
         const [word, ...rest] = line.trim().split(/\s+/);
         const plain = ["campaign", "release", "drain", "drained", "alive", "hint", "revoked", "timeout"];
+        if (word === "drain" && rest[0] === "for") {
+            return this.tell((machine) => machine.drainFor(this.now, duration(rest[1])));
+        }
         if (plain.includes(word)) {
             const ago = rest[1] === "ago" ? duration(rest[0]) : 0;
             return this.tell((machine) => machine[word](Math.max(0, this.now - ago)));

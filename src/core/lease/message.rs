@@ -19,6 +19,9 @@ pub enum Input {
     /// The host gives up once its work in progress is done. Not leader for new work from this call on,
     /// but the lease is kept until [`Input::Drained`] or until it can be kept no longer.
     Drain,
+    /// [`Input::Drain`], renewed for at most this long: work that takes longer keeps what is left of the
+    /// lease then, which ends by itself. While it drains already, the earlier end counts.
+    DrainFor(Duration),
     /// The work in progress of a draining host is done.
     Drained,
     /// The host makes progress. Only needed with the progress gate.
@@ -299,12 +302,14 @@ pub enum Event {
         /// The term.
         token: FencingToken,
     },
-    /// A renewal failed, was not answered in time, or was withheld by the progress gate. The term goes on.
+    /// A renewal failed, was not answered in time, or was withheld by the progress gate or past
+    /// the bound of a drain. The term goes on.
     AtRisk {
         /// The term.
         token: FencingToken,
     },
-    /// The soft deadline, or a drain: start no new work. A later `Renewed` lifts it, unless draining.
+    /// The soft deadline, or a drain: start no new work. A later `Renewed` lifts it, unless draining. A drain
+    /// that is not renewed reaches the soft deadline too, and says so: end the work in progress.
     StopNewWork {
         /// The term.
         token: FencingToken,
@@ -316,7 +321,8 @@ pub enum Event {
         /// Why.
         reason: DeposedReason,
     },
-    /// Another candidate leads, or nobody does. As JSON it has the leader's token beside the others' too.
+    /// Who leads is another: this candidate, another one, or nobody. As JSON it has the leader's token
+    /// beside the others' too.
     LeaderChanged {
         /// Who leads now, as far as is known.
         #[serde(flatten, serialize_with = "with_token")]
@@ -349,7 +355,7 @@ pub enum DeposedReason {
     Expired,
     /// The store says that the row is not ours: it was taken over, revoked or deleted.
     Lost,
-    /// The same, because the progress gate withheld renewals.
+    /// The progress gate withheld renewals, or the work of a drain took longer than its bound.
     Stalled,
     /// The driver said that the lease protects nothing any more.
     Revoked,

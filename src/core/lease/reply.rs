@@ -166,7 +166,7 @@ impl Lease {
             return self.begin(token, doubt.acquired, sent);
         }
         let (trust, grace) = (self.config.timing.trust(), self.config.timing.grace());
-        let (now, draining) = (self.now, matches!(self.state, State::Draining { .. }));
+        let now = self.now;
         let trusted_until = sent.saturating_add(trust);
         let Some(term) = self.term_mut().filter(|term| term.token == token) else { return };
         if trusted_until <= term.trusted_until {
@@ -175,8 +175,8 @@ impl Lease {
         term.trusted_until = trusted_until;
         term.stop_at = trusted_until.saturating_sub(grace);
         // An answer so late that its soft deadline has passed lifts nothing.
-        let passed = term.stop_at <= now && !draining;
-        term.stop_said = draining || passed;
+        let passed = term.stop_at <= now;
+        term.stop_said = passed;
         self.failures = 0;
         self.emit(Event::Renewed { token });
         if passed {

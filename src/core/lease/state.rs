@@ -91,7 +91,7 @@ pub(super) enum State {
     Standby,
     Candidate,
     Leader(Term),
-    Draining { term: Term, campaign_after: bool },
+    Draining { term: Term, campaign_after: bool, renew_until: Instant },
 }
 
 /// A term of leadership while it lasts.
@@ -228,7 +228,8 @@ impl Lease {
         match input {
             Input::Campaign => self.campaign(),
             Input::Release => self.stand_down(),
-            Input::Drain => self.drain(),
+            Input::Drain => self.drain(Instant::MAX),
+            Input::DrainFor(patience) => self.drain(self.now.saturating_add(patience)),
             Input::Drained => match self.state {
                 State::Draining { .. } => self.depose(DeposedReason::Released),
                 // This term does not drain. Whatever did has ended before it, so nobody must wait for it.
@@ -285,16 +286,20 @@ impl Lease {
         self.state = State::Standby;
     }
 
-    fn drain(&mut self) {
-        match self.state {
-            State::Leader(mut term) => {
+    /// The soft deadline, if it comes, is told once more: then the work in progress must end.
+    fn drain(&mut self, until: Instant) {
+        match &mut self.state {
+            State::Leader(term) => {
+                let term = *term;
                 if !term.stop_said {
-                    term.stop_said = true;
                     self.emit(Event::StopNewWork { token: term.token });
                 }
-                self.state = State::Draining { term, campaign_after: false };
+                self.state = State::Draining { term, campaign_after: false, renew_until: until };
             }
-            State::Draining { ref mut campaign_after, .. } => *campaign_after = false,
+            State::Draining { campaign_after, renew_until, .. } => {
+                *campaign_after = false;
+                *renew_until = until.min(*renew_until);
+            }
             State::Candidate | State::Standby => self.state = State::Standby,
         }
     }
@@ -302,6 +307,9 @@ impl Lease {
     fn alive(&mut self) {
         self.alive_at = self.now;
         let now = self.now;
+        if self.has_drained_too_long() {
+            return;
+        }
         if let Some(term) = self.term_mut().filter(|term| term.stalled) {
             term.stalled = false;
             self.next_op = Wait::at(now);
@@ -401,10 +409,15 @@ impl Lease {
         (Kind::Acquire, Op::Acquire(Acquire { holder, meta, lease, unchanged }))
     }
 
-    /// Whether the progress gate holds back a renewal or an acquire.
+    /// Whether a renewal or an acquire is held back: by the progress gate, or by the bound of a drain.
     fn is_withheld(&self) -> bool {
         let silent = self.now.saturating_since(self.alive_at);
-        self.config.progress_gate && silent > self.config.timing.lease() / 2
+        let gated = self.config.progress_gate && silent > self.config.timing.lease() / 2;
+        gated || self.has_drained_too_long()
+    }
+
+    fn has_drained_too_long(&self) -> bool {
+        matches!(self.state, State::Draining { renew_until, .. } if self.now >= renew_until)
     }
 
     /// An attempt gets half of the trust that remains before the next deadline, so that another one fits.

@@ -10,6 +10,8 @@ package library
 // #cgo nocallback elector_release
 // #cgo noescape elector_drain
 // #cgo nocallback elector_drain
+// #cgo noescape elector_drain_for
+// #cgo nocallback elector_drain_for
 // #cgo noescape elector_drained
 // #cgo nocallback elector_drained
 // #cgo noescape elector_alive
@@ -86,6 +88,12 @@ func (h Handle) Release(timeout time.Duration) *Fault {
 func (h Handle) Drain() *Fault {
 	var fault C.struct_elector_error
 	return made(C.elector_drain(h.elector, &fault), &fault)
+}
+
+// DrainFor stands down and keeps the lease, which it renews for so long at most.
+func (h Handle) DrainFor(patience time.Duration) *Fault {
+	var fault C.struct_elector_error
+	return made(C.elector_drain_for(h.elector, milliseconds(patience), &fault), &fault)
 }
 
 // Drained ends what Drain began.
