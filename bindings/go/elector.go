@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/elector/elector/bindings/go/internal/bootclock"
@@ -41,6 +42,10 @@ type Options struct {
 	// Margin is how much earlier than it must a leader stops trusting its lease. Default: the larger of 250 ms
 	// and a fifteenth of the lease.
 	Margin time.Duration
+	// Drain is how much longer the lease is renewed for work of Run that was told to stop. Work that takes
+	// longer keeps what is left of the lease then: others are elected when that has ended by itself. Default:
+	// half of the lease.
+	Drain time.Duration
 	// Strict is whether to take over only what stood unchanged for a full lease of this candidate's own clock.
 	// It protects against forward steps of the store's clock before this candidate first read it and against
 	// commits lost by a promoted standby, and costs one lease of waiting at every change of leader.
@@ -59,10 +64,13 @@ type Elector struct {
 	handle   library.Handle
 	gate     gate
 	standing standing
-	feed     feed
-	logger   *slog.Logger
-	closing  sync.Once
-	closed   error
+	// How long work of Run may take to stop, and whether a Run is under way.
+	drain   time.Duration
+	running atomic.Bool
+	feed    feed
+	logger  *slog.Logger
+	closing sync.Once
+	closed  error
 }
 
 // New makes a candidate that does not stand yet. It checks everything and does no I/O: the store is opened by
@@ -88,7 +96,7 @@ func New(options Options) (*Elector, error) {
 	if fault != nil {
 		return nil, failed(fault)
 	}
-	e := &Elector{election: options.Election, handle: handle}
+	e := &Elector{election: options.Election, handle: handle, drain: options.patience()}
 	e.feed.begin()
 	e.gate.open.Store(true)
 	pump.add(e)
@@ -97,6 +105,20 @@ func New(options Options) (*Elector, error) {
 		e.startLog()
 	}
 	return e, nil
+}
+
+// The default of Options.Lease.
+const defaultLease = 10 * time.Second
+
+// How long work of Run may take to stop.
+func (o Options) patience() time.Duration {
+	switch {
+	case o.Drain > 0:
+		return o.Drain
+	case o.Lease > 0:
+		return o.Lease / 2
+	}
+	return defaultLease / 2
 }
 
 // Election is the election's name.

@@ -25,6 +25,8 @@ var (
 	ErrNotLeader = errors.New("elector: not leader")
 	// ErrTermOver: the term that work runs under is over, or is so soon that no new work may start.
 	ErrTermOver = errors.New("elector: the term is over")
+	// ErrBusy: this elector runs other work already.
+	ErrBusy = errors.New("elector: busy")
 	// ErrReleased: another call of this program stood this candidate down.
 	ErrReleased = errors.New("elector: released")
 	// ErrClosed: the elector was closed.
@@ -82,6 +84,11 @@ func (e *Elector) failure(kind error, format string, values ...any) *failure {
 
 func (e *Elector) closedError() error {
 	return e.failure(ErrClosed, "the elector is closed; make a new one with New")
+}
+
+func (e *Elector) busy() error {
+	return e.failure(ErrBusy, "this elector runs other work as leader already; wait until that has returned, "+
+		"or make an elector of its own for this work with New")
 }
 
 func (e *Elector) notLeader() error {

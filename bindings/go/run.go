@@ -15,7 +15,7 @@ type Term struct {
 	elector *Elector
 }
 
-// IsCurrent is whether this very term is still trusted.
+// IsCurrent is whether this very term is still trusted. It is while it is kept for work that is to stop.
 func (t Term) IsCurrent() bool { return t.TrustedFor() > 0 }
 
 // TrustedFor is for how long this very term is trusted from now on, unless it is renewed; 0 once it is over.
@@ -24,10 +24,14 @@ func (t Term) TrustedFor() time.Duration {
 		return 0
 	}
 	token, trustedFor := t.elector.term()
-	if token != t.Token {
-		return 0
+	if token == t.Token {
+		return trustedFor
 	}
-	return trustedFor
+	// A term that is kept for work that is to stop is no leadership, and lasts.
+	if kept := t.elector.Leadership(); kept.Token == t.Token {
+		return kept.TrustedFor
+	}
+	return 0
 }
 
 // Run campaigns, and calls work as soon as this candidate is elected. When work returns, it releases, waits
@@ -41,10 +45,21 @@ func (t Term) TrustedFor() time.Duration {
 // a larger token: what it returned, late as it was, does not count. So a nil from work ends Run only if the
 // term lasted.
 //
-// Run returns the cause of ctx if that ends while it waits to be elected; while work runs, what work
-// returns. When another call stands this candidate down, the context ends with ErrReleased, and so does Run
+// To stop it, as on SIGTERM, end ctx. Then this candidate starts nothing new and does not lead any more, and
+// its lease is kept for work that winds down, so that the next leader begins after it: it is renewed for at
+// most Options.Drain, and what is left of it then ends by itself. Run returns when work has, with what work
+// returned; with the cause of ctx if the lease ended before, or if ctx ended while Run waited to be elected.
+//
+// One elector runs one piece of work at a time: another Run is refused with ErrBusy until the first one has
+// returned. Campaign has no effect on a Run that goes on.
+//
+// When another call stands this candidate down, the context ends with ErrReleased, and so does Run
 // once work has returned; ErrClosed with Close. A panic of work goes through Run, which releases.
 func (e *Elector) Run(ctx context.Context, work func(ctx context.Context, term Term) error) error {
+	if !e.running.CompareAndSwap(false, true) {
+		return e.busy()
+	}
+	defer e.running.Store(false)
 	down, err := e.campaign()
 	if err != nil {
 		return err
@@ -62,6 +77,9 @@ func (e *Elector) Run(ctx context.Context, work func(ctx context.Context, term T
 		e.noteLate(result, over)
 		if !errors.Is(over, ErrTermOver) {
 			return over
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		if err := e.standAgain(down); err != nil {
 			return err
@@ -101,7 +119,7 @@ func (e *Elector) serve(
 	underTerm, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	returned, watched := make(chan struct{}), make(chan error, 1)
-	go func() { watched <- e.watch(returned, down, token, at, cancel) }()
+	go func() { watched <- e.watch(ctx.Done(), returned, down, token, at, cancel) }()
 	defer func() {
 		close(returned)
 		over = <-watched
@@ -109,12 +127,14 @@ func (e *Elector) serve(
 	return work(underTerm, Term{Token: token, elector: e}), nil
 }
 
-// Watches a term until work has returned, and cancels its context when the term ends; then it says why.
+// Watches a term until work has returned, and cancels its context when the term ends; then it says why. When
+// it is asked to stop, it has the term kept for the work.
 func (e *Elector) watch(
-	returned, down <-chan struct{}, token uint64, at *link, cancel context.CancelCauseFunc,
+	stop, returned, down <-chan struct{}, token uint64, at *link, cancel context.CancelCauseFunc,
 ) error {
 	// Even if the machine is suspended meanwhile, which Go's timers do not notice, it looks once a second.
 	const longest = time.Second
+	stopping := false
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -129,8 +149,15 @@ func (e *Elector) watch(
 			over = e.failure(ErrTermOver, "term %d was over when its work returned", token)
 		case <-down:
 			over = e.downError()
+		case <-stop:
+			// The context of the work has ended with that of Run.
+			stop, stopping = nil, true
+			e.keepFor(down)
 		case <-at.told:
-			over = e.ends(at.change, token)
+			// Of a term that is kept, only the end is news.
+			if !stopping || at.change.Event == EventDeposed {
+				over = e.ends(at.change, token)
+			}
 			at = at.next
 		case <-timer.C:
 			// A renewal is told to nobody, so the clock is asked again.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -282,74 +283,67 @@ func TestALateWorkEndsNoDrainOfALaterTerm(t *testing.T) {
 	runner := candidate(t, long(elector.Options{Store: memory(t)}))
 	late := startPiece(t, runner)
 	must(t, runner.Release(within(t, soon)))
-	next := startPiece(t, runner)
+	next := lead(t, runner)
 	must(t, runner.Drain())
 	if err := late.finish(); !errors.Is(err, elector.ErrReleased) {
 		t.Error(err)
 	}
-	if token := runner.Leadership().Token; token != next.term.Token {
-		t.Errorf("term %d, of which the work goes on, is not kept: %d", next.term.Token, token)
+	if token := runner.Leadership().Token; token != next {
+		t.Errorf("term %d, of which the work goes on, is not kept: %d", next, token)
 	}
-	if err := next.finish(); !errors.Is(err, elector.ErrReleased) {
-		t.Error(err)
-	}
+	must(t, runner.Drained())
 	keepsNothing(t, runner)
 }
 
-func TestARunThatWaitsForDrainedWorkIsElectedAfterIt(t *testing.T) {
+func TestACandidateThatWaitsForDrainedWorkIsElectedAfterIt(t *testing.T) {
 	t.Parallel()
 	runner := candidate(t, long(elector.Options{Store: memory(t)}))
-	first := startPiece(t, runner)
+	work := startPiece(t, runner)
 	must(t, runner.Drain())
-	second := make(chan error)
-	go func() {
-		second <- runner.Run(within(t, soon), func(_ context.Context, term elector.Term) error {
-			if term.Token <= first.term.Token {
-				t.Errorf("token %d after %d", term.Token, first.term.Token)
-			}
-			return nil
-		})
-	}()
+	must(t, runner.Campaign())
 	time.Sleep(50 * time.Millisecond)
-	if token := runner.Leadership().Token; token != first.term.Token {
+	if token := runner.Leadership().Token; token != work.term.Token {
 		t.Errorf("the work goes on, and its term is not kept: %d", token)
 	}
-	if err := first.finish(); !errors.Is(err, elector.ErrReleased) {
+	if err := work.finish(); !errors.Is(err, elector.ErrReleased) {
 		t.Error(err)
 	}
-	must(t, <-second)
+	awaitLarger(t, runner, work.term.Token)
 }
 
-func TestADrainOfAWaitingRunKeepsTheTermOfWorkThatGoesOn(t *testing.T) {
+func TestASecondDrainKeepsTheTermOfWorkThatGoesOn(t *testing.T) {
 	t.Parallel()
 	runner := candidate(t, long(elector.Options{Store: memory(t)}))
-	working := startPiece(t, runner)
+	work := startPiece(t, runner)
 	must(t, runner.Drain())
-	waiting := make(chan error)
-	go func() {
-		waiting <- runner.Run(within(t, soon), func(context.Context, elector.Term) error { return nil })
-	}()
-	// A drain before the second stands says nothing to it, so it is said until it has heard one.
-	var err error
-	eventually(t, "the second Run hears a drain", func() bool {
-		must(t, runner.Drain())
-		select {
-		case err = <-waiting:
-			return true
-		default:
-			return false
-		}
-	})
-	if !errors.Is(err, elector.ErrReleased) {
-		t.Error(err)
-	}
-	if token := runner.Leadership().Token; token != working.term.Token {
+	must(t, runner.Campaign())
+	must(t, runner.Drain())
+	if token := runner.Leadership().Token; token != work.term.Token {
 		t.Errorf("the work goes on, and its term is not kept: %d", token)
 	}
-	if err := working.finish(); !errors.Is(err, elector.ErrReleased) {
+	if err := work.finish(); !errors.Is(err, elector.ErrReleased) {
 		t.Error(err)
 	}
 	keepsNothing(t, runner)
+}
+
+func TestAnElectorRunsOnePieceOfWorkAtATime(t *testing.T) {
+	t.Parallel()
+	runner := candidate(t, long(elector.Options{Store: memory(t)}))
+	work := startPiece(t, runner)
+	err := runner.Run(within(t, soon), func(context.Context, elector.Term) error {
+		t.Error("two at once")
+		return nil
+	})
+	if !errors.Is(err, elector.ErrBusy) || !strings.Contains(err.Error(), "other work") {
+		t.Error(err)
+	}
+	must(t, runner.Campaign())
+	if !work.term.IsCurrent() || work.ctx.Err() != nil {
+		t.Error("neither ends what the first one does")
+	}
+	must(t, work.finish())
+	must(t, runner.Run(within(t, soon), func(context.Context, elector.Term) error { return nil }))
 }
 
 func TestTheEndOfARunDoesNotUndoALaterCampaign(t *testing.T) {
@@ -404,8 +398,10 @@ func TestCancellingARunHalfWayCancelsTheWorkAndReleases(t *testing.T) {
 		must(t, second.Campaign())
 		cancel(why)
 		cause := untilOver(t, ctx)
-		if !first.IsLeader() || !term.IsCurrent() {
-			t.Error("while the work winds down, the term lasts")
+		eventually(t, "nothing new is begun", func() bool { return !first.IsLeader() })
+		time.Sleep(300 * time.Millisecond)
+		if !term.IsCurrent() || second.IsLeader() {
+			t.Error("while the work winds down, the term is kept")
 		}
 		return cause
 	})
@@ -423,6 +419,31 @@ func TestCancellingARunHalfWayCancelsTheWorkAndReleases(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	if first.IsLeader() {
 		t.Error("it does not stand")
+	}
+}
+
+// Others are elected when the lease has ended by itself, with the work still there.
+func TestWorkThatDoesNotStopKeepsItsTermForNoLongerThanItMay(t *testing.T) {
+	t.Parallel()
+	first := candidate(t, short(elector.Options{Store: memory(t), Candidate: "a", Drain: time.Millisecond}))
+	second := candidate(t, long(elector.Options{Store: memory(t), Candidate: "b"}))
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	err := first.Run(ctx, func(_ context.Context, term elector.Term) error {
+		cancel(why)
+		eventually(t, "it drains", func() bool { return !first.IsLeader() })
+		must(t, second.Campaign())
+		awaitLeader(t, second)
+		if term.IsCurrent() || term.Token == first.Leadership().Token {
+			t.Error("the term is over")
+		}
+		return nil
+	})
+	if err != why {
+		t.Errorf("its term was over when it returned: %v", err)
+	}
+	if reason := first.Leadership().Reason; reason != elector.ReasonStalled && reason != elector.ReasonExpired {
+		t.Error(reason)
 	}
 }
 

@@ -176,7 +176,8 @@ func (e *Elector) unconfirmed(ctx context.Context, what string) error {
 
 // Drain stands down once the work in progress is done: not leader from the call on, but the lease is kept, so
 // that nobody else starts, until Drained or until it can be kept no longer. For work of Run, it is Run that
-// says Drained once the work has returned. Not leader: as Release, without waiting for the store.
+// says Drained once the work has returned, and Options.Drain is how long the lease is renewed until then. Not
+// leader: as Release, without waiting for the store.
 func (e *Elector) Drain() error {
 	s := &e.standing
 	s.Lock()
@@ -190,12 +191,20 @@ func (e *Elector) Drain() error {
 func (e *Elector) keep(down <-chan struct{}) error {
 	s := &e.standing
 	return e.call(func() *library.Fault {
-		fault := e.handle.Drain()
+		fault := e.drains()
 		if token := e.handle.Leadership().Token; token != s.kept {
 			s.kept, s.keptFor = token, down
 		}
 		return fault
 	})
+}
+
+// Work that hangs must not keep its term for ever.
+func (e *Elector) drains() *library.Fault {
+	if e.running.Load() {
+		return e.handle.DrainFor(e.drain)
+	}
+	return e.handle.Drain()
 }
 
 // Drained says that the work in progress is done: ends what Drain began. Not draining: no effect.
