@@ -9,7 +9,7 @@ import type { Queryable, QueryFunction } from "./stores/client.js";
 import { rowsOf } from "./stores/client.js";
 import { Hub } from "./hub.js";
 import type { ElectorOptions, Logger } from "./options.js";
-import { checkOptions, machineOptions } from "./options.js";
+import { checkDuration, checkOptions, machineOptions } from "./options.js";
 import type { Term } from "./run.js";
 import { runAsLeader } from "./run.js";
 
@@ -76,6 +76,8 @@ export class Elector {
     /** How many wait for something that keeps the process alive; none once all of that was let go. */
     #holds = 0;
     #isLetGo = false;
+    /** How long work may take to stop while `runAsLeader` is under way. */
+    #drainMs: number | undefined;
 
     /** Checks everything, and throws an `ElectorError` with the code `INVALID_OPTIONS` if it does not fit. */
     constructor(options: ElectorOptions) {
@@ -110,9 +112,15 @@ export class Elector {
         return this.#ending((machine, now) => machine.release(now));
     }
 
-    /** Not leader for new work from this call on, but the lease is kept until `drained()`. */
-    drain(): void {
-        this.tell((machine, now) => machine.drain(now));
+    /**
+     * Not leader for new work from this call on, but the lease is kept until `drained()`; if `drainMs` is
+     * given, it is renewed for that long at most, and what is left of it then ends by itself. Work of
+     * `runAsLeader` is told to stop, and has that run's `drainMs` unless another is given.
+     */
+    drain(drainMs: number | undefined = this.#drainMs): void {
+        if (drainMs === undefined) return this.tell((machine, now) => machine.drain(now));
+        checkDuration("drainMs", drainMs);
+        this.tell((machine, now) => machine.drainFor(now, drainMs));
     }
 
     /**
@@ -177,7 +185,7 @@ export class Elector {
      * Throws a `StoreError` when the store does not answer.
      */
     async confirm(): Promise<Leadership> {
-        const token = this.token;
+        const { token } = this.leadership;
         const holder = this.#fault ? "" : this.#machine.leaderId();
         if (token === undefined) return this.leadership;
         const row = await this.#look();
@@ -208,7 +216,8 @@ export class Elector {
         if (!store.guardSql) {
             throw new ElectorError("NO_GUARD", `${store.name} has no transactions that could be guarded`);
         }
-        const token = this.token;
+        // Work that is drained has its term still, and must be able to finish.
+        const { token } = this.leadership;
         if (token === undefined) throw this.#notLeader();
         const text = await store.guardSql();
         const run = typeof query === "function" ? query : query.query.bind(query);
@@ -236,18 +245,32 @@ export class Elector {
     /**
      * Campaigns, calls `work` once elected, and returns what it returns, with the lease released.
      *
-     * `signal` is aborted at the soft deadline (`graceMs` before trust ends) or when the term is over. Work
-     * that was aborted is called again under the next term's token, once it has returned. `work` must heed
-     * the signal: nobody can stop JavaScript from outside.
+     * The term's `signal` is aborted at the soft deadline (`graceMs` before trust ends) or when the term is
+     * over. Work that was aborted is called again under the next term's token, once it has returned. `work`
+     * must heed the signal: nobody can stop JavaScript from outside.
      *
-     * Throws what `work` threw in a term that lasted; the reason of `options.signal`; or `RELEASED` when
-     * somebody else releases.
+     * To stop it, as on SIGTERM, abort `options.signal`: this candidate does not lead any more, the term's
+     * signal is aborted too, and the lease is kept until `work` has returned, so that the next leader begins
+     * after it. It is renewed for `options.drainMs` at most (default: half a lease); what is left of it then
+     * ends by itself. A `release()` does not wait for `work`.
+     *
+     * Throws what `work` threw in a term that lasted; the reason of `options.signal`; `RELEASED` when
+     * `release()` or `drain()` is called elsewhere; `BUSY` while other work of this elector runs.
      */
-    runAsLeader<T>(
+    async runAsLeader<T>(
         work: (term: Term) => T | PromiseLike<T>,
-        options: { readonly signal?: AbortSignal | undefined } = {},
+        options: { readonly signal?: AbortSignal | undefined; readonly drainMs?: number | undefined } = {},
     ): Promise<T> {
-        return runAsLeader(this, work, options.signal);
+        this.#check();
+        const { signal, drainMs = this.#machine.leaseMs() / 2 } = options;
+        checkDuration("drainMs", drainMs);
+        if (this.#drainMs !== undefined) throw this.#busy();
+        this.#drainMs = drainMs;
+        try {
+            return await runAsLeader(this, work, signal);
+        } finally {
+            this.#drainMs = undefined;
+        }
     }
 
     // ---- The machine ----
@@ -338,6 +361,12 @@ export class Elector {
         const message = `election ${JSON.stringify(this.election)}: this candidate does not lead; roll the ` +
             "transaction back";
         return new ElectorError("NOT_LEADER", message);
+    }
+
+    #busy(): ElectorError {
+        const message = `election ${JSON.stringify(this.election)}: this elector runs other work as leader ` +
+            "already; wait until that has returned, or make an elector of its own for this work";
+        return new ElectorError("BUSY", message);
     }
 
     /** @internal Kept once there is nothing to lead, to try or to tell the store. */

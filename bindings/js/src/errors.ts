@@ -8,6 +8,8 @@ export type ElectorErrorCode =
     | "NOT_LEADER"
     /** Somebody released this elector while it was waited for. */
     | "RELEASED"
+    /** This elector runs other work as leader already. */
+    | "BUSY"
     /** The store failed, or did not answer in time; it is tried again. */
     | "STORE"
     /** The store refused for a reason that does not go away by itself: a permission, another table. */

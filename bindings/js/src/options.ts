@@ -32,6 +32,12 @@ function refuse(message: string): never {
     throw new ElectorError("INVALID_OPTIONS", message);
 }
 
+/** Refuses what is no number of milliseconds. */
+export function checkDuration(name: string, value: unknown): void {
+    if (typeof value === "number" && value >= 0 && value < 1e12) return;
+    refuse(`\`${name}\` is ${String(value)}; give a number of milliseconds`);
+}
+
 /** Refuses what JavaScript may get wrong; the machine refuses the rest. */
 export function checkOptions(options: ElectorOptions): void {
     if (typeof options.election !== "string") refuse("`election` is missing; give the election's name");
@@ -40,10 +46,7 @@ export function checkOptions(options: ElectorOptions): void {
         if (value !== undefined && typeof value !== "string") refuse(`\`${name}\` is no string`);
     }
     for (const name of TIMES) {
-        const value: unknown = options[name];
-        if (value !== undefined && !(typeof value === "number" && value >= 0 && value < 1e12)) {
-            refuse(`\`${name}\` is ${String(value)}; give a number of milliseconds`);
-        }
+        if (options[name] !== undefined) checkDuration(name, options[name]);
     }
     const store: unknown = options.store;
     if (typeof (store as Store | undefined)?.execute !== "function") {

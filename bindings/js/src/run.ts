@@ -6,7 +6,7 @@ import { ElectorError } from "./errors.js";
 export interface Term {
     /** The fencing token, for every resource that checks it. */
     readonly token: bigint;
-    /** Aborted when no new work may be started any more. */
+    /** Aborted when the work is to stop: no new work may be started any more. */
     readonly signal: AbortSignal;
 }
 
@@ -85,7 +85,11 @@ async function term<T>(
         controller.abort(new ElectorError("NOT_LEADER", `the term ${token} is over, or about to be`));
     };
     const ends = [elector.on("stopNewWork", over), elector.on("deposed", over)];
-    const stopped = () => controller.abort(stop?.reason);
+    const stopped = () => {
+        controller.abort(stop?.reason);
+        // While the work winds down the lease is kept, so that nobody else starts.
+        elector.drain();
+    };
     stop?.addEventListener("abort", stopped, { once: true });
     try {
         stop?.throwIfAborted();

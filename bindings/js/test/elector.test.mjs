@@ -267,6 +267,79 @@ test("a run ends with the reason of its signal, and what work throws comes out",
     await thrown;
 });
 
+test("work that is told to stop keeps its lease until it has returned", async () => {
+    const { clock, candidate } = stage();
+    const [first, second] = [candidate("a"), candidate("b")];
+    const controller = new AbortController();
+    let finish;
+    const run = first.runAsLeader(({ signal }) => new Promise((resolve) => {
+        assert.equal(signal.aborted, false);
+        finish = () => resolve(assert.match(signal.reason.message, /enough/));
+    }), { signal: controller.signal, drainMs: 10 * LEASE });
+    const ended = assert.rejects(run, /enough/);
+    await clock.advance(10);
+    const { token } = first;
+    second.campaign();
+    controller.abort(new Error("enough"));
+    assert.equal(first.amILeader(), false, "nothing new is begun");
+    await clock.advance(3 * LEASE);
+    assert.deepEqual([first.leadership.phase, first.leadership.token], ["draining", token]);
+    assert.equal(second.amILeader(), false, "the work goes on");
+    finish();
+    await clock.advance(10);
+    await ended;
+    assert.equal(first.leadership.phase, "standby");
+    await clock.advance(LEASE);
+    assert.ok(second.token > token);
+});
+
+test("work that does not stop is renewed no longer than it may, and its lease ends by itself", async () => {
+    const { clock, candidate } = stage();
+    const [first, second] = [candidate("a"), candidate("b")];
+    const events = heard(first);
+    const controller = new AbortController();
+    let finish;
+    const work = () => new Promise((resolve) => (finish = resolve));
+    const run = first.runAsLeader(work, { signal: controller.signal });
+    const ended = assert.rejects(run, { name: "AbortError" });
+    await clock.advance(10);
+    second.campaign();
+    controller.abort();
+    // Half a lease is the default.
+    await clock.advance(LEASE / 2);
+    assert.ok(first.leadership.token !== undefined && !second.amILeader());
+    await clock.advance(1.5 * LEASE);
+    assert.equal(first.leadership.token, undefined);
+    assert.equal(events.findLast((change) => change.event === "deposed").reason, "stalled");
+    assert.equal(second.amILeader(), true);
+    finish();
+    await clock.advance(10);
+    await ended;
+    assert.equal(second.amILeader(), true);
+});
+
+test("one elector runs one piece of work at a time, and a bound must be a number", async () => {
+    const { clock, candidate } = stage();
+    const elector = candidate("a");
+    for (const drainMs of [-1, NaN, "1"]) {
+        await assert.rejects(elector.runAsLeader(() => 0, { drainMs }), { code: "INVALID_OPTIONS" });
+    }
+    let signal;
+    let finish;
+    const work = (term) => new Promise((resolve) => ([signal, finish] = [term.signal, resolve]));
+    const run = elector.runAsLeader(work);
+    await clock.advance(10);
+    await assert.rejects(elector.runAsLeader(() => assert.fail("two at once")), { code: "BUSY" });
+    elector.campaign();
+    assert.ok(elector.amILeader() && !signal.aborted, "neither ends what the first one does");
+    finish("done");
+    await clock.advance(10);
+    assert.equal(await run, "done");
+    const again = elector.runAsLeader(() => "again");
+    await clock.advance(LEASE);
+    assert.equal(await again, "again");
+});
+
 test("a strict candidate takes over only after a full lease of its own clock", async () => {
     const { clock, store, candidate } = stage();
     const first = candidate("a");

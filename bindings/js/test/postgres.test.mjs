@@ -147,6 +147,18 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await assert.rejects(memory.guard(work), { code: "NO_GUARD" });
     });
 
+    test("work that is drained can still guard and confirm its term, until it is done", async () => {
+        const [a, admin] = [candidate(pool(), fresh(), LONG), pool()];
+        a.campaign();
+        const token = await until(() => a.token);
+        a.drain(60_000);
+        assert.equal(a.amILeader(), false);
+        assert.equal(await a.guard(admin), token);
+        assert.deepEqual(await a.confirm(), { leading: false, phase: "draining", token });
+        await a.drained();
+        await assert.rejects(a.guard(admin), { code: "NOT_LEADER" });
+    });
+
     test("a term that was broken in the table fails its guard and its confirmation at once", async () => {
         const table = fresh();
         const a = candidate(pool(), table, LONG);
