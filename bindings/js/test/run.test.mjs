@@ -1,0 +1,160 @@
+// Work that runs under a term: when it ends, and what becomes of its term then.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { LEASE, heard, leading, stage } from "./stage.mjs";
+
+test("work runs under a term and returns", async () => {
+    const { clock, candidate } = stage();
+    const elector = candidate("a");
+    const run = elector.runAsLeader(async ({ token, signal }) => {
+        assert.equal(token, elector.token);
+        assert.equal(signal.aborted, false);
+        return `done under ${typeof token}`;
+    });
+    await clock.advance(10);
+    assert.equal(await run, "done under bigint");
+    assert.equal(elector.amILeader(), false);
+    await clock.advance(3 * LEASE);
+    assert.equal(clock.timers, 0, "an elector that stands by has no timers");
+});
+
+test("work is cancelled at the soft deadline and called again under a larger token", async () => {
+    const { clock, store, candidate } = stage();
+    const elector = candidate("a");
+    const tokens = [];
+    let abortedWithMs;
+    const run = elector.runAsLeader(async ({ token, signal }) => {
+        tokens.push(token);
+        if (tokens.length === 2) return "second time";
+        store.failWith("unsent");
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        abortedWithMs = elector.leadership.remainingMs;
+        store.failWith(undefined);
+        throw signal.reason;
+    });
+    await clock.advance(3 * LEASE);
+    assert.equal(await run, "second time");
+    assert.ok(tokens[1] > tokens[0]);
+    assert.ok(abortedWithMs >= LEASE / 10 - 1, `only ${abortedWithMs} ms before trust ends`);
+});
+
+test("work ends with an error when somebody else releases or drains", async () => {
+    for (const give of ["release", "drain"]) {
+        const { clock, candidate } = stage();
+        const elector = candidate("a");
+        const run = elector.runAsLeader(({ signal }) => {
+            return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+        });
+        const ended = assert.rejects(run, { code: "RELEASED" });
+        await clock.advance(10);
+        void elector[give]();
+        await clock.advance(3 * LEASE);
+        await ended;
+        assert.equal(elector.leadership.phase, "standby");
+    }
+});
+
+test("a waiting run ends when somebody else releases", async () => {
+    const { clock, candidate } = stage();
+    const [first, second] = [candidate("a"), candidate("b")];
+    await leading(first, clock);
+    const ended = assert.rejects(second.runAsLeader(() => "never"), { code: "RELEASED" });
+    await clock.advance(10);
+    void second.release();
+    await clock.advance(LEASE);
+    await ended;
+});
+
+test("a run ends with the reason of its signal, and what work throws comes out", async () => {
+    const { clock, candidate } = stage();
+    const elector = candidate("a");
+    const controller = new AbortController();
+    const run = elector.runAsLeader(({ signal }) => {
+        return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    }, { signal: controller.signal });
+    const ended = assert.rejects(run, /enough/);
+    await clock.advance(10);
+    controller.abort(new Error("enough"));
+    await clock.advance(10);
+    await ended;
+    assert.equal(elector.amILeader(), false);
+    const work = () => {
+        throw new TypeError("of the work");
+    };
+    const thrown = assert.rejects(elector.runAsLeader(work), /of the work/);
+    await clock.advance(3 * LEASE);
+    await thrown;
+});
+
+test("work that is told to stop keeps its lease until it has returned", async () => {
+    const { clock, candidate } = stage();
+    const [first, second] = [candidate("a"), candidate("b")];
+    const controller = new AbortController();
+    let finish;
+    const run = first.runAsLeader(({ signal }) => new Promise((resolve) => {
+        assert.equal(signal.aborted, false);
+        finish = () => resolve(assert.match(signal.reason.message, /enough/));
+    }), { signal: controller.signal, drainMs: 10 * LEASE });
+    const ended = assert.rejects(run, /enough/);
+    await clock.advance(10);
+    const { token } = first;
+    second.campaign();
+    controller.abort(new Error("enough"));
+    assert.equal(first.amILeader(), false, "nothing new is begun");
+    await clock.advance(3 * LEASE);
+    assert.deepEqual([first.leadership.phase, first.leadership.token], ["draining", token]);
+    assert.equal(second.amILeader(), false, "the work goes on");
+    finish();
+    await clock.advance(10);
+    await ended;
+    assert.equal(first.leadership.phase, "standby");
+    await clock.advance(LEASE);
+    assert.ok(second.token > token);
+});
+
+test("work that does not stop is renewed no longer than it may, and its lease ends by itself", async () => {
+    const { clock, candidate } = stage();
+    const [first, second] = [candidate("a"), candidate("b")];
+    const events = heard(first);
+    const controller = new AbortController();
+    let finish;
+    const work = () => new Promise((resolve) => (finish = resolve));
+    const run = first.runAsLeader(work, { signal: controller.signal });
+    const ended = assert.rejects(run, { name: "AbortError" });
+    await clock.advance(10);
+    second.campaign();
+    controller.abort();
+    // Half a lease is the default.
+    await clock.advance(LEASE / 2);
+    assert.ok(first.leadership.token !== undefined && !second.amILeader());
+    await clock.advance(1.5 * LEASE);
+    assert.equal(first.leadership.token, undefined);
+    assert.equal(events.findLast((change) => change.event === "deposed").reason, "stalled");
+    assert.equal(second.amILeader(), true);
+    finish();
+    await clock.advance(10);
+    await ended;
+    assert.equal(second.amILeader(), true);
+});
+
+test("one elector runs one piece of work at a time, and a bound must be a number", async () => {
+    const { clock, candidate } = stage();
+    const elector = candidate("a");
+    for (const drainMs of [-1, NaN, "1"]) {
+        await assert.rejects(elector.runAsLeader(() => 0, { drainMs }), { code: "INVALID_OPTIONS" });
+    }
+    let signal;
+    let finish;
+    const work = (term) => new Promise((resolve) => ([signal, finish] = [term.signal, resolve]));
+    const run = elector.runAsLeader(work);
+    await clock.advance(10);
+    await assert.rejects(elector.runAsLeader(() => assert.fail("two at once")), { code: "BUSY" });
+    elector.campaign();
+    assert.ok(elector.amILeader() && !signal.aborted, "neither ends what the first one does");
+    finish("done");
+    await clock.advance(10);
+    assert.equal(await run, "done");
+    const again = elector.runAsLeader(() => "again");
+    await clock.advance(LEASE);
+    assert.equal(await again, "again");
+});
