@@ -106,9 +106,15 @@ need_go() {
   make -C bindings/c go "$@"
   # Go looks neither at what it links nor at a header in another folder; this tells it of every change.
   local sum
-  sum=$(cat bindings/go/lib/libelector.a bindings/go/include/elector.h | sha256sum | cut -c 1-16)
+  sum=$(cat "$(go_library)" bindings/go/include/elector.h | sha256sum | cut -c 1-16)
   export CGO_CFLAGS="-O2 -g -DELECTOR_BUILD=$sum"
 }
+
+# The static libraries that `make -C bindings/c` builds: C's, and the one that the Go package links.
+c_library() {
+  printf 'bindings/c/build/%s/libelector.a\n' "${CARGO_BUILD_TARGET:-$(rustc -vV | sed -n 's/^host: //p')}"
+}
+go_library() { printf 'bindings/go/lib/libelector_%s_%s.a\n' "$(go env GOOS)" "$(go env GOARCH)"; }
 
 # in_go ARGUMENTS…: the go command in the package's folder.
 in_go() { go -C bindings/go "$@"; }

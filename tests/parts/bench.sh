@@ -7,7 +7,7 @@ eval "$settings"
 must cargo bench -q --all-features --bench postgres
 need make make "install make"
 must make -s -C bindings/c all
-must cc -std=c11 -O2 -Wall -Wextra -Iinclude tests/bench/questions.c bindings/c/build/libelector.a \
+must cc -std=c11 -O2 -Wall -Wextra -Iinclude tests/bench/questions.c "$(c_library)" \
   -lpthread -lm -ldl -o "$CARGO_TARGET_DIR/questions"
 must "$CARGO_TARGET_DIR/questions"
 need_go

@@ -6,8 +6,9 @@ need_rust
 need g++ g++ "install a C++ compiler"
 need valgrind valgrind "install valgrind"
 need pkg-config pkg-config "install pkg-config"
+need aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu "install a C compiler for 64-bit ARM"
 need cmake cmake "install CMake"
-archive=bindings/c/build/libelector.a
+archive=$(c_library)
 
 # Every standard, with and without the declarations that let the inline question read the clock itself. A
 # second include changes nothing.
@@ -50,6 +51,31 @@ sanitize=('-fsanitize=address,undefined' -fno-sanitize-recover=all)
 
 installed=$work/installed
 install_library() { make -s -C bindings/c install PREFIX="$installed" >/dev/null; }
+
+is_for() { # machine file…
+  local file
+  for file in "${@:2}"; do
+    readelf -h "$file" | grep -q "Machine:.*$1" || { say "$file is not for $1"; return 1; }
+  done
+}
+
+# What was built for one machine is never installed or linked for another: first a foreign one, then our own.
+# How fast the foreign library is does not matter.
+targets_are_apart() {
+  local triple=aarch64-unknown-linux-gnu tool=aarch64-linux-gnu-
+  local cross=("CARGO_BUILD_TARGET=$triple" "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=${tool}gcc"
+    "LD=${tool}ld" "AR=${tool}ar" "NM=${tool}nm" "OBJCOPY=${tool}objcopy")
+  rustup target add "$triple" 2>/dev/null ||
+    { say "Rust's library for $triple is missing: install Rust with rustup (https://rustup.rs)"; return 1; }
+  export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off
+  make -s -C bindings/c install go PREFIX="$work/foreign" "${cross[@]}" >/dev/null || return
+  unset CARGO_PROFILE_RELEASE_OPT_LEVEL CARGO_PROFILE_RELEASE_LTO
+  is_for AArch64 "$work/foreign/lib/"libelector.{so,a} bindings/go/lib/libelector_linux_arm64.a || return
+  make -s -C bindings/c install go PREFIX="$work/foreign" >/dev/null || return
+  is_for X86-64 "$work/foreign/lib/"libelector.{so,a} "$(go_library)" || return
+  GOARCH=arm64 CGO_ENABLED=1 CC=${tool}gcc in_go build -o "$work/foreign/driver" ./cmd/driver &&
+    is_for AArch64 "$work/foreign/driver"
+}
 
 only_ours() { # library
   local others
@@ -108,7 +134,7 @@ sizes() {
   local rustc
   rustc=$(with_std_source) &&
     RUSTC=$rustc make -s -C bindings/c pure && make -s -C bindings/c all &&
-    bindings/c/sizes.sh bindings/c/build
+    bindings/c/sizes.sh "$(dirname "$archive")"
 }
 
 # Races are found in Rust and C alike if both are compiled to be watched, the standard library included. What
@@ -166,6 +192,7 @@ must watched_build "$work/watched"
 check "the thread sanitizer is there" finds_the_race
 must without_races
 check "it installs" install_library
+check "what is built for another machine is not installed for this one" targets_are_apart
 check "the shared library exports elector_… only" only_ours "$installed/lib/libelector.so"
 check "the example runs with pkg-config" with_pkg_config
 check "the example runs with CMake, shared and static" with_cmake

@@ -8,7 +8,7 @@ need_go
 need_js
 drivers=$CARGO_TARGET_DIR/drivers
 mkdir -p "$drivers"
-cc -std=c11 -O2 -Iinclude -o "$drivers/c" bindings/c/driver.c bindings/c/build/libelector.a -lpthread -lm -ldl
+cc -std=c11 -O2 -Iinclude -o "$drivers/c" bindings/c/driver.c "$(c_library)" -lpthread -lm -ldl
 in_go build -o "$drivers/go" ./cmd/driver
 export ELECTOR_TEST_C_DRIVER=$drivers/c ELECTOR_TEST_GO_DRIVER=$drivers/go
 export ELECTOR_TEST_NODE_DRIVER=$PWD/bindings/js/test/driver.mjs
