@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # the Go package on the library as released: staticcheck, race detector, what measures time, both ways to link
 need_go
+. tests/go-builds.sh
 need pkg-config pkg-config "install pkg-config"
 # Guards are tested on a real server.
 need_postgres
@@ -32,5 +33,6 @@ check "go.mod is tidy" in_go mod tidy -diff
 check "go test, with what measures time" in_go test -count=1 -tags timed ./...
 check "go test -race" in_go test -count=1 -race ./...
 check "the static library is all that a program needs" links_no_library_of_ours
+check "a static binary links and works" static
 check "elector_system: tests" tests_on_system
 check "elector_system: the installed library is linked" links_the_system

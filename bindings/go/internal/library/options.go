@@ -1,3 +1,5 @@
+//go:build unix
+
 package library
 
 // #include <stdlib.h>
