@@ -11,22 +11,22 @@ vendored_program() {
 package main
 
 import (
-	"context"
-	"fmt"
+    "context"
+    "fmt"
 
-	elector "github.com/elector/elector/bindings/go"
+    elector "github.com/elector/elector/bindings/go"
 )
 
 func main() {
-	candidate, err := elector.New(elector.Options{Election: "e", Store: "memory:vendored"})
-	if err != nil {
-		panic(err)
-	}
-	err = candidate.Run(context.Background(), func(_ context.Context, term elector.Term) error {
-		fmt.Printf("elected: %v, ", term.IsCurrent())
-		return nil
-	})
-	fmt.Println(err)
+    candidate, err := elector.New(elector.Options{Election: "e", Store: "memory:vendored"})
+    if err != nil {
+        panic(err)
+    }
+    err = candidate.Run(context.Background(), func(_ context.Context, term elector.Term) error {
+        fmt.Printf("elected: %v, ", term.IsCurrent())
+        return nil
+    })
+    fmt.Println(err)
 }
 GO
   local name=github.com/elector/elector/bindings/go

@@ -31,9 +31,9 @@ package library
 // #define TEXT(name) #name
 // #define FILE(name) TEXT(name)
 // #ifndef ELECTOR_LIBRARY
-// #error "Elector's static library is not made for this platform: link an installed one, -tags elector_system"
+// #error "Elector has no static library for this platform: link an installed one, -tags elector_system"
 // #elif !__has_include(FILE(ELECTOR_LIBRARY))
-// #error "Elector's library is not built for this platform: run `make -C bindings/c go`, or -tags elector_system"
+// #error "Elector's library for this platform is missing: run make -C bindings/c go in its clone"
 // #endif
 import "C"
 
