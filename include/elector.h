@@ -116,6 +116,10 @@ typedef enum elector_status {
     ELECTOR_STATUS_NO_THREAD = 12,
     // A bug in this library, which the message quotes. The elector is never leader again; make a new one.
     ELECTOR_STATUS_PANIC = 13,
+    // `elector_wake` was called while this call waited.
+    ELECTOR_STATUS_WOKEN = 14,
+    // The system gave no random number, by which candidates are told apart.
+    ELECTOR_STATUS_NO_RANDOM = 15,
 } elector_status;
 
 // What happened to a candidate.
@@ -573,7 +577,8 @@ enum elector_status elector_options_on_log(struct elector_options *options,
 // by the first campaign, which also tries again for ever. Electors of one store share one connection and a
 // few threads, in which all signals are blocked. `*elector_out` is NULL unless it returns OK.
 //
-// INVALID_ARGUMENT, INVALID_TIMING: something in the options is wrong. NO_THREAD: the system gave none.
+// INVALID_ARGUMENT, INVALID_TIMING: something in the options is wrong. NO_THREAD, NO_RANDOM: the system gave
+// none.
 enum elector_status elector_new(const struct elector_options *options,
                                 struct elector **elector_out,
                                 struct elector_error *error_out);
@@ -651,8 +656,9 @@ enum elector_status elector_get_leadership(const struct elector *elector,
 // fills in the leadership as it is then. Start with `seen_revision` 0, go on with the `revision` that was
 // filled in.
 //
-// `timeout_ms`: ELECTOR_WAIT_FOREVER waits without an end, 0 does not wait. TIMEOUT: nothing changed, and it
-// is filled in all the same. `leadership_out` may be NULL. Not from a callback (IN_CALLBACK).
+// `timeout_ms`: ELECTOR_WAIT_FOREVER waits without an end, 0 does not wait. TIMEOUT: nothing changed;
+// WOKEN: nothing changed, and `elector_wake` was called meanwhile; it is filled in all the same.
+// `leadership_out` may be NULL. Not from a callback (IN_CALLBACK).
 enum elector_status elector_wait(const struct elector *elector,
                                  uint64_t seen_revision,
                                  uint32_t timeout_ms,
@@ -664,8 +670,10 @@ enum elector_status elector_wait(const struct elector *elector,
 uint64_t elector_wait_any(uint64_t seen_count,
                           uint32_t timeout_ms);
 
-// Makes every `elector_wait_any` of this process return, as if something had changed; one that begins later
-// returns at once if it has not seen this. For a program that ends the thread which waits there. Any thread.
+// Ends every wait of this process. Each `elector_wait` that has begun returns WOKEN; one that begins later
+// waits, so say first what the thread is woken for, and wake again until it has heard. Each
+// `elector_wait_any` returns as if something had changed, at once also one that begins later and has not
+// seen this. For a program that ends a thread which waits. Any thread.
 void elector_wake(void);
 
 // Fills in the change with this number. The latest 1000 are known. UNKNOWN_CHANGE: it is older, or has not

@@ -13,6 +13,7 @@ use crate::core::lease::Phase;
 use crate::core::lease::{Config, Input, Leader, Leadership};
 use crate::core::{FencingToken, Name, TimingOptions};
 use crate::driver::hub::Hub;
+use crate::driver::random;
 use crate::driver::seat::Seat;
 use crate::driver::store::StoreError;
 use crate::driver::url::{InvalidUrl, StoreUrl};
@@ -390,7 +391,8 @@ impl Builder {
     /// Checks everything and makes the elector. Does no I/O; the store is opened by the first campaign.
     ///
     /// # Errors
-    /// When a name, the meta text, a timing or the store's URL is wrong, or no thread can be started.
+    /// When a name, the meta text, a timing or the store's URL is wrong, no thread can be started, or the
+    /// system gives no random number, by which candidates are told apart.
     pub fn build(self) -> Result<Elector, Error> {
         let url = self.store.unwrap_or_else(StoreUrl::default_store)?;
         let candidate = self.candidate.unwrap_or_else(default_candidate);
@@ -398,12 +400,12 @@ impl Builder {
         let config = Config {
             election: Name::new("election", &self.election)?,
             candidate: Name::new("candidate", &candidate)?,
-            incarnation: rand::random(),
+            incarnation: random::number().map_err(Error::no_random)?,
             meta: self.meta.map(Into::into),
             timing: self.timing.build()?,
             strict: self.strict,
             progress_gate: self.progress_gate,
-            seed: rand::random(),
+            seed: random::jitter(),
         };
         let drain = self.drain.unwrap_or(config.timing.lease() / 2);
         let seat = Hub::join(&url, config)?;

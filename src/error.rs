@@ -43,6 +43,7 @@ enum Kind {
     },
     Forked,
     Threads(std::io::Error),
+    NoRandom(std::io::Error),
 }
 
 impl Error {
@@ -70,7 +71,11 @@ impl Error {
         match &self.kind {
             Kind::Store(error) => error.is_permanent(),
             Kind::Name(_) | Kind::Timing(_) | Kind::Url(_) | Kind::Forked => true,
-            Kind::Unconfirmed { .. } | Kind::Released { .. } | Kind::Busy { .. } | Kind::Threads(_) => false,
+            Kind::Unconfirmed { .. }
+            | Kind::Released { .. }
+            | Kind::Busy { .. }
+            | Kind::Threads(_)
+            | Kind::NoRandom(_) => false,
             #[cfg(feature = "postgres")]
             Kind::NotLeader { .. } | Kind::Guard { .. } => false,
         }
@@ -147,6 +152,16 @@ impl Error {
         Error { kind: Kind::Forked }
     }
 
+    /// The system gave no random number.
+    #[must_use]
+    pub fn is_no_random(&self) -> bool {
+        matches!(self.kind, Kind::NoRandom(_))
+    }
+
+    pub(crate) fn no_random(error: std::io::Error) -> Error {
+        Error { kind: Kind::NoRandom(error) }
+    }
+
     pub(crate) fn threads(error: std::io::Error) -> Error {
         Error { kind: Kind::Threads(error) }
     }
@@ -193,6 +208,11 @@ impl fmt::Display for Error {
             Kind::Forked => f.write_str(
                 "this elector was made before a fork and is dead in the child; make a new one here",
             ),
+            Kind::NoRandom(error) => write!(
+                f,
+                "the system gave no random number ({error}), by which candidates are told apart; let this \
+                 process call getrandom(2) or read /dev/urandom, which a chroot may lack"
+            ),
             Kind::Threads(error) => write!(f, "no thread could be started for the hub: {error}"),
         }
     }
@@ -205,7 +225,7 @@ impl std::error::Error for Error {
             Kind::Timing(error) => Some(error),
             Kind::Url(error) => Some(error),
             Kind::Store(error) => Some(error),
-            Kind::Threads(error) => Some(error),
+            Kind::Threads(error) | Kind::NoRandom(error) => Some(error),
             Kind::Unconfirmed { .. } | Kind::Released { .. } | Kind::Busy { .. } | Kind::Forked => None,
             #[cfg(feature = "postgres")]
             Kind::NotLeader { .. } | Kind::Guard { .. } => None,

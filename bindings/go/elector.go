@@ -77,7 +77,7 @@ type Elector struct {
 // the first campaign, which also tries again for ever, or by Connect. To be ended with Close.
 //
 // It fails with ErrInvalidArgument or ErrInvalidTiming if something in the options is wrong, and with
-// ErrNoThread if the system gave none.
+// ErrNoThread or ErrNoRandom if the system gave none.
 func New(options Options) (*Elector, error) {
 	handle, fault := library.New(library.Options{
 		Election:     options.Election,

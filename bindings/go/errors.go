@@ -35,6 +35,8 @@ var (
 	ErrForked = errors.New("elector: made before a fork")
 	// ErrNoThread: the system gave no thread.
 	ErrNoThread = errors.New("elector: no thread")
+	// ErrNoRandom: the system gave no random number, by which candidates are told apart.
+	ErrNoRandom = errors.New("elector: no random number")
 	// ErrInternal: a bug of Elector's. The elector does not lead any more.
 	ErrInternal = errors.New("elector: a bug")
 )
@@ -54,6 +56,9 @@ var sentinels = map[int]error{
 	library.StatusUnknownChange:     ErrInternal,
 	library.StatusNoThread:          ErrNoThread,
 	library.StatusPanic:             ErrInternal,
+	// This package waits for all electors at once, which a wake does not fail.
+	library.StatusWoken:    ErrInternal,
+	library.StatusNoRandom: ErrNoRandom,
 }
 
 // An error whose text is not that of its kinds.

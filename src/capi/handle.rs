@@ -51,6 +51,8 @@ pub(super) fn fault(error: Error) -> Fault {
         elector_status::StoreRefused
     } else if error.is_store() {
         elector_status::StoreFailed
+    } else if error.is_no_random() {
+        elector_status::NoRandom
     } else {
         elector_status::NoThread
     };
@@ -101,7 +103,7 @@ fn make(options: &elector_options) -> Result<elector, Fault> {
         log::listen();
     }
     let made = builder.build().map_err(fault)?;
-    let history = Arc::new(History::default());
+    let history = History::new();
     made.seat().listen(history.clone());
     let entry = callbacks::register(&history, options.on_change, options.on_log);
     let entry = entry.map_err(|error| fault(Error::threads(error)))?;
@@ -112,7 +114,8 @@ fn make(options: &elector_options) -> Result<elector, Fault> {
 /// by the first campaign, which also tries again for ever. Electors of one store share one connection and a
 /// few threads, in which all signals are blocked. `*elector_out` is NULL unless it returns OK.
 ///
-/// INVALID_ARGUMENT, INVALID_TIMING: something in the options is wrong. NO_THREAD: the system gave none.
+/// INVALID_ARGUMENT, INVALID_TIMING: something in the options is wrong. NO_THREAD, NO_RANDOM: the system gave
+/// none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_new(
     options: *const elector_options,

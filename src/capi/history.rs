@@ -1,7 +1,7 @@
 //! The latest changes of one elector, for those who wait for them.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -14,21 +14,47 @@ const MOST_KEPT: usize = 1_000;
 /// The latest changes of one elector, by their revisions.
 #[derive(Default)]
 pub(super) struct History {
-    kept: Mutex<VecDeque<Change>>,
+    kept: Mutex<Kept>,
     grown: Condvar,
+}
+
+#[derive(Default)]
+struct Kept {
+    changes: VecDeque<Change>,
+    /// How often those who wait were woken without a change.
+    wakes: u64,
+}
+
+impl Kept {
+    fn latest(&self) -> u64 {
+        self.changes.back().map_or(0, |change| change.revision)
+    }
+
+    fn at(&self, revision: u64) -> Option<&Change> {
+        let first = self.changes.front()?.revision;
+        self.changes.get(usize::try_from(revision.checked_sub(first)?).ok()?)
+    }
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    Changed,
+    Woken,
+    TimedOut,
 }
 
 impl Listener for History {
     fn push(&self, change: Change) -> Option<Waker> {
         let mut kept = self.lock();
         // A renewal that tells nothing new has no number of its own.
-        if kept.back().is_some_and(|last| last.revision == change.revision) {
+        if kept.latest() == change.revision {
             return None;
         }
-        if kept.len() == MOST_KEPT {
-            kept.pop_front();
+        if kept.changes.len() == MOST_KEPT {
+            kept.changes.pop_front();
         }
-        kept.push_back(change);
+        kept.changes.push_back(change);
         drop(kept);
         self.grown.notify_all();
         Bell::ring();
@@ -38,45 +64,66 @@ impl Listener for History {
     fn close(&self) {}
 }
 
+/// The histories of this process, whose waits a wake ends.
+static ALL: PerProcess<Mutex<Vec<Weak<History>>>> = PerProcess::new();
+
 impl History {
-    pub(super) fn latest(&self) -> u64 {
-        latest(&self.lock())
+    pub(super) fn new() -> Arc<History> {
+        let made = Arc::new(History::default());
+        let mut all = ALL.get().lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|known| known.strong_count() > 0);
+        all.push(Arc::downgrade(&made));
+        made
     }
 
-    /// Waits until the latest revision is another than `seen`; whether it is.
-    pub(super) fn wait(&self, seen: u64, timeout: Option<Duration>) -> bool {
+    /// Ends every wait that has begun, and rings the bell.
+    pub(super) fn wake_all() {
+        let all = ALL.get().lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for history in all.iter().filter_map(Weak::upgrade) {
+            history.wake();
+        }
+        Bell::ring();
+    }
+
+    fn wake(&self) {
+        self.lock().wakes += 1;
+        self.grown.notify_all();
+    }
+
+    pub(super) fn latest(&self) -> u64 {
+        self.lock().latest()
+    }
+
+    /// Waits until the latest revision is another than `seen`.
+    pub(super) fn wait(&self, seen: u64, timeout: Option<Duration>) -> Waited {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut kept = self.lock();
-        while latest(&kept) == seen {
-            let Some(left) = left(deadline) else { return false };
+        let wakes = kept.wakes;
+        while kept.latest() == seen {
+            if kept.wakes != wakes {
+                return Waited::Woken;
+            }
+            let Some(left) = left(deadline) else { return Waited::TimedOut };
             kept = self.grown.wait_timeout(kept, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        true
+        Waited::Changed
     }
 
     /// The change with this number, unless it is not known any more or yet.
     pub(super) fn get(&self, revision: u64) -> Option<Change> {
-        let kept = self.lock();
-        let first = kept.front()?.revision;
-        let at = usize::try_from(revision.checked_sub(first)?).ok()?;
-        kept.get(at).cloned()
+        self.lock().at(revision).cloned()
     }
 
     /// The first change after `seen` that is known.
     pub(super) fn after(&self, seen: u64) -> Option<Change> {
         let kept = self.lock();
-        let first = kept.front()?.revision;
-        let at = usize::try_from((seen + 1).saturating_sub(first)).ok()?;
-        kept.get(at).cloned()
+        let first = kept.changes.front()?.revision;
+        kept.at(first.max(seen + 1)).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Change>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn latest(kept: &VecDeque<Change>) -> u64 {
-    kept.back().map_or(0, |change| change.revision)
 }
 
 /// How long to sleep at most; `None` when the deadline has passed.
@@ -151,12 +198,36 @@ mod tests {
     #[test]
     fn who_waits_is_woken_by_a_change_and_else_by_time() {
         let history = History::default();
-        assert!(!history.wait(0, Some(Duration::from_millis(1))));
+        assert_eq!(history.wait(0, Some(Duration::from_millis(1))), Waited::TimedOut);
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| history.wait(0, None));
             let _ = history.push(change(1));
-            assert!(waiting.join().unwrap());
+            assert_eq!(waiting.join().unwrap(), Waited::Changed);
         });
-        assert!(history.wait(0, Some(Duration::ZERO)), "what was missed is told at once");
+        assert_eq!(history.wait(0, Some(Duration::ZERO)), Waited::Changed, "what was missed is told at once");
+    }
+
+    #[test]
+    fn a_wake_ends_the_waits_that_have_begun_and_no_later_one() {
+        let history = History::new();
+        History::wake_all();
+        assert_eq!(history.wait(0, Some(Duration::ZERO)), Waited::TimedOut, "an earlier wake is forgotten");
+        let (began, begun) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                began.send(()).unwrap();
+                history.wait(0, None)
+            });
+            begun.recv().unwrap();
+            // Until it has: it may not have begun to wait yet.
+            while !waiting.is_finished() {
+                History::wake_all();
+                std::thread::yield_now();
+            }
+            assert_eq!(waiting.join().unwrap(), Waited::Woken);
+        });
+        let _ = history.push(change(1));
+        history.wake();
+        assert_eq!(history.wait(0, None), Waited::Changed, "a change comes first");
     }
 }

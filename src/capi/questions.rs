@@ -6,7 +6,7 @@ use std::mem::offset_of;
 use super::boundary::{Fault, call, can_fill, fill, reference, value};
 use super::callbacks::{elector_change, is_callback};
 use super::handle::{elector, may_wait, timeout};
-use super::history::Bell;
+use super::history::{Bell, History, Waited};
 use super::leadership::elector_leadership;
 use super::status::{elector_error, elector_status};
 use super::text;
@@ -88,8 +88,9 @@ pub unsafe extern "C" fn elector_get_leadership(
 /// fills in the leadership as it is then. Start with `seen_revision` 0, go on with the `revision` that was
 /// filled in.
 ///
-/// `timeout_ms`: ELECTOR_WAIT_FOREVER waits without an end, 0 does not wait. TIMEOUT: nothing changed, and it
-/// is filled in all the same. `leadership_out` may be NULL. Not from a callback (IN_CALLBACK).
+/// `timeout_ms`: ELECTOR_WAIT_FOREVER waits without an end, 0 does not wait. TIMEOUT: nothing changed;
+/// WOKEN: nothing changed, and `elector_wake` was called meanwhile; it is filled in all the same.
+/// `leadership_out` may be NULL. Not from a callback (IN_CALLBACK).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_wait(
     elector: *const elector,
@@ -108,16 +109,25 @@ pub unsafe extern "C" fn elector_wait(
         if here.is_ok() && timeout_ms != 0 {
             may_wait("elector_wait")?;
         }
-        let mut changed = here.is_ok() && elector.history.wait(seen_revision, timeout(timeout_ms));
+        let mut waited = match here {
+            Ok(_) => elector.history.wait(seen_revision, timeout(timeout_ms)),
+            Err(_) => Waited::TimedOut,
+        };
         if !leadership_out.is_null() {
             let seen = observe(elector);
             // A change that came in between is told now: who goes on with this revision would miss it.
-            changed |= seen.revision != seen_revision;
+            if seen.revision != seen_revision {
+                waited = Waited::Changed;
+            }
             // SAFETY: it was checked.
             unsafe { fill(leadership_out, &seen) };
         }
         here?;
-        if changed { Ok(()) } else { Err(Fault::new(elector_status::Timeout, "nothing changed in time")) }
+        match waited {
+            Waited::Changed => Ok(()),
+            Waited::Woken => Err(Fault::new(elector_status::Woken, "elector_wake was called")),
+            Waited::TimedOut => Err(Fault::new(elector_status::Timeout, "nothing changed in time")),
+        }
     };
     // SAFETY: there is no error to write.
     unsafe { call(std::ptr::null_mut(), wait) }
@@ -132,12 +142,14 @@ pub extern "C" fn elector_wait_any(seen_count: u64, timeout_ms: u32) -> u64 {
     value(seen_count, || Some(Bell::wait(seen_count, timeout(timeout_ms))))
 }
 
-/// Makes every `elector_wait_any` of this process return, as if something had changed; one that begins later
-/// returns at once if it has not seen this. For a program that ends the thread which waits there. Any thread.
+/// Ends every wait of this process. Each `elector_wait` that has begun returns WOKEN; one that begins later
+/// waits, so say first what the thread is woken for, and wake again until it has heard. Each
+/// `elector_wait_any` returns as if something had changed, at once also one that begins later and has not
+/// seen this. For a program that ends a thread which waits. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn elector_wake() {
     value((), || {
-        Bell::ring();
+        History::wake_all();
         Some(())
     });
 }

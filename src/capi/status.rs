@@ -34,10 +34,14 @@ pub enum elector_status {
     NoThread = 12,
     /// A bug in this library, which the message quotes. The elector is never leader again; make a new one.
     Panic = 13,
+    /// `elector_wake` was called while this call waited.
+    Woken = 14,
+    /// The system gave no random number, by which candidates are told apart.
+    NoRandom = 15,
 }
 
 impl elector_status {
-    const ALL: [elector_status; 14] = [
+    const ALL: [elector_status; 16] = [
         elector_status::Ok,
         elector_status::NullPointer,
         elector_status::InvalidUtf8,
@@ -52,6 +56,8 @@ impl elector_status {
         elector_status::UnknownChange,
         elector_status::NoThread,
         elector_status::Panic,
+        elector_status::Woken,
+        elector_status::NoRandom,
     ];
 
     fn name(self) -> &'static std::ffi::CStr {
@@ -70,6 +76,8 @@ impl elector_status {
             elector_status::UnknownChange => c"UNKNOWN_CHANGE",
             elector_status::NoThread => c"NO_THREAD",
             elector_status::Panic => c"PANIC",
+            elector_status::Woken => c"WOKEN",
+            elector_status::NoRandom => c"NO_RANDOM",
         }
     }
 }

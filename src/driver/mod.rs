@@ -8,6 +8,7 @@ pub(crate) mod hub;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub(crate) mod random;
 mod rules;
 pub(crate) mod seat;
 #[cfg(feature = "sqlite")]

@@ -11,7 +11,7 @@ use crate::core::sql::postgres::Table;
 use crate::driver::hub::{Board, Hub};
 use crate::driver::seat::SeatId;
 use crate::driver::store::{Answer, Bell, Hint, Job, Store, StoreError, table_holds};
-use crate::driver::{clock, foreign, telemetry};
+use crate::driver::{clock, foreign, random, telemetry};
 
 /// So many jobs are one batch at most, so that a release need not wait for a wave of any size.
 const MOST_JOBS: usize = 4_096;
@@ -52,7 +52,7 @@ pub(crate) fn run(hub: &Arc<Hub>) {
         opened_at: None,
         clean_ups_failed: 0,
         // Spread over the processes that started together.
-        clean_up_at: clock::now().saturating_add(CLEAN_UP_EVERY.mul_f64(0.5 + rand::random::<f64>())),
+        clean_up_at: clock::now().saturating_add(CLEAN_UP_EVERY.mul_f64(0.5 + random::fraction())),
     };
     loop {
         let mut board = hub.lock();
@@ -210,7 +210,7 @@ impl Worker {
     }
 
     fn clean_up(&mut self) {
-        self.clean_up_at = clock::now().saturating_add(CLEAN_UP_EVERY.mul_f64(0.5 + rand::random::<f64>()));
+        self.clean_up_at = clock::now().saturating_add(CLEAN_UP_EVERY.mul_f64(0.5 + random::fraction()));
         let Some(store) = self.store.as_mut() else { return };
         let error = match catch_unwind(AssertUnwindSafe(|| store.clean_up())) {
             Ok(Ok(rows)) => {

@@ -4,10 +4,16 @@
 #include "check.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct elector_error error;
@@ -174,25 +180,62 @@ static void ask_for_a_thread_where_there_is_no_room(void)
     elector_options_free(options);
 }
 
+/* What follows is told that the system has no getrandom, and that there is no file. */
+static bool take_random_sources_away(void)
+{
+    struct sock_filter refuse[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getrandom, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 2, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOENT),
+    };
+    struct sock_fprog program = {sizeof refuse / sizeof refuse[0], refuse};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static void ask_for_an_elector_without_random_numbers(void)
+{
+    struct stand stand = {.store = "memory:statuses-random"};
+    struct elector_options *options = options_of(&stand);
+    struct elector *elector = (struct elector *)&error;
+    REQUIRE(take_random_sources_away());
+    GIVES(NO_RANDOM, elector_new(options, &elector, &error));
+    CHECK(elector == NULL && strstr(error.message, "/dev/urandom") != NULL);
+    elector_options_free(options);
+}
+
 /* In a process of its own, since the limit stays. It begins anew, since a forked one could use the stacks of
- * threads that have ended. */
-static void no_thread_when_the_system_gives_none(void)
+ * threads that have ended, and what the library has found out of the system before. */
+static void anew(const char *test, void (*body)(void))
 {
     int child;
-    if (getenv("ELECTOR_TEST_NO_ROOM") != NULL) {
-        ask_for_a_thread_where_there_is_no_room();
+    if (getenv("ELECTOR_TEST_ANEW") != NULL) {
+        body();
         return;
     }
     child = fork();
     if (child == 0) {
-        setenv("ELECTOR_TEST_NO_ROOM", "1", 1);
+        setenv("ELECTOR_TEST_ANEW", "1", 1);
         /* Its closing line is not this run's. */
         if (freopen("/dev/null", "w", stdout) == NULL)
             _exit(126);
-        execl("/proc/self/exe", "capi", "no_thread_when_the_system_gives_none", (char *)NULL);
+        execl("/proc/self/exe", "capi", test, (char *)NULL);
         _exit(127);
     }
     check_child(child);
+}
+
+static void no_thread_when_the_system_gives_none(void)
+{
+    anew(__func__, ask_for_a_thread_where_there_is_no_room);
+}
+
+static void no_random_when_the_system_gives_no_number(void)
+{
+    anew(__func__, ask_for_an_elector_without_random_numbers);
 }
 
 const struct test statuses_tests[] = {
@@ -208,5 +251,6 @@ const struct test statuses_tests[] = {
 
 const struct test limits_tests[] = {
     TEST(no_thread_when_the_system_gives_none),
+    TEST(no_random_when_the_system_gives_no_number),
     END_OF_TESTS,
 };

@@ -116,6 +116,36 @@ static void a_thread_that_waits_can_be_called_back(void)
     CHECK(elector_wait_any(count, ELECTOR_WAIT_FOREVER) != count);
 }
 
+static atomic_int woken;
+
+static void *wait_to_be_woken(void *data)
+{
+    GIVES(WOKEN, elector_wait(data, 0, ELECTOR_WAIT_FOREVER, NULL));
+    atomic_fetch_add(&woken, 1);
+    return NULL;
+}
+
+static void a_wake_ends_the_waits_that_have_begun_and_no_later_one(void)
+{
+    struct elector *electors[2] = {candidate("memory:woken", "a"), candidate("memory:woken", "b")};
+    pthread_t threads[2 * THREADS];
+    int at;
+    elector_wake();
+    GIVES(TIMEOUT, elector_wait(electors[0], 0, 10, NULL));
+    for (at = 0; at < 2 * THREADS; at++)
+        CHECK(pthread_create(&threads[at], NULL, wait_to_be_woken, electors[at % 2]) == 0);
+    /* A thread that has not begun to wait yet does not hear it. */
+    while (atomic_load(&woken) < 2 * THREADS) {
+        elector_wake();
+        sleep_ms(1);
+    }
+    for (at = 0; at < 2 * THREADS; at++)
+        pthread_join(threads[at], NULL);
+    elector_free(electors[0]);
+    elector_free(electors[1]);
+    elector_wake();
+}
+
 /* Makes, uses and frees electors of its own, at the same store as the other threads. */
 static void *live(void *data)
 {
@@ -147,6 +177,7 @@ const struct test threads_tests[] = {
     TEST(many_threads_may_use_one_handle),
     TEST(a_change_wakes_all_who_wait),
     TEST(a_thread_that_waits_can_be_called_back),
+    TEST(a_wake_ends_the_waits_that_have_begun_and_no_later_one),
     TEST(threads_may_make_and_free_electors_at_the_same_time),
     END_OF_TESTS,
 };

@@ -18,6 +18,7 @@ use crate::core::lease::{Acquire, LeaderId, Op, Outcome, Row, StoreClock};
 use crate::core::sql::sqlite as sql;
 use crate::core::{FencingToken, Instant, Name, StoreTime};
 use crate::driver::clock;
+use crate::driver::random;
 use crate::driver::rules;
 use crate::driver::store::{ElectionRow, Job, StoreError};
 
@@ -154,7 +155,7 @@ fn begin<'a>(connection: &'a Connection, level: &str, until: Instant) -> rusqlit
             Err(error)
                 if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && clock::now() < until =>
             {
-                std::thread::sleep(Duration::from_micros(1_000 + u64::from(rand::random::<u32>() % 2_000)));
+                std::thread::sleep(Duration::from_micros(1_000 + random::jitter() % 2_000));
             }
             begun => return begun,
         }

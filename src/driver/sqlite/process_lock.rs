@@ -31,6 +31,7 @@ use super::host::fnv1a;
 use crate::core::Instant;
 use crate::driver::clock;
 use crate::driver::fork::PerProcess;
+use crate::driver::random;
 use crate::driver::rules::Opener;
 
 /// What a new lock file says after its tag.
@@ -103,7 +104,7 @@ impl ProcessLock {
         let tag = match read_tag(&file)? {
             Some(tag) => tag,
             None => {
-                let tag = rand::random::<u32>() % TAG_LIMIT;
+                let tag = random::number()? as u32 % TAG_LIMIT;
                 file.write_all_at(format!("{tag:0TAG_DIGITS$x}{NOTE}").as_bytes(), 0)?;
                 tag
             }
@@ -120,7 +121,7 @@ impl ProcessLock {
         let _ = kernel::share(&self.directory, self.name);
         // One of several threads may take a byte for nothing; it is then kept like the other.
         while kernel::HAS_LOCKS && self.byte.get().is_none() {
-            let byte = i64::from(*tag) << 32 | i64::from(rand::random::<u32>());
+            let byte = i64::from(*tag) << 32 | i64::from(random::number()? as u32);
             if kernel::try_lock(&self.fd, byte)? {
                 self.byte.get_or_init(|| byte);
             }

@@ -34,6 +34,8 @@ const (
 	StatusUnknownChange     = C.ELECTOR_STATUS_UNKNOWN_CHANGE
 	StatusNoThread          = C.ELECTOR_STATUS_NO_THREAD
 	StatusPanic             = C.ELECTOR_STATUS_PANIC
+	StatusWoken             = C.ELECTOR_STATUS_WOKEN
+	StatusNoRandom          = C.ELECTOR_STATUS_NO_RANDOM
 )
 
 // What happens to a candidate.
