@@ -109,7 +109,9 @@ static void every_status_has_its_name_and_number(void)
     NAMED(UNKNOWN_CHANGE, 11);
     NAMED(NO_THREAD, 12);
     NAMED(PANIC, 13);
-    CHECK(strcmp(elector_status_name(14), "UNKNOWN") == 0);
+    NAMED(WOKEN, 14);
+    NAMED(NO_RANDOM, 15);
+    CHECK(strcmp(elector_status_name(16), "UNKNOWN") == 0);
     CHECK(strcmp(elector_status_name(-1), "UNKNOWN") == 0);
 }
 
