@@ -11,8 +11,14 @@
 mod beats;
 #[path = "guardian/faults.rs"]
 mod faults;
+#[path = "guardian/hangs.rs"]
+mod hangs;
 #[path = "guardian/place.rs"]
 mod place;
+#[path = "guardian/stops.rs"]
+mod stops;
+#[path = "guardian/strangers.rs"]
+mod strangers;
 #[path = "guardian/timed.rs"]
 mod timed;
 #[path = "guardian/verdicts.rs"]

@@ -50,6 +50,7 @@ pub(crate) fn run(hub: &Arc<Hub>) {
         hub: Arc::downgrade(hub),
         store: None,
         opened_at: None,
+        write_failed: false,
         clean_ups_failed: 0,
         // Spread over the processes that started together.
         clean_up_at: clock::now().saturating_add(CLEAN_UP_EVERY.mul_f64(0.5 + random::fraction())),
@@ -128,6 +129,8 @@ struct Worker {
     store: Option<Box<dyn Store>>,
     /// The last attempt to open the store, and what came of it if it failed.
     opened_at: Option<(Instant, StoreError)>,
+    /// The latest attempt to change a row failed, and what was seen since does not show that none is needed.
+    write_failed: bool,
     clean_up_at: Instant,
     /// How many failed in a row.
     clean_ups_failed: u32,
@@ -205,7 +208,13 @@ impl Worker {
         if let Some(error) = &error {
             tracing::warn!(store = %hub.url, jobs = jobs.len(), %error, "the store failed");
         }
-        hub.lock().connection.error = error;
+        // Where a row can be read that may be taken, that it cannot be written is no news of yesterday.
+        if !jobs.iter().zip(&answers).all(found_free) {
+            self.write_failed = jobs.iter().zip(&answers).any(is_failed_write);
+        }
+        if error.is_some() || !self.write_failed {
+            hub.lock().connection.error = error;
+        }
         hub.answered(seats.into_iter().zip(answers.into_iter().map(|answer| answer.reply)));
     }
 
@@ -235,6 +244,20 @@ impl Worker {
         self.clean_ups_failed = self.clean_ups_failed.saturating_add(1);
         self.clean_up_at = clock::now().saturating_add(pause);
     }
+}
+
+/// Whether it is a look at a row that may be taken, which is tried next.
+fn found_free((job, answer): (&Job, &Answer)) -> bool {
+    match &answer.reply.outcome {
+        Outcome::Seen(row) => {
+            job.request.op == Op::Look && row.as_ref().is_none_or(|row| row.remaining.is_zero())
+        }
+        _ => false,
+    }
+}
+
+fn is_failed_write((job, answer): (&Job, &Answer)) -> bool {
+    job.request.op != Op::Look && answer.error.is_some()
 }
 
 fn panicked() -> StoreError {
@@ -322,6 +345,7 @@ mod tests {
             hub: Weak::new(),
             store: Some(Box::new(Forbidden)),
             opened_at: None,
+            write_failed: false,
             clean_ups_failed: 0,
             clean_up_at: Instant::ZERO,
         };

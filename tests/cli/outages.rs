@@ -59,3 +59,42 @@ fn a_store_that_is_out_of_reach_is_told_of_even_by_who_says_nothing_but_errors()
     run.kill().expect("it runs");
     run.wait().expect("its end");
 }
+
+#[test]
+fn a_server_that_says_nothing_is_told_of_by_run_and_by_watch() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let store = format!("postgres://me:hunter2@{}/db?sslmode=disable", server.local_addr().expect("it"));
+    let home = Home::new();
+    for words in
+        [&["run", "-e", "n", "--store", &store, "--", "true"][..], &["watch", "-e", "n", "--store", &store]]
+    {
+        let mut asking = home.elector(words).stderr(Stdio::piped()).spawn().expect("elector");
+        let mut line = String::new();
+        BufReader::new(asking.stderr.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        assert!(line.contains("has not answered yet") && !line.contains("hunter2"), "{line}");
+        assert!(asking.try_wait().expect("its state").is_none(), "it waits");
+        asking.kill().expect("it runs");
+        asking.wait().expect("its end");
+    }
+}
+
+/// A process that is stopped in the middle of a write keeps the lock. A row can be looked at all the same.
+#[test]
+fn a_file_that_is_locked_for_writers_is_told_of_by_who_waits_to_be_elected() {
+    let home = Home::new();
+    let run = ["run", "-e", "n", "--store", "sqlite:e.db", "--lease-ms", "10000", "--", "true"];
+    assert!(home.output(&run).status.success());
+    let foreign = rusqlite::Connection::open(home.path().join("e.db")).expect("the file");
+    foreign.busy_timeout(DEADLINE).expect("a pragma");
+    foreign.execute_batch("BEGIN IMMEDIATE").expect("the write lock");
+    let mut waiting = home.elector(&run).stderr(Stdio::piped()).spawn().expect("elector run");
+    let mut line = String::new();
+    let mut said = BufReader::new(waiting.stderr.take().expect("a pipe"));
+    said.read_line(&mut line).expect("a line");
+    assert!(line.contains("waiting for the store") && line.contains("locked"), "{line}");
+    foreign.execute_batch("ROLLBACK").expect("the end of the transaction");
+    assert!(ended(&mut waiting).success());
+    line.clear();
+    said.read_line(&mut line).expect("a line");
+    assert!(line.contains("elected"), "it is said once, then not any more: {line}");
+}

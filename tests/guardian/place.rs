@@ -69,15 +69,23 @@ impl Place {
 
     /// Starts it with this command.
     pub fn run_command(&self, candidate: &str, command: &[impl AsRef<OsStr>], options: &[&str]) -> Candidate {
-        let child = elector(&["run", "--quiet", "--election=e"])
-            .arg(self.store())
-            .arg(format!("--candidate={candidate}"))
-            .args(self.timing)
-            .args(options)
-            .arg("--")
-            .args(command)
-            .spawn()
-            .expect("elector run");
+        self.run_like_this(candidate, command, options, |run| {
+            run.arg("--quiet");
+        })
+    }
+
+    /// Starts it with this command, and what `so` says about `elector run` itself.
+    pub fn run_like_this(
+        &self,
+        candidate: &str,
+        command: &[impl AsRef<OsStr>],
+        options: &[&str],
+        so: impl FnOnce(&mut Command),
+    ) -> Candidate {
+        let mut run = elector(&["run", "--election=e"]);
+        run.arg(self.store()).arg(format!("--candidate={candidate}")).args(self.timing).args(options);
+        so(&mut run);
+        let child = run.arg("--").args(command).spawn().expect("elector run");
         if let Some(witness) = &self.witness {
             witness.watch(child.id());
         }

@@ -6,16 +6,20 @@
 #[path = "random.rs"]
 mod random;
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::beats::Manner;
 use crate::faults::{self, Ending};
-use crate::place::{Candidate, GRACE, LONG, Place};
+use crate::hangs;
+use crate::place::{Candidate, GRACE, LONG, Place, elector};
 
 /// A short lease, whose trust ends as much before it as such a test may have to wait for a processor.
 const SHORT: &[&str] = &["--lease-ms=3000", "--margin-ms=1000", "--grace-ms=300"];
+const LEASE: Duration = Duration::from_millis(3_000);
 const TRUST: Duration = Duration::from_millis(2_970 - 1_000);
 /// For what happens at once.
 const AT_ONCE: Duration = Duration::from_millis(200);
@@ -77,6 +81,21 @@ fn the_command_ends_before_trust_while_run_is_stopped() {
     place.at_most(ending.took(), TRUST, "the end of the command");
 }
 
+/// The progress gate stops renewals after half a lease, and the last one lasts for one. Half a second is for
+/// the question after the expiry and the start of the command.
+#[test]
+fn the_next_leader_comes_within_a_lease_and_a_half_of_a_hang_of_the_driving_thread() {
+    let place = Place::witnessed(SHORT);
+    let (old, new) = two(&place, Manner::IgnoresTerm);
+    let (fault, last, next) = hangs::hang(&place, &old, &new);
+    place.at_most(
+        next.saturating_since(fault),
+        LEASE * 3 / 2 + Duration::from_millis(500),
+        "the next leader",
+    );
+    place.at_most(last.saturating_since(fault), TRUST, "the end of the old command");
+}
+
 #[test]
 fn the_command_ends_at_once_when_the_guardian_is_killed() {
     let place = Place::witnessed(LONG);
@@ -131,4 +150,28 @@ fn a_waiting_run_ends_at_once_on_sigterm() {
     assert_eq!(waiting.exit_code(), 128 + 15);
     let took = elector::driver::clock::now().saturating_since(asked);
     place.at_most(took, Duration::from_millis(500), "the end of elector run");
+}
+
+#[test]
+fn a_store_that_is_out_of_reach_is_told_of_within_a_second() {
+    let place = Place::witnessed(LONG);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = format!("--store=postgres://{}/db?sslmode=disable", silent.local_addr().expect("it"));
+    let refuses = "--store=postgres://127.0.0.1:1/db".to_owned();
+    let tells = |words: &[&str], store: &str| {
+        let asked = place.now();
+        let mut asking = elector(words);
+        asking.args([store, "--election=e"]).args(["--", "true"].iter().filter(|_| words == ["run"]));
+        let mut asking = asking.stderr(Stdio::piped()).spawn().expect("elector");
+        let mut line = String::new();
+        BufReader::new(asking.stderr.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let took = elector::driver::clock::now().saturating_since(asked);
+        let _ = asking.kill();
+        asking.wait().expect("our child");
+        place.at_most(took, Duration::from_secs(1), &line);
+    };
+    tells(&["run"], &refuses);
+    tells(&["run"], &silent);
+    tells(&["watch"], &refuses);
+    tells(&["watch"], &silent);
 }

@@ -39,6 +39,10 @@ pub enum Report {
     Failed(i32),
     /// Somebody typed Ctrl-Z.
     Suspended,
+    /// This signal stopped the command, and nobody typed it.
+    Stopped(i32),
+    /// The command was continued.
+    Continued,
     /// The deadline came before an extension: the command got SIGTERM.
     Expired,
     /// The keeper was killed: the command got SIGTERM.
@@ -86,6 +90,8 @@ impl fmt::Display for Report {
             Report::Started(group) => write!(f, "started {group}"),
             Report::Failed(errno) => write!(f, "failed {errno}"),
             Report::Suspended => f.write_str("suspended"),
+            Report::Stopped(signal) => write!(f, "stopped {signal}"),
+            Report::Continued => f.write_str("continued"),
             Report::Expired => f.write_str("expired"),
             Report::Unkept => f.write_str("unkept"),
             Report::Exited(Ended::Code(code)) => write!(f, "exited code {code}"),
@@ -128,6 +134,8 @@ impl FromStr for Report {
             ["started", group] => Report::Started(number(group)?),
             ["failed", errno] => Report::Failed(number(errno)?),
             ["suspended"] => Report::Suspended,
+            ["stopped", signal] => Report::Stopped(number(signal)?),
+            ["continued"] => Report::Continued,
             ["expired"] => Report::Expired,
             ["unkept"] => Report::Unkept,
             ["exited", "code", code] => Report::Exited(Ended::Code(number(code)?)),
@@ -219,6 +227,8 @@ mod tests {
             Report::Started(7),
             Report::Failed(2),
             Report::Suspended,
+            Report::Stopped(19),
+            Report::Continued,
             Report::Expired,
             Report::Unkept,
             Report::Exited(Ended::Code(3)),

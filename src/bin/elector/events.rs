@@ -24,7 +24,8 @@ pub struct Events {
     queue: SyncSender<Change>,
     written: Receiver<()>,
     created: Option<PathBuf>,
-    complained: bool,
+    /// How many events were left out since the last that was not.
+    left_out: u64,
     any: bool,
 }
 
@@ -56,16 +57,27 @@ impl Events {
                 let _ = done.send(());
             })
             .map_err(|error| Failure::internal(format!("cannot start a thread: {error}")))?;
-        Ok(Events { queue, written, created, complained: false, any: false })
+        Ok(Events { queue, written, created, left_out: 0, any: false })
     }
 
     /// Hands over one event.
     pub fn write(&mut self, change: &Change) {
         self.any = true;
-        let full = matches!(self.queue.try_send(change.clone()), Err(TrySendError::Full(_)));
-        if full && !self.complained {
-            output::complain(format!("--events: nobody read {QUEUE} events; the next ones are left out"));
-            self.complained = true;
+        match self.queue.try_send(change.clone()) {
+            Ok(()) if self.left_out > 0 => {
+                let count = std::mem::take(&mut self.left_out);
+                output::complain(format!("--events: {count} events were left out: nobody read them"));
+            }
+            Err(TrySendError::Full(_)) => {
+                self.left_out += 1;
+                if self.left_out == 1 {
+                    let text =
+                        format!("--events: nobody reads; {QUEUE} events wait, further ones are left out");
+                    output::complain(text);
+                }
+            }
+            // What was wrong with the file was said.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
         }
     }
 

@@ -13,7 +13,7 @@ pub const CODES: [(u8, &str); 9] = [
              unreachable (`run` waits for ever until it is back)",
     ),
     (INTERNAL, "something else failed: no process could be started, a bug"),
-    (LOST, "`run --once`: leadership was lost, and CMD was stopped"),
+    (LOST, "`run --once`: leadership was lost, or CMD stayed stopped; CMD was ended"),
     (126, "`run`: CMD cannot be executed"),
     (127, "`run`: CMD was not found"),
     (128, "plus n: signal n ended CMD, or ended `run` while it waited"),

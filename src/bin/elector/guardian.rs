@@ -291,6 +291,7 @@ impl Watch {
             Change::Exited(code) => Ended::Code(code),
             Change::Killed(signal) => Ended::Signal(signal),
             Change::Stopped(signal) => return self.stopped_by(signal),
+            Change::Continued => return self.channel.send(Report::Continued),
         };
         self.leader_ended = true;
         self.channel.send(Report::Exited(ended));
@@ -299,14 +300,19 @@ impl Watch {
     }
 
     /// The command was stopped. If it wants the terminal that our job has, it gets it. If that was Ctrl-Z,
-    /// the whole job is to stop, and the shell gets the terminal.
+    /// the whole job is to stop, and the shell gets the terminal. Otherwise only `elector run` hears of it.
     fn stopped_by(&self, signal: i32) {
-        let Some(terminal) = self.terminal else { return };
-        if terminal.is_lent_to(self.group) {
-            terminal.give_back(self.group);
-            self.channel.send(Report::Suspended);
-        } else if matches!(signal, libc::SIGTTIN | libc::SIGTTOU) && terminal.lend(self.group) {
-            self.signal_group(Signal::SIGCONT);
+        match self.terminal {
+            Some(terminal) if terminal.is_lent_to(self.group) => {
+                terminal.give_back(self.group);
+                self.channel.send(Report::Suspended);
+            }
+            Some(terminal)
+                if matches!(signal, libc::SIGTTIN | libc::SIGTTOU) && terminal.lend(self.group) =>
+            {
+                self.signal_group(Signal::SIGCONT);
+            }
+            _ => self.channel.send(Report::Stopped(signal)),
         }
     }
 

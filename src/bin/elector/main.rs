@@ -2,6 +2,8 @@
 
 mod channel;
 mod child;
+#[cfg(target_os = "linux")]
+mod command;
 mod demo;
 #[cfg(target_os = "linux")]
 mod events;
@@ -10,9 +12,12 @@ mod exit;
 mod guardian;
 #[cfg(target_os = "linux")]
 mod keeper;
+#[cfg(target_os = "linux")]
+mod lead;
 mod operate;
 mod options;
 mod output;
+mod printer;
 #[cfg(target_os = "linux")]
 mod processes;
 #[cfg(target_os = "linux")]
@@ -41,15 +46,14 @@ fn main() -> ExitCode {
         Asked::Task(task) => perform(&task),
         Asked::Part(part) => play(&part),
     });
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            if !failure.message.is_empty() {
-                output::complain(&failure.message);
-            }
-            ExitCode::from(failure.code)
+    let code = result.unwrap_or_else(|failure| {
+        if !failure.message.is_empty() {
+            output::complain(&failure.message);
         }
-    }
+        failure.code
+    });
+    output::finish();
+    ExitCode::from(code)
 }
 
 fn perform(task: &Task) -> Result<u8, Failure> {

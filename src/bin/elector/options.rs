@@ -137,7 +137,11 @@ with every term: let whatever CMD writes to refuse a token smaller than the larg
 When leadership ends, CMD and all processes that it started get SIGTERM, and SIGKILL after the \
 grace, before another candidate can lead: also when `elector run` itself is killed or stopped. When \
 CMD ends by itself, what it left behind is ended in the same way. SIGTERM, SIGINT, SIGHUP, SIGQUIT, \
-SIGUSR1 and SIGUSR2 are passed on to CMD, and the lease is kept until it has ended.";
+SIGUSR1 and SIGUSR2 are passed on to CMD, and the lease is kept until it has ended.
+
+A hang ends leadership too. If `elector run` itself hangs for half a lease, the lease is not renewed any \
+more. If CMD itself is stopped and not continued for one lease, it is ended, unless --keep-stopped is \
+given. Output that nobody reads holds nothing up: what does not fit is dropped, and counted.";
 
 const RELEASE_RULES: &str = "\
 The holder fails its next renewal and stops. Another can be elected once the lease has run out, when the \
@@ -214,6 +218,10 @@ pub struct RunOptions {
     /// When CMD ends by itself, stand again instead of exiting
     #[arg(long)]
     pub forever: bool,
+    /// Keep the lease while CMD itself is stopped (SIGSTOP, SIGTTIN, SIGTTOU) and not continued. Without
+    /// this, CMD is ended after one lease, as if leadership had been lost
+    #[arg(long)]
+    pub keep_stopped: bool,
     /// Write one JSON line per event to this file, or to standard output (-)
     #[arg(long, value_name = "FILE|-")]
     pub events: Option<PathBuf>,
@@ -252,16 +260,20 @@ pub struct TimingArguments {
 impl TimingArguments {
     const DEFAULT_LEASE: Duration = Duration::from_secs(10);
 
+    /// The length of the lease.
+    pub fn lease(&self) -> Duration {
+        self.lease_ms.unwrap_or(Self::DEFAULT_LEASE)
+    }
+
     /// Between SIGTERM and SIGKILL.
     pub fn grace(&self) -> Duration {
-        self.grace_ms.unwrap_or(self.lease_ms.unwrap_or(Self::DEFAULT_LEASE) / 10)
+        self.grace_ms.unwrap_or(self.lease() / 10)
     }
 
     /// Between SIGKILL and the end of trust: the time for the kernel to end the processes, and for us to be
     /// late.
     pub fn slack(&self) -> Duration {
-        let lease = self.lease_ms.unwrap_or(Self::DEFAULT_LEASE);
-        (lease / 50).clamp(Duration::from_millis(50), Duration::from_secs(1))
+        (self.lease() / 50).clamp(Duration::from_millis(50), Duration::from_secs(1))
     }
 
     /// For the core. What it calls grace is all the time that CMD's end may take.

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::exit::Failure;
+use crate::printer::{STDERR, STDOUT};
 
 /// Whether escape codes may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,19 +92,40 @@ pub fn log() -> Result<(), Failure> {
     }
     let filter = EnvFilter::try_new(text).map_err(|_| refuse())?;
     let ansi = Colour::of_stderr() == Colour::On;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Log).with_ansi(ansi).init();
     Ok(())
+}
+
+/// Where the log goes. It is written by threads that keep leases, under their locks, so it may not block.
+struct Log;
+
+impl Write for Log {
+    /// One event; `tracing-subscriber` writes each at once.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        STDERR.print(String::from_utf8_lossy(event).into_owned());
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Says something to the person who started us, on standard error.
 pub fn say(text: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "{} {text}", Colour::of_stderr().paint(DIM, "elector:"));
+    STDERR.print(format!("{} {text}\n", Colour::of_stderr().paint(DIM, "elector:")));
 }
 
 /// One line that says what failed.
 pub fn complain(text: impl fmt::Display) {
     let head = Colour::of_stderr().paint(RED, "elector:");
-    let _ = writeln!(io::stderr(), "{head} {}", clean(&text.to_string()));
+    STDERR.print(format!("{head} {}\n", clean(&text.to_string())));
+}
+
+/// Waits until what people are to read is written, for as long as they read.
+pub fn finish() {
+    STDOUT.finish();
+    STDERR.finish();
 }
 
 /// Writes `value` as one line of JSON and flushes it.

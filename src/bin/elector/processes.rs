@@ -88,12 +88,16 @@ pub enum Change {
     Killed(i32),
     /// This signal stopped it.
     Stopped(i32),
+    /// SIGCONT continued it.
+    Continued,
 }
 
 impl Change {
     fn of(status: i32) -> Change {
         if libc::WIFSTOPPED(status) {
             Change::Stopped(libc::WSTOPSIG(status))
+        } else if libc::WIFCONTINUED(status) {
+            Change::Continued
         } else if libc::WIFSIGNALED(status) {
             Change::Killed(libc::WTERMSIG(status))
         } else {
@@ -102,7 +106,7 @@ impl Change {
     }
 
     pub fn is_end(self) -> bool {
-        !matches!(self, Change::Stopped(_))
+        matches!(self, Change::Exited(_) | Change::Killed(_))
     }
 }
 
@@ -119,10 +123,11 @@ pub enum Reaped {
 /// Asks for the next change of any child.
 pub fn reap() -> Reaped {
     // Not nix's: it reaps a child that a real-time signal has ended, and then says that this was an error.
+    let options = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
     loop {
         let mut status = 0;
         // SAFETY: the status is ours.
-        match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) } {
+        match unsafe { libc::waitpid(-1, &raw mut status, options) } {
             0 => return Reaped::Nothing,
             -1 if Errno::last() == Errno::EINTR => {}
             -1 => return Reaped::NoChild,
@@ -131,9 +136,40 @@ pub fn reap() -> Reaped {
     }
 }
 
-/// Forgets children that have ended: the first process of a container gets every orphan in it.
-pub fn bury() {
-    while let Reaped::Child(..) = reap() {}
+/// Reaps the children that have ended, but for `awaited`, whose end somebody else asks for. There may be any:
+/// those of a shell that became this program by `exec`, and every orphan of a container whose first process
+/// this is.
+pub fn bury(awaited: Option<Pid>) {
+    while let Some(ended) = ended_child() {
+        if Some(ended) == awaited {
+            // The kernel names it first each time, so the others are asked for by their numbers.
+            children().into_iter().filter(|pid| *pid != ended).for_each(reap_one);
+            return;
+        }
+        reap_one(ended);
+    }
+}
+
+/// A child that has ended and is not reaped.
+fn ended_child() -> Option<Pid> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the structure is plain numbers, for which zeros are fine; the call fills in those of a child,
+    // if there is one, and leaves the number of its process zero otherwise.
+    let pid = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        if libc::waitid(libc::P_ALL, 0, &raw mut info, options) < 0 {
+            return None;
+        }
+        info.si_pid()
+    };
+    (pid != 0).then(|| Pid::from_raw(pid))
+}
+
+/// Reaps this child if it has ended.
+fn reap_one(pid: Pid) {
+    let mut status = 0;
+    // SAFETY: the status is ours.
+    unsafe { libc::waitpid(pid.as_raw(), &raw mut status, libc::WNOHANG) };
 }
 
 /// Kills all children and orphans, and returns when none is left.

@@ -1,43 +1,47 @@
 //! `elector run`: wait to be elected, run the command under a guardian, release.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
-use std::{env, io, process, thread};
+use std::{process, thread};
 
-use elector::core::lease::{DeposedReason, Event};
+use elector::core::lease::Event;
 use elector::core::{FencingToken, Instant, Name};
 use elector::driver::clock;
+use elector::driver::url::StoreUrl;
 use elector::{Change, Elector};
-use nix::sys::signal::{SigSet, Signal, killpg};
-use nix::unistd::{AccessFlags, access, gethostname, getpgrp};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Pid, gethostname, getpgrp};
 
 use crate::channel::{Ended, Report};
+use crate::command::{cannot_start, find};
 use crate::events::Events;
 use crate::exit::{self, Failure};
+use crate::lead::Outcome;
 use crate::options::RunOptions;
 use crate::output;
 use crate::processes;
 use crate::signals;
 use crate::stores;
-use crate::term::{Plan, Term};
 use crate::terminal::Terminal;
 
 /// How long the store may take to take the release.
 const RELEASE: Duration = Duration::from_secs(2);
-/// How long a store may take to answer for the first time before we say what we are waiting for.
+/// How long a store may take to answer for the first time, and so to refuse us, before we stand.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
+/// Trouble with the store that lasts so long is told of.
+const TROUBLE: Duration = Duration::from_millis(500);
 /// How long the last event of a term, which is on its way, may take to arrive on a busy machine.
 const LAST_EVENT: Duration = Duration::from_secs(60);
-/// How long signals may have to wait meanwhile.
+/// How long signals may have to wait meanwhile, and trouble while we wait to be elected.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// A command that ends at once must not make a hot loop of elections out of `--forever`.
 const SHORTEST_TERM: Duration = Duration::from_secs(1);
 
+/// The driving thread goes round its loop at least so often, and an eighth of the lease at least.
+const ROUND: Duration = Duration::from_secs(1);
+
 /// Everything that `elector run` waits for arrives here.
-enum Message {
+pub enum Message {
     Change(Change),
     Signal(Signal),
     Guardian(Option<Report>),
@@ -47,16 +51,6 @@ impl From<Option<Report>> for Message {
     fn from(report: Option<Report>) -> Message {
         Message::Guardian(report)
     }
-}
-
-/// How a term ended.
-enum Outcome {
-    /// The command ended by itself, or because of a signal that was passed on.
-    Ended(Ended),
-    /// Leadership ended, and the command was stopped.
-    Lost,
-    /// The command could not be started, for this `errno`.
-    NotStarted(i32),
 }
 
 /// Runs `elector run`.
@@ -92,37 +86,47 @@ pub fn run(options: &RunOptions) -> Result<u8, Failure> {
         begun: None,
         ended: None,
         interrupted: None,
+        troubled_since: None,
         trouble: None,
+        round: ROUND.min(options.timing.lease() / 8),
+        keeper: None,
     };
-    let result = run.stand_until_done();
+    let result = run.stand_until_done(&url);
     if let Some(events) = run.events.take() {
         events.close();
     }
     result
 }
 
-struct Run<'a> {
-    options: &'a RunOptions,
-    candidate: Name,
-    terminal: Option<Terminal>,
-    mask: SigSet,
-    elector: Elector,
+/// The driving thread's state. Whatever this thread does must not block: where it hangs for half a lease, the
+/// progress gate ends the term.
+pub struct Run<'a> {
+    pub options: &'a RunOptions,
+    pub candidate: Name,
+    pub terminal: Option<Terminal>,
+    pub mask: SigSet,
+    pub elector: Elector,
     inbox: Receiver<Message>,
-    outbox: Sender<Message>,
+    pub outbox: Sender<Message>,
     events: Option<Events>,
     /// The term whose beginning was recorded last, and the one whose end was.
     begun: Option<FencingToken>,
     ended: Option<FencingToken>,
     /// The first signal that asks us to end.
-    interrupted: Option<Signal>,
-    /// What was last said about the store.
+    pub interrupted: Option<Signal>,
+    /// Since when the store fails, and what was last said about that.
+    troubled_since: Option<Instant>,
     trouble: Option<String>,
+    /// The longest time between two signs of life.
+    round: Duration,
+    /// The only child whose end is awaited.
+    pub keeper: Option<Pid>,
 }
 
 impl Run<'_> {
-    fn stand_until_done(&mut self) -> Result<u8, Failure> {
+    fn stand_until_done(&mut self, url: &StoreUrl) -> Result<u8, Failure> {
         self.forward_changes()?;
-        if !self.reach_the_store()? {
+        if !self.reach_the_store(url)? {
             return Ok(self.signal_code());
         }
         loop {
@@ -154,12 +158,13 @@ impl Run<'_> {
                 let again = self.options.forever && self.interrupted.is_none() && !typed;
                 Ok((!again).then(|| ended.exit_code()))
             }
-            Outcome::Lost if self.interrupted.is_some() => Ok(Some(self.signal_code())),
+            Outcome::Lost | Outcome::Hung if self.interrupted.is_some() => Ok(Some(self.signal_code())),
             Outcome::Lost if self.options.once => {
                 self.say("leadership was lost; CMD was stopped");
                 Ok(Some(exit::LOST))
             }
-            Outcome::Lost => Ok(None),
+            Outcome::Hung if self.options.once => Ok(Some(exit::LOST)),
+            Outcome::Lost | Outcome::Hung => Ok(None),
         }
     }
 
@@ -177,9 +182,17 @@ impl Run<'_> {
         thread.map(|_| ()).map_err(|error| Failure::internal(format!("cannot start a thread: {error}")))
     }
 
+    /// The next message, or nothing after this time or sooner. Every loop of this thread waits here, so that
+    /// the elector sees it go round.
+    pub fn next(&mut self, at_most: Duration) -> Option<Message> {
+        self.elector.alive();
+        processes::bury(self.keeper);
+        self.inbox.recv_timeout(at_most.min(self.round)).ok()
+    }
+
     /// Waits for the store's first answer; false if a signal came first. A store that is out of reach may
     /// come back; one that refuses will not.
-    fn reach_the_store(&mut self) -> Result<bool, Failure> {
+    fn reach_the_store(&mut self, url: &StoreUrl) -> Result<bool, Failure> {
         let end = clock::now().saturating_add(FIRST_ANSWER);
         loop {
             let began = clock::now();
@@ -187,7 +200,11 @@ impl Run<'_> {
                 Ok(()) => return Ok(true),
                 Err(error) if error.is_permanent() => return Err(stores::refusal(error)),
                 Err(_) if clock::now() >= end => return Ok(true),
-                Err(_) => {}
+                Err(_) => {
+                    let silent = || format!("{url} has not answered yet");
+                    let trouble = self.elector.last_error().map_or_else(silent, |error| error.to_string());
+                    self.explain_trouble(Some(trouble));
+                }
             }
             let rest = began.saturating_add(PATIENCE).saturating_since(clock::now());
             if !self.pause(rest) {
@@ -204,158 +221,20 @@ impl Run<'_> {
             if let (true, Some(token)) = (leadership.is_leader, leadership.token) {
                 return Some(token);
             }
-            match self.inbox.recv_timeout(Duration::from_secs(1)) {
-                Ok(Message::Change(change)) => {
+            match self.next(PATIENCE) {
+                Some(Message::Change(change)) => {
                     self.record(&change);
                     self.explain(&change);
                 }
-                Ok(Message::Signal(signal)) if signals::ends(signal) => {
+                Some(Message::Signal(signal)) if signals::ends(signal) => {
                     self.interrupted = Some(signal);
                     let _ = self.elector.release_and_wait(Duration::from_millis(250));
                     return None;
                 }
-                Ok(Message::Signal(_) | Message::Guardian(_)) => {}
-                Err(RecvTimeoutError::Timeout) => self.explain_trouble(),
-                Err(RecvTimeoutError::Disconnected) => return None,
+                Some(Message::Signal(_) | Message::Guardian(_)) | None => {}
             }
+            self.explain_trouble(self.elector.last_error().map(|error| error.to_string()));
         }
-    }
-
-    /// One term: from the election until nothing of the command is left.
-    fn lead(&mut self, token: FencingToken) -> Result<Outcome, Failure> {
-        let plan = Plan {
-            command: &self.options.command,
-            environment: vec![
-                ("ELECTOR_ELECTION", self.election().to_string()),
-                ("ELECTOR_CANDIDATE", self.candidate.to_string()),
-                ("ELECTOR_TOKEN", token.to_string()),
-            ],
-            grace: self.options.timing.grace(),
-            slack: self.options.timing.slack(),
-            mask: self.mask,
-            lock: self.elector.lock_fd(),
-        };
-        let term = Term::start(&plan, self.outbox.clone())
-            .map_err(|error| Failure::internal(format!("cannot start the guardian: {error}")))?;
-        let mut state = TermState {
-            term,
-            token,
-            hard: Instant::MAX,
-            lost: false,
-            outcome: None,
-            suspended: false,
-            gone: false,
-        };
-        self.extend(&mut state);
-        let outcome = self.keep(&mut state);
-        state.term.finish();
-        if let Some(terminal) = self.terminal {
-            // A guardian that was killed cannot have done it.
-            terminal.reclaim();
-        }
-        Ok(outcome)
-    }
-
-    fn keep(&mut self, state: &mut TermState) -> Outcome {
-        loop {
-            // A guardian that was stopped by somebody misses its deadline: half of the slack is left for us
-            // then.
-            let overdue = state.hard.saturating_sub(self.options.timing.slack() / 2);
-            let wait = overdue.saturating_since(clock::now());
-            if wait.is_zero() {
-                state.lost = true;
-                state.term.kill();
-            }
-            let wait = wait.clamp(Duration::from_millis(20), Duration::from_secs(3600));
-            match self.inbox.recv_timeout(wait) {
-                Ok(Message::Change(change)) => {
-                    self.record(&change);
-                    self.follow(state, &change);
-                }
-                Ok(Message::Signal(signal)) => self.pass_on(state, signal),
-                Ok(Message::Guardian(Some(report))) => self.note(state, report),
-                Ok(Message::Guardian(None)) => return self.conclude(state),
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// Tells the guardian how long trust lasts now.
-    fn extend(&self, state: &mut TermState) {
-        let leadership = self.elector.leadership();
-        if leadership.is_leader && leadership.token == Some(state.token) {
-            state.hard = leadership.trusted_until;
-            state.term.extend(leadership.stop_new_work_at, leadership.trusted_until);
-        } else if !state.lost {
-            state.lost = true;
-            state.term.stop();
-        }
-    }
-
-    fn follow(&self, state: &mut TermState, change: &Change) {
-        match change.event {
-            Event::Deposed { token, reason } if token == state.token => {
-                state.lost = true;
-                self.say(format!("leadership ended ({}); stopping CMD", reason.name()));
-                if reason == DeposedReason::Revoked {
-                    // The lease protects nothing any more, so there is no time for a grace.
-                    state.hard = Instant::ZERO;
-                    state.term.extend(Instant::ZERO, Instant::ZERO);
-                }
-                state.term.stop();
-            }
-            _ => self.extend(state),
-        }
-    }
-
-    fn pass_on(&mut self, state: &mut TermState, signal: Signal) {
-        if signal == Signal::SIGCONT {
-            if std::mem::take(&mut state.suspended) {
-                state.term.resume();
-            }
-            return;
-        }
-        if signals::ends(signal) {
-            self.interrupted.get_or_insert(signal);
-        }
-        state.term.signal(signal);
-    }
-
-    fn note(&self, state: &mut TermState, report: Report) {
-        match report {
-            Report::Failed(errno) => state.outcome = Some(Outcome::NotStarted(errno)),
-            Report::Expired => {
-                state.lost = true;
-                let why = self.elector.last_error().map(|error| format!(" ({error})")).unwrap_or_default();
-                self.say(format!("leadership could not be extended in time{why}; stopping CMD"));
-            }
-            Report::Unkept => {
-                state.lost = true;
-                output::complain("the keeper of CMD's processes was killed; stopping CMD");
-            }
-            Report::Exited(ended) if !state.lost => state.outcome = Some(Outcome::Ended(ended)),
-            Report::Exited(ended) if self.interrupted.is_some() => {
-                state.outcome = Some(Outcome::Ended(ended))
-            }
-            Report::Suspended => {
-                state.suspended = true;
-                // What Ctrl-Z would have done had the job itself been in the foreground.
-                let _ = killpg(getpgrp(), Signal::SIGSTOP);
-            }
-            Report::Started(_) | Report::Exited(_) => {}
-            Report::Gone => state.gone = true,
-        }
-    }
-
-    /// The guardian ended.
-    fn conclude(&self, state: &mut TermState) -> Outcome {
-        if let Some(outcome) = state.outcome.take() {
-            return outcome;
-        }
-        if !state.gone && !state.lost {
-            output::complain("the guardian was killed, so CMD was killed too");
-        }
-        Outcome::Lost
     }
 
     /// Gives the lease up, now that nothing of the command is left.
@@ -363,14 +242,10 @@ impl Run<'_> {
         if let Err(error) = self.elector.release_and_wait(RELEASE) {
             output::complain(format!("the lease could not be released and will end by itself: {error}"));
         }
-        while self.events.is_some() && self.ended < self.begun.max(Some(token)) {
-            match self.inbox.recv_timeout(LAST_EVENT) {
-                Ok(Message::Change(change)) => self.record(&change),
-                Ok(Message::Signal(signal)) if signals::ends(signal) => {
-                    self.interrupted.get_or_insert(signal);
-                }
-                Ok(_) => {}
-                Err(_) => return,
+        let end = clock::now().saturating_add(LAST_EVENT);
+        while self.events.is_some() && self.ended < self.begun.max(Some(token)) && clock::now() < end {
+            if let Some(message) = self.next(LAST_EVENT) {
+                self.absorb(message);
             }
         }
     }
@@ -383,16 +258,25 @@ impl Run<'_> {
             if left.is_zero() {
                 return true;
             }
-            match self.inbox.recv_timeout(left) {
-                Ok(Message::Signal(signal)) if signals::ends(signal) => self.interrupted = Some(signal),
-                Ok(Message::Change(change)) => self.record(&change),
-                _ => {}
+            if let Some(message) = self.next(left) {
+                self.absorb(message);
             }
         }
         false
     }
 
-    fn record(&mut self, change: &Change) {
+    /// Takes note of what comes while there is no command.
+    pub fn absorb(&mut self, message: Message) {
+        match message {
+            Message::Signal(signal) if signals::ends(signal) => {
+                self.interrupted.get_or_insert(signal);
+            }
+            Message::Change(change) => self.record(&change),
+            Message::Signal(_) | Message::Guardian(_) => {}
+        }
+    }
+
+    pub fn record(&mut self, change: &Change) {
         match change.event {
             Event::Elected { token } => self.begun = Some(token),
             Event::Deposed { token, .. } => self.ended = Some(token),
@@ -422,25 +306,31 @@ impl Run<'_> {
         }
     }
 
-    fn explain_trouble(&mut self) {
-        let trouble = self.elector.last_error().map(|error| error.to_string());
+    /// Tells of trouble with the store that lasts, once.
+    fn explain_trouble(&mut self, trouble: Option<String>) {
+        let now = clock::now();
+        let Some(trouble) = trouble else {
+            self.troubled_since = None;
+            self.trouble = None;
+            return;
+        };
+        let since = *self.troubled_since.get_or_insert(now);
         // One that counts down is the same trouble.
-        let without_numbers = |text: &String| text.replace(|c: char| c.is_ascii_digit(), "");
-        if trouble.as_ref().map(without_numbers) != self.trouble.as_ref().map(without_numbers) {
-            if let Some(trouble) = &trouble {
-                output::complain(format!("waiting for the store: {trouble}"));
-            }
-            self.trouble = trouble;
+        let without_numbers = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+        let is_new = self.trouble.as_deref().map(without_numbers) != Some(without_numbers(&trouble));
+        if is_new && now.saturating_since(since) >= TROUBLE {
+            output::complain(format!("waiting for the store: {trouble}"));
+            self.trouble = Some(trouble);
         }
     }
 
-    fn say(&self, text: impl std::fmt::Display) {
+    pub fn say(&self, text: impl std::fmt::Display) {
         if !self.options.quiet {
             output::say(output::clean(&text.to_string()));
         }
     }
 
-    fn election(&self) -> &Name {
+    pub fn election(&self) -> &Name {
         &self.options.election.name
     }
 
@@ -449,65 +339,10 @@ impl Run<'_> {
     }
 }
 
-/// What is known of the present term.
-struct TermState {
-    term: Term,
-    token: FencingToken,
-    /// The last end of trust that the guardian was told.
-    hard: Instant,
-    /// Leadership ended before the command did.
-    lost: bool,
-    outcome: Option<Outcome>,
-    /// The job is stopped by Ctrl-Z.
-    suspended: bool,
-    /// The guardian said that nothing is left.
-    gone: bool,
-}
-
 /// `hostname-pid`, cut to what a name may hold.
 fn default_candidate() -> Result<Name, Failure> {
     let host = gethostname().unwrap_or_else(|_| "host".into());
     let name = format!("{}-{}", host.to_string_lossy(), process::id());
     Name::new("candidate", &name)
         .map_err(|error| Failure::usage(format!("{error}; give one with --candidate")))
-}
-
-/// Refuses a command that cannot run before anything is elected for it.
-fn find(command: &OsStr) -> Result<(), Failure> {
-    let executable = |path: &Path| access(path, AccessFlags::X_OK).is_ok() && path.is_file();
-    if command.as_bytes().contains(&b'/') {
-        let path = Path::new(command);
-        return match path.metadata() {
-            Ok(_) if executable(path) => Ok(()),
-            Ok(_) => Err(cannot_start(command, libc::EACCES)),
-            Err(error) => Err(cannot_start(command, error.raw_os_error().unwrap_or(libc::ENOENT))),
-        };
-    }
-    let path = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-    let found: Vec<_> =
-        env::split_paths(&path).map(|folder| folder.join(command)).filter(|p| p.is_file()).collect();
-    match found.iter().any(|path| executable(path)) {
-        true => Ok(()),
-        false if found.is_empty() || command.is_empty() => Err(cannot_start(command, libc::ENOENT)),
-        false => Err(cannot_start(command, libc::EACCES)),
-    }
-}
-
-fn cannot_start(command: &OsStr, errno: i32) -> Failure {
-    let name = command.to_string_lossy();
-    let missing = matches!(errno, libc::ENOENT | libc::ENOTDIR);
-    let message = match errno {
-        libc::ENOENT if !name.contains('/') => {
-            format!("CMD '{name}' was not found in PATH; give its path or install it")
-        }
-        libc::ENOENT if Path::new(command).exists() => {
-            format!("CMD '{name}' cannot be started: the interpreter in its first line (#!) was not found")
-        }
-        libc::EACCES => format!("CMD '{name}' is not executable; give a program, or its interpreter first"),
-        _ => {
-            let reason = io::Error::from_raw_os_error(errno);
-            format!("CMD '{name}' cannot be started: {reason}; give the path of a program")
-        }
-    };
-    Failure { code: if missing { exit::NOT_FOUND } else { exit::NOT_EXECUTABLE }, message }
 }

@@ -1,6 +1,6 @@
 //! The signals that `elector run` and `elector demo` hear.
 
-use std::thread;
+use std::{io, thread};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
@@ -43,6 +43,15 @@ pub fn hear(tell: impl Fn(Signal) -> bool + Send + 'static) -> Result<SigSet, Fa
         .spawn(listen)
         .map_err(|error| Failure::internal(format!("cannot start a thread: {error}")))?;
     Ok(before)
+}
+
+/// Starts a thread that takes no signals, whether or not others of this process hear them yet.
+pub fn spawn_deaf(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    // A new thread has the mask of the one that starts it.
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
+    before.thread_set_mask()?;
+    spawned.map(|_| ())
 }
 
 fn is_ignored(signal: Signal) -> bool {

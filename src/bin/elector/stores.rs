@@ -53,7 +53,9 @@ pub fn elector(options: &RunOptions, url: &StoreUrl, candidate: &Name) -> Result
     let mut builder = Elector::builder(options.election.name.as_str())
         .store_url(url.clone())
         .candidate(candidate.as_str())
-        .timing(options.timing.options());
+        .timing(options.timing.options())
+        // See `Run::next`.
+        .progress_gate();
     if let Some(meta) = &options.meta {
         builder = builder.meta(meta);
     }

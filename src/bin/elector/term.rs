@@ -18,7 +18,6 @@ use nix::unistd::Pid;
 use crate::channel::{Channel, Order, Received, Report};
 use crate::child;
 use crate::keeper;
-use crate::processes;
 
 /// What a guardian is to be started with.
 pub struct Plan<'a> {
@@ -109,16 +108,19 @@ impl Term {
         self.tell_keeper(keeper::ALARM);
     }
 
-    /// The keeper is our child, and its number is nobody else's before [`Term::finish`].
-    fn tell_keeper(&self, signal: Signal) {
-        let _ = kill(Pid::from_raw(self.keeper.id() as i32), signal);
+    /// The keeper's process.
+    pub fn keeper(&self) -> Pid {
+        Pid::from_raw(self.keeper.id() as i32)
     }
 
-    /// After the guardian ended, however it did: waits until nothing of the command is left. Other children
-    /// of this process, which it had before or got as the first process of a container, are not touched.
-    pub fn finish(mut self) {
-        self.kill();
-        let _ = self.keeper.wait();
-        processes::bury();
+    /// Whether the keeper has ended, and so nothing of the command is left. Other children of this process
+    /// are not touched.
+    pub fn is_gone(&mut self) -> bool {
+        !matches!(self.keeper.try_wait(), Ok(None))
+    }
+
+    /// The keeper is our child, and its number is nobody else's before [`Term::is_gone`] said so.
+    fn tell_keeper(&self, signal: Signal) {
+        let _ = kill(self.keeper(), signal);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel, sync_channel};
 use std::time::Duration;
 
 use elector::core::lease::{Leader, LeaderId};
@@ -19,6 +19,8 @@ use crate::stores;
 /// Without a hint, the store is read so often. A lease that ran out gives no hint, so then it is read on
 /// time.
 const POLL: Duration = Duration::from_millis(500);
+/// A store that does not answer for so long is told of.
+const SILENCE: Duration = Duration::from_millis(700);
 /// Hints may come in bursts; the store is not read more often than this.
 const SHORTEST: Duration = Duration::from_millis(5);
 
@@ -51,12 +53,13 @@ pub fn run(election: &Name, store: &StoreOption) -> Result<u8, Failure> {
     let ring = move |_| {
         let _ = bell.try_send(());
     };
-    let mut store = url.open(Arc::new(ring)).map_err(Failure::store)?;
+    let silence = tell_of_silence(format!("{url} has not answered yet; waiting for it"))?;
+    let mut store = silence.time(|| url.open(Arc::new(ring))).map_err(Failure::store)?;
     let mut seen: Option<Seen> = None;
     let mut troubled = false;
     loop {
         let mut wait = POLL;
-        match store.rows(Some(election)) {
+        match silence.time(|| store.rows(Some(election))) {
             Ok(rows) => {
                 troubled = false;
                 let row = rows.first();
@@ -92,6 +95,42 @@ pub fn run(election: &Name, store: &StoreOption) -> Result<u8, Failure> {
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(wait),
         }
     }
+}
+
+/// Says on a thread of its own that the store is silent, while a question waits for it.
+struct Silence(Sender<()>);
+
+impl Silence {
+    /// Asks the question.
+    fn time<T>(&self, ask: impl FnOnce() -> T) -> T {
+        let _ = self.0.send(());
+        let answer = ask();
+        let _ = self.0.send(());
+        answer
+    }
+}
+
+/// Has `text` said when a question takes longer than [`SILENCE`]; again only after one that did not.
+fn tell_of_silence(text: String) -> Result<Silence, Failure> {
+    let (question, moments) = channel();
+    let tell = move || {
+        let mut told = false;
+        // One moment is the beginning of a question, and the next one its end.
+        while let Ok(()) = moments.recv() {
+            match moments.recv_timeout(SILENCE) {
+                Ok(()) => told = false,
+                Err(_) => {
+                    if !std::mem::replace(&mut told, true) {
+                        output::say(output::clean(&text));
+                    }
+                    let _ = moments.recv();
+                }
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("silence".into()).spawn(tell);
+    let failed = |error| Failure::internal(format!("cannot start a thread: {error}"));
+    thread.map(|_| Silence(question)).map_err(failed)
 }
 
 fn state(row: Option<&ElectionRow>) -> Seen {

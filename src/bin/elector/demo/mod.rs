@@ -351,8 +351,9 @@ impl Demo {
                 line.token.to_string(),
             ]);
         }
-        print_now("\n");
-        table.write(io::stdout().lock(), colour)?;
+        let mut text = Vec::new();
+        table.write(&mut text, colour)?;
+        print_now(&format!("\n{}", String::from_utf8_lossy(&text)));
         let (overlap, grown) = (self.claims.overlap(), self.claims.grew());
         let summary = format!(
             "Two leaders at once: {}. Tokens only grew: {}. The leader that was stopped woke as leader: {}.",

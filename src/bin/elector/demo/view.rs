@@ -1,6 +1,6 @@
 //! The demo's timeline: a line per event, and in a terminal below them one moving lane per candidate.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -8,6 +8,7 @@ use elector::core::Instant;
 use elector::driver::clock;
 
 use crate::output::{BOLD, Colour, DIM, GREEN, RED};
+use crate::printer::STDOUT;
 
 /// Who is stopped.
 pub const YELLOW: Style = AnsiColor::Yellow.on_default();
@@ -167,10 +168,9 @@ impl Drop for View {
     }
 }
 
-/// A reader that closed its end is no reason to stop before the processes are cleaned up.
+/// A reader that closed its end, or does not read, is no reason not to clean up the processes.
 pub fn print_now(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    STDOUT.print(text.to_owned());
 }
 
 fn columns() -> u16 {

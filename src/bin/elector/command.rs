@@ -1,0 +1,51 @@
+//! The command of `elector run`, before it is started: whether it can be, and why not.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::{env, io};
+
+use nix::unistd::{AccessFlags, access};
+
+use crate::exit::{self, Failure};
+
+/// Refuses a command that cannot run before anything is elected for it.
+pub fn find(command: &OsStr) -> Result<(), Failure> {
+    let executable = |path: &Path| access(path, AccessFlags::X_OK).is_ok() && path.is_file();
+    if command.as_bytes().contains(&b'/') {
+        let path = Path::new(command);
+        return match path.metadata() {
+            Ok(_) if executable(path) => Ok(()),
+            Ok(_) => Err(cannot_start(command, libc::EACCES)),
+            Err(error) => Err(cannot_start(command, error.raw_os_error().unwrap_or(libc::ENOENT))),
+        };
+    }
+    let path = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let found: Vec<_> =
+        env::split_paths(&path).map(|folder| folder.join(command)).filter(|p| p.is_file()).collect();
+    match found.iter().any(|path| executable(path)) {
+        true => Ok(()),
+        false if found.is_empty() || command.is_empty() => Err(cannot_start(command, libc::ENOENT)),
+        false => Err(cannot_start(command, libc::EACCES)),
+    }
+}
+
+/// Why it was not started, from the `errno` of the attempt.
+pub fn cannot_start(command: &OsStr, errno: i32) -> Failure {
+    let name = command.to_string_lossy();
+    let missing = matches!(errno, libc::ENOENT | libc::ENOTDIR);
+    let message = match errno {
+        libc::ENOENT if !name.contains('/') => {
+            format!("CMD '{name}' was not found in PATH; give its path or install it")
+        }
+        libc::ENOENT if Path::new(command).exists() => {
+            format!("CMD '{name}' cannot be started: the interpreter in its first line (#!) was not found")
+        }
+        libc::EACCES => format!("CMD '{name}' is not executable; give a program, or its interpreter first"),
+        _ => {
+            let reason = io::Error::from_raw_os_error(errno);
+            format!("CMD '{name}' cannot be started: {reason}; give the path of a program")
+        }
+    };
+    Failure { code: if missing { exit::NOT_FOUND } else { exit::NOT_EXECUTABLE }, message }
+}

@@ -1,0 +1,226 @@
+//! One term of `elector run`: from the election until nothing of the command is left.
+
+use std::time::Duration;
+
+use elector::Change;
+use elector::core::lease::{DeposedReason, Event};
+use elector::core::{FencingToken, Instant};
+use elector::driver::clock;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::getpgrp;
+
+use crate::channel::{Ended, Report};
+use crate::exit::Failure;
+use crate::output;
+use crate::run::{Message, Run};
+use crate::signals;
+use crate::term::{Plan, Term};
+
+/// Between two looks whether the keeper is gone; the first ones come sooner.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How a term ended.
+pub enum Outcome {
+    /// The command ended by itself, or because of a signal that was passed on.
+    Ended(Ended),
+    /// Leadership ended, and the command was ended.
+    Lost,
+    /// The command was stopped for a lease, and was ended.
+    Hung,
+    /// The command could not be started, for this `errno`.
+    NotStarted(i32),
+}
+
+/// What is known of the present term.
+struct TermState {
+    term: Term,
+    token: FencingToken,
+    /// The last end of trust that the guardian was told.
+    hard: Instant,
+    /// The command is being ended, because leadership ended before it or it hangs.
+    lost: bool,
+    outcome: Option<Outcome>,
+    /// The job is stopped by Ctrl-Z.
+    suspended: bool,
+    /// Since when the command is stopped, and by which signal.
+    stopped: Option<(Instant, i32)>,
+    /// The guardian said that nothing is left.
+    gone: bool,
+}
+
+impl Run<'_> {
+    /// One term: from the election until nothing of the command is left.
+    pub fn lead(&mut self, token: FencingToken) -> Result<Outcome, Failure> {
+        let plan = Plan {
+            command: &self.options.command,
+            environment: vec![
+                ("ELECTOR_ELECTION", self.election().to_string()),
+                ("ELECTOR_CANDIDATE", self.candidate.to_string()),
+                ("ELECTOR_TOKEN", token.to_string()),
+            ],
+            grace: self.options.timing.grace(),
+            slack: self.options.timing.slack(),
+            mask: self.mask,
+            lock: self.elector.lock_fd(),
+        };
+        let term = Term::start(&plan, self.outbox.clone())
+            .map_err(|error| Failure::internal(format!("cannot start the guardian: {error}")))?;
+        self.keeper = Some(term.keeper());
+        let mut state = TermState {
+            term,
+            token,
+            hard: Instant::MAX,
+            lost: false,
+            outcome: None,
+            suspended: false,
+            stopped: None,
+            gone: false,
+        };
+        self.extend(&mut state);
+        let outcome = self.keep(&mut state);
+        self.finish(state.term);
+        if let Some(terminal) = self.terminal {
+            // A guardian that was killed cannot have done it.
+            terminal.reclaim();
+        }
+        Ok(outcome)
+    }
+
+    fn keep(&mut self, state: &mut TermState) -> Outcome {
+        loop {
+            // A guardian that was stopped by somebody misses its deadline: half of the slack is left for us
+            // then.
+            let overdue = state.hard.saturating_sub(self.options.timing.slack() / 2);
+            let wait = overdue.saturating_since(clock::now());
+            if wait.is_zero() {
+                state.lost = true;
+                state.term.kill();
+            }
+            self.end_if_hung(state);
+            match self.next(wait.max(Duration::from_millis(20))) {
+                Some(Message::Change(change)) => {
+                    self.record(&change);
+                    self.follow(state, &change);
+                }
+                Some(Message::Signal(signal)) => self.pass_on(state, signal),
+                Some(Message::Guardian(Some(report))) => self.note(state, report),
+                Some(Message::Guardian(None)) => return self.conclude(state),
+                None => {}
+            }
+        }
+    }
+
+    /// After the guardian ended, however it did: waits until nothing of the command is left. That may take
+    /// long, and the lease is kept meanwhile, if it can be.
+    fn finish(&mut self, mut term: Term) {
+        term.kill();
+        let mut pause = Duration::from_millis(1);
+        while !term.is_gone() {
+            if let Some(message) = self.next(pause) {
+                self.absorb(message);
+            }
+            pause = (pause * 2).min(LOOK);
+        }
+        self.keeper = None;
+    }
+
+    /// Tells the guardian how long trust lasts now.
+    fn extend(&self, state: &mut TermState) {
+        let leadership = self.elector.leadership();
+        if leadership.is_leader && leadership.token == Some(state.token) {
+            state.hard = leadership.trusted_until;
+            state.term.extend(leadership.stop_new_work_at, leadership.trusted_until);
+        } else if !state.lost {
+            state.lost = true;
+            state.term.stop();
+        }
+    }
+
+    fn follow(&self, state: &mut TermState, change: &Change) {
+        match change.event {
+            Event::Deposed { token, reason } if token == state.token => {
+                state.lost = true;
+                self.say(format!("leadership ended ({}); stopping CMD", reason.name()));
+                if reason == DeposedReason::Revoked {
+                    // The lease protects nothing any more, so there is no time for a grace.
+                    state.hard = Instant::ZERO;
+                    state.term.extend(Instant::ZERO, Instant::ZERO);
+                }
+                state.term.stop();
+            }
+            _ => self.extend(state),
+        }
+    }
+
+    /// A command that stays stopped does no work, and would keep the lease for ever.
+    fn end_if_hung(&self, state: &mut TermState) {
+        let Some((since, signal)) = state.stopped.filter(|_| !state.lost && !self.options.keep_stopped)
+        else {
+            return;
+        };
+        let lease = self.options.timing.lease();
+        if clock::now() >= since.saturating_add(lease) {
+            let signal = Signal::try_from(signal).map_or("a signal", Signal::as_str);
+            output::complain(format!(
+                "CMD was stopped by {signal} and not continued for a lease ({} ms); ending it and giving \
+                 the lease up; --keep-stopped would keep both",
+                lease.as_millis()
+            ));
+            state.lost = true;
+            state.outcome = Some(Outcome::Hung);
+            state.term.stop();
+        }
+    }
+
+    fn pass_on(&mut self, state: &mut TermState, signal: Signal) {
+        if signal == Signal::SIGCONT {
+            if std::mem::take(&mut state.suspended) || state.stopped.is_some() {
+                state.term.resume();
+            }
+            return;
+        }
+        if signals::ends(signal) {
+            self.interrupted.get_or_insert(signal);
+        }
+        state.term.signal(signal);
+    }
+
+    fn note(&self, state: &mut TermState, report: Report) {
+        match report {
+            Report::Failed(errno) => state.outcome = Some(Outcome::NotStarted(errno)),
+            Report::Expired => {
+                state.lost = true;
+                let why = self.elector.last_error().map(|error| format!(" ({error})")).unwrap_or_default();
+                self.say(format!("leadership could not be extended in time{why}; stopping CMD"));
+            }
+            Report::Unkept => {
+                state.lost = true;
+                output::complain("the keeper of CMD's processes was killed; stopping CMD");
+            }
+            Report::Exited(ended) if !state.lost => state.outcome = Some(Outcome::Ended(ended)),
+            Report::Exited(ended) if self.interrupted.is_some() => {
+                state.outcome = Some(Outcome::Ended(ended))
+            }
+            Report::Suspended => {
+                state.suspended = true;
+                // What Ctrl-Z would have done had the job itself been in the foreground.
+                let _ = killpg(getpgrp(), Signal::SIGSTOP);
+            }
+            Report::Stopped(signal) => state.stopped = Some((clock::now(), signal)),
+            Report::Continued => state.stopped = None,
+            Report::Started(_) | Report::Exited(_) => {}
+            Report::Gone => state.gone = true,
+        }
+    }
+
+    /// The guardian ended.
+    fn conclude(&self, state: &mut TermState) -> Outcome {
+        if let Some(outcome) = state.outcome.take() {
+            return outcome;
+        }
+        if !state.gone && !state.lost {
+            output::complain("the guardian was killed, so CMD was killed too");
+        }
+        Outcome::Lost
+    }
+}

@@ -1,0 +1,161 @@
+//! Writes what people read, on a thread of its own: a pipe that is full, or a terminal after Ctrl-S, must not
+//! hold up what keeps a lease.
+//!
+//! Lines that do not fit into the queue are dropped. How many were, the reader is told once it reads again.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::signals;
+
+/// So many lines wait for a reader that does not read.
+const MOST: usize = 1_000;
+/// At the end of the process, a reader that takes no line for so long is not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Standard error.
+pub static STDERR: Printer = Printer::new("standard error", || Box::new(io::stderr()));
+/// Standard output.
+pub static STDOUT: Printer = Printer::new("standard output", || Box::new(io::stdout()));
+
+/// One stream to people.
+pub struct Printer {
+    name: &'static str,
+    open: fn() -> Box<dyn Write>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    waiting: VecDeque<String>,
+    /// How many lines were dropped since the reader was last told of some.
+    dropped: u64,
+    /// How many were written.
+    written: u64,
+    is_writing: bool,
+    has_thread: bool,
+}
+
+impl Printer {
+    const fn new(name: &'static str, open: fn() -> Box<dyn Write>) -> Printer {
+        let state =
+            State { waiting: VecDeque::new(), dropped: 0, written: 0, is_writing: false, has_thread: false };
+        Printer { name, open, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Has `text` written, unless too much waits already. Returns at once.
+    pub fn print(&'static self, text: String) {
+        let mut state = self.lock();
+        if !state.has_thread {
+            if signals::spawn_deaf("printer", move || self.write_all()).is_err() {
+                // A process that gets no thread keeps no lease either, since that takes threads.
+                drop(state);
+                let _ = (self.open)().write_all(text.as_bytes());
+                return;
+            }
+            state.has_thread = true;
+        }
+        if state.waiting.len() >= MOST {
+            state.dropped += 1;
+            return;
+        }
+        // They would have come before this one.
+        if let Some(notice) = self.notice(&mut state) {
+            state.waiting.push_back(notice);
+        }
+        state.waiting.push_back(text);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until all is written, for as long as somebody reads. To be called at the end of the process.
+    pub fn finish(&self) {
+        let mut state = self.lock();
+        while state.is_writing || !state.waiting.is_empty() || state.dropped > 0 {
+            let written = state.written;
+            let waited = self.changed.wait_timeout_while(state, PATIENCE, |state| state.written == written);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if state.written == written {
+                return;
+            }
+        }
+    }
+
+    fn write_all(&self) {
+        let mut out = (self.open)();
+        let mut state = self.lock();
+        loop {
+            let Some(text) = state.waiting.pop_front().or_else(|| self.notice(&mut state)) else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            state.is_writing = true;
+            drop(state);
+            // A reader that closed its end has read what it wanted.
+            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            state = self.lock();
+            state.is_writing = false;
+            state.written += 1;
+            self.changed.notify_all();
+        }
+    }
+
+    /// How many lines were dropped, once.
+    fn notice(&self, state: &mut State) -> Option<String> {
+        let dropped = std::mem::take(&mut state.dropped);
+        let lines = if dropped == 1 { "line was" } else { "lines were" };
+        (dropped > 0).then(|| format!("elector: {dropped} {lines} dropped: nobody read {}\n", self.name))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{SyncSender, sync_channel};
+
+    use super::*;
+
+    /// A stream whose reader reads a piece at a time.
+    struct Pieces(SyncSender<String>);
+
+    impl Write for Pieces {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_nobody_reads_delays_nobody_and_is_counted_for_who_reads_later() {
+        static PIPE: Mutex<Option<SyncSender<String>>> = Mutex::new(None);
+        static PRINTER: Printer =
+            Printer::new("this", || Box::new(Pieces(PIPE.lock().unwrap().take().unwrap())));
+        let (sender, reader) = sync_channel(0);
+        *PIPE.lock().unwrap() = Some(sender);
+        // The thread holds one of them, and the queue the others that fit.
+        let fits = |count: usize| (0..count).for_each(|number| PRINTER.print(format!("{number}\n")));
+        fits(1);
+        while !PRINTER.lock().is_writing {
+            std::thread::yield_now();
+        }
+        fits(MOST + 5);
+        assert_eq!(PRINTER.lock().dropped, 5);
+        for _ in 0..=MOST {
+            assert!(!reader.recv().unwrap().contains("dropped"));
+        }
+        assert_eq!(reader.recv().unwrap(), "elector: 5 lines were dropped: nobody read this\n");
+        PRINTER.print("later\n".into());
+        assert_eq!(reader.recv().unwrap(), "later\n");
+        PRINTER.finish();
+        assert!(PRINTER.lock().waiting.is_empty());
+    }
+}
