@@ -14,7 +14,12 @@ impl Elector {
     /// takes the row before. Renewals are not held up. A transaction that stays open long delays
     /// take-overs of this election, and only those; the candidate that waits logs the backend's pid.
     ///
-    /// It must run in the database, and see the table, of this elector's store.
+    /// It must run in the database, and see the table, of this elector's store, at any isolation level. Above
+    /// READ COMMITTED it fails also if the table was rewritten (VACUUM FULL, CLUSTER) since the transaction's
+    /// first statement.
+    ///
+    /// Rolling back to a savepoint also ends a guard that was called after it, and so does the EXCEPTION
+    /// clause of a PL/pgSQL block around the guard. Call it outside of them, or again afterwards.
     ///
     /// ```no_run
     /// # async fn example(elector: elector::Elector, client: &mut tokio_postgres::Client)
@@ -29,7 +34,8 @@ impl Elector {
     ///
     /// # Errors
     /// [`Error::is_not_leader`] when this candidate has no term (while it drains it has one), or the term has
-    /// ended in the store; roll back then. Otherwise what the server said.
+    /// ended in the store; roll back then. Otherwise what the server said, such as that it could not serialize
+    /// access.
     pub async fn guard(&self, transaction: &tokio_postgres::Transaction<'_>) -> Result<FencingToken, Error> {
         let (table, holder, token) = self.guarded_term()?;
         let number = token.get() as i64;
@@ -43,7 +49,8 @@ impl Elector {
 
     /// The guard as a statement with this term's values written in, safely quoted, for clients other than
     /// `tokio-postgres`. Run it first in the transaction: one row means that the term lasts, and is held
-    /// until the transaction ends; none means that it is over, so roll back.
+    /// until the transaction ends; none, or an error, means that it may be over, so roll back. Isolation
+    /// levels and savepoints: see [`Elector::guard`].
     ///
     /// # Errors
     /// As [`Elector::guard`].

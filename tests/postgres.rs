@@ -23,6 +23,8 @@ mod guard;
 mod handle;
 #[path = "postgres/history.rs"]
 mod history;
+#[path = "postgres/isolation.rs"]
+mod isolation;
 #[path = "postgres/locks.rs"]
 mod locks;
 #[path = "postgres/machinery.rs"]

@@ -13,6 +13,11 @@ import (
 // open long delays take-overs of this election, and only those.
 //
 // The transaction must be one of the database in which this elector keeps its leases, and see that table.
+// Any isolation level will do; above read committed it fails also if the table was rewritten (VACUUM FULL,
+// CLUSTER) since the transaction's first statement. Rolling back to a savepoint also ends a
+// guard that was called after it, and so does the EXCEPTION clause of a PL/pgSQL block around the guard: call
+// it outside of them, or again afterwards.
+//
 // ErrNotLeader: this candidate does not lead, or its term has ended in the store; roll back then.
 func (e *Elector) GuardTx(ctx context.Context, tx *sql.Tx) error {
 	statement, err := e.GuardSQL()
@@ -41,7 +46,8 @@ func (t Term) GuardTx(ctx context.Context, tx *sql.Tx) error {
 
 // GuardSQL is the guard as a statement with this term's values in it, safely quoted, for clients other than
 // database/sql. Run it first in the transaction: one row means that the term lasts, and is held until the
-// transaction ends; no row means that it is over, so roll back.
+// transaction ends; no row, or an error, means that it may be over, so roll back. Isolation levels and
+// savepoints: see [Elector.GuardTx].
 //
 // It fails with ErrNotLeader, or with ErrInvalidArgument if leases are not kept in PostgreSQL.
 func (e *Elector) GuardSQL() (string, error) {

@@ -125,6 +125,45 @@ func TestAGuardedTransactionOfALostTermDoesNotCommit(t *testing.T) {
 	}
 }
 
+// Above read committed a transaction sees the row as it was, and a rewrite leaves no other trace of a change.
+func TestAGuardWithAnOldSnapshotFailsAlsoOnceItsTableWasRewritten(t *testing.T) {
+	t.Parallel()
+	address := freshDatabase(t)
+	database := open(t, address)
+	leader := guarded(t, address, "a", 2*time.Minute)
+	lead(t, leader)
+	rewrites := []string{"VACUUM FULL leader_lease", "CLUSTER leader_lease USING leader_lease_pkey"}
+	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
+		for _, rewrite := range rewrites {
+			transaction := beginAt(t, database, level)
+			execute(t, database, rewrite)
+			if err := leader.GuardTx(within(t, soon), transaction); !errors.Is(err, elector.ErrNotLeader) {
+				t.Errorf("%v, %s: %v", level, rewrite, err)
+			}
+			must(t, transaction.Rollback())
+			transaction = beginAt(t, database, level)
+			must(t, leader.GuardTx(within(t, soon), transaction))
+			must(t, transaction.Commit())
+		}
+	}
+	// Without a rewrite, the server itself says what became of the row.
+	transaction := beginAt(t, database, sql.LevelRepeatableRead)
+	execute(t, database, "DELETE FROM leader_lease")
+	if err := leader.GuardTx(within(t, soon), transaction); !errors.Is(err, elector.ErrStore) {
+		t.Error(err)
+	}
+}
+
+// A transaction whose snapshot is taken.
+func beginAt(t *testing.T, database *sql.DB, level sql.IsolationLevel) *sql.Tx {
+	t.Helper()
+	transaction, err := database.BeginTx(within(t, 3*soon), &sql.TxOptions{Isolation: level})
+	must(t, err)
+	t.Cleanup(func() { _ = transaction.Rollback() })
+	execute(t, transaction, "SELECT 1")
+	return transaction
+}
+
 func TestWorkOfATermIsGuardedByThatVeryTerm(t *testing.T) {
 	t.Parallel()
 	address := freshDatabase(t)

@@ -61,7 +61,8 @@ pub enum elector_statement {
     /// without parameters; `deleted`.
     CleanUp = 6,
     /// Checks a term and holds its row in the caller's transaction. PostgreSQL only: $1 text election, $2
-    /// text holder, $3 bigint token, single values; one row while the term lasts, else none.
+    /// text holder, $3 bigint token, single values; one row while the term lasts, else none or an error. What
+    /// is said of `elector_guard_sql` holds for it.
     Guard = 7,
 }
 

@@ -5,5 +5,5 @@ tests/setup-postgres.sh --system
 must cargo test -q --no-fail-fast --all-features --test conformance --test sqlite_faults -- --skip timed::
 must cargo test -q --no-fail-fast --all-features --test postgres_connect -- --skip timed::
 must cargo test -q --no-fail-fast --all-features --test conformance_postgres -- system::
-safety=(guard::system:: locks::system:: tokens::system::)
+safety=(guard::system:: isolation::system:: locks::system:: tokens::system::)
 must cargo test -q --no-fail-fast --all-features --test postgres -- "${safety[@]}"

@@ -256,7 +256,8 @@ typedef enum elector_statement {
     // without parameters; `deleted`.
     ELECTOR_STATEMENT_CLEAN_UP = 6,
     // Checks a term and holds its row in the caller's transaction. PostgreSQL only: $1 text election, $2
-    // text holder, $3 bigint token, single values; one row while the term lasts, else none.
+    // text holder, $3 bigint token, single values; one row while the term lasts, else none or an error. What
+    // is said of `elector_guard_sql` holds for it.
     ELECTOR_STATEMENT_GUARD = 7,
 } elector_statement;
 
@@ -694,7 +695,12 @@ size_t elector_leader(const struct elector *elector,
 
 // Writes the guard: a statement for PostgreSQL with this term's values in it, safely quoted. Run it first
 // in your own transaction: one row means that the term lasts, and nobody else is elected before that
-// transaction ends; no row means that the term is over, so roll back.
+// transaction ends; no row, or an error, means that the term may be over, so roll back.
+//
+// Any isolation level will do; above READ COMMITTED there is no row either if the table was rewritten
+// (VACUUM FULL, CLUSTER) since the transaction's first statement. Rolling back to a savepoint also ends a
+// guard that was run after it, and so does the EXCEPTION clause of a PL/pgSQL block around the guard: run it
+// outside of them, or again afterwards.
 //
 // Returns the statement's length without its NUL, and writes "" if it does not fit: a statement that is cut
 // is none. 0 if this candidate has no term (while it drains it has one) or its store is not PostgreSQL.

@@ -209,7 +209,13 @@ export class Elector {
      * before it ends. Call it first in the transaction, with the client that the transaction is on or its
      * `query` function; it must see the table of this elector's store. Resolves to the term's token.
      *
-     * Throws `NOT_LEADER` when the term is over: roll back then. `NO_GUARD` on other stores.
+     * Any isolation level will do; above READ COMMITTED it fails also if the table was rewritten (VACUUM
+     * FULL, CLUSTER) since the transaction's first statement. Rolling back to a savepoint (a nested
+     * transaction of an ORM) also ends a guard that was called after it, and so does the EXCEPTION clause of
+     * a PL/pgSQL block around the guard: call it outside of them, or again afterwards.
+     *
+     * Throws `NOT_LEADER` when the term is over, or the client's own error: roll back then. `NO_GUARD` on
+     * other stores.
      */
     async guard(query: Queryable | QueryFunction): Promise<bigint> {
         const { store } = this.#hub;

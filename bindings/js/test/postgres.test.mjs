@@ -159,6 +159,35 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await assert.rejects(a.guard(admin), { code: "NOT_LEADER" });
     });
 
+    test("a guard with an old snapshot fails, also once its table was rewritten", async () => {
+        const table = fresh();
+        const a = candidate(pool(), table, LONG);
+        a.campaign();
+        await until(() => a.amILeader());
+        const [admin, open] = [pool(), await pool().connect()];
+        const begin = async () => {
+            await open.query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+            await open.query("SELECT 1");
+        };
+        for (const rewrite of ["VACUUM FULL", "CLUSTER"]) {
+            const by = rewrite === "CLUSTER" ? "USING leader_lease_pkey" : "";
+            await begin();
+            await admin.query(`${rewrite} ${table.schema}.leader_lease ${by}`);
+            await assert.rejects(a.guard(open), { code: "NOT_LEADER" });
+            await open.query("ROLLBACK");
+            await begin();
+            assert.equal(await a.guard(open), a.token, "a new transaction passes");
+            await open.query("COMMIT");
+        }
+        // Without a rewrite, the server itself says what became of the row.
+        await begin();
+        await admin.query(`DELETE FROM ${table.schema}.leader_lease`);
+        await assert.rejects(a.guard(open), { code: "40001" });
+        await open.query("ROLLBACK");
+        open.release();
+        await a.release();
+    });
+
     test("a term that was broken in the table fails its guard and its confirmation at once", async () => {
         const table = fresh();
         const a = candidate(pool(), table, LONG);

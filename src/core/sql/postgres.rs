@@ -440,9 +440,16 @@ SELECT count(*) AS deleted FROM gone"
         )
     }
 
-    /// The guard: one row while this very term lasts, none once it is over. As the first statement of a
-    /// transaction it keeps every other candidate from taking the row until that transaction has ended.
-    /// `$1 text` election, `$2 text` holder, `$3 bigint` token.
+    /// The guard: one row while this very term lasts, none once it is over. It keeps every other candidate
+    /// from taking the row until the transaction has ended. `$1 text` election, `$2 text` holder, `$3
+    /// bigint` token.
+    ///
+    /// Above READ COMMITTED it may read a snapshot in which a term that is over still lasts. Then the lock
+    /// fails, since the row bears the mark of its update. VACUUM FULL and CLUSTER copy the rows without
+    /// that mark, so there is no row either if the table was rewritten since the snapshot: the snapshot
+    /// shows the file that the table had, `pg_relation_filenode` the one that it has, and the statement's
+    /// own lock on the table keeps that from changing. A partitioned table has no file of its own, and
+    /// never passes there.
     #[must_use]
     pub fn guard(&self) -> String {
         self.guard_with("$1::text", "$2::text", "$3::bigint")
@@ -455,10 +462,14 @@ SELECT count(*) AS deleted FROM gone"
     }
 
     fn guard_with(&self, election: &str, holder: &str, token: &str) -> String {
-        let (table, id) = (&self.name, self.id.sql());
+        let (table, id, oid) = (&self.name, self.id.sql(), quote_literal(&self.name));
         format!(
-            "SELECT 1 FROM {table} WHERE id = {election}::{id} AND leader_id = {holder} AND token = {token} \
-             AND expires_at > clock_timestamp() FOR KEY SHARE"
+            "SELECT 1 FROM {table} AS l
+ WHERE id = {election}::{id} AND leader_id = {holder} AND token = {token} AND expires_at > clock_timestamp()
+   AND (pg_catalog.current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
+        OR EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = {oid}::regclass
+                   AND c.relfilenode = pg_catalog.pg_relation_filenode(c.oid)))
+   FOR KEY SHARE OF l"
         )
     }
 
