@@ -51,6 +51,8 @@ mod pooler;
 mod processes;
 #[path = "postgres/proxy.rs"]
 mod proxy;
+#[path = "postgres/row_security.rs"]
+mod row_security;
 #[path = "postgres/servers.rs"]
 mod servers;
 #[path = "postgres/session.rs"]

@@ -268,6 +268,55 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         assert.throws(() => postgresStore({}), /no function query/);
     });
 
+    test("what row security hides is named, and is neither absent nor locked", async () => {
+        const [admin, { schema }] = [pool(), fresh()];
+        const made = candidate(pool(), { schema }, LONG);
+        made.campaign();
+        await until(() => made.amILeader());
+        const table = `${schema}.leader_lease`;
+        await admin.query(`CREATE ROLE hidden LOGIN; GRANT USAGE ON SCHEMA ${schema} TO hidden;
+            GRANT SELECT, INSERT, UPDATE, DELETE ON ${table} TO hidden`);
+        await admin.query(`ALTER TABLE ${table} ENABLE ROW LEVEL SECURITY`);
+        const connectionString = place.url.replace("postgres@", "hidden@");
+        const own = { ...SHORT, election: "a" };
+        const a = candidate(pool({ connectionString }), { schema, listen: false }, own);
+        const said = () => a.lastError?.message;
+        const says = (text) => until(() => said()?.includes(text), said);
+        a.campaign();
+        await says('role "hidden": no policy allows SELECT, INSERT, UPDATE; have its owner run CREATE');
+        assert.equal(a.lastError.code, "STORE_REFUSED");
+        await admin.query(`CREATE POLICY one ON ${table} FOR SELECT TO hidden USING (true)`);
+        await admin.query(`CREATE POLICY two ON ${table} FOR INSERT TO hidden WITH CHECK (true)`);
+        await says("no policy allows UPDATE; have its owner run");
+        assert.equal((await admin.query(`SELECT FROM ${table}`)).rowCount, 1, "it took what it cannot renew");
+        await admin.query(said().split("have its owner run ")[1]);
+        await until(() => a.amILeader(), said);
+        await a.release();
+        // Policies may tell elections apart. Who is refused by one has rights enough.
+        await admin.query(`DROP POLICY elector ON ${table}; DROP POLICY one ON ${table};
+            DROP POLICY two ON ${table}; CREATE POLICY own ON ${table} USING (id LIKE 'own/%')`);
+        a.campaign();
+        await says("row security is on: have the table's owner make policies");
+        await Promise.all([a.release(), made.release()]);
+    });
+
+    test("row security that is switched on meanwhile is not taken for a lock", async () => {
+        const [admin, { schema }] = [pool(), fresh()];
+        await admin.query("CREATE ROLE closed LOGIN; GRANT CREATE ON DATABASE postgres TO closed");
+        const connectionString = place.url.replace("postgres@", "closed@");
+        const a = candidate(pool({ connectionString }), { schema }, RENEWED);
+        a.campaign();
+        await until(() => a.amILeader());
+        const table = `${schema}.leader_lease`;
+        await admin.query(`CREATE POLICY one ON ${table} FOR SELECT USING (true);
+            ALTER TABLE ${table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY`);
+        await until(() => a.lastError?.message.includes("no policy allows INSERT, UPDATE"));
+        await admin.query(`ALTER TABLE ${table} DISABLE ROW LEVEL SECURITY`);
+        const counted = renewalsOf(a);
+        await until(() => counted.renewals > 0);
+        await a.release();
+    });
+
     test("fifty electors of one store need no more statements than a few", async () => {
         const shared = pool();
         let statements = 0;

@@ -33,6 +33,10 @@ struct Meaning {
     advice: &'static str,
 }
 
+/// What to do where row security refuses.
+const POLICIES: &str = "row security is on: have the table's owner make policies that let the role SELECT, \
+                        INSERT, UPDATE and DELETE the rows of its elections (CREATE POLICY)";
+
 const fn meaning(discard: bool, advice: &'static str) -> Meaning {
     Meaning { discard, advice }
 }
@@ -49,9 +53,9 @@ pub(super) struct Refusal {
 /// is lost, nobody knows what was executed.
 pub(super) fn statement(url: &PostgresUrl, asked: &str, error: &Error, closed: Option<&StoreError>) -> Fault {
     if let Some(answer) = error.as_db_error() {
-        let Meaning { discard, advice } = judge(answer.code());
+        let discard = judge(answer.code()).discard;
         let fatal = is_fatal(answer);
-        let message = format!("{url}: cannot {asked}: {}{}", describe(answer), instruct(advice));
+        let message = format!("{url}: cannot {asked}: {}{}", describe(answer), advice(answer));
         return Fault {
             error: StoreError::new(sqlstate::failure(answer.code().code(), fatal), message),
             discard: discard || fatal,
@@ -235,7 +239,9 @@ fn is_fatal(answer: &DbError) -> bool {
 }
 
 fn advice(answer: &DbError) -> String {
-    instruct(judge(answer.code()).advice)
+    // Row security refuses under the code of rights that were not granted.
+    let by_row_security = matches!(answer.routine(), Some("ExecWithCheckOptions" | "check_enable_rls"));
+    instruct(if by_row_security { POLICIES } else { judge(answer.code()).advice })
 }
 
 fn instruct(advice: &str) -> String {

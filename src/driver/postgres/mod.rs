@@ -6,6 +6,7 @@
 //! not used again: the next call connects anew, and the server ends by its own limits what it was still
 //! doing.
 
+mod access;
 mod backend;
 mod batch;
 mod binding;
@@ -31,7 +32,7 @@ use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
 use crate::core::lease::{Failure, Op, Outcome, Reply, Row};
-use crate::core::sql::postgres::{CHANNEL, SERVER_CLOCK, Table, quote_identifier};
+use crate::core::sql::postgres::{CHANNEL, SERVER_CLOCK, Table};
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::clock;
 use crate::driver::rules::Opener;
@@ -68,8 +69,9 @@ const CLEAN_UP_AT_ONCE: u32 = 1_000;
 const CLEAN_UP_WITHIN: Duration = Duration::from_millis(200);
 /// What holds a row for less, in seconds, is no news to people.
 const NEWS_AFTER_S: i64 = 1;
-/// SQLSTATEs that say that the table is not what it was: it is gone, or a column is, or one has another type.
-const TABLE_CHANGED: [&str; 5] = ["42P01", "42703", "42883", "42804", "0A000"];
+/// SQLSTATEs that say that the table is not what it was: it is gone, or a column is, or one has another type,
+/// or it is closed to the role.
+const TABLE_CHANGED: [&str; 6] = ["42P01", "42703", "42883", "42804", "42501", "0A000"];
 
 /// Opens the store: connects, and finds, makes or adopts the table.
 pub(super) fn open(url: &PostgresUrl, bell: Bell) -> Result<Box<dyn Store>, StoreError> {
@@ -293,6 +295,15 @@ impl PostgresStore {
         }
     }
 
+    /// Refuses candidates from which row security hides the table. Connecting anew looks at that again.
+    fn show_candidates(&mut self) -> Result<(), StoreError> {
+        let shown = self.connection.as_ref().map_or(Ok(()), |found| found.ready.show_candidates(&self.url));
+        if shown.is_err() {
+            self.connection = None;
+        }
+        shown
+    }
+
     /// Refuses a question about an election that the table cannot hold.
     fn holds(&mut self, election: &Name) -> Result<(), StoreError> {
         self.connected()?;
@@ -305,11 +316,11 @@ impl Store for PostgresStore {
     fn execute(&mut self, jobs: &[Job]) -> Vec<Answer> {
         let mut answers: Vec<Option<Answer>> = jobs.iter().map(|_| None).collect();
         let deadline = patience_ends(jobs);
-        match self.connected() {
+        match self.connected().and_then(|()| self.show_candidates()) {
             Ok(()) => {
                 self.refuse_misnamed(jobs, &mut answers);
                 self.run(jobs, &mut answers, deadline);
-                self.report_guards(jobs, &answers);
+                self.explain_untaken(jobs, &answers);
             }
             Err(error) => fail(jobs, &mut answers, &error),
         }
@@ -329,6 +340,7 @@ impl Store for PostgresStore {
 
     fn revoke(&mut self, election: &Name, token: Option<FencingToken>) -> Result<Option<Row>, StoreError> {
         self.holds(election)?;
+        self.connection.as_ref().map_or(Ok(()), |connection| connection.ready.show_operators(&self.url))?;
         let schema = self.url.schema().to_owned();
         let revoke = async |connection: &Connection| {
             connection.ready.revoke(&connection.session, &schema, election, token).await
@@ -348,20 +360,11 @@ impl Store for PostgresStore {
 
     fn check(&mut self) -> Result<(), StoreError> {
         let lacking = self.ask("see what it may do with its table", async |connection| {
-            connection.ready.lacking(&connection.session).await
+            access::lacking(&connection.session, connection.ready.table()).await
         })?;
-        if lacking.is_empty() {
-            return Ok(());
-        }
         let Some(table) = self.table() else { return Ok(()) };
-        let (lacking, table, user) = (lacking.join(", "), table.name().to_owned(), &self.url.user);
-        let message = format!(
-            "{}: permission denied for table leader_lease: role {user:?} lacks {lacking}; have its owner run \
-             GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {}",
-            self.url,
-            quote_identifier(user)
-        );
-        Err(StoreError::new(Failure::Refused, message))
+        access::refuse_lacking(&self.url, &table, &lacking)?;
+        self.show_candidates()
     }
 
     fn clean_up(&mut self) -> Result<u64, StoreError> {
@@ -375,8 +378,9 @@ impl Store for PostgresStore {
 
 impl PostgresStore {
     /// Says which backends keep a row from being taken over, if an acquire found one that has ended and
-    /// could not take it: a guarded transaction that stays open delays the take-over of its election.
-    fn report_guards(&self, jobs: &[Job], answers: &[Option<Answer>]) {
+    /// could not take it: a guarded transaction that stays open delays the take-over of its election. Where
+    /// there is none, row security may have been switched on since the table was looked at.
+    fn explain_untaken(&mut self, jobs: &[Job], answers: &[Option<Answer>]) {
         let mut blocked = jobs.iter().zip(answers).filter(|(job, answer)| {
             let (Op::Acquire(acquire), Some(answer)) = (&job.request.op, answer) else { return false };
             let Outcome::Seen(Some(row)) = &answer.reply.outcome else { return false };
@@ -390,14 +394,21 @@ impl PostgresStore {
             return;
         }
         let (Some(connection), Ok(runtime)) = (&self.connection, self.runtime()) else { return };
-        let blockers = runtime.block_on(async {
-            let election = Some(&job.election);
-            timeout(REPORT_WITHIN, connection.ready.blockers(&connection.session, election, 0)).await
-        });
+        let (ready, session, election) = (&connection.ready, &connection.session, Some(&job.election));
+        let asking = async {
+            let blockers = ready.blockers(session, election, 0).await?;
+            let is_hidden = blockers.is_empty() && ready.is_hidden_now(&self.url, session).await?;
+            Ok::<_, tokio_postgres::Error>((blockers, is_hidden))
+        };
         // What could not be found out in time is not worth more.
-        let Ok(Ok(blockers)) = blockers else { return };
+        let asked = runtime.block_on(async { timeout(REPORT_WITHIN, asking).await });
+        let Ok(Ok((blockers, is_hidden))) = asked else { return };
         for blocker in blockers {
             tracing::warn!(store = %self.url, "{}", blocker.remark());
+        }
+        if is_hidden {
+            // The next one finds it so, and says it.
+            self.connection = None;
         }
     }
 

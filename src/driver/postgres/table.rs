@@ -10,6 +10,7 @@ use crate::core::sql::postgres::{CHANNEL, DDL_LOCK, IdType, Table, quote_literal
 use crate::core::{FencingToken, Name};
 use crate::driver::store::{ElectionRow, Job, StoreError};
 
+use super::access::{self, Hidden};
 use super::batch::{self, Queries, Query, Wave};
 use super::config::PostgresUrl;
 use super::connect::Session;
@@ -35,6 +36,7 @@ const THEIRS: usize = 4;
 /// A connection's table and its statements.
 pub(super) struct Ready {
     table: Table,
+    hidden: Hidden,
     queries: Queries,
     list: Query,
     revoke: Query,
@@ -76,7 +78,7 @@ impl Blocker {
 impl Ready {
     pub(super) async fn prepare(url: &PostgresUrl, session: &Session) -> Result<Ready, StoreError> {
         let client = &session.client;
-        let table = find(url, session).await?;
+        let (table, hidden) = find(url, session).await?;
         let named = session.server.prepare;
         let revoke = &[Type::TEXT, Type::INT8, Type::TEXT];
         // Sent together: a round trip each would be long where the server is far.
@@ -86,7 +88,7 @@ impl Ready {
                 Query::new(client, table.list(), &[Type::TEXT], named),
                 Query::new(client, table.revoke(), revoke, named),
             )?;
-            Ok(Ready { queries, list, revoke, table: table.clone() })
+            Ok(Ready { queries, list, revoke, hidden, table: table.clone() })
         };
         ready.await.map_err(|error| session.fault("prepare its statements", &error).error)
     }
@@ -152,10 +154,20 @@ impl Ready {
         rows.first().map_or(Ok(None), batch::show)
     }
 
-    /// What a candidate must be allowed to do with the table, and the session's role is not.
-    pub(super) async fn lacking(&self, session: &Session) -> Result<Vec<String>, Error> {
-        let rows = session.client.query_typed(Table::LACKING, &[(&self.table.name(), Type::TEXT)]).await?;
-        rows.iter().map(|row| row.try_get("lacking")).collect()
+    /// Refuses a candidate from which row security hides the table.
+    pub(super) fn show_candidates(&self, url: &PostgresUrl) -> Result<(), StoreError> {
+        self.hidden.refuse(url, access::of_candidates(self.table.id_type()))
+    }
+
+    /// Refuses to end a term whose row is hidden from those who change it.
+    pub(super) fn show_operators(&self, url: &PostgresUrl) -> Result<(), StoreError> {
+        self.hidden.refuse(url, &["UPDATE"])
+    }
+
+    /// Whether the table has been hidden from candidates since it was looked at.
+    pub(super) async fn is_hidden_now(&self, url: &PostgresUrl, session: &Session) -> Result<bool, Error> {
+        let found = look(&session.client, url.schema()).await?;
+        Ok(found.hidden.refuse(url, access::of_candidates(self.table.id_type())).is_err())
     }
 
     pub(super) async fn clean_up(
@@ -197,21 +209,29 @@ impl Ready {
     }
 }
 
+/// What is in the URL's schema under the table's name.
+struct Found {
+    /// None if there is no table.
+    columns: Vec<Column>,
+    hidden: Hidden,
+}
+
 /// The table in the URL's schema, made or completed if that is wanted and needed.
-async fn find(url: &PostgresUrl, session: &Session) -> Result<Table, StoreError> {
+async fn find(url: &PostgresUrl, session: &Session) -> Result<(Table, Hidden), StoreError> {
     let client = &session.client;
     let read = |error: Error| session.fault("look at its table", &error).error;
-    let mut columns = columns(client, url.schema()).await.map_err(read)?;
-    let is_complete = !columns.is_empty() && missing(&columns).is_empty();
+    let mut found = look(client, url.schema()).await.map_err(read)?;
+    let is_complete = !found.columns.is_empty() && missing(&found.columns).is_empty();
     if !is_complete && url.create_table {
         // A table of another shape is not ours to change.
-        if !columns.is_empty() {
-            check(url, &columns, THEIRS)?;
+        if !found.columns.is_empty() {
+            check(url, &found.columns, THEIRS)?;
         }
         let migrated = migrate(url, client).await;
         migrated.map_err(|error| session.fault("make or complete its table", &error).error)?;
-        columns = self::columns(client, url.schema()).await.map_err(read)?;
+        found = look(client, url.schema()).await.map_err(read)?;
     }
+    let Found { columns, hidden } = found;
     if columns.is_empty() {
         return Err(refused(url, "there is no table leader_lease in it", "make it"));
     }
@@ -221,11 +241,12 @@ async fn find(url: &PostgresUrl, session: &Session) -> Result<Table, StoreError>
         return Err(refused(url, &found, "add what is missing"));
     }
     check(url, &columns, COLUMNS.len())?;
+    hidden.refuse(url, &["SELECT"])?;
     let id = columns.iter().find(|column| column.name == "id").and_then(|id| IdType::from_sql(&id.kind));
-    Ok(Table::new(url.schema(), id.unwrap_or(IdType::Text)))
+    Ok((Table::new(url.schema(), id.unwrap_or(IdType::Text)), hidden))
 }
 
-async fn columns(client: &Client, schema: &str) -> Result<Vec<Column>, Error> {
+async fn look(client: &Client, schema: &str) -> Result<Found, Error> {
     let rows = client.query_typed(Table::COLUMNS, &[(&schema, Type::TEXT)]).await?;
     let column = |row: &tokio_postgres::Row| {
         Ok(Column {
@@ -237,7 +258,11 @@ async fn columns(client: &Client, schema: &str) -> Result<Vec<Column>, Error> {
             is_logged: row.try_get("is_logged")?,
         })
     };
-    rows.iter().map(column).collect()
+    let hidden = match rows.first() {
+        Some(row) => Hidden::new(row.try_get("role")?, row.try_get("hidden")?),
+        None => Hidden::new("", None),
+    };
+    Ok(Found { columns: rows.iter().map(column).collect::<Result<_, Error>>()?, hidden })
 }
 
 fn missing(columns: &[Column]) -> Vec<&'static str> {

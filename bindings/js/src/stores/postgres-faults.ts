@@ -5,11 +5,17 @@ import { StoreError, oneLine } from "../errors.js";
 interface ClientError {
     readonly code?: unknown;
     readonly severity?: unknown;
+    /** The server's function that refused. */
+    readonly routine?: unknown;
     readonly driverError?: unknown;
     readonly cause?: unknown;
 }
 
 const MAKE_IT = "have its owner run what `elector schema --dialect postgres` prints";
+/** Row security refuses under the code of rights that were not granted. */
+const BY_ROW_SECURITY = /^(ExecWithCheckOptions|check_enable_rls)$/;
+const POLICIES = "row security is on: have the table's owner make policies that let the role SELECT, " +
+    "INSERT, UPDATE and DELETE the rows of its elections (CREATE POLICY)";
 const GRANT = "grant the role USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on the table";
 
 /** What to do about it, by SQLSTATE (PostgreSQL manual, appendix A). What it means, the core knows. */
@@ -46,7 +52,8 @@ export function judge(store: string, asked: string, error: unknown): StoreError 
     const code = typeof found.code === "string" ? found.code : "";
     const said = `${store}: cannot ${asked}: ${oneLine(error)}`;
     if (/^[0-9A-Z]{5}$/.test(code)) {
-        const advice = ADVICE.find(([pattern]) => pattern.test(code))?.[1];
+        const byRowSecurity = BY_ROW_SECURITY.test(String(found.routine));
+        const advice = byRowSecurity ? POLICIES : ADVICE.find(([pattern]) => pattern.test(code))?.[1];
         const endsSession = found.severity === "FATAL" || found.severity === "PANIC";
         const message = `${said} (SQLSTATE ${code})${advice ? `; ${advice}` : ""}`;
         return new StoreError(postgresFailure(code, endsSession), message, { cause: error });

@@ -33,6 +33,9 @@ interface Column {
     readonly isDemanded: boolean;
     /** Of the whole table: it outlives a crash of the server. */
     readonly isLogged: boolean;
+    /** Of the whole table: the commands for which row security lets the role see or write no row. */
+    readonly hidden: readonly string[];
+    readonly role: string;
 }
 
 /** Finds the table, makes or completes it if that is wanted and needed, and says what its ids are. */
@@ -64,7 +67,21 @@ export async function findTable(
     }
     check(store, columns, COLUMNS.length);
     const kind = columns.find((column) => column.name === "id")?.kind;
-    return kind === "integer" || kind === "bigint" ? kind : "text";
+    const idType = kind === "integer" || kind === "bigint" ? kind : "text";
+    refuseHidden(store, schema, columns, idType);
+    return idType;
+}
+
+/** Refuses a table that row security hides: its rows would look like rows that are absent or locked. */
+function refuseHidden(store: string, schema: string, columns: readonly Column[], idType: IdType): void {
+    const { hidden = [], role = "" } = columns[0] ?? {};
+    // A release deletes where ids are numbers; elsewhere only a clean-up does.
+    const needed = hidden.filter((command) => command !== "DELETE" || idType !== "text");
+    if (needed.length === 0) return;
+    const quoted = (name: string) => `"${name.replace(/"/g, '""')}"`;
+    throw new StoreError("refused", `${store}: row security hides table leader_lease from role ` +
+        `${JSON.stringify(role)}: no policy allows ${needed.join(", ")}; have its owner run CREATE POLICY ` +
+        `elector ON ${quoted(schema)}.leader_lease TO ${quoted(role)} USING (true) WITH CHECK (true)`);
 }
 
 async function read(client: Queryable, store: string, schema: string): Promise<Column[]> {
@@ -77,6 +94,8 @@ async function read(client: Queryable, store: string, schema: string): Promise<C
             isKey: row["is_key"] === true,
             isDemanded: row["is_demanded"] === true,
             isLogged: row["is_logged"] === true,
+            hidden: maybeText(row["hidden"])?.split(", ") ?? [],
+            role: maybeText(row["role"]) ?? "",
         }));
     } catch (error) {
         throw judge(store, "look at its table", error);

@@ -37,7 +37,7 @@ export function postgresStore(client: Queryable & PostgresListener, options: Pos
 }
 
 /** What to do next time when the table is not what it was. */
-const TABLE_CHANGED = new Set(["42P01", "42703", "42883", "42804", "0A000"]);
+const TABLE_CHANGED = new Set(["42P01", "42703", "42883", "42804", "42501", "0A000"]);
 
 type Kind<K extends Request["op"]> = Job & { request: Extract<Request, { op: K }> };
 
@@ -171,6 +171,8 @@ class PostgresStore implements Store {
                 if (!job || !open.delete(job)) continue;
                 const clock = { nowUs: big(row["now_us"]), timeline: big(row["timeline"]) };
                 const reply = { id: job.request.id, ...clock, ...outcome(row) } as Reply;
+                // Row security, switched on meanwhile, would look like a lock too.
+                if (reply.outcome === "unsent") this.#forgetTable();
                 answer(job, reply, reply.outcome === "unsent" ? this.#busy(asked, job) : undefined);
             }
             if (open.size > 0) {

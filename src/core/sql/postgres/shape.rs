@@ -79,9 +79,11 @@ IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = {name}) THEN
     pub const HAS_SCHEMA: &'static str = "SELECT 1 FROM pg_namespace WHERE nspname = $1::text";
 
     /// The table's columns, to see whether it is there and whose it is. `$1 text` the schema.
-    /// Answers `name, type, modifier, is_key, is_demanded, is_logged` rows, none if there is no table. The
-    /// modifier is the longest text or the digits of a second, or null; a key is unique by itself; what is
-    /// demanded must be given with each row; what is not logged is lost in a crash of the server.
+    /// Answers `name, type, modifier, is_key, is_demanded, is_logged, hidden, role` rows, none if there is no
+    /// table. The modifier is the longest text or the digits of a second, or null; a key is unique by itself;
+    /// what is demanded must be given with each row; what is not logged is lost in a crash of the server;
+    /// `hidden` lists the commands, such as `INSERT, UPDATE`, for which row security finds no policy that
+    /// lets the session's role see or write any row, or is null.
     pub const COLUMNS: &'static str = "\
 SELECT a.attname::text AS name, format_type(a.atttypid, NULL) AS type,
        CASE WHEN a.atttypmod >= 0
@@ -90,7 +92,15 @@ SELECT a.attname::text AS name, format_type(a.atttypid, NULL) AS type,
                 WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
                   AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum) AS is_key,
        a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS is_demanded,
-       c.relpersistence = 'p' AS is_logged
+       c.relpersistence = 'p' AS is_logged,
+       (SELECT string_agg(need.act, ', ' ORDER BY need.place)
+          FROM (VALUES (1, 'SELECT', 'r'), (2, 'INSERT', 'a'), (3, 'UPDATE', 'w'), (4, 'DELETE', 'd'))
+               AS need(place, act, command)
+         WHERE row_security_active(c.oid) AND NOT EXISTS (
+               SELECT FROM pg_policy AS p, unnest(p.polroles) AS granted(role)
+                WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd::text IN ('*', need.command)
+                  AND (granted.role = 0 OR pg_has_role(granted.role, 'USAGE')))) AS hidden,
+       current_user::text AS role
   FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
  WHERE n.nspname = $1::text AND c.relname = 'leader_lease' AND c.relkind IN ('r', 'p', 'v', 'f', 'm')
