@@ -103,10 +103,23 @@ function compile(format, folder) {
     writeFileSync(join(out, "package.json"), `${JSON.stringify({ type })}\n`);
 }
 
-/** The module for NestJS, which is CommonJS only: a process must not have two of its classes. */
+/** What of it needs no Nest. */
+const STANDALONE = ["core", "lease-entity", "migration"];
+
+/**
+ * The module for NestJS, which is CommonJS only: a process must not have two of its classes. What needs Nest
+ * is loaded when it is first asked for, so that a `LeaderElectorCore` does without.
+ */
 function nestjs() {
     const config = join(here, "tsconfig.nestjs.json");
     run(process.execPath, [join(here, "node_modules/typescript/bin/tsc"), "-p", config]);
+    const index = join(here, "dist/cjs/nestjs/index.js");
+    const text = readFileSync(index, "utf8").replace(/require\("\.\/(.*)\.js"\)/g, (code, file) => {
+        return STANDALONE.includes(file) ? code : `lazily(() => ${code})`;
+    });
+    const lazily = "const lazily = (load) => new Proxy({}, { get: (_, name) => load()[name] });";
+    // What Node's `import` and bundlers look for in it stays as it is.
+    writeFileSync(index, text.replace("\n", `\n${lazily}\n`));
 }
 
 /** ES modules of Node over the one CommonJS copy, so that a process never has two. */

@@ -2,6 +2,7 @@ import type { ElectorOptions } from "../options.js";
 import type { Store } from "../store.js";
 import type { Queryable } from "../stores/client.js";
 import type { PostgresListener } from "../stores/postgres-listen.js";
+import { invalid } from "./invalid.js";
 
 /** Where warnings go: Nest's `Logger`, `console`, or a logger of your own. */
 export interface LeaderLogger {
@@ -36,7 +37,12 @@ export interface LeaderElectorConfig {
     readonly meta?: string | undefined;
     /** Take over only what stood unchanged for a full lease of this candidate's own clock. */
     readonly strict?: boolean | undefined;
-    /** Where warnings go; `false`: nowhere. Default: Nest's `Logger`. */
+    /**
+     * How long a shutdown waits for jobs that run, with the lease kept for them, before it releases all the
+     * same. Default: 30000, the time that Kubernetes gives, or half a lease if that is longer.
+     */
+    readonly drainMs?: number | undefined;
+    /** Where warnings go; `false`: nowhere. Default: Nest's `Logger`, or `console` without Nest. */
     readonly logger?: LeaderLogger | false | undefined;
 }
 
@@ -56,6 +62,7 @@ export interface LeaderElectorOptionsFactory {
 const LEASE = 10_000;
 const RENEWAL = 3_000;
 const JITTER = 2_000;
+const DRAIN = 30_000;
 
 /** The election that a configuration is about. */
 export function electionOf(config: LeaderElectorConfig): string {
@@ -65,6 +72,21 @@ export function electionOf(config: LeaderElectorConfig): string {
 /** How long a lease lasts with this configuration. */
 export function leaseOf(config: LeaderElectorConfig): number {
     return config.leaseDuration ?? LEASE;
+}
+
+/** How long a shutdown waits for jobs that run. */
+export function drainOf(config: LeaderElectorConfig): number {
+    const { drainMs = Math.max(DRAIN, leaseOf(config) / 2) } = config;
+    if (typeof drainMs === "number" && drainMs >= 0) return drainMs;
+    return invalid(`\`drainMs\` is ${String(drainMs)}; give a number of milliseconds`);
+}
+
+/** What makes two candidates for one election different, with what is unset filled in. */
+export function settingsOf(config: LeaderElectorConfig) {
+    const { leaseMs, renewMs, jitterMs } = timesOf(config);
+    const { instanceId, meta, strict = false, logger } = config;
+    const times = { leaseDuration: leaseMs, renewalInterval: renewMs, jitterRange: jitterMs };
+    return { ...times, instanceId, meta, strict, drainMs: drainOf(config), logger };
 }
 
 type Times = Pick<ElectorOptions, "leaseMs" | "renewMs" | "jitterMs">;

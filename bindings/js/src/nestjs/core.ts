@@ -1,5 +1,5 @@
-import { Logger } from "@nestjs/common";
-import { Observable } from "rxjs";
+/** @ts-ignore Where RxJS is not installed its types are `any`; this comment goes with the declarations. */
+import type { Observable } from "rxjs";
 import type { Changes } from "../changes.js";
 import { hold, systemClock } from "../clock.js";
 import type { Leader } from "../core.js";
@@ -10,7 +10,9 @@ import type { Term } from "../run.js";
 import type { Store } from "../store.js";
 import type { Queryable, QueryFunction } from "../stores/client.js";
 import type { LeaderElectorConfig, LeaderLogger } from "./config.js";
-import { electionOf, leaseOf, timesOf } from "./config.js";
+import { drainOf, electionOf, leaseOf, timesOf } from "./config.js";
+import { Jobs } from "./jobs.js";
+import { nestCommon, rxjs } from "./optional.js";
 import type { LeaseSource } from "./source.js";
 import { storeOf } from "./source.js";
 
@@ -33,17 +35,22 @@ export class LeaderElectorCore {
     readonly elector: Elector;
     /** @internal */ readonly store: Store;
     /** @internal */ readonly logger: LeaderLogger | undefined;
+    /** @internal What runs because this candidate leads. */ readonly jobs = new Jobs();
     readonly #leaseMs: number;
+    readonly #drainMs: number;
     #again: unknown;
     #stands = false;
+    /** No job is begun any more, and it never stands again. */
     #isOver = false;
+    #ended: Promise<void> | undefined;
     readonly #ends = new Set<() => void>();
 
     /** Throws an `ElectorError` that names the numbers if the configuration does not fit together. */
     constructor(source: LeaseSource, config: LeaderElectorConfig = {}) {
         this.store = storeOf(source, config);
         this.#leaseMs = leaseOf(config);
-        this.logger = config.logger === false ? undefined : (config.logger ?? new Logger("LeaderElector"));
+        this.#drainMs = drainOf(config);
+        this.logger = config.logger === false ? undefined : (config.logger ?? defaultLogger());
         const { logger } = this;
         const about = `election ${JSON.stringify(electionOf(config))}`;
         this.elector = new Elector({
@@ -99,7 +106,9 @@ export class LeaderElectorCore {
 
     /** The answer now, and again at each turn; completes at the shutdown. */
     get leadership$(): Observable<Leadership> {
-        return new Observable((subscriber) => {
+        const library = rxjs<Rx>();
+        if (!library) throw new Error("leadership$ needs RxJS; install the package rxjs, or use changes()");
+        return new library.Observable((subscriber) => {
             subscriber.next(this.leadership);
             if (this.#isOver) return subscriber.complete();
             const offs = TURNS.map((event) => this.elector.on(event, () => subscriber.next(this.leadership)));
@@ -137,7 +146,7 @@ export class LeaderElectorCore {
     ): Promise<T> {
         systemClock.clearTimeout(this.#again);
         try {
-            return await this.elector.runAsLeader(work, options);
+            return await this.jobs.track("runAsLeader()", this.elector.runAsLeader(work, options));
         } finally {
             this.#standLater();
         }
@@ -146,20 +155,45 @@ export class LeaderElectorCore {
     // ---- Standing ----
 
     /**
-     * Gives the lease up: not leader from this call on. Stands again after one lease, so that others go
-     * first. The promise is kept once the store has confirmed it, or once the lease has ended by itself.
+     * Gives the lease up: not leader from this call on, whatever runs. Stands again after one lease, so that
+     * others go first. The promise is kept once the store has confirmed it, or once the lease has ended by
+     * itself. While it shuts down: the same as `shutdown()`.
      */
     async release(): Promise<void> {
-        if (this.#isOver) return;
+        if (this.#isOver) return this.shutdown();
         this.#standLater();
         await this.elector.release();
     }
 
-    /** Gives the lease up for good, and leaves nothing behind. */
-    async shutdown(): Promise<void> {
+    /**
+     * Begins no job any more: not leader from this call on. The lease is kept for what runs until
+     * `shutdown()`, and the term's token, which `leadership` still has, protects it.
+     */
+    drain(): void {
+        if (this.#isOver) return;
+        this.#end();
+        this.elector.drain();
+    }
+
+    /**
+     * Waits for what runs, for `drainMs` at most and with the lease kept for it; gives the lease up for good,
+     * and leaves nothing behind.
+     */
+    shutdown(): Promise<void> {
+        return (this.#ended ??= this.#shutdown());
+    }
+
+    #end(): void {
         this.#isOver = true;
         this.#stands = false;
         systemClock.clearTimeout(this.#again);
+    }
+
+    async #shutdown(): Promise<void> {
+        const isBusy = this.jobs.names.length > 0;
+        if (isBusy) this.drain();
+        this.#end();
+        if (isBusy) await this.#drained();
         const released = this.elector[Symbol.asyncDispose]();
         for (const end of this.#ends) end();
         let timer: unknown;
@@ -170,6 +204,15 @@ export class LeaderElectorCore {
         await Promise.race([released, late]);
         systemClock.clearTimeout(timer);
         this.elector.letGo();
+    }
+
+    async #drained(): Promise<void> {
+        await this.jobs.settled(this.#drainMs);
+        const left = this.jobs.names;
+        if (left.length === 0) return;
+        this.logger?.error(`election ${JSON.stringify(this.elector.election)}: released while ` +
+            `${left.join(", ")} still ran, after the ${this.#drainMs} ms of \`drainMs\`; another node may run ` +
+            "the same now");
     }
 
     /** Stands from now on, if it is not over: from the beginning, unless a module decides when. */
@@ -199,4 +242,12 @@ export class LeaderElectorCore {
         const { lastError } = this.elector;
         return lastError ? `: ${oneLine(lastError)}` : "";
     }
+}
+
+interface Rx { Observable: typeof Observable }
+
+/** Nest's `Logger`, or the console without Nest. */
+function defaultLogger(): LeaderLogger {
+    const nest = nestCommon<{ Logger: new (context: string) => LeaderLogger }>();
+    return nest ? new nest.Logger("LeaderElector") : console;
 }

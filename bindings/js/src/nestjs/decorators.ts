@@ -1,10 +1,11 @@
 import { SetMetadata, UseGuards } from "@nestjs/common";
 import "reflect-metadata";
 import type { DeposedReason } from "../core.js";
-import { electionsOf } from "./elections.js";
+import { electionsOf } from "./application.js";
 import { LeaderGuard } from "./guard.js";
 import { invalid } from "./invalid.js";
 import { ELECTION, ON_DEPOSED, ON_ELECTED } from "./metadata.js";
+import { NotRun } from "./refusal.js";
 import { unavailable } from "./unavailable.js";
 import { fullName, replaced } from "./wrapping.js";
 
@@ -24,10 +25,13 @@ export interface DeposedTerm {
     readonly reason: DeposedReason;
 }
 
+/** Code that a compiler has rewritten has no such functions; what they return is then told otherwise. */
+const AsyncFunction = (async () => undefined).constructor;
+
 /**
- * Only the leader runs this method. Elsewhere a call does nothing and returns nothing, and a route of a
+ * Only the leader runs this method. Elsewhere a call does nothing and returns a `NotRun`, and a route of a
  * controller answers 503. On a controller's class: all of its routes. Without a name: the election of
- * `forRoot()`.
+ * `forRoot()`. An object that no application made, as in a test without Nest, just runs it.
  */
 export function LeaderOnly(election?: string): ClassDecorator & MethodDecorator {
     return (target: object, key?: string | symbol, descriptor?: PropertyDescriptor) => {
@@ -41,13 +45,16 @@ export function LeaderOnly(election?: string): ClassDecorator & MethodDecorator 
         // Some compilers tell what a method returns, and some keep it `async`.
         const returns: unknown = Reflect.getMetadata("design:returntype", target, key);
         const wrapper = replaced(descriptor, (original) => {
-            const isAsync = returns === Promise || original.constructor.name === "AsyncFunction";
+            const isAsync = returns === Promise || original instanceof AsyncFunction;
             return function (this: object, ...values: unknown[]): unknown {
-                const service = electionsOf(this, "LeaderOnly", method).get(election);
-                if (service.amILeader()) return original.apply(this, values);
+                const elections = electionsOf(this, "LeaderOnly", method);
+                if (!elections) return original.apply(this, values);
+                const service = elections.get(election);
+                if (service.amILeader()) return service.jobs.track(method, original.apply(this, values));
                 // Decorators above this one say it of the function in its place.
                 if (Reflect.hasMetadata("path", wrapper)) throw unavailable(service);
-                return isAsync ? Promise.resolve() : undefined;
+                const refusal = new NotRun(service);
+                return isAsync ? Promise.resolve(refusal) : refusal;
             };
         });
         Reflect.defineMetadata(ELECTION, { election }, wrapper);

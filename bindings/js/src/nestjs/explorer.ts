@@ -9,21 +9,32 @@ import { LeaderElections } from "./elections.js";
 import { invalid } from "./invalid.js";
 import type { Decorated, Ticking } from "./metadata.js";
 import { ELECTION, ON_DEPOSED, ON_ELECTED, ONCE_PER_TICK } from "./metadata.js";
-import { CRON_OPTIONS, jobOf } from "./once-per-tick.js";
+import type { Host } from "./host.js";
+import { electionsIn } from "./host.js";
+import { cronOf } from "./once-per-tick.js";
 import type { LeaderElectorService } from "./service.js";
 import type { Schedulers } from "./ticks.js";
+import { mark } from "./ticks.js";
 import type { Method } from "./wrapping.js";
 import { fullName } from "./wrapping.js";
 
 type Wrapper = ReturnType<DiscoveryService["getProviders"]>[number];
+
+/** What no other class than the registry of `@nestjs/schedule` has, whatever a minifier calls that. */
+const OF_SCHEDULERS = ["addCronJob", "getCronJobs", "addInterval", "addTimeout"];
+
+/** A job of an application. */
+interface Job { readonly metatype: unknown; readonly key: string; readonly method: string }
 
 /** Finds the decorated methods of the application, and does what the decorators say. */
 @Injectable()
 export class LeaderExplorer implements OnModuleInit {
     /** What is known already: an alias of a provider is the same object once more. */
     readonly #explored = new WeakSet<object>();
-    /** Whose each job is, by its election and name. */
-    readonly #jobs = new Map<string, { readonly metatype: unknown; readonly name: string }>();
+    /** Whose each job is, by its store, its election and its name. */
+    readonly #jobs = new Map<object, Map<string, Job>>();
+    /** Which elections each module has. */
+    readonly #hosts = new Map<Host, LeaderElections>();
 
     constructor(
         @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
@@ -32,14 +43,15 @@ export class LeaderExplorer implements OnModuleInit {
     ) {}
 
     /** Before anybody stands, so that no event is missed. */
-    onModuleInit(): void {
+    async onModuleInit(): Promise<void> {
+        const { application } = this.elections;
+        if (!application.isNew()) return;
         const providers = this.discovery.getProviders();
         const controllers = this.discovery.getControllers();
-        const schedulers = providers.find(({ name }) => name === "SchedulerRegistry");
-        this.elections.ticks.schedulers = schedulers?.instance as Schedulers | undefined;
+        application.ticks.schedulers = schedulersOf(providers);
         const classes = new Set<unknown>(controllers.map(({ metatype }) => metatype));
         for (const wrapper of [...providers, ...controllers]) {
-            this.#explore(wrapper);
+            await this.#explore(wrapper);
             if (isDecorated(wrapper.metatype) && !classes.has(wrapper.metatype)) {
                 invalid(`@LeaderOnly() stands on ${String(wrapper.name)}, which is no controller; put it ` +
                     "on the methods that only the leader may run");
@@ -47,7 +59,7 @@ export class LeaderExplorer implements OnModuleInit {
         }
     }
 
-    #explore(wrapper: Wrapper): void {
+    async #explore(wrapper: Wrapper): Promise<void> {
         const instance: unknown = wrapper.instance;
         if (typeof instance !== "object" || instance === null || this.#explored.has(instance)) return;
         this.#explored.add(instance);
@@ -55,11 +67,11 @@ export class LeaderExplorer implements OnModuleInit {
         if (!prototype || prototype === Object.prototype) return;
         for (const key of this.scanner.getAllMethodNames(prototype)) {
             const method = (instance as Record<string, unknown>)[key];
-            if (typeof method === "function") this.#obey(wrapper, instance, key, method as Method);
+            if (typeof method === "function") await this.#obey(wrapper, instance, key, method as Method);
         }
     }
 
-    #obey(wrapper: Wrapper, instance: object, key: string, method: Method): void {
+    async #obey(wrapper: Wrapper, instance: object, key: string, method: Method): Promise<void> {
         const said = (about: string) => Reflect.getMetadata(about, method) as Decorated | undefined;
         const elected = said(ON_ELECTED);
         const deposed = said(ON_DEPOSED);
@@ -67,46 +79,66 @@ export class LeaderExplorer implements OnModuleInit {
         const all = [elected, deposed, ticking, said(ELECTION)].filter((one) => one !== undefined);
         if (all.length === 0) return;
         const name = fullName(instance, key);
-        this.elections.own(instance);
+        const elections = await this.#electionsOf(wrapper);
+        elections.application.own(instance, elections);
         // A misspelt election is told at the start, not at the first call.
-        for (const { election } of all) this.elections.get(election);
-        if (ticking && Reflect.getMetadata(CRON_OPTIONS, method) === undefined) {
-            invalid(`@OncePerTick() stands on ${name}, which has no @Cron; nodes can only agree on the ` +
-                "ticks of one schedule, so give it one");
+        for (const { election } of all) elections.get(election);
+        if (ticking) {
+            this.#register(elections.get(ticking.election), ticking, method, {
+                metatype: instance.constructor, key, method: name,
+            });
         }
-        if (ticking) this.#register(ticking, instance, key);
         if ((elected ?? deposed) && !wrapper.isDependencyTreeStatic()) {
             invalid(`${name} is to be called at elections, but its class is made for each request; use a ` +
                 "provider of the default scope");
         }
         const called = (service: LeaderElectorService) => async (term: ElectedTerm | DeposedTerm) => {
             try {
-                await method.call(instance, term);
+                await service.jobs.track(name, method.call(instance, term));
             } catch (error) {
                 service.logger?.error(`${name} threw: ${oneLine(error)}`);
             }
         };
-        if (elected) onElected(this.elections.get(elected.election), called);
-        if (deposed) onDeposed(this.elections.get(deposed.election), called);
+        if (elected) onElected(elections.get(elected.election), called);
+        if (deposed) onDeposed(elections.get(deposed.election), called);
+    }
+
+    /** The elections of the module that a class is provided in. */
+    async #electionsOf({ host }: Wrapper): Promise<LeaderElections> {
+        if (!host) return this.elections;
+        const found = this.#hosts.get(host) ?? (await electionsIn(host)) ?? this.elections;
+        this.#hosts.set(host, found);
+        return found;
     }
 
     /** Of two methods that are one job, each tick would run one and silently leave out the other. */
-    #register(ticking: Ticking, instance: object, key: string): void {
-        const service = this.elections.get(ticking.election);
-        const job = jobOf(ticking, instance, key);
-        const own = { metatype: instance.constructor, name: fullName(instance, key) };
-        const place = JSON.stringify([service.elector.election, job]);
-        const known = this.#jobs.get(place);
-        this.#jobs.set(place, own);
+    #register(service: LeaderElectorService, { name }: Ticking, method: Method, own: Job): void {
+        const cron = cronOf(method);
+        if (!cron) {
+            return invalid(`@OncePerTick() stands on ${own.method}, which has no @Cron; nodes can only agree ` +
+                "on the ticks of one schedule, so give it one");
+        }
+        mark(cron);
+        const jobs = this.#jobs.get(service.store) ?? new Map<string, Job>();
+        this.#jobs.set(service.store, jobs);
+        const place = JSON.stringify([service.elector.election, name]);
+        const known = jobs.get(place);
+        jobs.set(place, own);
         if (!known) return;
-        if (known.metatype === own.metatype && known.name === own.name) {
-            service.logger?.warn(`@OncePerTick() on ${own.name}: there are several instances of its class, ` +
+        if (known.metatype === own.metatype && known.key === own.key) {
+            service.logger?.warn(`@OncePerTick() on ${own.method}: there are several instances of its class, ` +
                 "as when several modules provide it; each tick runs on one of them");
             return;
         }
-        invalid(`@OncePerTick() on ${own.name}: ${known.name} is the job ${JSON.stringify(job)} too, and ` +
-            "each tick runs one of them; give one of them another `name`");
+        invalid(`@OncePerTick() on ${own.method}: ${known.method} is the job ${JSON.stringify(name)} too, and ` +
+            "each tick runs one of them; give each of them a `name` of its own");
     }
+}
+
+function schedulersOf(providers: readonly Wrapper[]): Schedulers | undefined {
+    const isIt = ({ metatype }: Wrapper) => typeof metatype === "function" &&
+        OF_SCHEDULERS.every((method) => Object.hasOwn((metatype.prototype ?? {}) as object, method));
+    return providers.find(isIt)?.instance as Schedulers | undefined;
 }
 
 /** What it throws is nobody's but the log's. */

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from "@nestjs/common";
 import { oneLine } from "../errors.js";
 import { LeaderElections } from "./elections.js";
-import { optional } from "./optional.js";
+import { terminus as loaded } from "./optional.js";
 
 /** What terminus is told of one election. */
 export type LeaderHealth<Key extends string> = Record<Key, {
@@ -48,7 +48,7 @@ export class LeaderHealthIndicator {
 
 /** Before version 11 whatever an indicator returns counts as up. */
 function throwOnOldTerminus(key: string, health: object): void {
-    const terminus = optional<Terminus>("@nestjs/terminus");
+    const terminus = loaded<Terminus>();
     if (!terminus || terminus.HealthIndicatorService || !terminus.HealthCheckError) return;
     throw new terminus.HealthCheckError(`${key} is down`, health);
 }

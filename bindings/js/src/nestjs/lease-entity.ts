@@ -1,4 +1,4 @@
-import { optional } from "./optional.js";
+import { typeOrm } from "./optional.js";
 /** @ts-ignore Where TypeORM is not installed its types are `any`; this comment goes with the declarations. */
 import type { EntitySchema, Table } from "typeorm";
 
@@ -61,7 +61,7 @@ interface TypeOrm {
     Table: new (options: object) => Table;
 }
 
-const typeorm = optional<TypeOrm>("typeorm");
+const typeorm = typeOrm<TypeOrm>();
 if (typeorm) {
     // Whose type TypeORM does not follow: the elector makes the table, of the shape that all languages share.
     typeorm.Entity("leader_lease", { synchronize: false })(LeaderLease);
@@ -96,7 +96,7 @@ export function createLeaderLeaseTable(schema = "public"): Table {
 }
 
 function needed(what: string): TypeOrm {
-    const found = typeorm ?? optional<TypeOrm>("typeorm");
+    const found = typeorm ?? typeOrm<TypeOrm>();
     if (!found) throw new Error(`${what}() needs TypeORM; install the package typeorm`);
     return found;
 }

@@ -6,8 +6,8 @@ export interface Decorated {
 
 /** What `@OncePerTick()` says. */
 export interface Ticking extends Decorated {
-    /** The job, for all nodes. Default: `Class.method`. */
-    readonly name?: string | undefined;
+    /** The job, for all nodes and all builds: what they must agree on, so no name of a class. */
+    readonly name: string;
 }
 
 // Keys of the metadata.

@@ -1,14 +1,17 @@
+import { randomUUID } from "node:crypto";
 import type { DynamicModule, InjectionToken, Provider } from "@nestjs/common";
 import { ConfigurableModuleBuilder, Module } from "@nestjs/common";
-import { DiscoveryModule } from "@nestjs/core";
+import { DiscoveryModule, ModulesContainer } from "@nestjs/core";
+import { Application } from "./application.js";
 import type { LeaderElectorModuleOptions } from "./config.js";
 import type { LeaderElectorFeature } from "./elections.js";
 import { LeaderElections } from "./elections.js";
 import { LeaderExplorer } from "./explorer.js";
 import { LeaderGuard } from "./guard.js";
 import { LeaderHealthIndicator } from "./health.js";
+import { electionsIn, importerOf, keepNearest } from "./host.js";
 import { invalid } from "./invalid.js";
-import { optional } from "./optional.js";
+import { nestTypeOrm } from "./optional.js";
 import { LeaderElectorService, getElectorToken } from "./service.js";
 import type { DataSourceLike } from "./source.js";
 import { storeOf } from "./source.js";
@@ -34,7 +37,8 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } =
 export class LeaderElectorModule extends ConfigurableModuleClass {
     /**
      * Stands for one election, `lockId`, and says where leases are kept: on TypeORM's `DataSource`, or on a
-     * `client` or `store`. The module is global.
+     * `client` or `store`. The module is global. Several modules may import it: with equal settings they share
+     * one candidate; with another election each has its own; other settings for one election are refused.
      */
     static override forRoot(options: LeaderElectorModuleOptions & Extras = {}): DynamicModule {
         const { dataSource, isGlobal = true, ...own } = options;
@@ -43,21 +47,33 @@ export class LeaderElectorModule extends ConfigurableModuleClass {
 
     /** Stands for more elections, on the same store. Services are injected with `@InjectElector('name')`. */
     static forFeature(...features: (string | LeaderElectorFeature)[]): DynamicModule {
+        // By which this module finds itself, and Nest tells it from another.
+        const self = Symbol("forFeature");
         const providers = features.map((given) => {
             const feature = typeof given === "string" ? { election: given } : given;
             return {
                 provide: getElectorToken(feature.election),
-                inject: [LeaderElections],
-                useFactory: (elections: LeaderElections) => elections.open(feature),
+                inject: [ModulesContainer],
+                useFactory: async (modules: ModulesContainer) => (await rootOf(modules, self)).open(feature),
             };
         });
-        return { module: LeaderElectorFeatures, providers, exports: providers.map(({ provide }) => provide) };
+        const exports = providers.map(({ provide }) => provide);
+        const own = { provide: self, useValue: randomUUID() };
+        return { module: LeaderElectorFeatures, providers: [own, ...providers], exports };
     }
 }
 
 /** What `forFeature` makes. */
 @Module({})
 class LeaderElectorFeatures {}
+
+/** What the module sees that imports a `forFeature()`. */
+async function rootOf(modules: ModulesContainer, feature: symbol): Promise<LeaderElections> {
+    const importer = importerOf(modules, feature);
+    const found = importer && (await electionsIn(importer));
+    return found ?? invalid("LeaderElectorModule.forFeature() needs a LeaderElectorModule.forRoot(), and " +
+        "there is none in this application that is global or that the same module imports");
+}
 
 function complete(definition: DynamicModule, extras: Extras): DynamicModule {
     const providers: Provider[] = [
@@ -84,10 +100,11 @@ function elections(name: string | undefined): Provider {
     const dataSource = dataSourceToken(name);
     return {
         provide: LeaderElections,
-        inject: [MODULE_OPTIONS_TOKEN, ...(dataSource ? [{ token: dataSource, optional: true }] : [])],
-        useFactory: (options: LeaderElectorModuleOptions, found?: DataSourceLike) => {
+        inject: [ModulesContainer, MODULE_OPTIONS_TOKEN, ...(dataSource ? [{ token: dataSource, optional: true }] : [])],
+        useFactory: (modules: ModulesContainer, options: LeaderElectorModuleOptions, found?: DataSourceLike) => {
+            keepNearest(modules);
             const source = options.store ?? options.client ?? found;
-            if (source) return new LeaderElections(storeOf(source, options), options);
+            if (source) return LeaderElections.of(Application.of(modules), storeOf(source, options), options);
             const whose = name === undefined ? "no TypeORM DataSource" : `no TypeORM DataSource '${name}'`;
             return invalid(`LeaderElectorModule has nowhere to keep leases: there is ${whose} in this ` +
                 "application; import TypeOrmModule.forRoot(), or give a `client` such as a Pool of pg, " +
@@ -100,5 +117,5 @@ interface NestTypeOrm { getDataSourceToken(name?: string): InjectionToken }
 
 /** What `TypeOrmModule` provides its `DataSource` under, if it is installed. */
 function dataSourceToken(name: string | undefined): InjectionToken | undefined {
-    return optional<NestTypeOrm>("@nestjs/typeorm")?.getDataSourceToken(name);
+    return nestTypeOrm<NestTypeOrm>()?.getDataSourceToken(name);
 }

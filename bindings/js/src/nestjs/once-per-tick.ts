@@ -1,37 +1,74 @@
 import "reflect-metadata";
-import { electionsOf } from "./elections.js";
+import { electionsOf } from "./application.js";
+import type { LeaderElections } from "./elections.js";
+import { invalid } from "./invalid.js";
 import type { Ticking } from "./metadata.js";
 import { ONCE_PER_TICK } from "./metadata.js";
+import { NotRun } from "./refusal.js";
+import type { CronOptions } from "./ticks.js";
+import type { Method } from "./wrapping.js";
 import { fullName, replaced } from "./wrapping.js";
 
 /** What `@Cron` of `@nestjs/schedule` says about a method. */
-export const CRON_OPTIONS = "SCHEDULE_CRON_OPTIONS";
+const CRON_OPTIONS = "SCHEDULE_CRON_OPTIONS";
+
+/** What `@Cron` says about a method, if it stands on it. */
+export function cronOf(method: object): CronOptions | undefined {
+    return Reflect.getMetadata(CRON_OPTIONS, method) as CronOptions | undefined;
+}
 
 /**
  * For methods under `@Cron`: each tick runs on exactly one node, even when leadership moves. The leader runs
  * it if there is one; else another node does, half a second later. A tick is claimed in the store before it
  * runs, so a node that crashes in the middle of it is not replaced for that tick.
  *
- * The election, by default that of `forRoot()`, and the job's name, by default `Class.method`, are what nodes
- * must agree on.
+ * Nodes must agree on the job's `name`, whatever their builds call its class, and on the election, by default
+ * that of `forRoot()`. A call by hand runs where this node leads, and resolves to a `NotRun` elsewhere.
  */
-export function OncePerTick(options: Ticking = {}): MethodDecorator {
+export function OncePerTick(options: Ticking): MethodDecorator {
     return (target, key, descriptor) => {
         const method = fullName(target, key);
+        checkName(options, method);
         const wrapper = replaced(descriptor as PropertyDescriptor, (original) => {
             return async function (this: object, ...values: unknown[]): Promise<unknown> {
                 const elections = electionsOf(this, "OncePerTick", method);
-                const tick = elections.ticks.now(Reflect.getMetadata(CRON_OPTIONS, wrapper), method);
-                const job = jobOf(options, this, key);
-                const isOurs = await elections.ticks.claim(job, tick, elections.get(options.election));
-                return isOurs ? original.apply(this, values) : undefined;
+                if (!elections) return original.apply(this, values);
+                const run = call(elections, options, { original, wrapper, method, self: this, values });
+                return elections.get(options.election).jobs.track(options.name, run);
             };
         });
         Reflect.defineMetadata(ONCE_PER_TICK, options, wrapper);
     };
 }
 
-/** The name of a job. Classes that inherit one method have a job each. */
-export function jobOf({ name }: Ticking, instance: object, key: string | symbol): string {
-    return name ?? fullName(instance, key);
+interface Call {
+    readonly original: Method;
+    readonly wrapper: Method;
+    readonly method: string;
+    readonly self: object;
+    readonly values: unknown[];
+}
+
+/** Runs a tick that is ours, or what was called by hand where this node leads. */
+async function call(elections: LeaderElections, options: Ticking, made: Call): Promise<unknown> {
+    const { original, self, values } = made;
+    const service = elections.get(options.election);
+    const { ticks } = elections.application;
+    const cron = cronOf(made.wrapper) ?? {};
+    if (!ticks.isTick(cron, values)) {
+        return service.amILeader() ? original.apply(self, values) : new NotRun(service);
+    }
+    const tick = await ticks.now(cron, made.method);
+    const isOurs = await ticks.claim(options.name, tick, service);
+    return isOurs ? original.apply(self, []) : new NotRun(service);
+}
+
+/** Two builds of one application may call a class differently, and would each run a tick named after it. */
+function checkName(options: unknown, method: string): void {
+    const { name } = (options ?? {}) as { name?: unknown };
+    if (typeof name === "string" && name !== "") return;
+    const was = JSON.stringify(method);
+    invalid(`@OncePerTick() on ${method} has no \`name\`, by which all nodes and builds know the job; write ` +
+        `@OncePerTick({ name: ${was} }), as it was called where nothing renames classes, or a name like ` +
+        "'billing-nightly' once no older replica runs");
 }

@@ -2,7 +2,6 @@ import { systemClock } from "../clock.js";
 import type { Operation, Reply, Request } from "../core.js";
 import { oneLine } from "../errors.js";
 import { random64 } from "../options.js";
-import type { Store } from "../store.js";
 import { invalid } from "./invalid.js";
 import type { LeaderElectorService } from "./service.js";
 
@@ -18,8 +17,10 @@ const LONGEST_NAME = 255;
 
 /** What is used of the `SchedulerRegistry` of `@nestjs/schedule`. */
 export interface Schedulers {
-    getCronJobs(): ReadonlyMap<string, { readonly cronTime: CronTime }>;
+    getCronJobs(): ReadonlyMap<string, CronJob>;
 }
+
+interface CronJob { readonly cronTime: CronTime; readonly onComplete?: unknown }
 
 interface CronTime {
     readonly source: unknown;
@@ -29,10 +30,21 @@ interface CronTime {
     sendAt(): { toMillis(): number };
 }
 
-interface CronOptions {
+/** What `@Cron` says about a method, and what its job is made with. */
+export interface CronOptions {
     readonly cronTime?: unknown;
     readonly timeZone?: unknown;
     readonly utcOffset?: unknown;
+    /** What cron calls the job with. */
+    onComplete?: unknown;
+}
+
+/** Tells a tick from a call by hand: cron hands a job what it is to call at its end. */
+function tick(): void {}
+
+/** Has cron say that it is cron, from the first call on. Its jobs are made at the application's bootstrap. */
+export function mark(options: CronOptions): void {
+    options.onComplete ??= tick;
 }
 
 /** Newer versions of cron fill in the system's zone where none is given. */
@@ -62,35 +74,51 @@ export class Ticks {
     /** Who knows the schedules; none without `ScheduleModule`. */
     schedulers: Schedulers | undefined;
 
-    constructor(readonly store: Store, readonly candidate: string) {}
+    /**
+     * Whether cron made this call. A job that does not carry our mark is one of a cron that we do not know:
+     * each of its calls counts as a tick, since one that was run without a claim could run twice.
+     */
+    isTick(options: CronOptions, values: readonly unknown[]): boolean {
+        if (options.onComplete !== undefined && values[0] === options.onComplete) return true;
+        const jobs = this.#jobs(options);
+        return jobs.length > 0 && !jobs.some(({ onComplete }) => onComplete === options.onComplete);
+    }
 
     /**
      * The name of the present tick: the time at which the next one is due. All nodes that run a tick before
      * then find the same, however late they are and however far their clocks are apart.
      */
-    now(options: unknown, method: string): Date {
-        const { cronTime, ...place } = (options ?? {}) as CronOptions;
+    async now(options: CronOptions, method: string): Promise<Date> {
+        const { cronTime } = options;
         if (cronTime instanceof Date) return cronTime;
-        for (const { cronTime: known } of this.schedulers?.getCronJobs().values() ?? []) {
-            const isIt = known.source === cronTime && zoneOf(known) === zoneOf(place);
-            if (isIt) return new Date(known.sendAt().toMillis());
-        }
+        // A job that runs at the start runs before it is registered.
+        await Promise.resolve();
+        const [job] = this.#jobs(options);
+        if (job) return new Date(job.cronTime.sendAt().toMillis());
         return invalid(`@OncePerTick() on ${method}: ScheduleModule has no job '${String(cronTime)}'; ` +
             `import ScheduleModule.forRoot(), and let @Cron make the job`);
+    }
+
+    /** The jobs of a schedule: they tick at the same times. */
+    #jobs({ cronTime, ...place }: CronOptions): CronJob[] {
+        const jobs = [...(this.schedulers?.getCronJobs().values() ?? [])];
+        return jobs.filter(({ cronTime: known }) => {
+            return known.source === cronTime && zoneOf(known) === zoneOf(place);
+        });
     }
 
     /** Whether this node is the one that runs the tick. The leader is preferred, but not needed. */
     async claim(job: string, tick: Date, service: LeaderElectorService): Promise<boolean> {
         const election = await nameOf(service.elector.election, job, tick);
         // Of this call alone: a job that is registered twice, as under an alias, claims its ticks twice.
-        const holder = `${this.candidate}#${random64().toString(16).padStart(16, "0")}`;
+        const holder = `${service.elector.candidate}#${random64().toString(16).padStart(16, "0")}`;
         if (!service.amILeader()) await this.#pause(LEADER_FIRST_MS);
         const until = systemClock.now() + PATIENCE_MS;
         let why = "the store did not answer in time";
         const claim = { holder, leaseMs: CLAIM_MS };
         let found: bigint | undefined;
         while (!this.#isOver) {
-            const { reply, error } = await this.#ask(election, until, found === undefined
+            const { reply, error } = await this.#ask(service, election, until, found === undefined
                 ? { op: "acquire", condition: "any", ...claim }
                 : { op: "renew", token: found, ...claim });
             const isInTime = systemClock.now() <= until;
@@ -125,6 +153,7 @@ export class Ticks {
 
     /** Asks the store once, and waits for its answer until an instant. What comes later does not count. */
     async #ask(
+        { store }: LeaderElectorService,
         election: string,
         deadlineMs: number,
         operation: Operation,
@@ -133,7 +162,7 @@ export class Ticks {
         let answered: { reply?: Reply; error?: unknown } = {};
         const ask = async (): Promise<void> => {
             try {
-                await this.store.execute([{ election, request }], (_job, reply, error) => {
+                await store.execute([{ election, request }], (_job, reply, error) => {
                     answered = { reply, error };
                 });
             } catch (error) {

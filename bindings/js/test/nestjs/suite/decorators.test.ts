@@ -11,10 +11,10 @@ import { memoryStore } from "elector-wasm";
 import type { DeposedTerm, ElectedTerm, LeaderElectorModuleOptions } from "elector-wasm/nestjs";
 import {
     LeaderElections, LeaderElectorModule, LeaderElectorService, LeaderGuard, LeaderHealthIndicator,
-    LeaderOnly, OnDeposed, OnElected, OncePerTick,
+    LeaderOnly, NotRun, OnDeposed, OnElected, OncePerTick, isNotRun,
 } from "elector-wasm/nestjs";
 import "./cron.js";
-import { Lines, endAll, freshSchema, long, newPool, short, until } from "./support.js";
+import { Lines, endAll, freshSchema, long, newPool, short, start, until } from "./support.js";
 
 const opened = new Set<INestApplication>();
 
@@ -149,9 +149,15 @@ describe("decorators", { concurrency: 4 }, () => {
         assert.equal(own.plain.length, 1);
         assert.equal(Reflect.getMetadata("mine", own.plain), 1);
         assert.equal(own.plain(3), 3);
-        assert.equal(its.plain(3), undefined);
         assert.equal(await own.sum(1, 2), 3);
-        assert.equal(await its.sum(1, 2).then((sum) => sum), undefined);
+        // Elsewhere: in the same way, sync or as a promise.
+        const refused = [its.plain(3), await its.sum(1, 2).then((sum) => sum)] as unknown[];
+        for (const refusal of refused) {
+            assert.ok(refusal instanceof NotRun && isNotRun(refusal));
+            assert.equal(refusal.election, "1");
+            assert.deepEqual(refusal.leader, { candidate: "a", meta: "http://a:3000" });
+        }
+        assert.ok(![undefined, null, 3, {}].some(isNotRun));
     });
 
     test("routes answer 503 with the leader's meta where nobody leads", async () => {
@@ -237,7 +243,7 @@ describe("decorators", { concurrency: 4 }, () => {
         }
         @Injectable()
         class Unscheduled {
-            @OncePerTick()
+            @OncePerTick({ name: "unscheduled" })
             run(): void {}
         }
         @LeaderOnly()
@@ -250,8 +256,11 @@ describe("decorators", { concurrency: 4 }, () => {
         await assert.rejects(refused(NoController), /NoController, which is no controller/);
     });
 
-    test("a decorated method of nobody's says what is missing", () => {
-        assert.throws(() => new Jobs().plain(1), /@LeaderOnly\(\) on Jobs.plain: .* of this process/);
+    test("a decorated method of an object that no application made just runs", async () => {
+        // In a process of its own: no application of it may run.
+        const app = start("plain.js");
+        assert.equal(await app.ended, 0, app.output);
+        assert.equal(app.printed, "runs without Nest\n");
     });
 
     test("the health indicator is down while the store does not answer", async () => {

@@ -5,7 +5,7 @@ import type { DynamicModule, INestApplicationContext, Provider, Type } from "@ne
 import { Injectable } from "@nestjs/common";
 import { Cron, CronExpression, ScheduleModule } from "@nestjs/schedule";
 import type { LeaderElectorModuleOptions } from "elector-wasm/nestjs";
-import { LeaderElectorModule, LeaderElectorService, OncePerTick } from "elector-wasm/nestjs";
+import { LeaderElectorModule, LeaderElectorService, OncePerTick, isNotRun } from "elector-wasm/nestjs";
 import type { Store } from "elector-wasm";
 import { memoryStore } from "elector-wasm";
 import "./cron.js";
@@ -29,7 +29,7 @@ function open(
 class Job {
     static readonly ran: Job[] = [];
 
-    @OncePerTick()
+    @OncePerTick({ name: "Job.run" })
     @Cron(CronExpression.EVERY_SECOND)
     run(): void {
         Job.ran.push(this);
@@ -81,21 +81,6 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         await endAll();
     });
 
-    test("a job that ScheduleModule does not know is refused", async () => {
-        class Unknown {
-            @OncePerTick()
-            @Cron("7 7 7 7 7 *")
-            run(): void {}
-        }
-        // Of all applications of this process only this one runs.
-        const application = await open(Job, freshSchema());
-        const refusal = /@OncePerTick\(\) on Unknown.run: ScheduleModule has no job '7 7 7 7 7 \*'/;
-        await assert.rejects(async () => new Unknown().run(), refusal);
-        await closeForGood(application);
-        await assert.rejects(async () => new Job().run(), /@OncePerTick\(\) on Job.run/);
-        Job.ran.length = 0;
-    });
-
     test("each tick runs on exactly one node, also when leadership has moved", async () => {
         const schema = freshSchema();
         const [first, second] = [await open(Job, schema), await open(Job, schema)];
@@ -116,7 +101,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
     test("services with elections of their own on one table leave each other's ticks alone", async () => {
         const schema = freshSchema();
         /** A service of that election, whose job of that name counts its runs. */
-        const serve = async (more: LeaderElectorModuleOptions, name?: string) => {
+        const serve = async (more: LeaderElectorModuleOptions, name = "TasksService.handleCron") => {
             @Injectable()
             class TasksService {
                 ran = 0;
@@ -182,7 +167,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         @Injectable()
         class Found {
             static ran = 0;
-            @OncePerTick()
+            @OncePerTick({ name: "found" })
             @Cron(CronExpression.EVERY_SECOND)
             run(): void {
                 Found.ran += 1;
@@ -202,7 +187,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         @Injectable()
         class Reports {
             static ran = 0;
-            @OncePerTick()
+            @OncePerTick({ name: "Reports.run" })
             @Cron(CronExpression.EVERY_SECOND)
             run(): void {
                 Reports.ran += 1;
@@ -222,7 +207,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         await until(async () => Reports.ran === (await rows(claims)).length);
     });
 
-    test("two jobs of one name are refused at the start, and heirs of one job are two", async () => {
+    test("two jobs of one name are refused at the start, also in heirs of one class", async () => {
         const daily = { name: "daily" };
         @Injectable()
         class Mails {
@@ -236,22 +221,116 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
             @Cron(CronExpression.EVERY_HOUR)
             send(): void {}
         }
-        const refusal = /on Bills.send: Mails.send is the job "daily" too, .* another `name`/;
+        const refusal = /on Bills.send: Mails.send is the job "daily" too, .* `name` of its own/;
         await assert.rejects(open([Mails, Bills], freshSchema()), refusal);
+        @Injectable()
+        class Both {
+            @OncePerTick(daily)
+            @Cron(CronExpression.EVERY_HOUR)
+            first(): void {}
+            @OncePerTick(daily)
+            @Cron(CronExpression.EVERY_HOUR)
+            second(): void {}
+        }
+        await assert.rejects(open(Both, freshSchema()), /on Both.second: Both.first is the job "daily" too/);
         abstract class Base {
-            ran = 0;
-            @OncePerTick()
-            @Cron(CronExpression.EVERY_SECOND)
-            run(): void {
-                this.ran += 1;
-            }
+            @OncePerTick({ name: "base" })
+            @Cron(CronExpression.EVERY_HOUR)
+            run(): void {}
         }
         @Injectable()
         class First extends Base {}
         @Injectable()
         class Second extends Base {}
-        const application = await open([First, Second], freshSchema());
-        await until(() => application.get(First).ran > 1 && application.get(Second).ran > 1);
-        await application.close();
+        const heirs = /on Second.run: First.run is the job "base" too/;
+        await assert.rejects(open([First, Second], freshSchema()), heirs);
+    });
+
+    test("a job without a name is refused, with what to write", () => {
+        // What the types forbid, JavaScript and older code do.
+        const Untyped = OncePerTick as (options?: unknown) => MethodDecorator;
+        const decorate = (options?: unknown) => () => {
+            class Nightly {
+                @Untyped(options)
+                @Cron(CronExpression.EVERY_SECOND)
+                run(): void {}
+            }
+            return Nightly;
+        };
+        const message = /on Nightly.run has no `name`, .* write @OncePerTick\(\{ name: "Nightly.run" \}\), as it/;
+        for (const options of [undefined, {}, { name: "" }, { name: 7 }, { election: "reports" }]) {
+            assert.throws(decorate(options), { code: "INVALID_OPTIONS", message });
+        }
+    });
+
+    test("a job's class may be called otherwise in each build: its name and its election decide", async () => {
+        const schema = freshSchema();
+        /** A job as a minifier leaves it. */
+        const build = (minified: string) => {
+            class Job {
+                ran = 0;
+                @OncePerTick({ name: "renamed" })
+                @Cron(CronExpression.EVERY_SECOND)
+                run(): void {
+                    this.ran += 1;
+                }
+            }
+            Object.defineProperty(Job, "name", { value: minified });
+            return Injectable()(Job) ?? Job;
+        };
+        const builds = ["a", "b"].map(build);
+        const applications = await Promise.all(builds.map((job) => open(job, schema)));
+        const ran = () => builds.reduce((sum, job, at) => sum + applications[at]!.get(job).ran, 0);
+        const ask = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/%'`;
+        await until(() => ran() >= 3);
+        await Promise.all(applications.map((application) => application.close()));
+        const claims = await rows<{ id: string }>(ask);
+        assert.ok(claims.every(({ id }) => id.startsWith("tick/1/renamed/")), JSON.stringify(claims));
+        assert.equal(ran(), claims.length);
+    });
+
+    test("what runs at the start is claimed: cron calls it before anybody knows the job", async () => {
+        const schema = freshSchema();
+        @Injectable()
+        class AtStart {
+            static ran = 0;
+            @OncePerTick({ name: "at start" })
+            @Cron("0 0 0 1 1 *", { runOnInit: true } as object)
+            run(): void {
+                AtStart.ran += 1;
+            }
+        }
+        const logger = new Lines();
+        const applications = [await open(AtStart, schema, { logger }), await open(AtStart, schema, { logger })];
+        const ask = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/at start/%' AND leader_id <> ''`;
+        await until(() => AtStart.ran === 1);
+        await Promise.all(applications.map((application) => application.close()));
+        assert.equal((await rows(ask)).length, 1);
+        assert.deepEqual([AtStart.ran, logger.errors], [1, []]);
+    });
+
+    test("called by hand it runs where this node leads, and is refused elsewhere, without a claim", async () => {
+        const schema = freshSchema();
+        @Injectable()
+        class Yearly {
+            @OncePerTick({ name: "yearly" })
+            @Cron("0 0 0 1 1 *")
+            async run(a = 0, b = 0): Promise<number> {
+                return a + b;
+            }
+        }
+        const leader = await open(Yearly, schema, { instanceId: "a", meta: "http://a" });
+        const other = await open(Yearly, schema, { instanceId: "b" });
+        const [own, its] = [leader.get(Yearly), other.get(Yearly)];
+        assert.deepEqual([await own.run(1, 2), await own.run()], [3, 0]);
+        const refused: unknown = await its.run(1, 2);
+        assert.ok(isNotRun(refused));
+        const { election, leader: who } = refused;
+        assert.deepEqual({ election, who }, { election: "1", who: { candidate: "a", meta: "http://a" } });
+        const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/%'`;
+        assert.deepEqual(await rows(claims), []);
+        // An application that is closed runs nothing any more.
+        await Promise.all([closeForGood(leader), closeForGood(other)]);
+        assert.ok(isNotRun(await own.run()));
     });
 });

@@ -28,7 +28,7 @@ function open(
 class Job {
     static readonly ran: Job[] = [];
 
-    @OncePerTick()
+    @OncePerTick({ name: "Job.run" })
     @Cron("*/2 * * * * *")
     run(): void {
         Job.ran.push(this);

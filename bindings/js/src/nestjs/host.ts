@@ -1,0 +1,39 @@
+import type { ModulesContainer } from "@nestjs/core";
+import { ModuleRef } from "@nestjs/core";
+import { Inject, Optional } from "@nestjs/common";
+import { LeaderElections } from "./elections.js";
+
+/** A module of Nest. */
+export type Host = ModulesContainer extends Map<string, infer M> ? M : never;
+
+/** Asks for what Nest would inject. */
+class Asker {
+    constructor(@Optional() @Inject(LeaderElections) readonly elections?: LeaderElections) {}
+}
+
+/**
+ * The elections that Nest injects in a module: of the `forRoot()` that the module imports, or else of the
+ * first global one. Waits until they are made.
+ */
+export async function electionsIn(host: Host): Promise<LeaderElections | undefined> {
+    const moduleRef = host.providers.get(ModuleRef)?.instance as ModuleRef | undefined;
+    return (await moduleRef?.create(Asker))?.elections;
+}
+
+/**
+ * Leaves each module the first `forRoot()` that it imports: its own, before those that are global. Nest 10 and
+ * the earlier 11 inject whichever happens to be made later.
+ */
+export function keepNearest(container: ModulesContainer): void {
+    for (const { imports } of container.values()) {
+        const [, ...farther] = [...imports].filter(({ providers }) => providers.has(LeaderElections));
+        for (const root of farther) imports.delete(root);
+    }
+}
+
+/** The module that imports the one that has a provider of this token. */
+export function importerOf(container: ModulesContainer, token: symbol): Host | undefined {
+    const modules = [...container.values()];
+    const own = modules.find(({ providers }) => providers.has(token));
+    return own && modules.find(({ imports }) => imports.has(own));
+}

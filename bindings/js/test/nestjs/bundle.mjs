@@ -1,0 +1,94 @@
+// An application as one file, made with what applications are bundled with, minified.
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { builtinModules, createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const load = createRequire(join(here, "bundle/package.json"));
+
+/** What a bundled ES module needs for the CommonJS in it. */
+const REQUIRE = `import { createRequire as _create } from "node:module";
+const require = _create(import.meta.url), __filename = import.meta.filename, __dirname = import.meta.dirname;`;
+
+/** Whether a bare name is of a module that is not installed where it is asked for: an option of a library. */
+function isMissing(request, from) {
+    if (/^[./]/.test(request) || request.startsWith("node:") || builtinModules.includes(request)) return false;
+    try {
+        createRequire(join(from, "index.js")).resolve(request);
+        return false;
+    } catch (error) {
+        // What exports nothing for `require` is there.
+        return error.code === "MODULE_NOT_FOUND";
+    }
+}
+
+/** An application that is an ES module becomes one. */
+const isModule = (entry) => readFileSync(join(dirname(entry), "package.json"), "utf8").includes('"module"');
+
+async function esbuild(entry, folder) {
+    const [format, banner] = isModule(entry) ? ["esm", REQUIRE] : ["cjs", ""];
+    const outfile = join(folder, format === "esm" ? "bundled.mjs" : "bundled.cjs");
+    const options = { setup: (build) => build.onResolve({ filter: /^[^./]/ }, ({ path, resolveDir }) => {
+        return resolveDir !== "" && isMissing(path, resolveDir) ? { path, external: true } : undefined;
+    }) };
+    await load("esbuild").build({
+        entryPoints: [entry], outfile, bundle: true, minify: true, platform: "node", format,
+        banner: { js: banner }, logLevel: "error", plugins: [{ name: "options", ...options }],
+    });
+    return outfile;
+}
+
+async function webpack(entry, folder) {
+    const externals = ({ request, context }, answer) => {
+        return isMissing(request, context) ? answer(undefined, `commonjs ${request}`) : answer();
+    };
+    const stats = await new Promise((resolve, reject) => load("webpack")({
+        mode: "production", target: "node", entry, externals, output: { path: folder, filename: "bundled.cjs" },
+    }, (error, stats) => (error ? reject(error) : resolve(stats))));
+    if (stats.hasErrors()) throw new Error(stats.toString({ all: false, errors: true }));
+    return join(folder, "bundled.cjs");
+}
+
+async function ncc(entry, folder) {
+    const made = await load("@vercel/ncc")(entry, { minify: true, cache: false, quiet: true });
+    const file = join(folder, isModule(entry) ? "bundled.mjs" : "bundled.cjs");
+    writeFileSync(file, made.code);
+    for (const [name, { source }] of Object.entries(made.assets)) {
+        mkdirSync(dirname(join(folder, name)), { recursive: true });
+        writeFileSync(join(folder, name), source);
+    }
+    return file;
+}
+
+const TOOLS = { esbuild, webpack, ncc };
+
+/** Installs the tools, once. */
+export function installTools() {
+    if (existsSync(join(here, "bundle/node_modules/esbuild"))) return;
+    const arguments_ = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
+    execFileSync("npm", arguments_, { cwd: join(here, "bundle"), stdio: ["ignore", "ignore", "inherit"] });
+}
+
+/**
+ * Bundles a compiled file of an application with a tool, and says where the bundle is. `schedule` is the
+ * installed package that is to be its `@nestjs/schedule`.
+ */
+export async function bundle(tool, file, schedule = "@nestjs/schedule") {
+    const out = dirname(file);
+    const modules = join(out, "../../node_modules");
+    // Outside of the application, from whose modules nothing may be loaded any more.
+    const at = join(out, "../bundles", `${tool}-${schedule.replaceAll("/", "-")}`);
+    const own = join(at, "node_modules");
+    for (const [name, from] of [["@nestjs/schedule", schedule], ["elector-wasm", "elector-wasm"]]) {
+        cpSync(join(modules, from), join(own, name), { recursive: true });
+    }
+    const type = JSON.parse(readFileSync(join(out, "../../package.json"), "utf8")).type ?? "commonjs";
+    writeFileSync(join(at, "package.json"), JSON.stringify({ type }));
+    const entry = join(at, "application.js");
+    cpSync(file, entry);
+    const folder = join(at, "bundle");
+    mkdirSync(folder, { recursive: true });
+    return TOOLS[tool](entry, folder);
+}

@@ -1,0 +1,43 @@
+// What is expected of an application that is one minified file.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Running, folder, freshSchema, rows, until, url } from "./support.js";
+
+interface Bundler {
+    installTools(): void;
+    bundle(tool: string, file: string, schedule?: string): Promise<string>;
+}
+
+/** The last that was printed: an error in a minified file begins with the file. */
+const end = ({ output }: Running) => output.slice(-2_000);
+
+/** Bundles the application with a tool, and sees it tick and lead in two processes. */
+export async function ticksAndLeads(tool: string, schedule?: string): Promise<void> {
+    const at = pathToFileURL(join(folder, "../../../bundle.mjs")).href;
+    const bundler = (await import(at)) as Bundler;
+    bundler.installTools();
+    const file = await bundler.bundle(tool, join(folder, "bundled.js"), schedule);
+    const schema = freshSchema();
+    const start = () => new Running(spawn(process.execPath, [file, url, schema], { stdio: "pipe" }));
+    const first = start();
+    const all = ["a tick", "leading: true", "reporting: reports", "elected: reports"];
+    await until(() => all.every((line) => first.count(line) > 0), () => end(first));
+    const second = start();
+    const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/tick/%'`;
+    const ticked = async () => (await rows(claims)).length;
+    const before = await ticked();
+    await until(async () => (await ticked()) >= before + 3);
+    // The first one closes, and the second one has all of it.
+    first.child.stdin?.write("close\n");
+    assert.equal(await first.ended, 0, end(first));
+    await until(() => all.every((line) => second.count(line) > 0), () => end(second));
+    second.child.stdin?.write("close\n");
+    assert.equal(await second.ended, 0, end(second));
+    const ran = first.count("a tick") + second.count("a tick");
+    assert.equal(ran, await ticked(), "each tick ran once");
+    const rest = [first, second].flatMap(({ printed }) => printed.split("\n"))
+        .filter((line) => line !== "" && !all.includes(line));
+    assert.deepEqual(rest, []);
+}
