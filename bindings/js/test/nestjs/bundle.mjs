@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { builtinModules, createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -86,8 +86,8 @@ export async function bundle(tool, file, schedule = "@nestjs/schedule") {
     }
     const type = JSON.parse(readFileSync(join(out, "../../package.json"), "utf8")).type ?? "commonjs";
     writeFileSync(join(at, "package.json"), JSON.stringify({ type }));
-    const entry = join(at, "application.js");
-    cpSync(file, entry);
+    const entry = join(at, basename(file));
+    for (const each of [basename(file), "cron.js"]) cpSync(join(out, each), join(at, each));
     const folder = join(at, "bundle");
     mkdirSync(folder, { recursive: true });
     return TOOLS[tool](entry, folder);

@@ -1,6 +1,7 @@
 // An application that is bundled to one file: TypeORM, schedule, and all that is found by a decorator.
 //   node bundled.mjs URL SCHEMA
 import "reflect-metadata";
+import "./cron.js";
 import { Injectable, Module } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import { Cron, CronExpression, Interval, ScheduleModule } from "@nestjs/schedule";
@@ -52,7 +53,7 @@ class ReportsModule {}
     imports: [
         ScheduleModule.forRoot(),
         TypeOrmModule.forRoot({ type: "postgres", url, entities: [LeaderLease] }),
-        LeaderElectorModule.forRoot({ schema }),
+        LeaderElectorModule.forRoot({ schema, leaseDuration: 20_000 }),
         ReportsModule,
     ],
     providers: [TasksService],

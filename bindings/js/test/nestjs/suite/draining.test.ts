@@ -1,0 +1,237 @@
+// An application that closes while jobs run: it begins none, keeps its lease for them, and then releases.
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import type { INestApplicationContext, Type } from "@nestjs/common";
+import { Injectable } from "@nestjs/common";
+import { Cron, CronExpression, ScheduleModule } from "@nestjs/schedule";
+import type { ElectedTerm, LeaderElectorModuleOptions } from "elector-wasm/nestjs";
+import {
+    LeaderElectorModule, LeaderElectorService, LeaderOnly, OnElected, OncePerTick, isNotRun,
+} from "elector-wasm/nestjs";
+import "./cron.js";
+import { closeAll, closeForGood, openApplication } from "./application.js";
+import { Lines, endAll, freshSchema, long, newPool, rows, sleep, until } from "./support.js";
+
+const pool = newPool({ max: 10 });
+
+function open(provider: Type, schema: string, more: LeaderElectorModuleOptions = {}) {
+    const root = LeaderElectorModule.forRoot({ client: pool, schema, ...long, logger: new Lines(), ...more });
+    return openApplication({ imports: [ScheduleModule.forRoot(), root], providers: [provider] });
+}
+
+const service = (application: INestApplicationContext) => application.get(LeaderElectorService);
+
+/** A job that runs until it is let go, and says what happens. */
+class Gate {
+    readonly said: string[] = [];
+    #open: () => void = () => undefined;
+    readonly #gate = new Promise<void>((resolve) => (this.#open = resolve));
+    async pass(): Promise<string> {
+        this.said.push("begun");
+        await this.#gate;
+        this.said.push("ended");
+        return "done";
+    }
+    open(): void {
+        this.#open();
+    }
+}
+
+/** Closes an application whose job runs while another one waits, and sees who leads when. */
+async function drains(application: INestApplicationContext, other: INestApplicationContext, gate: Gate) {
+    const { elector } = service(application);
+    const token = service(application).token!;
+    other.get(LeaderElectorService).elector.on("elected", () => gate.said.push("the other leads"));
+    let renewed = 0;
+    elector.on("renewed", () => (renewed += 1));
+    const closing = closeForGood(application).then(() => gate.said.push("closed"));
+    await until(() => elector.leadership.phase === "draining");
+    assert.equal(service(application).amILeader(), false);
+    // Its token still protects what runs.
+    assert.deepEqual(elector.leadership, { leading: false, phase: "draining", token });
+    const before = renewed;
+    await until(() => renewed >= before + 2);
+    assert.equal(service(other).amILeader(), false);
+    gate.open();
+    await closing;
+    await until(() => service(other).amILeader());
+    assert.equal(gate.said.at(0), "begun");
+    assert.equal(gate.said.at(1), "ended", gate.said.join());
+    assert.deepEqual([...gate.said].sort(), ["begun", "closed", "ended", "the other leads"]);
+}
+
+describe("closing while jobs run", { concurrency: 4 }, () => {
+    after(async () => {
+        await closeAll();
+        await pool.end();
+        await endAll();
+    });
+
+    test("a method under @LeaderOnly() ends first, and is not begun again", async () => {
+        const gate = new Gate();
+        @Injectable()
+        class Jobs {
+            @LeaderOnly()
+            run(): Promise<string> {
+                return gate.pass();
+            }
+            @LeaderOnly()
+            also(): string {
+                return "ran";
+            }
+        }
+        const schema = freshSchema();
+        const [first, second] = [await open(Jobs, schema), await open(Jobs, schema)];
+        const jobs = first.get(Jobs);
+        const running = jobs.run();
+        const late: unknown[] = [];
+        service(first).elector.on("stopNewWork", () => late.push(jobs.also()));
+        assert.equal(jobs.also(), "ran");
+        await drains(first, second, gate);
+        assert.deepEqual(late.map(isNotRun), [true], "nothing new from then on");
+        assert.equal(await running, "done");
+    });
+
+    test("a tick ends first, and no other is begun", async () => {
+        const gate = new Gate();
+        @Injectable()
+        class Ticking {
+            @OncePerTick({ name: "ticking" })
+            @Cron(CronExpression.EVERY_SECOND)
+            async run(): Promise<void> {
+                if (gate.said.length === 0) await gate.pass();
+            }
+        }
+        class Nothing {}
+        const schema = freshSchema();
+        const [first, second] = [await open(Ticking, schema), await open(Nothing, schema)];
+        await until(() => gate.said.length === 1);
+        const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/%'`;
+        const counts: number[] = [];
+        const count = async () => counts.push((await rows(claims)).length);
+        service(first).elector.on("stopNewWork", () => {
+            // What was being claimed at that moment still is.
+            void sleep(1_500).then(count).then(() => sleep(2_500)).then(count).then(() => gate.open());
+        });
+        await drains(first, second, gate);
+        assert.equal(counts[0], counts[1]);
+    });
+
+    test("a method under @OnElected() hears of it by its signal, and is waited for", async () => {
+        const gate = new Gate();
+        let term: ElectedTerm | undefined;
+        @Injectable()
+        class Loop {
+            @OnElected()
+            async run(given: ElectedTerm): Promise<void> {
+                term ??= given;
+                if (given === term) await gate.pass();
+            }
+        }
+        class Nothing {}
+        const schema = freshSchema();
+        const [first, second] = [await open(Loop, schema), await open(Nothing, schema)];
+        await until(() => term);
+        const aborted: boolean[] = [];
+        service(first).elector.on("stopNewWork", () => void setImmediate(() => aborted.push(term!.signal.aborted)));
+        await drains(first, second, gate);
+        assert.deepEqual(aborted, [true]);
+    });
+
+    test("a guard of a job that runs passes until the job has ended", async () => {
+        const gate = new Gate();
+        const passed: bigint[] = [];
+        @Injectable()
+        class Guarded {
+            constructor(private readonly elector: LeaderElectorService) {}
+            @LeaderOnly()
+            async run(): Promise<void> {
+                await gate.pass();
+                const client = await pool.connect();
+                await client.query("BEGIN");
+                passed.push(await this.elector.guard(client));
+                await client.query("COMMIT");
+                client.release();
+            }
+        }
+        class Nothing {}
+        const schema = freshSchema();
+        const [first, second] = [await open(Guarded, schema), await open(Nothing, schema)];
+        const { token } = service(first);
+        const running = first.get(Guarded).run();
+        await drains(first, second, gate);
+        await running;
+        assert.deepEqual(passed, [token]);
+        await assert.rejects(service(first).guard(pool), { code: "NOT_LEADER" });
+    });
+
+    test("work of runAsLeader() hears of it by its signal, and is waited for", async () => {
+        const schema = freshSchema();
+        class Nothing {}
+        const first = await open(Nothing, schema);
+        const said: string[] = [];
+        const running = service(first).runAsLeader(async ({ signal }) => {
+            await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+            said.push(service(first).leadership.phase);
+            await sleep(200);
+            said.push(service(first).leadership.phase);
+        });
+        running.catch(() => undefined);
+        await until(() => service(first).amILeader());
+        await closeForGood(first);
+        assert.deepEqual(said, ["draining", "draining"]);
+        await assert.rejects(running, { code: "RELEASED" });
+    });
+
+    test("release() while it closes waits as well", async () => {
+        const gate = new Gate();
+        const order: string[] = [];
+        @Injectable()
+        class Releasing {
+            constructor(private readonly elector: LeaderElectorService) {}
+            @LeaderOnly()
+            run(): Promise<string> {
+                return gate.pass();
+            }
+            async beforeApplicationShutdown(): Promise<void> {
+                order.push(this.elector.leadership.phase);
+                await this.elector.release();
+                order.push(gate.said.at(-1)!);
+            }
+        }
+        const first = await open(Releasing, freshSchema());
+        void first.get(Releasing).run();
+        const closing = closeForGood(first);
+        await until(() => order.length > 0);
+        await sleep(100);
+        gate.open();
+        await closing;
+        assert.deepEqual(order, ["draining", "ended"]);
+    });
+
+    test("a job that does not end is waited for as long as `drainMs` says, and named", async () => {
+        const gate = new Gate();
+        @Injectable()
+        class Endless {
+            @LeaderOnly()
+            run(): Promise<string> {
+                return gate.pass();
+            }
+        }
+        const schema = freshSchema();
+        const logger = new Lines();
+        const first = await open(Endless, schema, { drainMs: 300, logger });
+        const running = first.get(Endless).run();
+        const from = performance.now();
+        await closeForGood(first);
+        assert.ok(performance.now() - from >= 299);
+        assert.deepEqual(logger.errors, ['election "1": released while Endless.run still ran, after the 300 ms ' +
+            "of `drainMs`; another node may run the same now"]);
+        const [row] = await rows(`SELECT leader_id FROM ${schema}.leader_lease WHERE id = '1'`);
+        assert.equal(row!["leader_id"], "");
+        gate.open();
+        await running;
+        const wrong = open(Endless, freshSchema(), { drainMs: -1 });
+        await assert.rejects(wrong, { code: "INVALID_OPTIONS", message: /`drainMs` is -1/ });
+    });
+});
