@@ -88,6 +88,23 @@ export function wasmModule(): WebAssembly.Module {
 `);
 }
 
+/**
+ * What the environment `jsdom` of jest does not have. All that is encoded and decoded is well-formed, since
+ * the core gives and takes strings only.
+ */
+const TEXT = `const { unescape, escape } = globalThis;
+const TextEncoder = globalThis.TextEncoder ?? class {
+    encode(text) {
+        return Uint8Array.from(unescape(encodeURIComponent(text.toWellFormed())), (byte) => byte.charCodeAt(0));
+    }
+};
+const TextDecoder = globalThis.TextDecoder ?? class {
+    decode(bytes = []) {
+        return decodeURIComponent(escape(Array.from(bytes, (byte) => String.fromCharCode(byte)).join("")));
+    }
+};
+`;
+
 /** Compiles the sources, and puts the glue beside them. */
 function compile(format, folder) {
     const out = join(here, "dist", format);
@@ -97,7 +114,8 @@ function compile(format, folder) {
     const glue = readFileSync(join(folder, "elector_bg.js"), "utf8");
     const module = format === "cjs" ? ts.ModuleKind.CommonJS : ts.ModuleKind.ES2022;
     const options = { compilerOptions: { module, target: ts.ScriptTarget.ES2022 } };
-    writeFileSync(join(out, "wasm/elector_bg.js"), ts.transpileModule(glue, options).outputText);
+    const added = format === "cjs" ? TEXT : "";
+    writeFileSync(join(out, "wasm/elector_bg.js"), ts.transpileModule(added + glue, options).outputText);
     copyFileSync(join(folder, "elector.d.ts"), join(out, "wasm/elector_bg.d.ts"));
     const type = format === "cjs" ? "commonjs" : "module";
     writeFileSync(join(out, "package.json"), `${JSON.stringify({ type })}\n`);

@@ -2,6 +2,7 @@ import type { Clock } from "./clock.js";
 import { hold, orLater } from "./clock.js";
 import type { Machine, Output, Reply } from "./core.js";
 import { StoreError, oneLine } from "./errors.js";
+import { Faults } from "./faults.js";
 import type { Logger } from "./options.js";
 import { random64 } from "./options.js";
 import type { Job, Store } from "./store.js";
@@ -60,6 +61,7 @@ export class Hub {
      */
     readonly seed = random64();
     readonly #seats = new Set<Seat>();
+    readonly #faults: Faults;
     #jobs: [Seat, Job][] = [];
     #running: Batch | undefined;
     #overdue = 0;
@@ -75,6 +77,7 @@ export class Hub {
     #listening: Promise<() => void | Promise<void>> | undefined;
 
     private constructor(readonly store: Store, readonly clock: Clock) {
+        this.#faults = new Faults(store.name, (message) => this.#log("warn", message));
         this.#cleanUpAt = this.#nextCleanUp();
     }
 
@@ -97,7 +100,9 @@ export class Hub {
 
     /** A candidate that stands by and has nothing to tell the store needs no hub. */
     leave(seat: Seat): void {
-        if (!this.#seats.delete(seat) || this.#seats.size > 0) return;
+        if (!this.#seats.delete(seat)) return;
+        this.#faults.left(seat);
+        if (this.#seats.size > 0) return;
         this.#arm(Infinity);
         const listening = this.#listening;
         this.#listening = undefined;
@@ -262,10 +267,10 @@ export class Hub {
             this.#probeAt = now + PROBE_EVERY_MS;
         }
         const silence = this.#silence("unknown");
-        this.#warn(silence.message);
-        for (const seat of late.open.values()) seat.storeError = silence;
         // Those that waited for their turn behind it have no answer either.
-        for (const [seat] of this.#jobs) seat.storeError = silence;
+        for (const seat of [...late.open.values(), ...this.#jobs.map(([seat]) => seat)]) {
+            this.#befell(seat, silence, now);
+        }
         late.open.clear();
         if (this.#jobs.length > 0) this.#flushSoon();
     }
@@ -274,18 +279,16 @@ export class Hub {
         seats: ReadonlyMap<Job, Seat>,
         open: Map<Job, Seat>,
     ): (job: Job, reply: Reply, error?: StoreError) => void {
-        let warned: string | undefined;
         return (job, reply, error) => {
             const seat = seats.get(job);
             if (!seat) return;
             const inTime = open.delete(job);
             if (!error) {
                 seat.storeError = undefined;
+                this.#faults.worked(seat, this.clock.now());
             } else if (inTime || seat.storeError) {
                 // What fails after others have worked is no news.
-                if (error.message !== warned) this.#warn(error.message);
-                warned = error.message;
-                seat.storeError = error;
+                this.#befell(seat, error, this.clock.now());
             }
             seat.tell((machine, now) => machine.reply(now, reply));
         };
@@ -296,10 +299,10 @@ export class Hub {
             "hangs, a lock is held, or the client's pool is exhausted; it is tried again");
     }
 
-    /** Warns, unless somebody complains of the same already. */
-    #warn(message: string): void {
-        if ([...this.#seats].some((seat) => seat.storeError?.message === message)) return;
-        this.#log("warn", message);
+    #befell(seat: Seat, error: StoreError, now: number): void {
+        seat.storeError = error;
+        // What is given back late is of one that has left.
+        if (this.#seats.has(seat)) this.#faults.befell(seat, error, now);
     }
 
     // ---- News ----

@@ -180,14 +180,47 @@ test("many electors complain of one outage in one warning, and each says why", a
     store.failWith(undefined);
     await clock.advance(LEASE / 2);
     assert.ok(electors.every((each) => each.lastError === undefined));
+    assert.match(said[1], /^.*: it answers again, after \d s$/);
     // Those that wait behind a batch that hangs are told as well.
     const goOn = store.hang();
     await clock.advance(LEASE);
-    assert.equal(said.length, 2, said.join("\n"));
+    assert.equal(said.length, 3, said.join("\n"));
     assert.ok(electors.every((each) => /no answer in time/.test(each.lastError?.message)));
     goOn();
     await clock.advance(3 * LEASE);
     assert.ok(electors.every((each) => each.lastError === undefined && each.amILeader()));
+    assert.equal(said.length, 4, said.join("\n"));
+});
+
+test("an outage whose errors alternate is said once for each, again at a slow rhythm, and when it is over", async () => {
+    const { clock, store, elector } = stage();
+    const said = [];
+    const logger = { warn: (message) => said.push(message) };
+    const electors = Array.from({ length: 10 }, (_, at) => elector(`e${at}`, { logger }));
+    for (const each of electors) each.campaign();
+    await clock.advance(LEASE);
+    const { execute } = store;
+    let batches = 0;
+    store.execute = async (jobs, answer) => {
+        batches += 1;
+        const kind = batches % 2 ? "refused by port" : "cut off after";
+        // Each with a number of its own.
+        for (const job of jobs) {
+            const error = new StoreError("unsent", `${kind} ${batches}`);
+            answer(job, { id: job.request.id, outcome: "unsent" }, error);
+        }
+    };
+    await clock.advance(4 * 60_000);
+    assert.ok(batches > 50, `${batches}`);
+    assert.equal(said.length, 2, said.join("\n"));
+    await clock.advance(5 * 60_000);
+    const again = said.slice(2);
+    assert.equal(again.length, 2, said.join("\n"));
+    for (const line of again) assert.match(line, /^(refused by port|cut off after) \d+; for 3\d\d s now$/);
+    store.execute = execute;
+    await clock.advance(LEASE);
+    assert.equal(said.length, 5, said.join("\n"));
+    assert.match(said[4], /: it answers again, after 5\d\d s$/);
 });
 
 test("a grant that comes after a release is given back, however often that must be tried", async () => {

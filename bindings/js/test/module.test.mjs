@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import * as esm from "../dist/cjs/index.mjs";
 import { bootClock } from "../dist/cjs/index.mjs";
@@ -46,6 +47,16 @@ test("CommonJS and ES modules of one process are one copy", () => {
     const cjs = createRequire(import.meta.url)("../dist/cjs/index.js");
     assert.equal(cjs.Elector, esm.Elector);
     assert.deepEqual(Object.keys(esm).sort(), Object.keys(cjs).filter((key) => key !== "default").sort());
+});
+
+test("`require` finds CommonJS under every condition, `browser` included", () => {
+    const code = 'const { Elector, memoryStore } = require("elector-wasm"); require("elector-wasm/core");' +
+        'new Elector({ election: "e", store: memoryStore() }); console.log("made");';
+    for (const conditions of [[], ["--conditions=browser"], ["--conditions=browser", "--conditions=module"]]) {
+        const cwd = fileURLToPath(new URL("..", import.meta.url));
+        const said = execFileSync(process.execPath, [...conditions, "-e", code], { cwd, encoding: "utf8" });
+        assert.equal(said, "made\n");
+    }
 });
 
 test("a panic in the machine is an exception with its message, and the machine stays locked", () => {

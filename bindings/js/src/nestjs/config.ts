@@ -77,7 +77,7 @@ export function leaseOf(config: LeaderElectorConfig): number {
 /** How long a shutdown waits for jobs that run. */
 export function drainOf(config: LeaderElectorConfig): number {
     const { drainMs = Math.max(DRAIN, leaseOf(config) / 2) } = config;
-    if (typeof drainMs === "number" && drainMs >= 0) return drainMs;
+    if (typeof drainMs === "number" && drainMs >= 0 && drainMs < 1e12) return drainMs;
     return invalid(`\`drainMs\` is ${String(drainMs)}; give a number of milliseconds`);
 }
 

@@ -12,9 +12,10 @@ import type { Queryable, QueryFunction } from "../stores/client.js";
 import type { LeaderElectorConfig, LeaderLogger } from "./config.js";
 import { drainOf, electionOf, leaseOf, timesOf } from "./config.js";
 import { Jobs } from "./jobs.js";
-import { nestCommon, rxjs } from "./optional.js";
+import { rxjs } from "./optional.js";
 import type { LeaseSource } from "./source.js";
 import { storeOf } from "./source.js";
+import { defaultLogger, loggerOf, warnOfLoss } from "./warnings.js";
 
 /** An application that ends waits no longer than this for the store to confirm a release. */
 const LONGEST_FAREWELL_MS = 5_000;
@@ -52,23 +53,19 @@ export class LeaderElectorCore {
         this.#drainMs = drainOf(config);
         this.logger = config.logger === false ? undefined : (config.logger ?? defaultLogger());
         const { logger } = this;
-        const about = `election ${JSON.stringify(electionOf(config))}`;
+        const election = electionOf(config);
         this.elector = new Elector({
-            election: electionOf(config),
+            election,
             store: this.store,
             candidate: config.instanceId,
             meta: config.meta,
             strict: config.strict,
             ...timesOf(config),
-            logger: logger && {
-                warn: (message) => logger.warn(message),
-                error: (message) => logger.error(message),
-            },
+            logger: logger && loggerOf(logger),
         });
         this.elector.on("deposed", ({ reason }) => {
-            if (reason !== "released") logger?.warn(`${about}: no longer the leader (${reason})${this.#why}`);
+            if (logger && reason !== "released") warnOfLoss(logger, election, reason, this.#why);
         });
-        this.elector.on("atRisk", () => logger?.warn(`${about}: a renewal failed${this.#why}`));
         this.begin();
     }
 
@@ -138,15 +135,16 @@ export class LeaderElectorCore {
 
     /**
      * Runs work as leader and releases after it: see `Elector.runAsLeader`. Stands again after one lease, as
-     * after `release()`.
+     * after `release()`. A shutdown aborts its signal, and waits for it.
      */
     async runAsLeader<T>(
         work: (term: Term) => T | PromiseLike<T>,
         options: { readonly signal?: AbortSignal | undefined } = {},
     ): Promise<T> {
         systemClock.clearTimeout(this.#again);
+        const bounded = { drainMs: this.#drainMs, ...options };
         try {
-            return await this.jobs.track("runAsLeader()", this.elector.runAsLeader(work, options));
+            return await this.jobs.track("runAsLeader()", this.elector.runAsLeader(work, bounded));
         } finally {
             this.#standLater();
         }
@@ -245,9 +243,3 @@ export class LeaderElectorCore {
 }
 
 interface Rx { Observable: typeof Observable }
-
-/** Nest's `Logger`, or the console without Nest. */
-function defaultLogger(): LeaderLogger {
-    const nest = nestCommon<{ Logger: new (context: string) => LeaderLogger }>();
-    return nest ? new nest.Logger("LeaderElector") : console;
-}

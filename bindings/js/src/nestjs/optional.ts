@@ -20,15 +20,6 @@ export function nestTypeOrm<T>(): T | undefined {
     }
 }
 
-/** Terminus, if it is installed. */
-export function terminus<T>(): T | undefined {
-    try {
-        return require("@nestjs/terminus") as T;
-    } catch (error) {
-        return absent(error);
-    }
-}
-
 /** Nest itself, if it is installed: a `LeaderElectorCore` does without. */
 export function nestCommon<T>(): T | undefined {
     try {

@@ -1,7 +1,7 @@
 // What is expected of an application that is one minified file.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Running, folder, freshSchema, rows, until, url } from "./support.js";
 
@@ -15,10 +15,11 @@ const end = ({ output }: Running) => output.slice(-2_000);
 
 /** Bundles the application with a tool, and sees it tick and lead in two processes. */
 export async function ticksAndLeads(tool: string, schedule?: string): Promise<void> {
-    const at = pathToFileURL(join(folder, "../../../bundle.mjs")).href;
+    const out = basename(folder) === "deep" ? dirname(folder) : folder;
+    const at = pathToFileURL(join(out, "../../../bundle.mjs")).href;
     const bundler = (await import(at)) as Bundler;
     bundler.installTools();
-    const file = await bundler.bundle(tool, join(folder, "bundled.js"), schedule);
+    const file = await bundler.bundle(tool, join(out, "bundled.js"), schedule);
     const schema = freshSchema();
     const start = () => new Running(spawn(process.execPath, [file, url, schema], { stdio: "pipe" }));
     const first = start();

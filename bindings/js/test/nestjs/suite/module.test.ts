@@ -348,6 +348,41 @@ describe("the module", { concurrency: 4 }, () => {
         assert.fail("no application released its lease");
     });
 
+    test("an outage is said once for a store, not for each election and attempt, and so is its end", async () => {
+        const lines = new Lines();
+        let isDown = false;
+        const client = {
+            query: (text: string, values?: unknown[]) => isDown
+                ? Promise.reject(new Error("connect ECONNREFUSED 127.0.0.1:5432"))
+                : pool.query(text, values),
+        };
+        const names = Array.from({ length: 20 }, (_, at) => `e${at}`);
+        const place = { client, schema: freshSchema(), ...short, logger: lines };
+        const root = LeaderElectorModule.forRoot(place);
+        const application = await open(root, LeaderElectorModule.forFeature(...names));
+        const all = application.get(LeaderElections);
+        const services = [all.root, ...names.map((name) => all.get(name))];
+        const losses: string[] = [];
+        for (const { elector } of services) elector.on("deposed", () => losses.push(elector.election));
+        await until(() => services.every((each) => each.amILeader()));
+        isDown = true;
+        await until(() => services.every((each) => !each.amILeader()));
+        // Many attempts later.
+        await sleep(2 * short.leaseDuration);
+        const said = (what: RegExp) => lines.warned.filter((line) => what.test(line));
+        const lost = said(/no longer the leader \(expired\).*ECONNREFUSED/);
+        const others = lines.warned.filter((line) => !lost.includes(line));
+        assert.equal(others.length, 1, lines.warned.join("\n"));
+        assert.match(others[0]!, /ECONNREFUSED/);
+        // At once, and so in one line: on a busy machine perhaps in a few.
+        assert.ok(lost.length >= 1 && lost.length <= losses.length, lines.warned.join("\n"));
+        isDown = false;
+        await until(() => services.every((each) => each.amILeader()));
+        await until(() => said(/it answers again, after \d+ s$/).length === 1, () => lines.warned.join("\n"));
+        await application.close();
+        assert.deepEqual(lines.errors, []);
+    });
+
     test("a shared pool that the application has exhausted does not lose leadership silently", async () => {
         const lines = new Lines();
         const shared = newPool({ max: 1 });
