@@ -21,6 +21,16 @@ export function poolOf(client: PostgresListener): Pool | undefined {
     return master ? poolOf(master) : undefined;
 }
 
+/**
+ * Has idle connections of a pool of `pg` keep no process alive. Leases would else do so for ever: each look
+ * puts off the time after which the pool closes an idle connection. Looked for each time: a TypeORM
+ * `DataSource` that is initialized again has another pool.
+ */
+export function letProcessEnd(client: PostgresListener): void {
+    const options = poolOf(client)?.options as { allowExitOnIdle?: boolean } | undefined;
+    if (options) options.allowExitOnIdle = true;
+}
+
 interface Emitter {
     on(event: "error", listener: (error: unknown) => void): unknown;
     listenerCount(event: "error"): number;

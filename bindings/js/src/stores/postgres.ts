@@ -8,7 +8,7 @@ import { IN_TRANSACTION, big, isInTransaction, rowsOf } from "./client.js";
 import type { PostgresListener } from "./postgres-listen.js";
 import { listen } from "./postgres-listen.js";
 import { judge } from "./postgres-faults.js";
-import { surviveLostConnections } from "./postgres-pool.js";
+import { letProcessEnd, surviveLostConnections } from "./postgres-pool.js";
 import { findTable } from "./postgres-table.js";
 import { shown, token } from "./row.js";
 
@@ -65,6 +65,7 @@ class PostgresStore implements Store {
         if (isInTransaction(this.client)) {
             return failAll(jobs, answer, new StoreError("unsent", `${this.name}: ${IN_TRANSACTION}`));
         }
+        letProcessEnd(this.client);
         let idType: IdType;
         try {
             idType = await this.#table();
