@@ -15,6 +15,8 @@ mod candidate;
 mod cluster;
 #[path = "postgres/commands.rs"]
 mod commands;
+#[path = "postgres/descriptors.rs"]
+mod descriptors;
 #[path = "postgres/field.rs"]
 mod field;
 #[path = "postgres/guard.rs"]
@@ -59,6 +61,8 @@ mod servers;
 mod session;
 #[path = "postgres/site.rs"]
 mod site;
+#[path = "descriptors/sweep.rs"]
+mod sweep;
 #[path = "postgres/tokens.rs"]
 mod tokens;
 #[path = "postgres/waiting.rs"]

@@ -2,6 +2,8 @@
 
 mod atomic;
 pub mod clock;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) mod descriptors;
 pub(crate) mod foreign;
 pub(crate) mod fork;
 pub(crate) mod hub;

@@ -18,6 +18,7 @@ use super::passfile::{self, Account};
 use super::setup::{self, ServerInfo};
 use super::tls::{Encrypted, Handshake, Tls, find_error};
 use crate::core::lease::Failure;
+use crate::driver::descriptors;
 use crate::driver::store::StoreError;
 
 /// What a session tells without being asked.
@@ -97,7 +98,10 @@ pub(super) async fn connect(
     let url = Arc::new(url.clone());
     let needs_tls = url.servers.iter().any(|server| !server.is_socket());
     let tls = if needs_tls { Tls::new(&url.tls) } else { Ok(Tls::none()) };
-    let tls = tls.map_err(|why| StoreError::new(Failure::Refused, format!("{url}: {why}")))?;
+    let tls = tls.map_err(|why| match descriptors::exhausted(IN_A_FOLDER) {
+        Some(advice) => StoreError::new(Failure::Unsent, format!("{url}: {why}: {advice}")),
+        None => StoreError::new(Failure::Refused, format!("{url}: {why}")),
+    })?;
     let mut search = Search { url: &url, tls, deadline: Instant::now() + budget, tried: Vec::new() };
     match search.run().await {
         Some(Found { client, server, connection, peer, host }) => {
@@ -112,6 +116,9 @@ pub(super) async fn connect(
         None => Err(search.failed()),
     }
 }
+
+/// What is read from a folder of certificates, or by the resolver, needs this many descriptors at once.
+const IN_A_FOLDER: usize = 4;
 
 type Link = Connection<Socket, Encrypted>;
 
@@ -188,7 +195,8 @@ impl Search<'_> {
         let found: Vec<_> = match looked_up {
             Err(_) => return Err(no_answer(limit)),
             Ok(Err(error)) => {
-                return Err(unknown(format!("the host's name has no address ({error}); check it")));
+                let advice = descriptors::exhausted(IN_A_FOLDER).unwrap_or("check it");
+                return Err(unknown(format!("the host's name has no address ({error}); {advice}")));
             }
             Ok(Ok(found)) => found.map(|address| Some(address.ip())).collect(),
         };
@@ -197,6 +205,10 @@ impl Search<'_> {
 
     /// Connects to one address, and has the session ready if that is a server for us.
     async fn attempt(&self, server: &Server, address: Option<IpAddr>, place: &str) -> Result<Found, Refusal> {
+        // The password file needs one, and the connection another.
+        if let Some(advice) = descriptors::exhausted(1) {
+            return Err(Refusal { failure: Failure::Unsent, why: advice.to_owned(), code: None });
+        }
         let config = configure(self.url, server, address);
         let encryption = match self.url.tls.mode {
             // As libpq has it: a socket is not encrypted.

@@ -14,6 +14,7 @@ use super::tls;
 use crate::core::Name;
 use crate::core::lease::Failure;
 use crate::core::sql::sqlstate;
+use crate::driver::descriptors;
 use crate::driver::store::StoreError;
 
 /// A failure, for those who go on after it.
@@ -175,6 +176,9 @@ pub(super) fn connecting(url: &PostgresUrl, error: &Error) -> Refusal {
 
 /// Why a server is out of reach, and what to look at.
 pub(super) fn unreachable(error: &io::Error) -> String {
+    if let Some(advice) = descriptors::advice(error) {
+        return format!("{}: {advice}", one_line(error));
+    }
     let advice = match error.kind() {
         io::ErrorKind::ConnectionRefused => "; is the server up, and is this its port?",
         io::ErrorKind::NotFound => "; is the server up, and is this its socket's directory?",

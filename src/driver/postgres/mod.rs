@@ -35,6 +35,7 @@ use crate::core::lease::{Failure, Op, Outcome, Reply, Row};
 use crate::core::sql::postgres::{CHANNEL, SERVER_CLOCK, Table};
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::clock;
+use crate::driver::descriptors;
 use crate::driver::rules::Opener;
 use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError, table_holds};
 
@@ -81,7 +82,9 @@ pub(super) fn open(url: &PostgresUrl, bell: Bell) -> Result<Box<dyn Store>, Stor
         .enable_all()
         .build()
         .map_err(|error| {
-            StoreError::new(Failure::Unsent, format!("no thread could be started for PostgreSQL: {error}"))
+            let advice = descriptors::advice(&error).map_or(String::new(), |advice| format!(": {advice}"));
+            let message = format!("{url}: no thread could be started for PostgreSQL ({error}){advice}");
+            StoreError::new(Failure::Unsent, message)
         })?;
     let mut store = PostgresStore {
         url: url.clone(),

@@ -7,6 +7,7 @@
 //!
 //! Renewals ring nothing. Where inotify(7) is not to be had, the thread looks at the clock instead.
 
+use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -18,7 +19,7 @@ use super::files::{Identity, Paths};
 use crate::core::Instant;
 use crate::driver::rules::Opener;
 use crate::driver::store::{Bell, Hint};
-use crate::driver::{clock, threads};
+use crate::driver::{clock, descriptors, threads};
 
 /// When to ring again after a process has ended.
 const ECHOES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(25)];
@@ -33,12 +34,25 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// Starts to listen. `None` if the thread cannot be started: the store then works without a bell.
-    pub(super) fn start(paths: &Paths, identity: Identity, bell: Bell) -> Option<Watcher> {
-        let (stop, stopped) = UnixStream::pair().ok()?;
-        let source = kernel::Source::open(paths);
+    ///
+    /// # Errors
+    /// When this process has no file descriptor left. inotify's own limits are no error: they are for all
+    /// processes of a user, and reached by others.
+    pub(super) fn start(paths: &Paths, identity: Identity, bell: Bell) -> io::Result<Option<Watcher>> {
+        let (stop, stopped) = UnixStream::pair()?;
+        let source = match kernel::Source::open(paths) {
+            Ok(source) => source,
+            Err(error) if descriptors::exhausted(1).is_some() => return Err(error),
+            Err(error) => {
+                let database = paths.database.display();
+                tracing::warn!(%database, %error, "releases are looked for instead of heard of: no inotify \
+                    (see fs.inotify.max_user_instances)");
+                None
+            }
+        };
         let mut ears = Ears { source, identity, bell, echoes: Vec::new() };
-        threads::spawn("elector-bell", move || ears.listen(&stopped)).ok()?;
-        Some(Watcher { stop, opener: Opener::this_process() })
+        let started = threads::spawn("elector-bell", move || ears.listen(&stopped));
+        Ok(started.ok().map(|_| Watcher { stop, opener: Opener::this_process() }))
     }
 }
 
@@ -124,6 +138,7 @@ fn timeout(wait: Duration) -> PollTimeout {
 
 #[cfg(target_os = "linux")]
 mod kernel {
+    use std::io;
     use std::os::fd::{AsFd, BorrowedFd};
 
     use nix::sys::inotify::{AddWatchFlags as On, InitFlags, Inotify, WatchDescriptor};
@@ -138,14 +153,14 @@ mod kernel {
     }
 
     impl Source {
-        pub(super) fn open(paths: &Paths) -> Option<Source> {
-            let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
+        pub(super) fn open(paths: &Paths) -> io::Result<Option<Source>> {
+            let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
             // A deleted file that is still open reports only IN_ATTRIB; its directory says more.
-            let lock = inotify.add_watch(&paths.lock, On::IN_ATTRIB | On::IN_CLOSE_WRITE).ok()?;
+            let lock = inotify.add_watch(&paths.lock, On::IN_ATTRIB | On::IN_CLOSE_WRITE)?;
             let directory =
                 On::IN_DELETE | On::IN_MOVE | On::IN_CREATE | On::IN_DELETE_SELF | On::IN_MOVE_SELF;
-            inotify.add_watch(paths.directory(), directory | On::IN_ONLYDIR).ok()?;
-            Some(Source { inotify, lock })
+            inotify.add_watch(paths.directory(), directory | On::IN_ONLYDIR)?;
+            Ok(Some(Source { inotify, lock }))
         }
 
         pub(super) fn read(&self, identity: &Identity) -> Heard {
@@ -175,6 +190,7 @@ mod kernel {
 
 #[cfg(not(target_os = "linux"))]
 mod kernel {
+    use std::io;
     use std::os::fd::{AsFd, BorrowedFd};
 
     use super::super::files::{Identity, Paths};
@@ -184,8 +200,8 @@ mod kernel {
     pub(super) enum Source {}
 
     impl Source {
-        pub(super) fn open(_paths: &Paths) -> Option<Source> {
-            None
+        pub(super) fn open(_paths: &Paths) -> io::Result<Option<Source>> {
+            Ok(None)
         }
 
         pub(super) fn read(&self, _identity: &Identity) -> Heard {

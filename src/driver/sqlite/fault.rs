@@ -7,6 +7,7 @@ use nix::sys::statvfs::statvfs;
 use rusqlite::{Error, ErrorCode};
 
 use crate::core::lease::Failure;
+use crate::driver::descriptors;
 use crate::driver::store::StoreError;
 
 /// An error that will not go away by itself.
@@ -21,6 +22,9 @@ pub(super) fn unsent(path: &Path, found: impl std::fmt::Display) -> StoreError {
 
 /// An error of the operating system while `asked` was tried.
 pub(super) fn io(path: &Path, asked: &str, error: &io::Error) -> StoreError {
+    if let Some(advice) = descriptors::advice(error) {
+        return unsent(path, format_args!("cannot {asked} ({error}): {advice}"));
+    }
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => refused(
             path,
@@ -41,6 +45,14 @@ pub(super) fn io(path: &Path, asked: &str, error: &io::Error) -> StoreError {
 /// An error of SQLite in a transaction that is rolled back.
 pub(super) fn sqlite(path: &Path, error: &Error) -> StoreError {
     let advice = |what: &str| format!("{what} (SQLite: {error})");
+    // What it has opened by now is open still.
+    let exhausted = match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => descriptors::exhausted(1),
+        _ => None,
+    };
+    if let Some(exhausted) = exhausted {
+        return unsent(path, advice(exhausted));
+    }
     match error.sqlite_error_code() {
         // The last: a process was stopped while it set up the shared memory.
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {

@@ -163,14 +163,17 @@ impl SqliteStore {
             true => Some(open::open(paths, trust_fuse)?),
             false => open::open_existing(paths, trust_fuse)?,
         };
-        self.terms = Terms::default();
-        self.state = match opened {
+        let state = match opened {
             Some(opened) => {
                 let watcher = Watcher::start(paths, opened.identity.clone(), Arc::clone(&self.bell));
+                let watcher =
+                    watcher.map_err(|error| fault::io(&paths.database, "listen on its files", &error))?;
                 State::Open { opened: Box::new(opened), _watcher: watcher }
             }
             None => State::Absent,
         };
+        self.terms = Terms::default();
+        self.state = state;
         Ok(())
     }
 
