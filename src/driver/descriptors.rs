@@ -4,9 +4,10 @@
 use std::fs::File;
 use std::io;
 
-const OF_THIS_PROCESS: &str = "this process has no file descriptor left; raise its limit (ulimit -n), and see in /proc/PID/fd what it has";
+const OF_THIS_PROCESS: &str = "this process has no file descriptor left; raise its limit (ulimit -n), and \
+                               see in /proc/PID/fd what it keeps open";
 const OF_THE_SYSTEM: &str =
-    "the system has no file descriptor left; raise fs.file-max, or end what has so many";
+    "the system has no file descriptor left; raise fs.file-max, or end what keeps so many";
 
 /// What to say of an error that tells of it.
 pub(crate) fn advice(error: &io::Error) -> Option<&'static str> {
