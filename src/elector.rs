@@ -464,4 +464,39 @@ mod tests {
         other.wait_until_leader(soon).unwrap();
         assert!(!victim.am_i_leader());
     }
+
+    /// A host that is told of its elections, or not.
+    #[cfg(feature = "capi")]
+    struct Deaf(AtomicBool);
+
+    #[cfg(feature = "capi")]
+    impl crate::driver::seat::Host for Deaf {
+        fn is_told(&self, _: crate::core::Instant) -> bool {
+            !self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    #[cfg(feature = "capi")]
+    #[test]
+    fn a_term_that_its_host_is_not_told_of_ends_even_if_the_host_is_alive() {
+        let soon = Duration::from_secs(60);
+        for is_gated in [false, true] {
+            let host = Arc::new(Deaf(AtomicBool::new(false)));
+            let elector = Elector::builder("deaf").store("memory:deaf").progress_gate().build().unwrap();
+            elector.seat().tells(host.clone(), is_gated);
+            let mut changes = elector.changes();
+            elector.campaign();
+            let token = elector.wait_until_leader(soon).unwrap();
+            host.0.store(true, Ordering::Relaxed);
+            let end = std::time::Instant::now() + soon;
+            while elector.am_i_leader() && std::time::Instant::now() < end {
+                elector.alive();
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            let next = || changes.next_timeout(soon).map(|change| change.event);
+            let deposed = std::iter::from_fn(next).find(|event| matches!(event, Event::Deposed { .. }));
+            assert_eq!(deposed, Some(Event::Deposed { token, reason: DeposedReason::Stalled }));
+            elector.release_and_wait(soon).unwrap();
+        }
+    }
 }

@@ -68,6 +68,8 @@ pub(super) struct Entry {
     history: Arc<History>,
     on_change: Option<OnChange>,
     on_log: Option<OnLog>,
+    /// Has the elector go on that was held back while nothing was told.
+    revive: Box<dyn Fn() + Send + Sync>,
     /// Held while a function is called.
     calling: Mutex<u64>,
     ended: AtomicBool,
@@ -97,6 +99,7 @@ pub(super) fn register(
     history: &Arc<History>,
     on_change: Option<OnChange>,
     on_log: Option<OnLog>,
+    revive: Box<dyn Fn() + Send + Sync>,
 ) -> std::io::Result<Option<Arc<Entry>>> {
     if on_change.is_none() && on_log.is_none() {
         return Ok(None);
@@ -105,6 +108,7 @@ pub(super) fn register(
         history: Arc::clone(history),
         on_change,
         on_log,
+        revive,
         calling: Mutex::new(0),
         ended: AtomicBool::new(false),
     });
@@ -202,6 +206,9 @@ impl Entry {
                 return;
             }
             *told = change.revision;
+            if self.history.tells(change.revision) {
+                (self.revive)();
+            }
             let change = elector_change::of(&change);
             // SAFETY: as above.
             unsafe { (callback.function)(callback.user_data, &change) };

@@ -9,6 +9,7 @@ use super::history::History;
 use super::log;
 use super::options::elector_options;
 use super::status::{elector_error, elector_status};
+use crate::driver::store::Hint;
 use crate::driver::url::StoreUrl;
 use crate::elector::Elector;
 use crate::error::Error;
@@ -96,16 +97,22 @@ fn make(options: &elector_options) -> Result<elector, Fault> {
     if options.strict {
         builder = builder.strict();
     }
-    if options.progress_gate {
+    // Whoever hears of elections by a callback is not to lead for ever while that is not called.
+    if options.progress_gate || options.on_change.is_some() {
         builder = builder.progress_gate();
     }
     if options.on_log.is_some() {
         log::listen();
     }
     let made = builder.build().map_err(fault)?;
-    let history = History::new();
+    let history = History::new(options.on_change.map(|_| made.seat().lease() / 2));
     made.seat().listen(history.clone());
-    let entry = callbacks::register(&history, options.on_change, options.on_log);
+    if options.on_change.is_some() {
+        made.seat().tells(history.clone(), options.progress_gate);
+    }
+    let (hub, election) = (Arc::clone(&made.seat().hub), made.seat().election.clone());
+    let revive = Box::new(move || hub.ring(Hint::Election(election.clone())));
+    let entry = callbacks::register(&history, options.on_change, options.on_log, revive);
     let entry = entry.map_err(|error| fault(Error::threads(error)))?;
     Ok(elector { elector: made, history, entry })
 }

@@ -6,7 +6,11 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::changes::{Change, Listener};
+use crate::core::Instant as Moment;
+use crate::core::lease::Event;
+use crate::driver::clock;
 use crate::driver::fork::PerProcess;
+use crate::driver::seat::Host;
 
 /// So many changes are kept: who is further behind has missed the oldest, and can tell by the numbers.
 const MOST_KEPT: usize = 1_000;
@@ -16,6 +20,17 @@ const MOST_KEPT: usize = 1_000;
 pub(super) struct History {
     kept: Mutex<Kept>,
     grown: Condvar,
+    /// Where a callback tells of them.
+    untold: Mutex<Untold>,
+}
+
+/// What the caller, who hears of elections by a callback only, was not told yet.
+#[derive(Default)]
+struct Untold {
+    /// The longest time that an election may stay untold.
+    patience: Duration,
+    /// The first election that was not told, and since when it waits.
+    elected: Option<(u64, Moment)>,
 }
 
 #[derive(Default)]
@@ -54,6 +69,9 @@ impl Listener for History {
         if kept.changes.len() == MOST_KEPT {
             kept.changes.pop_front();
         }
+        if is_election(&change) {
+            self.untold().elected.get_or_insert((change.revision, clock::now()));
+        }
         kept.changes.push_back(change);
         drop(kept);
         self.grown.notify_all();
@@ -67,13 +85,38 @@ impl Listener for History {
 /// The histories of this process, whose waits a wake ends.
 static ALL: PerProcess<Mutex<Vec<Weak<History>>>> = PerProcess::new();
 
+impl Host for History {
+    fn is_told(&self, now: Moment) -> bool {
+        let untold = self.untold();
+        untold.elected.is_none_or(|(_, since)| now.saturating_since(since) <= untold.patience)
+    }
+}
+
 impl History {
-    pub(super) fn new() -> Arc<History> {
-        let made = Arc::new(History::default());
+    /// With a patience: a history that a callback tells of, and how long an election may stay untold.
+    pub(super) fn new(patience: Option<Duration>) -> Arc<History> {
+        let untold = Untold { patience: patience.unwrap_or(Duration::MAX), elected: None };
+        let made = Arc::new(History { untold: Mutex::new(untold), ..History::default() });
         let mut all = ALL.get().lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|known| known.strong_count() > 0);
         all.push(Arc::downgrade(&made));
         made
+    }
+
+    /// The callback is being told of the change with this number. Whether an election waited for too long.
+    pub(super) fn tells(&self, revision: u64) -> bool {
+        let kept = self.lock();
+        let was_told = self.is_told(clock::now());
+        let mut untold = self.untold();
+        if untold.elected.is_some_and(|(elected, _)| elected <= revision) {
+            let next = kept.changes.iter().find(|change| change.revision > revision && is_election(change));
+            untold.elected = next.map(|change| (change.revision, clock::now()));
+        }
+        !was_told
+    }
+
+    fn untold(&self) -> MutexGuard<'_, Untold> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends every wait that has begun, and rings the bell.
@@ -126,6 +169,10 @@ impl History {
     }
 }
 
+fn is_election(change: &Change) -> bool {
+    matches!(change.event, Event::Elected { .. })
+}
+
 /// How long to sleep at most; `None` when the deadline has passed.
 fn left(deadline: Option<Instant>) -> Option<Duration> {
     let Some(deadline) = deadline else { return Some(Duration::from_secs(3_600)) };
@@ -164,8 +211,7 @@ impl Bell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::lease::Event;
-    use crate::core::{Instant as Moment, Name};
+    use crate::core::{FencingToken, Name};
 
     fn change(revision: u64) -> Change {
         Change {
@@ -209,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_wake_ends_the_waits_that_have_begun_and_no_later_one() {
-        let history = History::new();
+        let history = History::new(None);
         History::wake_all();
         assert_eq!(history.wait(0, Some(Duration::ZERO)), Waited::TimedOut, "an earlier wake is forgotten");
         let (began, begun) = std::sync::mpsc::channel();
@@ -229,5 +275,23 @@ mod tests {
         let _ = history.push(change(1));
         history.wake();
         assert_eq!(history.wait(0, None), Waited::Changed, "a change comes first");
+    }
+
+    #[test]
+    fn an_election_that_no_callback_hears_of_is_told_of_as_untold() {
+        let history = History::new(Some(Duration::from_secs(10)));
+        let elected = Event::Elected { token: FencingToken::new(1).unwrap() };
+        let _ = history.push(change(1));
+        let later = |seconds| clock::now().saturating_add(Duration::from_secs(seconds));
+        assert!(history.is_told(later(60)), "nothing but an election matters");
+        let _ = history.push(Change { event: elected.clone(), ..change(2) });
+        let _ = history.push(Change { event: elected, ..change(3) });
+        assert!(history.is_told(clock::now()) && !history.is_told(later(6)));
+        history.tells(1);
+        assert!(!history.is_told(later(6)));
+        history.tells(2);
+        assert!(!history.is_told(later(6)), "the next one waits too");
+        history.tells(3);
+        assert!(history.is_told(later(60)), "however long the callback takes");
     }
 }

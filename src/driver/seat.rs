@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -20,6 +20,12 @@ use crate::driver::{clock, foreign, fork, telemetry};
 /// Where a hub keeps a seat.
 pub(crate) type SeatId = u64;
 
+/// What stands between the machine and the host that it leads for.
+pub(crate) trait Host: Send + Sync {
+    /// Whether the host was told in time that it was elected.
+    fn is_told(&self, now: Instant) -> bool;
+}
+
 /// One candidate. The machine is stepped under a lock by whoever has news for it: the host's thread for
 /// campaign and release, so that these take effect before they return, and the hub's thread for the rest.
 pub(crate) struct Seat {
@@ -30,6 +36,14 @@ pub(crate) struct Seat {
     shown: Shown,
     machine: Mutex<Machine>,
     settled: Condvar,
+    host: OnceLock<Telling>,
+}
+
+/// A host that hears of its elections only by being told.
+struct Telling {
+    host: Arc<dyn Host>,
+    /// It has a progress gate of its own besides, so that nothing else is a sign of life.
+    is_gated: bool,
 }
 
 /// What may be read of a candidate without a call. Its layout is part of the C ABI (`elector_view`).
@@ -77,7 +91,21 @@ impl Seat {
             shown: Shown { view: View::default(), forks: fork::counter(), forks_then: fork::generation() },
             machine: Mutex::new(Machine::new(lease)),
             settled: Condvar::new(),
+            host: OnceLock::new(),
         }
+    }
+
+    /// The length of its leases.
+    #[cfg(feature = "capi")]
+    pub(crate) fn lease(&self) -> Duration {
+        self.lock().lease.config().timing.lease()
+    }
+
+    /// From now on the machine, which has a progress gate, is held back while `host` is not told that it was
+    /// elected. `is_gated` says that the host calls `alive` besides; else nothing more is asked of it.
+    #[cfg(feature = "capi")]
+    pub(crate) fn tells(&self, host: Arc<dyn Host>, is_gated: bool) {
+        let _ = self.host.set(Telling { host, is_gated });
     }
 
     /// Whether this is another process than the one that the seat was made in.
@@ -164,10 +192,22 @@ impl Seat {
         if self.is_forked() {
             return 0;
         }
-        catch_unwind(AssertUnwindSafe(|| self.step(input))).unwrap_or_else(|panic| {
+        catch_unwind(AssertUnwindSafe(|| self.step_for_host(input))).unwrap_or_else(|panic| {
             self.die();
             resume_unwind(panic)
         })
+    }
+
+    fn step_for_host(&self, input: Input) -> u64 {
+        let Some(telling) = self.host.get() else { return self.step(input) };
+        match (telling.host.is_told(clock::now()), input) {
+            (false, Input::Alive) => self.step(Input::Timeout),
+            (true, input) if !telling.is_gated => {
+                self.step(Input::Alive);
+                self.step(input)
+            }
+            (_, input) => self.step(input),
+        }
     }
 
     fn step(&self, input: Input) -> u64 {

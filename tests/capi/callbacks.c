@@ -145,6 +145,56 @@ static void an_elector_may_be_freed_by_its_own_callback(void)
     CHECK(library_threads_end());
 }
 
+struct work {
+    atomic_uint elected, deposed;
+    atomic_bool is_done;
+};
+
+/* Works inside of ELECTED, until it is told that it is done. */
+static void work(void *data, const struct elector_change *change)
+{
+    struct work *work = data;
+    if (change->event == ELECTOR_EVENT_DEPOSED)
+        atomic_fetch_add(&work->deposed, 1);
+    if (change->event != ELECTOR_EVENT_ELECTED)
+        return;
+    atomic_fetch_add(&work->elected, 1);
+    while (!atomic_load(&work->is_done))
+        sleep_ms(1);
+}
+
+/* While the callback of one elector works, another one is elected, and nobody is told. */
+static void a_term_of_which_no_callback_was_told_ends_and_one_whose_callback_works_goes_on(void)
+{
+    struct work busy = {.elected = 0}, untold = {.elected = 0};
+    struct stand stand = {.store = "memory:untold", .election = "busy", .on_change = work, .user_data = &busy};
+    struct elector *worker, *waiter;
+    struct elector_leadership now = ELECTOR_LEADERSHIP_INIT;
+    uint64_t token, started;
+    atomic_store(&untold.is_done, true);
+    worker = make(&stand);
+    REQUIRE(lead(worker) && wait_for_count(&busy.elected, 1));
+    token = elector_token(worker);
+    stand.election = "untold";
+    stand.user_data = &untold;
+    waiter = make(&stand);
+    REQUIRE(lead(waiter));
+    started = elector_now_ns();
+    while (elector_am_i_leader(waiter) && since_ms(started) < SOON_MS)
+        sleep_ms(1);
+    GIVES(OK, elector_get_leadership(waiter, &now, NULL));
+    CHECK(!now.is_leader && now.reason == ELECTOR_REASON_STALLED && atomic_load(&untold.elected) == 0);
+    CHECK(elector_token(worker) == token);
+    /* It does not stand either, until what waits is told. */
+    sleep_ms(500);
+    CHECK(!elector_am_i_leader(waiter));
+    atomic_store(&busy.is_done, true);
+    CHECK(wait_for_count(&untold.deposed, 1) && wait_for_count(&untold.elected, 2));
+    CHECK(elector_am_i_leader(waiter) && elector_token(worker) == token);
+    elector_free(waiter);
+    elector_free(worker);
+}
+
 struct busy {
     atomic_bool is_inside, is_freed;
     atomic_uint calls;
@@ -253,6 +303,7 @@ const struct test callbacks_tests[] = {
     TEST(changes_are_told_in_order_without_gaps_on_one_thread),
     TEST(a_callback_may_call_all_but_what_waits),
     TEST(an_elector_may_be_freed_by_its_own_callback),
+    TEST(a_term_of_which_no_callback_was_told_ends_and_one_whose_callback_works_goes_on),
     TEST(nothing_is_called_once_free_has_returned),
     TEST(a_log_line_is_told_once_to_each_function_and_its_data),
     TEST(threads_of_the_library_take_no_signals),
