@@ -53,8 +53,8 @@ type Options struct {
 	// ProgressGate is whether to campaign and renew only while Alive is called at least every half lease, so
 	// that a program that hangs does not lead for ever.
 	ProgressGate bool
-	// Logger is told of changes and of what the store complains about, by a goroutine of its own. Default:
-	// nobody.
+	// Logger is told of changes and of what the store complains about, by a goroutine of its own: a handler
+	// that blocks holds up nothing else. Default: nobody.
 	Logger *slog.Logger
 }
 
