@@ -167,7 +167,8 @@ static void work(void *data, const struct elector_change *change)
 static void a_term_of_which_no_callback_was_told_ends_and_one_whose_callback_works_goes_on(void)
 {
     struct work busy = {.elected = 0}, untold = {.elected = 0};
-    struct stand stand = {.store = "memory:untold", .election = "busy", .on_change = work, .user_data = &busy};
+    struct stand stand = {.store = "memory:untold", .election = "busy", .on_change = work,
+                          .user_data = &busy};
     struct elector *worker, *waiter;
     struct elector_leadership now = ELECTOR_LEADERSHIP_INIT;
     uint64_t token, started;

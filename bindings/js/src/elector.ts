@@ -9,7 +9,7 @@ import type { Queryable, QueryFunction } from "./stores/client.js";
 import { rowsOf } from "./stores/client.js";
 import { Hub } from "./hub.js";
 import type { ElectorOptions, Logger } from "./options.js";
-import { checkDuration, checkOptions, machineOptions } from "./options.js";
+import { checkDuration, checkOptions, machineOptions, tell } from "./options.js";
 import type { Term } from "./run.js";
 import { runAsLeader } from "./run.js";
 
@@ -330,14 +330,14 @@ export class Elector {
         this.#saying = true;
         for (let change = this.#unsaid.shift(); change; change = this.#unsaid.shift()) {
             if (change.event !== "renewed") {
-                this.logger?.info?.(`election ${JSON.stringify(this.election)}: ${change.event}`);
+                tell(this.logger, "info", `election ${JSON.stringify(this.election)}: ${change.event}`);
             }
             for (const reader of this.#readers) reader.push(change);
             for (const listener of [...(this.#listeners[change.event] ?? [])]) {
                 try {
                     listener(change);
                 } catch (error) {
-                    this.logger?.error?.(`a listener of ${change.event} threw: ${oneLine(error)}`);
+                    tell(this.logger, "error", `a listener of ${change.event} threw: ${oneLine(error)}`);
                 }
             }
         }
@@ -350,7 +350,7 @@ export class Elector {
         const message = `election ${JSON.stringify(this.election)}: ${oneLine(error)}; this elector is ` +
             "dead, and its lease ends by itself; please report this";
         this.#fault = new ElectorError("PANIC", message, { cause: error });
-        this.logger?.error?.(message);
+        tell(this.logger, "error", message);
         if (this.#token !== undefined) {
             const about = { at: new Date(), election: this.election, candidate: this.candidate };
             this.#unsaid.push({ event: "deposed", token: this.#token, reason: "revoked", ...about });

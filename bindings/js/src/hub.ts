@@ -4,7 +4,7 @@ import type { Machine, Output, Reply } from "./core.js";
 import { StoreError, oneLine } from "./errors.js";
 import { Faults } from "./faults.js";
 import type { Logger } from "./options.js";
-import { random64 } from "./options.js";
+import { random64, tell } from "./options.js";
 import type { Job, Store } from "./store.js";
 import { failAll } from "./store.js";
 
@@ -325,7 +325,7 @@ export class Hub {
 
     #log(level: "debug" | "warn", message: string): void {
         const loggers = new Set([...this.#seats].map((seat) => seat.logger));
-        for (const logger of loggers) logger?.[level]?.(message);
+        for (const logger of loggers) tell(logger, level, message);
     }
 }
 

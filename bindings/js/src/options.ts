@@ -11,6 +11,15 @@ export interface Logger {
     error?(message: string): void;
 }
 
+/** Tells a logger. What it throws must neither cost a term nor keep a change from those who wait for it. */
+export function tell(logger: Logger | undefined, level: keyof Logger, message: string): void {
+    try {
+        logger?.[level]?.(message);
+    } catch {
+        // There is nobody else to tell.
+    }
+}
+
 /** What the elector itself tells the machine. */
 type Own = "candidate" | "incarnation" | "seed";
 

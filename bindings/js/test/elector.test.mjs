@@ -269,6 +269,45 @@ test("a listener that acts or throws disturbs nobody", async () => {
     assert.deepEqual(said, ["a listener of elected threw: of the listener"]);
 });
 
+test("a logger that throws keeps nothing from listeners, and costs no term", async () => {
+    const { clock, store, candidate } = stage();
+    const logger = Object.fromEntries(["debug", "info", "warn", "error"].map((level) => [level, () => {
+        throw new Error("of the logger");
+    }]));
+    const elector = candidate("a", { logger });
+    const all = heard(elector);
+    const token = await leading(elector, clock);
+    store.failWith("unsent");
+    await clock.advance(LEASE / 2);
+    store.failWith(undefined);
+    await clock.advance(LEASE);
+    assert.equal(elector.token, token);
+    assert.deepEqual(all.slice(0, 2).map((change) => change.event), ["elected", "leaderChanged"]);
+    assert.ok(all.some((change) => change.event === "atRisk") && all.at(-1).event === "renewed");
+});
+
+// It blocks the event loop, and with it the timer of the renewals.
+test("a logger that blocks renews nothing meanwhile: trust ends by the clock", async () => {
+    const { clock, candidate } = stage();
+    const answers = [];
+    const logger = {
+        info: (message) => {
+            if (answers.length > 0 || !message.endsWith(": elected")) return;
+            answers.push(elector.amILeader());
+            clock.stall(LEASE);
+            answers.push(elector.amILeader(), elector.token);
+        },
+    };
+    const elector = candidate("a", { logger });
+    const all = heard(elector);
+    elector.campaign();
+    await clock.advance(100);
+    assert.deepEqual(answers, [true, false, undefined]);
+    const turns = all.filter((change) => change.event === "elected" || change.event === "deposed");
+    assert.deepEqual(turns.slice(0, 2).map((change) => change.reason), [undefined, "expired"]);
+    assert.ok(turns[2].token > turns[0].token && elector.amILeader(), "it stands again");
+});
+
 test("confirm asks the store, and ends a term that is over there", async () => {
     const { clock, store, candidate } = stage();
     const elector = candidate("a");
