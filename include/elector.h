@@ -501,7 +501,8 @@ enum elector_status elector_options_set_candidate(struct elector_options *option
                                                   const char *name,
                                                   struct elector_error *error_out);
 
-// Sets a text for others to read while this candidate leads: an address, a version. Default: none.
+// Sets a text for others to read while this candidate leads: an address, a version. At most 65536 bytes.
+// Default: none.
 enum elector_status elector_options_set_meta(struct elector_options *options,
                                              const char *text,
                                              struct elector_error *error_out);

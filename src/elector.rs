@@ -221,14 +221,14 @@ impl Elector {
     /// too, and tries again for ever. Good for telling a wrong path or password at start-up.
     ///
     /// # Errors
-    /// What the store said, that it cannot hold an election of this name, or that it said nothing within
-    /// `timeout`.
+    /// What the store said, that it cannot keep the names or the meta text of this candidate, or that it said
+    /// nothing within `timeout`.
     pub fn connect(&self, timeout: Duration) -> Result<(), Error> {
         if self.seat().is_forked() {
             return Err(Error::forked());
         }
         let hub = &self.seat().hub;
-        match hub.connect(timeout) {
+        match hub.connect(timeout, self.seat().texts()) {
             Some(result) => result.and_then(|()| hub.holds(self.election())).map_err(Error::from),
             None => Err(Error::unconfirmed(self.election(), timeout, self.last_error())),
         }
@@ -318,7 +318,8 @@ impl Builder {
         self
     }
 
-    /// A text for others to read while this candidate leads: an address, a version. Without NUL.
+    /// A text for others to read while this candidate leads: an address, a version. At most 64 KiB, without
+    /// NUL.
     pub fn meta(mut self, text: impl Into<String>) -> Builder {
         self.meta = Some(text.into());
         self

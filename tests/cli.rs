@@ -208,6 +208,13 @@ fn wrong_timings_are_refused_in_one_line() {
 }
 
 #[test]
+fn a_meta_text_that_is_too_long_is_refused() {
+    let text = "x".repeat(65_537);
+    let words = ["run", "-e", "n", "--store", "sqlite:leases.db", "--meta", &text, "--", "true"];
+    assert_refused(&words, 2, &["meta text has 65537 bytes", "at most 65536"]);
+}
+
+#[test]
 fn wrong_stores_are_refused_in_one_line_without_passwords() {
     for task in [&["status"][..], &["watch", "-e", "n"], &["break", "-e", "n"], &["run", "-e", "n"]] {
         let words = |url: &'static str| {

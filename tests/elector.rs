@@ -386,6 +386,9 @@ fn wrong_input_is_refused_before_anything_starts() {
     let empty = refusal(memory(""));
     assert!(empty.is_invalid_input() && empty.to_string().contains("the election name is empty"), "{empty}");
     assert!(refusal(memory("x").candidate("a\0b")).to_string().contains("NUL at byte 1"));
+    let long = refusal(memory("x").meta("x".repeat(65_537)));
+    assert!(long.is_invalid_input() && long.to_string().contains("the meta text has 65537 bytes"), "{long}");
+    memory("x").meta("x".repeat(65_536)).build().unwrap();
     assert!(refusal(memory("x").meta("a\0b")).to_string().contains("the meta text has a NUL at byte 1"));
     assert!(refusal(memory("x").lease(50 * MS)).to_string().contains("a lease of 50 ms"));
     assert!(refusal(Elector::builder("x").store("carrier-pigeon:loft")).is_invalid_input());

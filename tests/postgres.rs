@@ -17,6 +17,8 @@ mod cluster;
 mod commands;
 #[path = "postgres/descriptors.rs"]
 mod descriptors;
+#[path = "postgres/encodings.rs"]
+mod encodings;
 #[path = "postgres/field.rs"]
 mod field;
 #[path = "postgres/guard.rs"]

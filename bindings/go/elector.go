@@ -23,7 +23,8 @@ type Options struct {
 	// Candidate is this candidate's name, 1 to 255 bytes. Default: host name and process id, "api-1-4711". Two
 	// candidates may share a name; they are still told apart.
 	Candidate string
-	// Meta is a text for others to read while this candidate leads: an address, a version. Default: none.
+	// Meta is a text for others to read while this candidate leads: an address, a version. At most 64 KiB.
+	// Default: none.
 	Meta string
 	// Schema is that of the table in PostgreSQL, any identifier of 1 to 63 bytes; it is always quoted. Default:
 	// what the store URL says, else "public". Other stores refuse it.

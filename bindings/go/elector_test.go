@@ -238,6 +238,7 @@ func TestElectorsOfOneStoreShareTwoThreadsWhichEndWithThem(t *testing.T) {
 
 func TestWrongInputIsRefusedBeforeAnythingStarts(t *testing.T) {
 	const second = time.Second
+	long := strings.Repeat("x", 65537)
 	refusals := []struct {
 		options elector.Options
 		kind    error
@@ -246,6 +247,7 @@ func TestWrongInputIsRefusedBeforeAnythingStarts(t *testing.T) {
 		{elector.Options{}, elector.ErrInvalidArgument, "the election name is empty"},
 		{elector.Options{Election: "x", Candidate: "a\x00b"}, elector.ErrInvalidArgument, "NUL at byte 1"},
 		{elector.Options{Election: "x", Candidate: "a\xffb"}, elector.ErrInvalidArgument, "UTF-8"},
+		{elector.Options{Election: "x", Meta: long}, elector.ErrInvalidArgument, "65537 bytes"},
 		{elector.Options{Election: "x", Lease: 50 * time.Millisecond}, elector.ErrInvalidTiming, "lease of 50 ms"},
 		{elector.Options{Election: "x", Lease: 1500 * time.Microsecond}, elector.ErrInvalidArgument, "1.5ms"},
 		{elector.Options{Election: "x", Renew: -second}, elector.ErrInvalidArgument, "renew is -1s"},

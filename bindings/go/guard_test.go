@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -242,6 +243,29 @@ func TestOnPostgreSQLItIsNeverSaidThatLeasesAreKeptElsewhere(t *testing.T) {
 	cancel()
 	if err := errors.Join(<-wrong, <-wrong); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestATextThatTheEncodingLacksIsRefusedAtOnceAndFailsNoOther(t *testing.T) {
+	t.Parallel()
+	address := freshDatabase(t)
+	database := open(t, address)
+	var name string
+	must(t, database.QueryRow("SELECT current_database()").Scan(&name))
+	execute(t, database, "CREATE DATABASE "+name+"_latin1 TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+	address = strings.ReplaceAll(address, name, name+"_latin1")
+	options := elector.Options{Election: "nightly", Store: address, Candidate: "лидер", Lease: 2 * time.Minute}
+	lacking := candidate(t, options)
+	err := lacking.Connect(within(t, soon))
+	if !errors.Is(err, elector.ErrStoreRefused) || !strings.Contains(err.Error(), "LATIN1") {
+		t.Error(err)
+	}
+	must(t, lacking.Campaign())
+	options.Candidate = "dirigé"
+	held := candidate(t, options)
+	lead(t, held)
+	if found, _ := held.Leader(); found.Candidate != "dirigé" {
+		t.Error(found)
 	}
 }
 

@@ -186,7 +186,8 @@ pub unsafe extern "C" fn elector_options_set_candidate(
     unsafe { set(options, name, "the candidate name", error_out, keep) }
 }
 
-/// Sets a text for others to read while this candidate leads: an address, a version. Default: none.
+/// Sets a text for others to read while this candidate leads: an address, a version. At most 65536 bytes.
+/// Default: none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_meta(
     options: *mut elector_options,
@@ -194,6 +195,7 @@ pub unsafe extern "C" fn elector_options_set_meta(
     error_out: *mut elector_error,
 ) -> elector_status {
     let keep = |options: &mut elector_options, text: &str| {
+        Name::check_text("meta text", text).map_err(Fault::argument)?;
         options.meta = Some(text.to_owned());
         Ok(())
     };

@@ -22,6 +22,9 @@ impl Name {
     /// The longest name, in bytes.
     pub const MAX_BYTES: usize = 255;
 
+    /// The longest text that goes with a name, in bytes. The store sends it with each look at its row.
+    pub const MAX_TEXT_BYTES: usize = 65_536;
+
     /// Checks `name`; `what` says in the error what it was meant to be ("election", "candidate").
     ///
     /// # Errors
@@ -40,15 +43,20 @@ impl Name {
     }
 
     /// Checks a text that goes with a name, such as a candidate's `meta`; `what` says in the error what it
-    /// was meant to be. It may be empty, and as long as the store takes.
+    /// was meant to be. It may be empty.
     ///
     /// # Errors
-    /// When the text holds a NUL: PostgreSQL keeps none, and would refuse a whole batch because of it.
+    /// When the text is longer than [`Name::MAX_TEXT_BYTES`], or holds a NUL: PostgreSQL keeps none, and
+    /// would refuse a whole batch because of it.
     pub fn check_text(what: &'static str, text: &str) -> Result<(), InvalidName> {
-        match text.bytes().position(|byte| byte == 0) {
-            Some(at) => Err(InvalidName { what, problem: Problem::NulInText(at) }),
-            None => Ok(()),
-        }
+        let problem = if text.len() > Name::MAX_TEXT_BYTES {
+            Problem::TextTooLong(text.len())
+        } else if let Some(at) = text.bytes().position(|byte| byte == 0) {
+            Problem::NulInText(at)
+        } else {
+            return Ok(());
+        };
+        Err(InvalidName { what, problem })
     }
 
     /// The name as a string.
@@ -90,6 +98,7 @@ enum Problem {
     Empty,
     TooLong(usize),
     Nul(usize),
+    TextTooLong(usize),
     NulInText(usize),
 }
 
@@ -102,6 +111,9 @@ impl fmt::Display for InvalidName {
                 write!(f, "the {what} name has {found} bytes; at most {} are allowed", Name::MAX_BYTES)
             }
             Problem::Nul(at) => write!(f, "the {what} name has a NUL at byte {at}; remove it"),
+            Problem::TextTooLong(found) => {
+                write!(f, "the {what} has {found} bytes; at most {} are allowed", Name::MAX_TEXT_BYTES)
+            }
             Problem::NulInText(at) => write!(f, "the {what} has a NUL at byte {at}; remove it"),
         }
     }
@@ -123,6 +135,9 @@ mod tests {
         assert!(Name::new("election", &"x".repeat(255)).is_ok());
         let refusal = Name::check_text("meta text", "a\0b").unwrap_err().to_string();
         assert_eq!(refusal, "the meta text has a NUL at byte 1; remove it");
+        let refusal = Name::check_text("meta text", &"é".repeat(32_769)).unwrap_err().to_string();
+        assert_eq!(refusal, "the meta text has 65538 bytes; at most 65536 are allowed");
+        assert!(Name::check_text("meta text", &"é".repeat(32_768)).is_ok());
         assert!(Name::check_text("meta text", "").is_ok());
     }
 }

@@ -14,6 +14,7 @@ use crate::core::lease::{
 };
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::hub::Hub;
+use crate::driver::store::Text;
 use crate::driver::view::View;
 use crate::driver::{clock, foreign, fork, telemetry};
 
@@ -125,6 +126,14 @@ impl Seat {
     #[cfg(feature = "postgres")]
     pub(crate) fn leader_id(&self) -> LeaderId {
         self.lock().lease.leader_id().clone()
+    }
+
+    /// The texts that it has the store keep, and what each is.
+    pub(crate) fn texts(&self) -> Vec<Text> {
+        let meta = self.lock().lease.config().meta.clone();
+        let names = [("election", &self.election), ("candidate", &self.candidate)];
+        let names = names.map(|(what, name)| (what, Arc::from(name.as_str())));
+        names.into_iter().chain(meta.map(|meta| ("meta text", meta))).collect()
     }
 
     /// One atomic load, then one clock read.

@@ -53,6 +53,15 @@ pub trait Store: Send {
         Ok(())
     }
 
+    /// Refuses texts of a candidate that the store cannot keep.
+    ///
+    /// # Errors
+    /// When one is refused, or the store cannot be asked.
+    fn keeps(&mut self, texts: &[Text]) -> Result<(), StoreError> {
+        let _ = texts;
+        Ok(())
+    }
+
     /// The open file by which the kernel tells others that this process lives, if the store has one. A child
     /// that inherits it keeps this process's leases held until it is gone as well.
     fn lock_fd(&self) -> Option<Arc<OwnedFd>> {
@@ -73,6 +82,10 @@ pub trait Store: Send {
         None
     }
 }
+
+/// A text that a store keeps for a candidate: what it is ("election", "candidate", "meta text"), and the
+/// text.
+pub type Text = (&'static str, Arc<str>);
 
 /// One request of one election.
 #[derive(Clone, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use crate::core::lease::{Failure, Op, Outcome, Reply};
 use crate::core::sql::postgres::Table;
 use crate::driver::hub::{Board, Hub};
 use crate::driver::seat::SeatId;
-use crate::driver::store::{Answer, Bell, Hint, Job, Store, StoreError, table_holds};
+use crate::driver::store::{Answer, Bell, Hint, Job, Store, StoreError, Text, table_holds};
 use crate::driver::{clock, foreign, random, telemetry};
 
 /// So many jobs are one batch at most, so that a release need not wait for a wave of any size.
@@ -28,6 +28,9 @@ pub(crate) struct Connection {
     /// How often somebody asked for the store to be opened, and how often that was answered.
     pub(crate) asked: u64,
     pub(crate) answered: u64,
+    /// The texts that those who asked want to have kept, by the number of their question, and the refusals.
+    pub(crate) texts: Vec<(u64, Vec<Text>)>,
+    pub(crate) unkept: Vec<(u64, StoreError)>,
     /// The place where the leases were kept is gone, and the store should notice.
     pub(crate) gone: bool,
     /// What went wrong last, unless something worked since.
@@ -79,6 +82,7 @@ pub(crate) fn run(hub: &Arc<Hub>) {
             worker.clean_up_at = clock::now().saturating_add(CLEAN_UP_AGAIN);
         }
         let asked = board.connection.asked;
+        let texts = std::mem::take(&mut board.connection.texts);
         let batch = take_batch(&mut board);
         drop(board);
         let outcome = foreign::run(|| worker.open(&hub.url)).unwrap_or_else(|| Err(panicked()));
@@ -91,7 +95,9 @@ pub(crate) fn run(hub: &Arc<Hub>) {
             Ok(()) => foreign::run(|| worker.execute(hub, batch)).unwrap_or_default(),
             Err(error) => fail(hub, batch, error),
         }
+        let unkept = if outcome.is_ok() { worker.unkept(&texts) } else { Vec::new() };
         let mut board = hub.lock();
+        board.connection.unkept.extend(unkept);
         board.connection.answered = asked;
         if let Err(error) = outcome {
             board.connection.error = Some(error);
@@ -176,6 +182,23 @@ impl Worker {
             self.store = None;
             Err(panicked())
         })
+    }
+
+    /// Those of the texts that the store refuses, or why it could not be asked.
+    fn unkept(&mut self, asked: &[(u64, Vec<Text>)]) -> Vec<(u64, StoreError)> {
+        let Some(store) = self.store.as_mut() else { return Vec::new() };
+        let mut refused = Vec::new();
+        for (number, texts) in asked {
+            match catch_unwind(AssertUnwindSafe(|| store.keeps(texts))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => refused.push((*number, error)),
+                Err(_) => {
+                    self.store = None;
+                    return vec![(*number, panicked())];
+                }
+            }
+        }
+        refused
     }
 
     /// What who leads may ask for. A store that lost its connection has no table to tell of, and will use the
@@ -273,22 +296,27 @@ fn unknown(job: &Job, error: &StoreError) -> Answer {
 }
 
 impl Hub {
-    /// Has the store opened if it is not, and says what came of it; `None` if that took longer than
-    /// `timeout`.
-    pub(crate) fn connect(&self, timeout: Duration) -> Option<Result<(), StoreError>> {
+    /// Has the store opened if it is not, and says what came of it, or that it cannot keep these texts;
+    /// `None` if that took longer than `timeout`. See [`Store::keeps`].
+    pub(crate) fn connect(&self, timeout: Duration, texts: Vec<Text>) -> Option<Result<(), StoreError>> {
         let mut board = self.lock();
         board.connection.asked += 1;
         let ticket = board.connection.asked;
+        board.connection.texts.push((ticket, texts));
         self.store_wake.notify_one();
         let waited = self
             .connection_changed
             .wait_timeout_while(board, timeout, |board| board.connection.answered < ticket && !board.closed);
-        let board = match waited {
+        let mut board = match waited {
             Ok((board, _)) => board,
             Err(poisoned) => poisoned.into_inner().0,
         };
-        let answered = board.connection.answered >= ticket;
-        answered.then(|| board.connection.error.clone().map_or(Ok(()), Err))
+        let connection = &mut board.connection;
+        connection.texts.retain(|(number, _)| *number != ticket);
+        let unkept = connection.unkept.iter().position(|(number, _)| *number == ticket);
+        let unkept = unkept.map(|at| connection.unkept.swap_remove(at).1);
+        let answered = connection.answered >= ticket;
+        answered.then(|| unkept.or_else(|| connection.error.clone()).map_or(Ok(()), Err))
     }
 
     /// Refuses an election that the store's table cannot hold, as far as the table is known.

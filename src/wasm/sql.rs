@@ -4,7 +4,7 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 
 use crate::core::lease::Failure;
-use crate::core::sql::postgres::{IdType, Table};
+use crate::core::sql::postgres::{self, IdType, Table};
 use crate::core::sql::{sqlite_server, sqlstate};
 
 /// What a clean-up removes: rows that have been dead for so long, so many at once.
@@ -57,6 +57,7 @@ pub fn postgres_sql(
         "migrate" => Table::migrate_at_once(schema),
         "columns" => Table::COLUMNS.to_owned(),
         "lacking" => Table::LACKING.to_owned(),
+        "keeps" => Table::KEEPS.to_owned(),
         "look" => table.look(),
         "acquire" => table.acquire(),
         "renew" => table.renew(),
@@ -93,6 +94,13 @@ pub fn holds_election(
     election: &str,
 ) -> Result<bool, JsError> {
     Ok(id_type(id)?.holds(election))
+}
+
+/// What to tell who gives a text of which the database's encoding lacks a character.
+#[must_use]
+#[wasm_bindgen(js_name = encodingLacks)]
+pub fn encoding_lacks(encoding: &str, what: &str, text: &str) -> String {
+    postgres::encoding_lacks(encoding, what, text)
 }
 
 /// A statement for SQLite 3.38 or newer that decides by the database's own clock.

@@ -8,7 +8,7 @@ export interface MachineOptions {
     readonly incarnation: bigint;
     /** Seeds the jitter. */
     readonly seed: bigint;
-    /** A text for others to read while this candidate leads: an address, a version. */
+    /** A text for others to read while this candidate leads: an address, a version. At most 64 KiB. */
     readonly meta?: string | undefined;
     /** How long a grant or a renewal lasts; 100 to 86 400 000. Default: 10 000. */
     readonly leaseMs?: number | undefined;
@@ -129,7 +129,8 @@ export type IdType = "text" | "integer" | "bigint";
 
 /** A statement for PostgreSQL; its parameters and columns are told in `src/core/sql/postgres.rs`. */
 export type PostgresStatement =
-    | "migrate" | "columns" | "lacking" | "look" | "acquire" | "renew" | "release" | "cleanUp" | "guard";
+    | "migrate" | "columns" | "lacking" | "keeps" | "look" | "acquire" | "renew" | "release" | "cleanUp"
+    | "guard";
 
 /** A statement for SQLite; its parameter and columns are told in `src/core/sql/sqlite_server.rs`. */
 export type SqliteStatement =

@@ -62,6 +62,19 @@ static void names_have_1_to_255_bytes(void)
     GIVES(INVALID_ARGUMENT, elector_options_set_schema(options, name, &error));
     name[63] = '\0';
     GIVES(OK, elector_options_set_schema(options, name, &error));
+    elector_options_free(options);
+}
+
+static void a_meta_text_has_at_most_65536_bytes(void)
+{
+    struct elector_error error;
+    struct elector_options *options = elector_options_new();
+    static char text[65538];
+    memset(text, 't', sizeof text - 1);
+    GIVES(INVALID_ARGUMENT, elector_options_set_meta(options, text, &error));
+    CHECK(strstr(error.message, "the meta text has 65537 bytes; at most 65536 are allowed") != NULL);
+    text[65536] = '\0';
+    GIVES(OK, elector_options_set_meta(options, text, &error));
     GIVES(OK, elector_options_set_meta(options, "", &error));
     elector_options_free(options);
 }
@@ -163,6 +176,7 @@ static void an_elector_keeps_nothing_of_its_options(void)
 const struct test options_tests[] = {
     TEST(wrong_input_is_refused_before_anything_starts),
     TEST(names_have_1_to_255_bytes),
+    TEST(a_meta_text_has_at_most_65536_bytes),
     TEST(strings_are_utf8),
     TEST(store_urls_are_checked_and_passwords_not_repeated),
     TEST(timings_must_fit_together),

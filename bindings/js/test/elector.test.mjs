@@ -217,6 +217,7 @@ test("wrong input is refused before anything starts", async () => {
         [{ election: "e", store, leaseMs: "10s" }, /`leaseMs` is 10s/],
         [{ election: "e", store, jitterMs: NaN }, /`jitterMs` is NaN/],
         [{ election: "e", store, candidate: 7 }, /`candidate` is no string/],
+        [{ election: "e", store, meta: "é".repeat(32_769) }, /the meta text has 65538 bytes; at most 65536/],
     ];
     for (const [options, message] of wrong) {
         assert.throws(() => new Elector(options), (error) => {

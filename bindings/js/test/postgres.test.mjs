@@ -268,6 +268,33 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         assert.throws(() => postgresStore({}), /no function query/);
     });
 
+    test("a text that the encoding lacks is refused at once, and fails no other election", async () => {
+        await pool().query("CREATE DATABASE latin1 TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
+        const store = postgresStore(pool({ connectionString: place.url.replace(/postgres$/, "latin1") }));
+        const elector = (election, candidate, meta) => {
+            return new Elector({ election, candidate, meta, store, ...LONG });
+        };
+        const lacking = [elector("лидер", "a"), elector("x", "лидер"), elector("y", "a", "лидер")];
+        const held = Array.from({ length: 20 }, (_, at) => elector(`e${at}`, "a"));
+        held.unshift(elector("é", "ä", "ö"));
+        const refused = [];
+        const all = [...held.slice(0, 9), ...lacking, ...held.slice(9)];
+        for (const elector of all) elector.campaign();
+        await until(() => held.every((elector) => elector.amILeader()));
+        for (const [at, what] of ["election", "candidate", "meta text"].entries()) {
+            await until(() => lacking[at].lastError, () => what);
+            assert.equal(lacking[at].lastError.code, "STORE_REFUSED");
+            const said = lacking[at].lastError.message;
+            assert.match(said, new RegExp(`the ${what} "лидер" cannot be kept.*LATIN1`));
+            refused.push(lacking[at].amILeader());
+        }
+        assert.deepEqual(refused, [false, false, false]);
+        const { rows } = await store.client.query("SELECT leader_id, meta FROM leader_lease WHERE id = 'é'");
+        assert.match(rows[0].leader_id, /^ä#/);
+        assert.equal(rows[0].meta, "ö");
+        await Promise.all(all.map((elector) => elector.release()));
+    });
+
     test("what row security hides is named, and is neither absent nor locked", async () => {
         const [admin, { schema }] = [pool(), fresh()];
         const made = candidate(pool(), { schema }, LONG);

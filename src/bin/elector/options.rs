@@ -203,7 +203,7 @@ pub struct RunOptions {
     /// This candidate's name. Default: hostname-pid
     #[arg(long, value_name = "ID", value_parser = candidate)]
     pub candidate: Option<Name>,
-    /// A text that others see beside the name, an address for instance
+    /// A text of at most 64 KiB that others see beside the name, an address for instance
     #[arg(long, value_name = "TEXT")]
     pub meta: Option<String>,
     #[command(flatten)]

@@ -31,7 +31,7 @@ pub struct Config {
     pub candidate: Name,
     /// A random number, another for each machine ever made: a lease is recognised as one's own only by it.
     pub incarnation: u64,
-    /// A text for others to read while this candidate leads.
+    /// A text for others to read while this candidate leads. Let it pass [`Name::check_text`].
     pub meta: Option<Arc<str>>,
     /// How long a lease lasts and when it is renewed.
     pub timing: Timing,

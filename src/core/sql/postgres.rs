@@ -25,7 +25,7 @@
 use alloc::format;
 use alloc::string::String;
 
-use crate::core::FencingToken;
+use crate::core::{FencingToken, Name};
 
 mod shape;
 
@@ -71,10 +71,12 @@ const EXPIRES: &str = "\
 CASE WHEN isfinite(l.expires_at) IS NOT FALSE THEN l.expires_at WHEN l.expires_at > server.now
             THEN timestamptz '9999-12-31 00:00:00+00' ELSE timestamptz '1970-01-01 00:00:00+00' END";
 
-/// Columns of `l`, a row of the table, as every statement that shows rows names them.
+/// Columns of `l`, a row of the table, as every statement that shows rows names them. A meta text that is
+/// longer than ours can be is another program's, and not sent with each look.
 fn row() -> String {
+    const MAX: usize = Name::MAX_TEXT_BYTES;
     format!(
-        "l.leader_id, l.token, l.lease_ms, l.meta,
+        "l.leader_id, l.token, l.lease_ms, CASE WHEN octet_length(l.meta) <= {MAX} THEN l.meta END AS meta,
        (extract(epoch FROM {EXPIRES}) * 1000000)::bigint AS expires_us,
        greatest(0, (extract(epoch FROM {EXPIRES} - server.now) * 1000000)::bigint) AS remaining_us"
     )
@@ -148,10 +150,22 @@ impl IdType {
     }
 }
 
-/// Whether the server keeps a schema under this name: 1 to 63 bytes. A longer one would silently be cut.
+/// Whether the server keeps a schema under this name: 1 to 63 bytes without NUL. A longer one would
+/// silently be cut.
 #[must_use]
 pub fn is_schema(name: &str) -> bool {
-    (1..=63).contains(&name.len())
+    (1..=63).contains(&name.len()) && !name.contains('\0')
+}
+
+/// What to tell who gives a text of which the database's `encoding` lacks a character. `what` it is meant
+/// to be: "election", "candidate", "meta text".
+#[must_use]
+pub fn encoding_lacks(encoding: &str, what: &str, text: &str) -> String {
+    let shown: String = text.chars().take(80).collect();
+    format!(
+        "the {what} {shown:?} cannot be kept, since the encoding of the database is {encoding}, which lacks \
+         a character of it; use other characters, or a database whose encoding is UTF8"
+    )
 }
 
 /// Quotes an identifier, whatever it holds.

@@ -212,6 +212,10 @@ fn judge(code: &SqlState) -> Meaning {
             false,
             "have its owner run what `elector schema --dialect postgres` prints, or `elector migrate`",
         ),
+        "22P05" | "22021" => meaning(
+            false,
+            "the database's encoding lacks a character; use others, or a database whose encoding is UTF8",
+        ),
         "42703" | "42804" | "42883" | "22P02" => meaning(
             false,
             "the table has another shape; `elector migrate` adapts one of nest-leader-election",

@@ -13,6 +13,7 @@ mod binding;
 mod cancel;
 mod config;
 mod connect;
+mod encoding;
 mod fault;
 #[cfg(test)]
 mod live_tests;
@@ -37,7 +38,7 @@ use crate::core::{FencingToken, Instant, Name};
 use crate::driver::clock;
 use crate::driver::descriptors;
 use crate::driver::rules::Opener;
-use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError, table_holds};
+use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError, Text, table_holds};
 
 pub use self::config::PostgresUrl;
 use self::connect::{Session, SessionEvent};
@@ -287,15 +288,42 @@ impl PostgresStore {
         faults.iter().for_each(|fault| self.after(fault));
     }
 
-    /// Refuses the jobs whose elections this table cannot hold.
-    fn refuse_misnamed(&self, jobs: &[Job], answers: &mut [Option<Answer>]) {
+    /// Refuses the jobs whose elections this table cannot hold, or whose texts its database cannot.
+    fn refuse_unkept(&mut self, jobs: &[Job], answers: &mut [Option<Answer>], deadline: Instant) {
+        let patience = deadline.saturating_since(clock::now()).max(SHORTEST_PATIENCE);
+        if let Err(error) = self.learn(patience, jobs.iter().flat_map(encoding::texts_of)) {
+            return fail(jobs, answers, &error);
+        }
         let Some(connection) = &self.connection else { return };
-        let table = connection.ready.table();
+        let (table, encoding) = (connection.ready.table(), &connection.ready.encoding);
         for (job, answer) in jobs.iter().zip(answers) {
-            if let Err(error) = table_holds(&self.url, table, &job.election) {
+            let held = table_holds(&self.url, table, &job.election);
+            if let Err(error) = held.and_then(|()| encoding.check(&self.url, encoding::texts_of(job))) {
                 *answer = Some(Answer::failed(job, &error));
             }
         }
+    }
+
+    /// Asks which texts the database's encoding can hold, as far as that is not known. Nothing is written.
+    fn learn<'a>(
+        &mut self,
+        patience: Duration,
+        texts: impl Iterator<Item = encoding::Text<'a>>,
+    ) -> Result<(), StoreError> {
+        const ASKED: &str = "see which texts its database can keep";
+        let (Some(connection), Some(runtime)) = (&mut self.connection, &self.runtime) else { return Ok(()) };
+        let Connection { session, ready } = connection;
+        let asking = ready.encoding.learn(&session.client, texts);
+        let fault = match runtime.block_on(async { timeout(patience, asking).await }) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => session.fault(ASKED, &error),
+            Err(_) => {
+                self.give_up();
+                fault::timed_out(&self.url, ASKED, patience)
+            }
+        };
+        self.after(&fault);
+        Err(self.never_executed(fault))
     }
 
     /// Refuses candidates from which row security hides the table. Connecting anew looks at that again.
@@ -307,9 +335,9 @@ impl PostgresStore {
         shown
     }
 
-    /// Refuses a question about an election that the table cannot hold.
+    /// Refuses a question about an election that the table or its database cannot hold.
     fn holds(&mut self, election: &Name) -> Result<(), StoreError> {
-        self.connected()?;
+        self.keeps(&[("election", election.as_str().into())])?;
         let Some(connection) = &self.connection else { return Ok(()) };
         table_holds(&self.url, connection.ready.table(), election)
     }
@@ -321,7 +349,7 @@ impl Store for PostgresStore {
         let deadline = patience_ends(jobs);
         match self.connected().and_then(|()| self.show_candidates()) {
             Ok(()) => {
-                self.refuse_misnamed(jobs, &mut answers);
+                self.refuse_unkept(jobs, &mut answers, deadline);
                 self.run(jobs, &mut answers, deadline);
                 self.explain_untaken(jobs, &answers);
             }
@@ -368,6 +396,13 @@ impl Store for PostgresStore {
         let Some(table) = self.table() else { return Ok(()) };
         access::refuse_lacking(&self.url, &table, &lacking)?;
         self.show_candidates()
+    }
+
+    fn keeps(&mut self, texts: &[Text]) -> Result<(), StoreError> {
+        self.connected()?;
+        let texts = || texts.iter().map(|(what, text)| (*what, &**text));
+        self.learn(PATIENCE, texts())?;
+        self.connection.as_ref().map_or(Ok(()), |found| found.ready.encoding.check(&self.url, texts()))
     }
 
     fn clean_up(&mut self) -> Result<u64, StoreError> {

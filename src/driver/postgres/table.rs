@@ -14,6 +14,7 @@ use super::access::{self, Hidden};
 use super::batch::{self, Queries, Query, Wave};
 use super::config::PostgresUrl;
 use super::connect::Session;
+use super::encoding::Encoding;
 
 /// What we need of the table, by name: the column, and the types that it may have.
 const COLUMNS: [(&str, &[&str]); 7] = [
@@ -37,6 +38,7 @@ const THEIRS: usize = 4;
 pub(super) struct Ready {
     table: Table,
     hidden: Hidden,
+    pub(super) encoding: Encoding,
     queries: Queries,
     list: Query,
     revoke: Query,
@@ -78,7 +80,7 @@ impl Blocker {
 impl Ready {
     pub(super) async fn prepare(url: &PostgresUrl, session: &Session) -> Result<Ready, StoreError> {
         let client = &session.client;
-        let (table, hidden) = find(url, session).await?;
+        let (table, hidden, encoding) = find(url, session).await?;
         let named = session.server.prepare;
         let revoke = &[Type::TEXT, Type::INT8, Type::TEXT];
         // Sent together: a round trip each would be long where the server is far.
@@ -88,7 +90,7 @@ impl Ready {
                 Query::new(client, table.list(), &[Type::TEXT], named),
                 Query::new(client, table.revoke(), revoke, named),
             )?;
-            Ok(Ready { queries, list, revoke, hidden, table: table.clone() })
+            Ok(Ready { queries, list, revoke, hidden, encoding, table: table.clone() })
         };
         ready.await.map_err(|error| session.fault("prepare its statements", &error).error)
     }
@@ -214,10 +216,11 @@ struct Found {
     /// None if there is no table.
     columns: Vec<Column>,
     hidden: Hidden,
+    encoding: Encoding,
 }
 
 /// The table in the URL's schema, made or completed if that is wanted and needed.
-async fn find(url: &PostgresUrl, session: &Session) -> Result<(Table, Hidden), StoreError> {
+async fn find(url: &PostgresUrl, session: &Session) -> Result<(Table, Hidden, Encoding), StoreError> {
     let client = &session.client;
     let read = |error: Error| session.fault("look at its table", &error).error;
     let mut found = look(client, url.schema()).await.map_err(read)?;
@@ -231,7 +234,7 @@ async fn find(url: &PostgresUrl, session: &Session) -> Result<(Table, Hidden), S
         migrated.map_err(|error| session.fault("make or complete its table", &error).error)?;
         found = look(client, url.schema()).await.map_err(read)?;
     }
-    let Found { columns, hidden } = found;
+    let Found { columns, hidden, encoding } = found;
     if columns.is_empty() {
         return Err(refused(url, "there is no table leader_lease in it", "make it"));
     }
@@ -243,7 +246,7 @@ async fn find(url: &PostgresUrl, session: &Session) -> Result<(Table, Hidden), S
     check(url, &columns, COLUMNS.len())?;
     hidden.refuse(url, &["SELECT"])?;
     let id = columns.iter().find(|column| column.name == "id").and_then(|id| IdType::from_sql(&id.kind));
-    Ok((Table::new(url.schema(), id.unwrap_or(IdType::Text)), hidden))
+    Ok((Table::new(url.schema(), id.unwrap_or(IdType::Text)), hidden, encoding))
 }
 
 async fn look(client: &Client, schema: &str) -> Result<Found, Error> {
@@ -258,11 +261,12 @@ async fn look(client: &Client, schema: &str) -> Result<Found, Error> {
             is_logged: row.try_get("is_logged")?,
         })
     };
-    let hidden = match rows.first() {
-        Some(row) => Hidden::new(row.try_get("role")?, row.try_get("hidden")?),
-        None => Hidden::new("", None),
+    let (hidden, encoding) = match rows.first() {
+        Some(row) => (Hidden::new(row.try_get("role")?, row.try_get("hidden")?), row.try_get("encoding")?),
+        None => (Hidden::new("", None), None),
     };
-    Ok(Found { columns: rows.iter().map(column).collect::<Result<_, Error>>()?, hidden })
+    let columns = rows.iter().map(column).collect::<Result<_, Error>>()?;
+    Ok(Found { columns, hidden, encoding: Encoding::new(encoding) })
 }
 
 fn missing(columns: &[Column]) -> Vec<&'static str> {

@@ -33,7 +33,7 @@ export interface LeaderElectorConfig {
     readonly baseCleanInterval?: number | undefined;
     /** The election by a name, instead of `lockId`. */
     readonly election?: string | undefined;
-    /** A text for others to read while this candidate leads, such as its address. */
+    /** A text for others to read while this candidate leads, such as its address. At most 64 KiB. */
     readonly meta?: string | undefined;
     /** Take over only what stood unchanged for a full lease of this candidate's own clock. */
     readonly strict?: boolean | undefined;

@@ -26,6 +26,7 @@ const ADVICE: readonly (readonly [RegExp, string])[] = [
     [/^3D000$/, "create the database, or name another"],
     [/^3F000$/, "create the schema, or give another as `schema`"],
     [/^40003$/, ""],
+    [/^(22P05|22021)$/, "the database's encoding lacks a character; use others, or a database in UTF8"],
     [/^42501$/, GRANT],
     [/^42P01$/, MAKE_IT],
     [/^(26000|42P05)$/, "a pooler must not share the client's prepared statements"],
@@ -49,7 +50,7 @@ const NO_CONNECTION = /timeout exceeded when trying to connect/;
 /** What an error of a client means: a lost connection leaves it unknown. `asked` completes "cannot …". */
 export function judge(store: string, asked: string, error: unknown): StoreError {
     const found = innermost(error);
-    const code = typeof found.code === "string" ? found.code : "";
+    const code = codeOf(found);
     const said = `${store}: cannot ${asked}: ${oneLine(error)}`;
     if (/^[0-9A-Z]{5}$/.test(code)) {
         const byRowSecurity = BY_ROW_SECURITY.test(String(found.routine));
@@ -60,6 +61,12 @@ export function judge(store: string, asked: string, error: unknown): StoreError 
     }
     const unsent = NEVER_SENT.test(code) || NO_CONNECTION.test(oneLine(error));
     return new StoreError(unsent ? "unsent" : "unknown", said, { cause: error });
+}
+
+/** The SQLSTATE or the system's code of a client's error, or "". */
+export function codeOf(error: unknown): string {
+    const { code } = innermost(error);
+    return typeof code === "string" ? code : "";
 }
 
 /** TypeORM wraps the errors of its driver. */

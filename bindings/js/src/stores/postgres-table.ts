@@ -3,6 +3,7 @@ import { postgresSql } from "../core.js";
 import { StoreError } from "../errors.js";
 import type { Queryable } from "./client.js";
 import { maybeText, rowsOf } from "./client.js";
+import { Encoding } from "./postgres-encoding.js";
 import { judge } from "./postgres-faults.js";
 
 /** What we need of the table, by name: the column, and the types that it may have. */
@@ -36,15 +37,23 @@ interface Column {
     /** Of the whole table: the commands for which row security lets the role see or write no row. */
     readonly hidden: readonly string[];
     readonly role: string;
+    /** Of the database: its encoding if that lacks characters. */
+    readonly encoding: string | undefined;
 }
 
-/** Finds the table, makes or completes it if that is wanted and needed, and says what its ids are. */
+/** What the store must know of its table. */
+export interface Found {
+    readonly idType: IdType;
+    readonly encoding: Encoding;
+}
+
+/** Finds the table, makes or completes it if that is wanted and needed. */
 export async function findTable(
     client: Queryable,
     store: string,
     schema: string,
     createTable: boolean,
-): Promise<IdType> {
+): Promise<Found> {
     let columns = await read(client, store, schema);
     if (createTable && (columns.length === 0 || missing(columns) !== undefined)) {
         // A table of another shape is not ours to change.
@@ -69,7 +78,7 @@ export async function findTable(
     const kind = columns.find((column) => column.name === "id")?.kind;
     const idType = kind === "integer" || kind === "bigint" ? kind : "text";
     refuseHidden(store, schema, columns, idType);
-    return idType;
+    return { idType, encoding: new Encoding(columns[0]?.encoding) };
 }
 
 /** Refuses a table that row security hides: its rows would look like rows that are absent or locked. */
@@ -96,6 +105,7 @@ async function read(client: Queryable, store: string, schema: string): Promise<C
             isLogged: row["is_logged"] === true,
             hidden: maybeText(row["hidden"])?.split(", ") ?? [],
             role: maybeText(row["role"]) ?? "",
+            encoding: maybeText(row["encoding"]),
         }));
     } catch (error) {
         throw judge(store, "look at its table", error);

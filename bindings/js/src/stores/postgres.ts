@@ -7,8 +7,9 @@ import type { Queryable, SqlRow } from "./client.js";
 import { IN_TRANSACTION, big, isInTransaction, rowsOf } from "./client.js";
 import type { PostgresListener } from "./postgres-listen.js";
 import { listen } from "./postgres-listen.js";
-import { judge } from "./postgres-faults.js";
+import { codeOf, judge } from "./postgres-faults.js";
 import { letProcessEnd, surviveLostConnections } from "./postgres-pool.js";
+import type { Found } from "./postgres-table.js";
 import { findTable } from "./postgres-table.js";
 import { shown, token } from "./row.js";
 
@@ -44,7 +45,7 @@ type Kind<K extends Request["op"]> = Job & { request: Extract<Request, { op: K }
 class PostgresStore implements Store {
     readonly name: string;
     readonly #schema: string;
-    #idType: Promise<IdType> | undefined;
+    #found: Promise<Found> | undefined;
     readonly #texts = new Map<string, string>();
     #warn: ((message: string) => void) | undefined;
 
@@ -66,18 +67,22 @@ class PostgresStore implements Store {
             return failAll(jobs, answer, new StoreError("unsent", `${this.name}: ${IN_TRANSACTION}`));
         }
         letProcessEnd(this.client);
-        let idType: IdType;
+        let found: Found;
         try {
-            idType = await this.#table();
+            found = await this.#table();
+            await found.encoding.learn(this.client, jobs);
         } catch (error) {
             // Nothing was sent, whatever else the error says.
             const said = error instanceof StoreError ? error : judge(this.name, "use its table", error);
             const failure = said.failure === "refused" ? "refused" : "unsent";
             return failAll(jobs, answer, new StoreError(failure, said.message, { cause: error }));
         }
-        const held = jobs.filter((job) => holdsElection(idType, job.election));
-        const misnamed = jobs.filter((job) => !held.includes(job));
-        if (misnamed.length > 0) failAll(misnamed, answer, this.#misnamed(misnamed[0] as Job, idType));
+        const held: Job[] = [];
+        for (const job of jobs) {
+            const refusal = this.#misnamed(job, found.idType) ?? found.encoding.refusal(this.name, job);
+            if (refusal) failAll([job], answer, refusal);
+            else held.push(job);
+        }
         await this.#release(ofKind(held, "release"), answer);
         await this.#renew(ofKind(held, "renew"), answer);
         await this.#acquire(ofKind(held, "acquire"), answer);
@@ -181,8 +186,7 @@ class PostgresStore implements Store {
                 failAll([...open], answer, silent);
             }
         } catch (error) {
-            const code = (error as { code?: unknown } | undefined)?.code;
-            if (typeof code === "string" && TABLE_CHANGED.has(code)) this.#forgetTable();
+            if (TABLE_CHANGED.has(codeOf(error))) this.#forgetTable();
             const said = error instanceof StoreError ? error : judge(this.name, asked, error);
             failAll([...open], answer, said);
         }
@@ -190,28 +194,29 @@ class PostgresStore implements Store {
 
     // ---- The table ----
 
-    #table(): Promise<IdType> {
-        if (this.#idType) return this.#idType;
+    #table(): Promise<Found> {
+        if (this.#found) return this.#found;
         const create = this.options.createTable ?? true;
         const finding = findTable(this.client, this.name, this.#schema, create);
-        this.#idType = finding;
+        this.#found = finding;
         finding.catch(() => this.#forgetTable());
         return finding;
     }
 
     #forgetTable(): void {
-        this.#idType = undefined;
+        this.#found = undefined;
         this.#texts.clear();
     }
 
     async #text(statement: PostgresStatement): Promise<string> {
-        const idType = await this.#table();
+        const { idType } = await this.#table();
         const text = this.#texts.get(statement) ?? postgresSql(statement, this.#schema, idType);
         this.#texts.set(statement, text);
         return text;
     }
 
-    #misnamed(job: Job, idType: IdType): StoreError {
+    #misnamed(job: Job, idType: IdType): StoreError | undefined {
+        if (holdsElection(idType, job.election)) return undefined;
         return new StoreError("refused", `${this.name}: election ${JSON.stringify(job.election)} cannot be ` +
             `kept, since the id column of its table leader_lease is ${idType}; name the election by a ` +
             "number, or use a schema of its own");

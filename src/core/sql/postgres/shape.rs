@@ -78,12 +78,13 @@ IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = {name}) THEN
     /// Whether the schema exists: one row or none. `$1 text` its name.
     pub const HAS_SCHEMA: &'static str = "SELECT 1 FROM pg_namespace WHERE nspname = $1::text";
 
-    /// The table's columns, to see whether it is there and whose it is. `$1 text` the schema.
-    /// Answers `name, type, modifier, is_key, is_demanded, is_logged, hidden, role` rows, none if there is no
-    /// table. The modifier is the longest text or the digits of a second, or null; a key is unique by itself;
-    /// what is demanded must be given with each row; what is not logged is lost in a crash of the server;
-    /// `hidden` lists the commands, such as `INSERT, UPDATE`, for which row security finds no policy that
-    /// lets the session's role see or write any row, or is null.
+    /// The table's columns, to see whether it is there and whose it is. `$1 text` the schema. Answers
+    /// `name, type, modifier, is_key, is_demanded, is_logged, hidden, role, encoding` rows, none if there
+    /// is no table. The modifier is the longest text or the digits of a second, or null; a key is unique by
+    /// itself; what is demanded must be given with each row; what is not logged is lost in a crash of the
+    /// server; `hidden` lists the commands, such as `INSERT, UPDATE`, for which row security finds no
+    /// policy that lets the session's role see or write any row, or is null; `encoding` is the database's
+    /// if it lacks characters, or null.
     pub const COLUMNS: &'static str = "\
 SELECT a.attname::text AS name, format_type(a.atttypid, NULL) AS type,
        CASE WHEN a.atttypmod >= 0
@@ -100,11 +101,18 @@ SELECT a.attname::text AS name, format_type(a.atttypid, NULL) AS type,
                SELECT FROM pg_policy AS p, unnest(p.polroles) AS granted(role)
                 WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd::text IN ('*', need.command)
                   AND (granted.role = 0 OR pg_has_role(granted.role, 'USAGE')))) AS hidden,
-       current_user::text AS role
+       current_user::text AS role,
+       nullif(nullif(getdatabaseencoding()::text, 'UTF8'), 'SQL_ASCII') AS encoding
   FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
  WHERE n.nspname = $1::text AND c.relname = 'leader_lease' AND c.relkind IN ('r', 'p', 'v', 'f', 'm')
    AND a.attnum > 0 AND NOT a.attisdropped";
+
+    /// Fails with SQLSTATE 22P05 or 22021 if the database's encoding lacks a character of one of these
+    /// texts. `$1 bytea[]` texts in UTF-8, which as such are no text to the server yet.
+    pub const KEEPS: &'static str = "\
+SELECT count(convert(given.bytes, 'UTF8', getdatabaseencoding())) AS kept
+  FROM unnest($1::bytea[]) AS given(bytes)";
 
     /// What a candidate needs to do with the table and its role may not. `$1 text` the table's quoted name.
     /// Answers `lacking` rows, such as `UPDATE`. To delete is needed where a release deletes.

@@ -77,6 +77,11 @@ describe("the module", { concurrency: 4 }, () => {
         await assert.rejects(creating, /no table leader_lease/);
     });
 
+    test("a meta text that is too long is refused", async () => {
+        const wrong = LeaderElectorModule.forRoot({ client: pool, meta: "x".repeat(65_537) });
+        await assert.rejects(open(wrong), { code: "INVALID_OPTIONS", message: /65537 bytes/ });
+    });
+
     test("timings that cannot fit are refused with their numbers", async () => {
         const wrong = LeaderElectorModule.forRoot({ client: pool, leaseDuration: 50 });
         await assert.rejects(open(wrong), { code: "INVALID_OPTIONS", message: /50/ });

@@ -1,0 +1,98 @@
+//! Texts that the database cannot keep, since its encoding lacks a character of them. The server would
+//! refuse a whole batch because of one, so it is asked before. UTF8 lacks none, and SQL_ASCII takes any
+//! byte.
+
+use std::collections::HashMap;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error};
+
+use super::config::PostgresUrl;
+use crate::core::lease::{Failure, Op};
+use crate::core::sql::postgres::{Table, encoding_lacks};
+use crate::driver::store::{Job, StoreError};
+
+/// So many answers are remembered at most.
+const MOST_KNOWN: usize = 20_000;
+/// SQLSTATEs of a character that another encoding lacks.
+const UNTRANSLATABLE: [&str; 2] = ["22P05", "22021"];
+
+/// What a text is for ("election", "candidate", "meta text"), and the text.
+pub(super) type Text<'a> = (&'static str, &'a str);
+
+/// A database's encoding, and which texts it is known to hold or not.
+pub(super) struct Encoding {
+    /// None if it lacks no character.
+    name: Option<String>,
+    known: HashMap<String, bool>,
+}
+
+impl Encoding {
+    /// `name`: of an encoding that lacks characters.
+    pub(super) fn new(name: Option<String>) -> Encoding {
+        Encoding { name, known: HashMap::new() }
+    }
+
+    /// Asks the server about texts that are not known yet. Half of them at a time, until those that it cannot
+    /// hold are found.
+    pub(super) async fn learn<'a>(
+        &mut self,
+        client: &Client,
+        texts: impl Iterator<Item = Text<'a>>,
+    ) -> Result<(), Error> {
+        if self.name.is_none() {
+            return Ok(());
+        }
+        if self.known.len() > MOST_KNOWN {
+            self.known.clear();
+        }
+        let is_new = |(_, text): &Text<'_>| !text.is_ascii() && !self.known.contains_key(*text);
+        let mut new: Vec<String> = texts.filter(is_new).map(|(_, text)| text.to_owned()).collect();
+        new.sort_unstable();
+        new.dedup();
+        let mut open = vec![new];
+        while let Some(mut texts) = open.pop().filter(|texts| !texts.is_empty()) {
+            let bytes: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+            let holds = match client.query_typed(Table::KEEPS, &[(&bytes, Type::BYTEA_ARRAY)]).await {
+                Ok(_) => true,
+                Err(error) if error.code().is_some_and(|code| UNTRANSLATABLE.contains(&code.code())) => false,
+                Err(error) => return Err(error),
+            };
+            if holds || texts.len() == 1 {
+                self.known.extend(texts.into_iter().map(|text| (text, holds)));
+            } else {
+                let rest = texts.split_off(texts.len() / 2);
+                open.extend([texts, rest]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses texts of which one is known not to be held.
+    pub(super) fn check<'a>(
+        &self,
+        url: &PostgresUrl,
+        mut texts: impl Iterator<Item = Text<'a>>,
+    ) -> Result<(), StoreError> {
+        let Some(name) = &self.name else { return Ok(()) };
+        match texts.find(|(_, text)| self.known.get(*text) == Some(&false)) {
+            None => Ok(()),
+            Some((what, text)) => {
+                let message = format!("{url}: {}", encoding_lacks(name, what, text));
+                Err(StoreError::new(Failure::Refused, message))
+            }
+        }
+    }
+}
+
+/// The texts that a job has the server read.
+pub(super) fn texts_of(job: &Job) -> impl Iterator<Item = Text<'_>> {
+    let (holder, meta) = match &job.request.op {
+        Op::Look => (None, None),
+        Op::Acquire(acquire) => (Some(&acquire.holder), acquire.meta.as_deref()),
+        Op::Renew { holder, .. } | Op::Release { holder, .. } => (Some(holder), None),
+    };
+    let candidate = holder.map(|holder| ("candidate", holder.candidate()));
+    let meta = meta.map(|meta| ("meta text", meta));
+    [Some(("election", job.election.as_str())), candidate, meta].into_iter().flatten()
+}
