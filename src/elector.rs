@@ -1,7 +1,6 @@
 //! What a Rust user holds.
 
 use std::future::poll_fn;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -12,6 +11,7 @@ use crate::changes::Changes;
 use crate::core::lease::Phase;
 use crate::core::lease::{Config, Input, Leader, Leadership};
 use crate::core::{FencingToken, Name, TimingOptions};
+use crate::driver::descriptor::Descriptor;
 use crate::driver::hub::Hub;
 use crate::driver::random;
 use crate::driver::seat::Seat;
@@ -244,7 +244,7 @@ impl Elector {
     /// does). A child process that inherits it keeps the leases of this process held until the child is
     /// gone too.
     #[must_use]
-    pub fn lock_fd(&self) -> Option<Arc<OwnedFd>> {
+    pub fn lock_fd(&self) -> Option<Arc<Descriptor>> {
         if self.seat().is_forked() { None } else { self.seat().hub.lock_fd() }
     }
 

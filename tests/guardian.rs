@@ -9,6 +9,8 @@
 
 #[path = "guardian/beats.rs"]
 mod beats;
+#[path = "guardian/displaced.rs"]
+mod displaced;
 #[path = "guardian/faults.rs"]
 mod faults;
 #[path = "guardian/hangs.rs"]

@@ -1,8 +1,12 @@
 //! What the SQLite store does when files, disks, other programs and processes misbehave.
 #![cfg(all(feature = "sqlite", target_os = "linux"))]
 
+#[path = "sqlite_faults/descriptors.rs"]
+mod descriptors;
 #[path = "sqlite_faults/files.rs"]
 mod files;
+#[path = "sqlite_faults/places.rs"]
+mod places;
 #[path = "sqlite_faults/processes.rs"]
 mod processes;
 #[path = "sqlite_faults/rows.rs"]

@@ -2,8 +2,9 @@
 
 mod atomic;
 pub mod clock;
+pub mod descriptor;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub(crate) mod descriptors;
+pub(crate) mod exhaustion;
 pub(crate) mod foreign;
 pub(crate) mod fork;
 pub(crate) mod hub;

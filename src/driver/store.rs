@@ -1,12 +1,12 @@
 //! What a store must do. `tests/conformance.rs` says it again as tests that run against each store.
 
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::core::lease::{Failure, LeaderId, Outcome, Reply, Request, Row};
 use crate::core::sql::postgres::Table;
 use crate::core::{FencingToken, Name};
+use crate::driver::descriptor::Descriptor;
 
 /// One connection to a place where leases are kept. Its hub calls it from one thread.
 ///
@@ -64,7 +64,7 @@ pub trait Store: Send {
 
     /// The open file by which the kernel tells others that this process lives, if the store has one. A child
     /// that inherits it keeps this process's leases held until it is gone as well.
-    fn lock_fd(&self) -> Option<Arc<OwnedFd>> {
+    fn lock_fd(&self) -> Option<Arc<Descriptor>> {
         None
     }
 

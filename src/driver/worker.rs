@@ -1,6 +1,5 @@
 //! The hub's other thread: it owns the one connection to the store.
 
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use crate::core::Instant;
 use crate::core::lease::{Failure, Op, Outcome, Reply};
 use crate::core::sql::postgres::Table;
+use crate::driver::descriptor::Descriptor;
 use crate::driver::hub::{Board, Hub};
 use crate::driver::seat::SeatId;
 use crate::driver::store::{Answer, Bell, Hint, Job, Store, StoreError, Text, table_holds};
@@ -36,7 +36,7 @@ pub(crate) struct Connection {
     /// What went wrong last, unless something worked since.
     pub(crate) error: Option<StoreError>,
     /// The kernel lock that proves that this process lives.
-    pub(crate) lock_fd: Option<Arc<OwnedFd>>,
+    pub(crate) lock_fd: Option<Arc<Descriptor>>,
     /// The table that guards name.
     pub(crate) table: Option<Table>,
 }
@@ -93,7 +93,11 @@ pub(crate) fn run(hub: &Arc<Hub>) {
                 hub.lock().connection.error = None;
             }
             Ok(()) => foreign::run(|| worker.execute(hub, batch)).unwrap_or_default(),
-            Err(error) => fail(hub, batch, error),
+            Err(error) => {
+                // A store that lost its place lets go of its lock, and so must we.
+                worker.publish(hub);
+                fail(hub, batch, error);
+            }
         }
         let unkept = if outcome.is_ok() { worker.unkept(&texts) } else { Vec::new() };
         let mut board = hub.lock();
@@ -330,7 +334,7 @@ impl Hub {
     }
 
     /// See [`Store::lock_fd`].
-    pub(crate) fn lock_fd(&self) -> Option<Arc<OwnedFd>> {
+    pub(crate) fn lock_fd(&self) -> Option<Arc<Descriptor>> {
         self.lock().connection.lock_fd.clone()
     }
 }

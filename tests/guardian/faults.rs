@@ -20,7 +20,7 @@ pub struct Ending {
 
 impl Ending {
     /// Asserts the property itself: no two commands at once.
-    fn of(fault: Instant, old: &Candidate, next: Beat) -> Ending {
+    pub fn of(fault: Instant, old: &Candidate, next: Beat) -> Ending {
         // An old command that still runs has the time to show it.
         thread::sleep(Duration::from_millis(50));
         let last = old.beats().iter().rfind(|beat| beat.token < next.token).expect("a beat").at;

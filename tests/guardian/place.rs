@@ -36,7 +36,14 @@ pub struct Place {
 impl Place {
     /// Its candidates have this timing.
     pub fn new(timing: &'static [&'static str]) -> Place {
-        Place { folder: tempfile::tempdir().expect("a folder"), timing, witness: None }
+        let place = Place { folder: tempfile::tempdir().expect("a folder"), timing, witness: None };
+        fs::create_dir(place.directory()).expect("a directory");
+        place
+    }
+
+    /// The directory of the database, and nothing else's.
+    pub fn directory(&self) -> PathBuf {
+        self.folder.path().join("store")
     }
 
     /// A place whose candidates are watched, for bounds on real time.
@@ -45,7 +52,7 @@ impl Place {
     }
 
     fn database(&self) -> PathBuf {
-        self.folder.path().join("e.db")
+        self.directory().join("e.db")
     }
 
     pub fn store(&self) -> String {

@@ -7,12 +7,14 @@
 mod random;
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::beats::Manner;
+use crate::displaced::Displaced;
 use crate::faults::{self, Ending};
 use crate::hangs;
 use crate::place::{Candidate, GRACE, LONG, Place, elector};
@@ -138,6 +140,29 @@ fn a_broken_term_ends_the_command_before_trust() {
     let (old, new) = two(&place, Manner::IgnoresTerm);
     let ending = faults::break_lease(&place, &old, &new);
     place.at_most(ending.took(), TRUST, "the end of the command");
+}
+
+/// The next candidate starts right after the fault.
+fn displaced(displace: fn(&Path) -> Displaced) {
+    let place = Place::witnessed(LONG);
+    let old = place.run("a", Manner::IgnoresTerm, &[]);
+    let token = old.wait_for_beats(0).token;
+    old.stop();
+    let directory = place.directory();
+    let fault = place.now();
+    let _displaced = displace(&directory);
+    let next = place.run("b", Manner::Plain, &[]).wait_for_beats(token);
+    place.at_most(Ending::of(fault, &old, next).took(), AT_ONCE, "the end of the command");
+}
+
+#[test]
+fn the_command_ends_at_once_when_the_directory_is_moved_while_run_is_stopped() {
+    displaced(Displaced::by_move);
+}
+
+#[test]
+fn the_command_ends_at_once_when_the_directory_is_mounted_over_while_run_is_stopped() {
+    displaced(Displaced::by_mount);
 }
 
 #[test]

@@ -191,14 +191,25 @@ fn a_lost_table_is_refused() {
 
 /// A file system of its own, of `size`. Fails where this user may not mount: a test that did nothing must not
 /// pass.
-pub struct Mounted(tempfile::TempDir);
+pub struct Mounted {
+    directory: PathBuf,
+    /// Removed last, if it is our own.
+    _own: Option<tempfile::TempDir>,
+}
 
 impl Mounted {
     pub fn new(size: &str) -> Mounted {
-        let directory = tempfile::tempdir().unwrap();
+        let own = tempfile::tempdir().unwrap();
+        let mut mounted = Mounted::over(own.path(), size);
+        mounted._own = Some(own);
+        mounted
+    }
+
+    /// Over what is in this directory.
+    pub fn over(directory: &Path, size: &str) -> Mounted {
         let options = format!("size={size}");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &options, "elector-test"]).arg(directory.path());
+        mount.args(["-t", "tmpfs", "-o", &options, "elector-test"]).arg(directory);
         let output = mount.output().expect("mount(8); install util-linux");
         assert!(
             output.status.success(),
@@ -206,11 +217,11 @@ impl Mounted {
              or in `unshare --map-root-user --mount`; mount said: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
-        Mounted(directory)
+        Mounted { directory: directory.canonicalize().unwrap(), _own: None }
     }
 
     pub fn path(&self) -> PathBuf {
-        self.0.path().canonicalize().unwrap()
+        self.directory.clone()
     }
 
     /// Fills what is left with a file.
@@ -225,14 +236,14 @@ impl Mounted {
 
     pub fn remount(&self, option: &str) {
         let option = format!("remount,{option}");
-        let status = Command::new("mount").args(["-o", &option]).arg(self.0.path()).status().unwrap();
+        let status = Command::new("mount").args(["-o", &option]).arg(&self.directory).status().unwrap();
         assert!(status.success());
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+        let _ = Command::new("umount").arg("-l").arg(&self.directory).status();
     }
 }
 

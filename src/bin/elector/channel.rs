@@ -47,6 +47,8 @@ pub enum Report {
     Expired,
     /// The keeper was killed: the command got SIGTERM.
     Unkept,
+    /// The store's path leads elsewhere: the command got SIGKILL.
+    Displaced,
     /// The command itself ended; other processes of it may be left.
     Exited(Ended),
     /// Nothing of the command is left. The guardian ends now.
@@ -94,6 +96,7 @@ impl fmt::Display for Report {
             Report::Continued => f.write_str("continued"),
             Report::Expired => f.write_str("expired"),
             Report::Unkept => f.write_str("unkept"),
+            Report::Displaced => f.write_str("displaced"),
             Report::Exited(Ended::Code(code)) => write!(f, "exited code {code}"),
             Report::Exited(Ended::Signal(signal)) => write!(f, "exited signal {signal}"),
             Report::Gone => f.write_str("gone"),
@@ -138,6 +141,7 @@ impl FromStr for Report {
             ["continued"] => Report::Continued,
             ["expired"] => Report::Expired,
             ["unkept"] => Report::Unkept,
+            ["displaced"] => Report::Displaced,
             ["exited", "code", code] => Report::Exited(Ended::Code(number(code)?)),
             ["exited", "signal", signal] => Report::Exited(Ended::Signal(number(signal)?)),
             ["gone"] => Report::Gone,
@@ -231,6 +235,7 @@ mod tests {
             Report::Continued,
             Report::Expired,
             Report::Unkept,
+            Report::Displaced,
             Report::Exited(Ended::Code(3)),
             Report::Exited(Ended::Signal(9)),
             Report::Gone,

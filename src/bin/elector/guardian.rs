@@ -16,6 +16,8 @@
 //! * The guardian dies: the kernel kills CMD (`PR_SET_PDEATHSIG`), and the keeper (`keeper.rs`), which
 //!   inherits the orphans, kills them.
 //! * The keeper dies: SIGTERM, the grace, SIGKILL.
+//! * The files of an SQLite store are deleted or replaced, their directory moved or mounted over: SIGKILL at
+//!   once. The guardian watches them itself, since `elector run` may be stopped.
 //!
 //! It has its own process group, so that neither Ctrl-Z nor a signal to the job of `elector run` reaches
 //! it, and it ends only when no descendant of CMD is left. On SQLite it holds the lease's file lock open
@@ -26,11 +28,13 @@ use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use elector::core::Instant;
 use elector::driver::clock;
+use elector::driver::sqlite::Place;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -62,6 +66,12 @@ pub struct Arguments {
     /// How long before the hard deadline SIGKILL is sent at the latest.
     #[arg(long)]
     slack_ms: u64,
+    /// The inherited descriptor of the store's lock file, if it is an SQLite store.
+    #[arg(long, requires = "database")]
+    lock: Option<RawFd>,
+    /// The store's database.
+    #[arg(long)]
+    database: Option<PathBuf>,
     #[arg(last = true, required = true)]
     command: Vec<OsString>,
 }
@@ -82,8 +92,14 @@ pub fn run(arguments: &Arguments) -> io::Result<()> {
     // The first extension starts the command. Without one, `elector run` died before, and there is nothing
     // to do.
     let Received::Message(Order::Extend { soft, hard }) = channel.receive()? else { return Ok(()) };
-    if clock::now() >= soft {
-        channel.send(Report::Expired);
+    let place = watch_place(arguments);
+    let reason = match place {
+        Err(PlaceIsLost) => Some(Report::Displaced),
+        Ok(_) if clock::now() >= soft => Some(Report::Expired),
+        Ok(_) => None,
+    };
+    if let Some(reason) = reason {
+        channel.send(reason);
         channel.send(Report::Gone);
         return Ok(());
     }
@@ -114,6 +130,8 @@ pub fn run(arguments: &Arguments) -> io::Result<()> {
             stopped_at: None,
         },
         parent_gone: false,
+        place: place.unwrap_or_default(),
+        displaced: false,
     };
     let result = watch.keep();
     if result.is_err() {
@@ -138,6 +156,17 @@ fn adopt(channel: RawFd) -> io::Result<Channel> {
     };
     fcntl(&channel, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     Ok(Channel::new(UnixStream::from(channel)))
+}
+
+/// The store's path does not lead to the lock that we inherited.
+struct PlaceIsLost;
+
+/// Watches the files of the store, if it has any.
+fn watch_place(arguments: &Arguments) -> Result<Option<Place>, PlaceIsLost> {
+    match (&arguments.database, arguments.lock) {
+        (Some(database), Some(lock)) => Place::watch(database, lock).map(Some).ok_or(PlaceIsLost),
+        _ => Ok(None),
+    }
 }
 
 /// Blocks the signals that concern us, to be heard in another way, and the terminal's stop signals, for good.
@@ -208,6 +237,10 @@ struct Watch {
     leader_ended: bool,
     policy: Policy,
     parent_gone: bool,
+    /// Where the lease is kept, if that is an SQLite file.
+    place: Option<Place>,
+    /// The lease is kept nowhere any more, so nothing extends it.
+    displaced: bool,
 }
 
 impl Watch {
@@ -215,6 +248,12 @@ impl Watch {
     fn keep(&mut self) -> io::Result<()> {
         while self.reap_all() {
             let now = clock::now();
+            if !self.displaced && self.place.as_ref().is_some_and(Place::is_lost) {
+                self.displaced = true;
+                self.channel.send(Report::Displaced);
+                (self.policy.soft, self.policy.hard) = (Instant::ZERO, Instant::ZERO);
+                self.stop(now);
+            }
             // Said first, even where both are due at once: `elector run` must not take what follows for an
             // end that the command came to by itself.
             if self.policy.stopped_at.is_none() && now >= self.policy.stop_at() {
@@ -265,6 +304,9 @@ impl Watch {
         // A stream that has ended is always readable, so it is not waited for any more.
         if !self.parent_gone {
             wait.push(PollFd::new(self.channel.stream().as_fd(), PollFlags::POLLIN));
+        }
+        if !self.displaced {
+            wait.extend(self.place.iter().flat_map(Place::to_poll));
         }
         match poll(&mut wait, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
@@ -332,6 +374,7 @@ impl Watch {
     fn hear_orders(&mut self) -> io::Result<()> {
         while !self.parent_gone {
             match self.channel.receive()? {
+                Received::Message(Order::Extend { .. }) if self.displaced => {}
                 Received::Message(Order::Extend { soft, hard }) => {
                     self.policy.soft = soft;
                     self.policy.hard = hard;

@@ -62,6 +62,7 @@ impl Run<'_> {
             slack: self.options.timing.slack(),
             mask: self.mask,
             lock: self.elector.lock_fd(),
+            database: self.url.sqlite_path(),
         };
         let term = Term::start(&plan, self.outbox.clone())
             .map_err(|error| Failure::internal(format!("cannot start the guardian: {error}")))?;
@@ -196,6 +197,13 @@ impl Run<'_> {
             Report::Unkept => {
                 state.lost = true;
                 output::complain("the keeper of CMD's processes was killed; stopping CMD");
+            }
+            Report::Displaced => {
+                state.lost = true;
+                output::complain(format!(
+                    "{} no longer leads to the file of this lease; CMD is killed",
+                    self.url
+                ));
             }
             Report::Exited(ended) if !state.lost => state.outcome = Some(Outcome::Ended(ended)),
             Report::Exited(ended) if self.interrupted.is_some() => {

@@ -76,6 +76,7 @@ pub fn run(options: &RunOptions) -> Result<u8, Failure> {
     let elector = stores::elector(options, &url, &candidate)?;
     let mut run = Run {
         options,
+        url,
         candidate,
         terminal: Terminal::of(getpgrp()),
         mask,
@@ -102,6 +103,7 @@ pub fn run(options: &RunOptions) -> Result<u8, Failure> {
 /// progress gate ends the term.
 pub struct Run<'a> {
     pub options: &'a RunOptions,
+    pub url: StoreUrl,
     pub candidate: Name,
     pub terminal: Option<Terminal>,
     pub mask: SigSet,

@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -12,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use elector::core::Instant;
+use elector::driver::descriptor::Descriptor;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
@@ -32,7 +34,9 @@ pub struct Plan<'a> {
     /// The signal mask that we were started with, for the command.
     pub mask: SigSet,
     /// The store's file lock, to be held until the last process of the term is gone.
-    pub lock: Option<Arc<OwnedFd>>,
+    pub lock: Option<Arc<Descriptor>>,
+    /// The store's file, to be watched.
+    pub database: Option<&'a Path>,
 }
 
 /// A running guardian, and the keeper above it.
@@ -53,9 +57,13 @@ impl Term {
         command
             .arg0("elector")
             .arg("guardian")
-            .arg(format!("--channel={}", std::os::fd::AsRawFd::as_raw_fd(&far)))
+            .arg(format!("--channel={}", far.as_raw_fd()))
             .arg(format!("--grace-ms={}", plan.grace.as_millis()))
-            .arg(format!("--slack-ms={}", plan.slack.as_millis()))
+            .arg(format!("--slack-ms={}", plan.slack.as_millis()));
+        if let (Some(lock), Some(database)) = (&plan.lock, plan.database) {
+            command.arg(format!("--lock={}", lock.as_raw_fd())).arg("--database").arg(database);
+        }
+        command
             .arg("--")
             .args(plan.command)
             .envs(plan.environment.iter().map(|(name, value)| (name, value)))

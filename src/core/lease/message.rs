@@ -32,7 +32,7 @@ pub enum Input {
     Reply(Reply),
     /// The election may have become free: look now rather than later.
     Hint,
-    /// The driver knows that the lease protects nothing any more (its file was deleted, the process was
+    /// The driver knows that the lease protects nothing any more (its file was lost, the process was
     /// forked): stop trusting it at once.
     Revoked,
 }

@@ -12,7 +12,7 @@ use rusqlite::{
 
 use super::fault;
 use super::host::{Host, Now};
-use super::open::Opened;
+use super::open::{Loss, Opened};
 use super::process_lock::ProcessLock;
 use crate::core::lease::{Acquire, LeaderId, Op, Outcome, Row, StoreClock};
 use crate::core::sql::sqlite as sql;
@@ -131,7 +131,7 @@ pub(super) fn execute(
         may_grant = look(opened, host, jobs).map_err(in_sqlite)?.1;
     }
     let level = if may_grant { sql::DURABLE } else { sql::VOLATILE };
-    let transaction = begin(&opened.connection, level, until).map_err(in_sqlite)?;
+    let transaction = begin(opened, level, until).map_err(in_sqlite)?;
     let mut write = Write::new(&transaction, opened, host, may_grant).map_err(in_sqlite)?;
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
@@ -139,21 +139,37 @@ pub(super) fn execute(
     }
     let clock = host.clock(write.view.now);
     drop(write);
-    transaction.commit().map_err(|error| fault::at_commit(path, &error))?;
+    commit(transaction, opened, path)?;
     Ok(Done { clock, results })
+}
+
+/// Commits what was decided from this database and this lock file, if they are still what was opened.
+fn commit(transaction: Transaction<'_>, opened: &Opened, path: &Path) -> Result<(), StoreError> {
+    match opened.loss() {
+        None => transaction.commit().map_err(|error| fault::at_commit(path, &error)),
+        Some(Loss::Files(what)) => Err(fault::unsent(path, what)),
+        Some(Loss::Descriptors) => {
+            // A rollback, too, would write.
+            std::mem::forget(transaction);
+            Err(fault::unsent(path, fault::CLOSED))
+        }
+    }
 }
 
 /// Takes the write lock, however many others want it, or fails after `until`.
 ///
 /// SQLite's own waiting asks less and less often, so that whoever has waited longest is the least likely to
 /// get it: of several candidates on a disk that takes long to flush, some would starve.
-fn begin<'a>(connection: &'a Connection, level: &str, until: Instant) -> rusqlite::Result<Transaction<'a>> {
+fn begin<'a>(opened: &'a Opened, level: &str, until: Instant) -> rusqlite::Result<Transaction<'a>> {
+    let connection = &opened.connection;
     connection.execute_batch(level)?;
     connection.busy_timeout(Duration::ZERO)?;
     loop {
         match Transaction::new_unchecked(connection, TransactionBehavior::Immediate) {
             Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && clock::now() < until =>
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && clock::now() < until
+                    && opened.loss().is_none() =>
             {
                 std::thread::sleep(Duration::from_micros(1_000 + random::jitter() % 2_000));
             }
@@ -326,7 +342,7 @@ pub(super) fn revoke(
     until: Instant,
 ) -> Result<Option<Row>, StoreError> {
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
-    let transaction = begin(&opened.connection, sql::DURABLE, until).map_err(in_sqlite)?;
+    let transaction = begin(opened, sql::DURABLE, until).map_err(in_sqlite)?;
     let mut view = View::new(host, &opened.lock);
     let mut select = transaction.prepare_cached(sql::SELECT).map_err(in_sqlite)?;
     let Some((row, previous)) = view.find(&mut select, election).map_err(in_sqlite)? else {
@@ -345,7 +361,7 @@ pub(super) fn revoke(
     ];
     transaction.execute(sql::REVOKE, values).map_err(in_sqlite)?;
     let now = StoreTime::from_micros(view.now.boot);
-    transaction.commit().map_err(|error| fault::at_commit(path, &error))?;
+    commit(transaction, opened, path)?;
     Ok(Some(rules::revoked_row(row, now, remaining)))
 }
 
@@ -357,7 +373,7 @@ pub(super) fn clean_up(opened: &Opened, host: &Host, path: &Path, until: Instant
     if dead_rows(connection, host).map_err(in_sqlite)?.is_empty() {
         return Ok(0);
     }
-    let transaction = begin(connection, sql::VOLATILE, until).map_err(in_sqlite)?;
+    let transaction = begin(opened, sql::VOLATILE, until).map_err(in_sqlite)?;
     let delete = || -> rusqlite::Result<u64> {
         let dead = dead_rows(&transaction, host)?;
         let mut delete = transaction.prepare_cached(sql::DELETE)?;
@@ -370,7 +386,7 @@ pub(super) fn clean_up(opened: &Opened, host: &Host, path: &Path, until: Instant
         Ok(dead.len() as u64)
     };
     let deleted = delete().map_err(in_sqlite)?;
-    transaction.commit().map_err(|error| fault::at_commit(path, &error))?;
+    commit(transaction, opened, path)?;
     Ok(deleted)
 }
 

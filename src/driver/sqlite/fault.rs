@@ -7,8 +7,12 @@ use nix::sys::statvfs::statvfs;
 use rusqlite::{Error, ErrorCode};
 
 use crate::core::lease::Failure;
-use crate::driver::descriptors;
+use crate::driver::exhaustion;
 use crate::driver::store::StoreError;
+
+/// What is said after the program has closed descriptors of the store.
+pub(super) const CLOSED: &str = "this program closed descriptors that it did not open, the store's among \
+                                 them; let it close only its own, or make electors after that";
 
 /// An error that will not go away by itself.
 pub(super) fn refused(path: &Path, found: impl std::fmt::Display) -> StoreError {
@@ -20,9 +24,14 @@ pub(super) fn unsent(path: &Path, found: impl std::fmt::Display) -> StoreError {
     StoreError::new(Failure::Unsent, format!("lease database {}: {found}", path.display()))
 }
 
+/// An error after which only the next look can tell what was executed.
+pub(super) fn unknown(path: &Path, found: impl std::fmt::Display) -> StoreError {
+    StoreError::new(Failure::Unknown, format!("lease database {}: {found}", path.display()))
+}
+
 /// An error of the operating system while `asked` was tried.
 pub(super) fn io(path: &Path, asked: &str, error: &io::Error) -> StoreError {
-    if let Some(advice) = descriptors::advice(error) {
+    if let Some(advice) = exhaustion::advice(error) {
         return unsent(path, format_args!("cannot {asked} ({error}): {advice}"));
     }
     match error.kind() {
@@ -47,7 +56,7 @@ pub(super) fn sqlite(path: &Path, error: &Error) -> StoreError {
     let advice = |what: &str| format!("{what} (SQLite: {error})");
     // What it has opened by now is open still.
     let exhausted = match error.sqlite_error_code() {
-        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => descriptors::exhausted(1),
+        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => exhaustion::exhausted(1),
         _ => None,
     };
     if let Some(exhausted) = exhausted {

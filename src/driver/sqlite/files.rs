@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::driver::descriptor::FileId;
+
 /// Where a database's files lie.
 #[derive(Clone, Debug)]
 pub(super) struct Paths {
@@ -36,28 +38,58 @@ fn beside(database: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Device and inode of a file, if it is there.
-pub(super) fn file_id(path: &Path) -> Option<(u64, u64)> {
+pub(super) fn file_id(path: &Path) -> Option<FileId> {
     fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
-/// The files as they were when the database was opened.
+/// The files as they were when the database was opened, in the order of [`Paths::all`].
 #[derive(Clone, Debug)]
-pub(super) struct Identity(Vec<(PathBuf, (u64, u64))>);
+pub(super) struct Identity([Known; 4]);
+
+#[derive(Clone, Debug)]
+struct Known {
+    path: PathBuf,
+    id: FileId,
+    /// It is never shorter while it is used.
+    least: u64,
+}
 
 impl Identity {
     /// The files at these paths now; one that is missing is an error that names it.
     pub(super) fn read(paths: &Paths) -> Result<Identity, PathBuf> {
-        let id = |path: PathBuf| file_id(&path).map(|id| (path.clone(), id)).ok_or(path);
-        paths.all().into_iter().map(id).collect::<Result<_, _>>().map(Identity)
+        let [database, lock, log, memory] = paths.all();
+        // SQLite has the shared memory mapped, and to touch what was cut off ends the process (SIGBUS).
+        let least = fs::metadata(&memory).map_or(0, |found| found.len());
+        let know = |path: PathBuf, least| match file_id(&path) {
+            Some(id) => Ok(Known { path, id, least }),
+            None => Err(path),
+        };
+        Ok(Identity([know(database, 0)?, know(lock, 0)?, know(log, 0)?, know(memory, least)?]))
     }
 
-    /// The first file that was deleted or replaced since. Four system calls, some microseconds.
-    pub(super) fn lost_file(&self) -> Option<&Path> {
-        self.0.iter().find(|(path, id)| file_id(path) != Some(*id)).map(|(path, _)| path.as_path())
+    /// The database, its log and its shared memory.
+    pub(super) fn of_sqlite(&self) -> [FileId; 3] {
+        let [database, _, log, memory] = &self.0;
+        [database.id, log.id, memory.id]
     }
 
-    /// Whether a file of this name is one of them.
-    pub(super) fn names(&self, name: &std::ffi::OsStr) -> bool {
-        self.0.iter().any(|(path, _)| path.file_name() == Some(name))
+    /// The lock file.
+    pub(super) fn lock(&self) -> FileId {
+        self.0[1].id
+    }
+
+    /// What happened to the first file that is not there as it was; `None` if all are. Four system calls,
+    /// some microseconds.
+    pub(super) fn loss(&self) -> Option<String> {
+        self.0.iter().find_map(|known| {
+            let found = fs::metadata(&known.path).ok();
+            let found = found.filter(|found| (found.dev(), found.ino()) == known.id);
+            let what = match found {
+                Some(found) if found.len() >= known.least => return None,
+                Some(_) => "was truncated",
+                None => "was deleted or replaced",
+            };
+            Some(format!("{} {what}", known.path.display()))
+        })
     }
 }

@@ -8,41 +8,56 @@
 //!   it, the row may be taken at once. A stopped process keeps its leases until they end.
 //! * A thread listens for releases, ends of processes and changes of the files (`bell.rs`).
 //! * If a file is deleted or replaced, no lease in it protects anything any more: [`Hint::Gone`], and every
-//!   call fails until all leases granted through this store have ended; then the store opens the path anew.
+//!   call fails until all leases granted through this store, and those seen through it, have ended; then the
+//!   store opens the path anew. This is looked at before and after each batch and before each commit, so that
+//!   nothing is believed that was written elsewhere.
+//! * So it is if the program closes descriptors of the store, whose numbers may be its own files by now: the
+//!   store makes no further call on that connection, not even to close it. `process_lock.rs` says how the
+//!   leases stay held meanwhile. Two things remain. A number that is closed and used anew in the microseconds
+//!   between a look and SQLite's call is written to. And the locks of SQLite itself (fcntl(2)) belong to the
+//!   process and end when it closes *any* descriptor of the file: those that are ours are missed before
+//!   anything is answered, so nobody believes a batch that another process wrote beside; one that the program
+//!   opened itself is not, so it must not open these files.
 //! * A store for questions makes nothing: where there is no file it has no rows.
 
 mod batch;
 mod bell;
+mod engine;
 mod fault;
 mod files;
 mod filesystem;
 mod host;
+mod mapping;
 mod open;
+mod place;
 mod process_lock;
+mod watch;
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::config::DbConfig;
-
 use crate::core::lease::{Acquire, Failure, Op, Outcome, Reply, Row};
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::clock;
+use crate::driver::descriptor::Descriptor;
 use crate::driver::rules::Opener;
 use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError};
 use bell::Watcher;
 use files::Paths;
 use host::Host;
-use open::Opened;
+use open::{Loss, Opened};
+pub use place::Place;
 use process_lock::ProcessLock;
 
 /// The longest that one call waits for a process that holds the database locked, however late its deadline.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same for what can be done at any other time.
 const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a program that closes descriptors may take for all of them. SQLite's locks on a file end with the
+/// close of any descriptor of it, so nothing is opened anew before.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// The leases of one SQLite file.
 pub struct SqliteStore {
@@ -59,13 +74,16 @@ pub struct SqliteStore {
 enum State {
     Open {
         opened: Box<Opened>,
-        _watcher: Option<Watcher>,
+        watcher: Option<Watcher>,
     },
-    /// A file was lost. The lock is kept until the leases have ended, so that nobody starts anew before.
+    /// A file was lost, or descriptors. The lock is kept until the leases have ended, so that nobody starts
+    /// anew before.
     Gone {
-        lost: Arc<str>,
+        loss: Arc<str>,
         until: Instant,
         lock: Option<Arc<ProcessLock>>,
+        /// Nothing is opened before; not sooner than `until`.
+        reopen_at: Instant,
     },
     /// There is no database yet, and this store makes none.
     Absent,
@@ -78,10 +96,20 @@ struct Terms {
     /// A grant may have happened without our knowing; somebody may find and adopt it.
     unknown: bool,
     latest_expiry: Instant,
+    /// How long leases of others last in the elections that were looked at: the row's own, held or not, since
+    /// somebody may have taken it after the look.
+    seen: HashMap<Name, Duration>,
 }
 
 impl Terms {
     fn note(&mut self, job: &Job, outcome: &Outcome, now: Instant) {
+        match outcome {
+            Outcome::Seen(Some(row)) => {
+                self.seen.insert(job.election.clone(), row.lease.unwrap_or(row.remaining));
+            }
+            Outcome::Seen(None) | Outcome::Granted { .. } => drop(self.seen.remove(&job.election)),
+            _ => {}
+        }
         match (&job.request.op, outcome) {
             (Op::Acquire(acquire), Outcome::Granted { token }) => {
                 self.extend(job, *token, now.saturating_add(acquire.lease));
@@ -108,6 +136,12 @@ impl Terms {
     /// When the last of them has ended.
     fn end(&self) -> Instant {
         if self.open.is_empty() && !self.unknown { Instant::ZERO } else { self.latest_expiry }
+    }
+
+    /// When the last of those of others has ended, if the loss was noticed at this instant: a renewal counts
+    /// only if it was sent before.
+    fn end_of_seen(&self, lost: Instant) -> Instant {
+        lost.saturating_add(self.seen.values().max().copied().unwrap_or_default())
     }
 
     /// Nobody knows what became of these jobs.
@@ -168,7 +202,7 @@ impl SqliteStore {
                 let watcher = Watcher::start(paths, opened.identity.clone(), Arc::clone(&self.bell));
                 let watcher =
                     watcher.map_err(|error| fault::io(&paths.database, "listen on its files", &error))?;
-                State::Open { opened: Box::new(opened), _watcher: watcher }
+                State::Open { opened: Box::new(opened), watcher }
             }
             None => State::Absent,
         };
@@ -179,30 +213,52 @@ impl SqliteStore {
 
     /// Makes sure that what is open is the database at the path; opens it anew when that is safe.
     fn check(&mut self) -> Result<(), StoreError> {
-        let path = &self.paths.database;
-        self.opener.check(format_args!("lease database {}", path.display()))?;
-        if let State::Open { opened, .. } = &self.state {
-            let Some(lost) = opened.identity.lost_file() else { return Ok(()) };
-            // Closed without touching files that may be another database's by now.
-            let _ = opened.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-            let lost = lost.display().to_string().into();
-            let lock = Some(Arc::clone(&opened.lock));
-            self.state = State::Gone { lost, until: self.terms.end(), lock };
-            (self.bell)(Hint::Gone);
+        self.opener.check(format_args!("lease database {}", self.paths.database.display()))?;
+        if matches!(self.state, State::Open { .. }) && !self.let_go_if_lost(&[]) {
+            return Ok(());
         }
-        if let State::Gone { lost, until, lock } = &mut self.state {
-            let left = until.saturating_since(clock::now());
+        if let State::Gone { loss, until, lock, reopen_at } = &mut self.state {
+            let now = clock::now();
+            if *until <= now {
+                *lock = None;
+            }
+            let left = reopen_at.saturating_since(now);
             if !left.is_zero() {
                 let found = format!(
-                    "{lost} was deleted or replaced; the leases in it protect nothing any more, and the path \
-                     is opened anew in {} ms, when all of them have ended",
+                    "{loss}; its leases protect nothing any more, and the path is opened anew in {} ms, when \
+                     all of them have ended",
                     left.as_millis() + 1
                 );
-                return Err(fault::refused(path, found));
+                return Err(fault::refused(&self.paths.database, found));
             }
-            *lock = None;
         }
         self.reopen()
+    }
+
+    /// Lets go of a database that is not the one at the path any more, or whose descriptors are not ours any
+    /// more, and says whether that was so. What became of the jobs is then unknown.
+    fn let_go_if_lost(&mut self, jobs: &[Job]) -> bool {
+        let State::Open { opened, watcher } = &self.state else { return false };
+        let is_deaf = watcher.as_ref().is_some_and(Watcher::has_failed);
+        let Some(loss) = is_deaf.then_some(Loss::Descriptors).or_else(|| opened.loss()) else { return false };
+        let State::Open { opened, .. } = std::mem::replace(&mut self.state, State::Absent) else {
+            return false;
+        };
+        self.terms.suspect(jobs);
+        let (now, until, lock) = (clock::now(), self.terms.end(), Some(Arc::clone(&opened.lock)));
+        let (loss, reopen_at) = match loss {
+            Loss::Files(what) => {
+                opened.close();
+                (what, until.max(self.terms.end_of_seen(now)))
+            }
+            Loss::Descriptors => {
+                opened.leave();
+                (fault::CLOSED.to_owned(), until.max(now.saturating_add(SETTLED)))
+            }
+        };
+        self.state = State::Gone { loss: loss.into(), until, lock, reopen_at };
+        (self.bell)(Hint::Gone);
+        true
     }
 
     /// The open database, ready to wait up to `patience` for other processes; `None` if there is none.
@@ -215,41 +271,9 @@ impl SqliteStore {
         let until = clock::now().saturating_add(patience);
         Ok(Some(Ready { opened, host: &self.host, path, until, terms: &mut self.terms }))
     }
-}
 
-/// A store whose database is open.
-struct Ready<'a> {
-    opened: &'a mut Opened,
-    host: &'a Host,
-    path: &'a Path,
-    /// When to give up waiting for other processes.
-    until: Instant,
-    terms: &'a mut Terms,
-}
-
-impl Drop for SqliteStore {
-    fn drop(&mut self) {
-        let state = std::mem::replace(&mut self.state, State::Absent);
-        if !self.opener.is_this_process() {
-            // A forked child's copy. To close it would act on locks that only the parent has.
-            std::mem::forget(state);
-            return;
-        }
-        // Whoever was granted these terms may trust them until they end, though nobody renews them any more.
-        let lock = match &state {
-            State::Open { opened, .. } => Some(Arc::clone(&opened.lock)),
-            State::Gone { lock, .. } => lock.clone(),
-            State::Absent => None,
-        };
-        let until = self.terms.end();
-        if let Some(lock) = lock.filter(|_| until > clock::now()) {
-            lock.linger(until);
-        }
-    }
-}
-
-impl Store for SqliteStore {
-    fn execute(&mut self, jobs: &[Job]) -> Vec<Answer> {
+    /// Executes the jobs, not knowing whether the database was lost meanwhile.
+    fn execute_unchecked(&mut self, jobs: &[Job]) -> Vec<Answer> {
         let latest = jobs.iter().map(|job| job.request.deadline).max().unwrap_or_default();
         let patience = latest.saturating_since(clock::now());
         let path = self.paths.database.clone();
@@ -283,6 +307,53 @@ impl Store for SqliteStore {
         }
         answers
     }
+}
+
+/// A store whose database is open.
+struct Ready<'a> {
+    opened: &'a mut Opened,
+    host: &'a Host,
+    path: &'a Path,
+    /// When to give up waiting for other processes.
+    until: Instant,
+    terms: &'a mut Terms,
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        if !self.opener.is_this_process() {
+            // A forked child's copy. To close it would act on locks that only the parent has.
+            std::mem::forget(std::mem::replace(&mut self.state, State::Absent));
+            return;
+        }
+        self.let_go_if_lost(&[]);
+        let state = std::mem::replace(&mut self.state, State::Absent);
+        // Whoever was granted these terms may trust them until they end, though nobody renews them any more.
+        let lock = match &state {
+            State::Open { opened, .. } => Some(Arc::clone(&opened.lock)),
+            State::Gone { lock, .. } => lock.clone(),
+            State::Absent => None,
+        };
+        let until = self.terms.end();
+        if let Some(lock) = lock.filter(|_| until > clock::now()) {
+            lock.linger(until);
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn execute(&mut self, jobs: &[Job]) -> Vec<Answer> {
+        let answers = self.execute_unchecked(jobs);
+        self.let_go_if_lost(jobs);
+        match &self.state {
+            // What was executed elsewhere, or beside another writer, is not to be believed.
+            State::Gone { loss, .. } if answers.iter().any(|answer| answer.error.is_none()) => {
+                let error = fault::unknown(&self.paths.database, loss);
+                jobs.iter().map(|job| Answer::failed(job, &error)).collect()
+            }
+            _ => answers,
+        }
+    }
 
     fn rows(&mut self, election: Option<&Name>) -> Result<Vec<ElectionRow>, StoreError> {
         let Some(ready) = self.ready(PATIENCE)? else { return Ok(Vec::new()) };
@@ -304,7 +375,11 @@ impl Store for SqliteStore {
         batch::clean_up(ready.opened, ready.host, ready.path, ready.until)
     }
 
-    fn lock_fd(&self) -> Option<Arc<OwnedFd>> {
+    fn check(&mut self) -> Result<(), StoreError> {
+        SqliteStore::check(self)
+    }
+
+    fn lock_fd(&self) -> Option<Arc<Descriptor>> {
         match &self.state {
             State::Open { opened, .. } => Some(opened.lock.fd()),
             State::Gone { .. } | State::Absent => None,

@@ -7,8 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
+use super::engine::Engine;
 use super::files::{Identity, Paths, file_id};
 use super::process_lock::ProcessLock;
 use super::{fault, filesystem};
@@ -28,6 +30,37 @@ pub(super) struct Opened {
     /// This process's byte, for the rows that it takes.
     pub byte: Option<i64>,
     pub identity: Identity,
+    engine: Engine,
+    _user: Arc<()>,
+}
+
+/// What makes it impossible to go on with a database that is open.
+pub(super) enum Loss {
+    /// The paths lead elsewhere; it says what happened to which.
+    Files(String),
+    /// Descriptors of it were closed by others.
+    Descriptors,
+}
+
+impl Opened {
+    /// Whether it is still what was opened. Nine system calls, some microseconds.
+    pub(super) fn loss(&self) -> Option<Loss> {
+        if self.lock.is_spoiled() || !self.lock.is_whole() || !self.engine.is_whole(&self.connection) {
+            return Some(Loss::Descriptors);
+        }
+        self.identity.loss().map(Loss::Files)
+    }
+
+    /// Lets go of it without touching files that may be another database's by now.
+    pub(super) fn close(self) {
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    }
+
+    /// Lets go of it without touching its descriptors, which may be the program's own by now.
+    pub(super) fn leave(self) {
+        self.lock.spoil();
+        Engine::leave(self.connection);
+    }
 }
 
 /// Opens what is there and makes nothing anew; `None` if there is no database, or an empty one.
@@ -38,6 +71,7 @@ pub(super) fn open_existing(paths: &Paths, trust_fuse: bool) -> Result<Option<Op
         return Ok(None);
     }
     let open = || {
+        check_left(paths)?;
         check_place(paths, trust_fuse)?;
         let before = file_id(path);
         let (connection, fresh) = connect(path)?;
@@ -63,6 +97,7 @@ fn is_absent(path: &Path) -> bool {
 /// Opens it, and makes it if there is none; each refusal is one line.
 pub(super) fn open(paths: &Paths, trust_fuse: bool) -> Result<Opened, StoreError> {
     let path = &paths.database;
+    check_left(paths)?;
     check_place(paths, trust_fuse)?;
     // A file that is not ours is refused before anything is made beside it.
     let found = match file_id(path) {
@@ -92,6 +127,16 @@ pub(super) fn open(paths: &Paths, trust_fuse: bool) -> Result<Opened, StoreError
     finish(paths, before, connection, lock, byte)
 }
 
+/// What this process had open before must be left first.
+fn check_left(paths: &Paths) -> Result<(), StoreError> {
+    if !ProcessLock::is_being_left(&paths.lock) {
+        return Ok(());
+    }
+    let found = "this program closed descriptors that it did not open, and another store of it has not \
+                 noticed yet; the path is opened anew after that";
+    Err(fault::unsent(&paths.database, found))
+}
+
 fn open_lock(paths: &Paths) -> Result<Arc<ProcessLock>, StoreError> {
     ProcessLock::open(&paths.lock).map_err(|error| {
         fault::io(&paths.database, &format!("open the lock file {}", paths.lock.display()), &error)
@@ -111,7 +156,11 @@ fn finish(
     if file_id(path) != before {
         return Err(replaced(path, path));
     }
-    Ok(Opened { connection, lock, byte, identity })
+    let Some(engine) = Engine::of(&connection, &identity) else {
+        return Err(replaced(path, path));
+    };
+    let user = lock.user();
+    Ok(Opened { connection, lock, byte, identity, engine, _user: user })
 }
 
 fn replaced(path: &Path, which: &Path) -> StoreError {
@@ -194,7 +243,8 @@ fn refuse_if_alive(paths: &Paths, lock: &ProcessLock) -> Result<(), StoreError> 
     let path = &paths.database;
     match lock.is_anyone_there() {
         Ok(false) => Ok(()),
-        Ok(true) => Err(fault::refused(
+        // Waited for, as by candidates that were there before.
+        Ok(true) => Err(fault::unsent(
             path,
             format_args!(
                 "the file was deleted or replaced while processes used it, and some of them still run ({} is \

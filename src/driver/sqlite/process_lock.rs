@@ -9,27 +9,38 @@
 //! A row's number is `tag << 32 | draw`. The tag is kept in the lock file: if somebody deletes that file
 //! and it is made anew, the old numbers mean nothing in the new file, and those rows end by time alone.
 //!
+//! A program may close descriptors that it did not open. So a private mapping of the lock file keeps it open
+//! as well, and the byte locked, for as long as a term may be trusted that was granted under that byte. The
+//! store looks at each batch whether its numbers still lead to its files. When they do not, it ends all trust
+//! (`mod.rs`), keeps the mapping until the leases that it granted have run out, as their work may take that
+//! long to hear of it, and then begins anew with another byte.
+//!
 //! The directory is locked too, at a byte that stands for the database's name and that all its processes
 //! share. It outlasts the lock file, so that even after somebody has deleted all files (`rm leases.db*`) a
-//! new process learns that others may still trust what was in them.
+//! new process learns that others may still trust what was in them. A directory cannot be mapped, so a
+//! program that closes this descriptor gives up this protection.
 //!
 //! Where the kernel has no such locks (outside Linux), rows name no byte and end by time alone.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 
+use super::files::file_id;
 use super::host::fnv1a;
+use super::mapping::Mapping;
 use crate::core::Instant;
 use crate::driver::clock;
+use crate::driver::descriptor::{Descriptor, FileId};
 use crate::driver::fork::PerProcess;
 use crate::driver::random;
 use crate::driver::rules::Opener;
@@ -41,18 +52,23 @@ const TAG_LIMIT: u32 = 1 << 30;
 
 /// This process's one open lock file of one database.
 pub(super) struct ProcessLock {
-    fd: Arc<OwnedFd>,
-    directory: OwnedFd,
+    fd: Arc<Descriptor>,
+    _mapping: Mapping,
+    directory: Descriptor,
     /// The byte of the directory that stands for this lock file's name.
     name: i64,
     opener: Opener,
     tag: OnceLock<u32>,
     byte: OnceLock<i64>,
+    /// Held once by each connection to the database, beside ours.
+    users: Arc<()>,
+    /// Descriptors of the database were closed by others, so no connection to it can be trusted.
+    is_spoiled: AtomicBool,
 }
 
 #[derive(Default)]
 struct Registry {
-    locks: HashMap<(u64, u64), Weak<ProcessLock>>,
+    locks: HashMap<FileId, Weak<ProcessLock>>,
     /// Locks whose store was closed while leases ran on: others must not take those before they end.
     lingering: Vec<(Instant, Arc<ProcessLock>)>,
 }
@@ -62,34 +78,61 @@ static REGISTRY: PerProcess<Mutex<Registry>> = PerProcess::new();
 impl ProcessLock {
     /// This process's open lock file at `path`; made if there is none. Locks nothing yet.
     pub(super) fn open(path: &Path) -> io::Result<Arc<ProcessLock>> {
-        let mut registry = REGISTRY.get().lock().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = registry();
         let now = clock::now();
         registry.lingering.retain(|(until, _)| *until > now);
         registry.locks.retain(|_, lock| lock.strong_count() > 0);
         // Never open it a second time for nothing: closing it again would wake every process.
-        if let Ok(found) = path.metadata() {
-            let known = registry.locks.get(&(found.dev(), found.ino())).and_then(Weak::upgrade);
-            if let Some(lock) = known.filter(|lock| lock.opener.is_this_process()) {
-                return Ok(lock);
-            }
+        if let Some(lock) = registry.find(path).filter(|lock| !lock.is_spoiled()) {
+            return Ok(lock);
         }
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path)?;
         let key = file.metadata().map(|found| (found.dev(), found.ino()))?;
         let tag = read_tag(&file)?.map_or_else(OnceLock::new, OnceLock::from);
+        let mapping = Mapping::of(&file)?;
         let directory = File::open(path.parent().unwrap_or(Path::new("/")))?;
         let name = path.file_name().unwrap_or_default();
         let lock = ProcessLock {
-            fd: Arc::new(OwnedFd::from(file)),
-            directory: OwnedFd::from(directory),
+            fd: Arc::new(Descriptor::new(file)),
+            _mapping: mapping,
+            directory: Descriptor::new(directory),
             name: (fnv1a(name.as_bytes()) >> 2) as i64,
             opener: Opener::this_process(),
             tag,
             byte: OnceLock::new(),
+            users: Arc::default(),
+            is_spoiled: AtomicBool::new(false),
         };
         let lock = Arc::new(lock);
         registry.locks.insert(key, Arc::downgrade(&lock));
         Ok(lock)
+    }
+
+    /// Whether this process still has connections that must be left before there can be a new one: SQLite
+    /// would take its locks through the numbers of theirs.
+    pub(super) fn is_being_left(path: &Path) -> bool {
+        let lock = registry().find(path);
+        lock.is_some_and(|lock| lock.is_spoiled() && Arc::strong_count(&lock.users) > 1)
+    }
+
+    /// To be held for as long as a connection to the database is open.
+    pub(super) fn user(&self) -> Arc<()> {
+        Arc::clone(&self.users)
+    }
+
+    /// Whether both descriptors still lead to the lock file and its directory.
+    pub(super) fn is_whole(&self) -> bool {
+        self.fd.is_ours() && self.directory.is_ours()
+    }
+
+    /// All connections of this process to the database are to be left.
+    pub(super) fn spoil(&self) {
+        self.is_spoiled.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_spoiled(&self) -> bool {
+        self.is_spoiled.load(Ordering::Acquire)
     }
 
     /// Whether the lock file still lacks its tag; then call [`ProcessLock::write_tag`].
@@ -100,7 +143,7 @@ impl ProcessLock {
     /// Gives a fresh lock file its tag, or reads the one that another process gave it meanwhile. The caller
     /// holds the database's write lock, so that only one process writes one.
     pub(super) fn write_tag(&self) -> io::Result<()> {
-        let file = File::from(self.fd.try_clone()?);
+        let file = File::from(self.fd.as_fd().try_clone_to_owned()?);
         let tag = match read_tag(&file)? {
             Some(tag) => tag,
             None => {
@@ -122,7 +165,7 @@ impl ProcessLock {
         // One of several threads may take a byte for nothing; it is then kept like the other.
         while kernel::HAS_LOCKS && self.byte.get().is_none() {
             let byte = i64::from(*tag) << 32 | i64::from(random::number()? as u32);
-            if kernel::try_lock(&self.fd, byte)? {
+            if kernel::try_lock(&*self.fd, byte)? {
                 self.byte.get_or_init(|| byte);
             }
         }
@@ -135,13 +178,13 @@ impl ProcessLock {
         kernel::HAS_LOCKS
             && same_file
             && self.byte.get() != Some(&byte)
-            && matches!(kernel::is_locked_by_others(&self.fd, byte, 1), Ok(false))
+            && matches!(kernel::is_locked_by_others(&*self.fd, byte, 1), Ok(false))
     }
 
     /// Whether any process, this one included, uses the database or one that had its name before.
     pub(super) fn is_anyone_there(&self) -> io::Result<bool> {
         Ok(self.byte.get().is_some()
-            || kernel::is_locked_by_others(&self.fd, 0, kernel::RANGE)?
+            || kernel::is_locked_by_others(&*self.fd, 0, kernel::RANGE)?
             || kernel::is_locked_by_others(&self.directory, self.name, 1).unwrap_or(false))
     }
 
@@ -152,14 +195,26 @@ impl ProcessLock {
     }
 
     /// The open file, for children to inherit.
-    pub(super) fn fd(&self) -> Arc<OwnedFd> {
+    pub(super) fn fd(&self) -> Arc<Descriptor> {
         Arc::clone(&self.fd)
     }
 
     /// Keeps the lock until `until`, although no store needs it any more.
     pub(super) fn linger(self: Arc<Self>, until: Instant) {
-        REGISTRY.get().lock().unwrap_or_else(PoisonError::into_inner).lingering.push((until, self));
+        registry().lingering.push((until, self));
     }
+}
+
+impl Registry {
+    /// This process's lock of the file at `path`.
+    fn find(&self, path: &Path) -> Option<Arc<ProcessLock>> {
+        let lock = self.locks.get(&file_id(path)?).and_then(Weak::upgrade);
+        lock.filter(|lock| lock.opener.is_this_process())
+    }
+}
+
+fn registry() -> MutexGuard<'static, Registry> {
+    REGISTRY.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read_tag(file: &File) -> io::Result<Option<u32>> {
@@ -179,7 +234,7 @@ fn read_tag(file: &File) -> io::Result<Option<u32>> {
 #[cfg(target_os = "linux")]
 mod kernel {
     use std::io;
-    use std::os::fd::OwnedFd;
+    use std::os::fd::AsFd;
 
     use nix::errno::Errno;
     use nix::fcntl::{FcntlArg, fcntl};
@@ -190,7 +245,7 @@ mod kernel {
     pub(super) const RANGE: i64 = 1 << 62;
 
     /// Locks one byte for this open file; false if another open file has it.
-    pub(super) fn try_lock(fd: &OwnedFd, byte: i64) -> io::Result<bool> {
+    pub(super) fn try_lock(fd: impl AsFd, byte: i64) -> io::Result<bool> {
         match fcntl(fd, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK, byte, 1))) {
             Ok(_) => Ok(true),
             Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
@@ -199,13 +254,13 @@ mod kernel {
     }
 
     /// Locks one byte together with all others who do so.
-    pub(super) fn share(fd: &OwnedFd, byte: i64) -> io::Result<()> {
+    pub(super) fn share(fd: impl AsFd, byte: i64) -> io::Result<()> {
         fcntl(fd, FcntlArg::F_OFD_SETLK(&lock(libc::F_RDLCK, byte, 1)))?;
         Ok(())
     }
 
     /// Whether another open file has locked any of these bytes.
-    pub(super) fn is_locked_by_others(fd: &OwnedFd, start: i64, len: i64) -> io::Result<bool> {
+    pub(super) fn is_locked_by_others(fd: impl AsFd, start: i64, len: i64) -> io::Result<bool> {
         let mut found = lock(libc::F_WRLCK, start, len);
         fcntl(fd, FcntlArg::F_OFD_GETLK(&mut found))?;
         Ok(i32::from(found.l_type) != libc::F_UNLCK)
@@ -225,20 +280,20 @@ mod kernel {
 #[cfg(not(target_os = "linux"))]
 mod kernel {
     use std::io;
-    use std::os::fd::OwnedFd;
+    use std::os::fd::AsFd;
 
     pub(super) const HAS_LOCKS: bool = false;
     pub(super) const RANGE: i64 = 0;
 
-    pub(super) fn try_lock(_fd: &OwnedFd, _byte: i64) -> io::Result<bool> {
+    pub(super) fn try_lock(_fd: impl AsFd, _byte: i64) -> io::Result<bool> {
         Ok(false)
     }
 
-    pub(super) fn share(_fd: &OwnedFd, _byte: i64) -> io::Result<()> {
+    pub(super) fn share(_fd: impl AsFd, _byte: i64) -> io::Result<()> {
         Ok(())
     }
 
-    pub(super) fn is_locked_by_others(_fd: &OwnedFd, _start: i64, _len: i64) -> io::Result<bool> {
+    pub(super) fn is_locked_by_others(_fd: impl AsFd, _start: i64, _len: i64) -> io::Result<bool> {
         // Nobody can be proven gone, and nobody proven there.
         Ok(false)
     }

@@ -1,0 +1,105 @@
+//! Descriptors that are closed only while they are ours.
+//!
+//! A program may close descriptors that it did not open (`closefrom`, `close_range`, a second `close` of one
+//! number). The kernel gives their numbers to the files that are opened next, so a number alone says nothing.
+
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+/// Device and inode, by which a file is known.
+pub(crate) type FileId = (u64, u64);
+
+/// What a number leads to in this process now; `None` if it is closed.
+pub(crate) fn file_of(number: RawFd) -> Option<FileId> {
+    let mut found = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel fills the struct in, or refuses a number that is closed.
+    let found = unsafe {
+        if libc::fstat(number, found.as_mut_ptr()) != 0 {
+            return None;
+        }
+        found.assume_init()
+    };
+    #[allow(clippy::unnecessary_cast, reason = "the types differ from platform to platform")]
+    Some((found.st_dev as u64, found.st_ino as u64))
+}
+
+/// An open file. Dropping it closes it, unless its number leads to another file by now.
+#[derive(Debug)]
+pub struct Descriptor {
+    open: ManuallyDrop<OwnedFd>,
+    file: Option<FileId>,
+}
+
+impl Descriptor {
+    /// Takes the open file over.
+    #[must_use]
+    pub fn new(open: impl Into<OwnedFd>) -> Descriptor {
+        let open = ManuallyDrop::new(open.into());
+        let file = file_of(open.as_raw_fd());
+        Descriptor { open, file }
+    }
+
+    /// Whether the number still leads to the file that was opened.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.file.is_some() && self.file == file_of(self.as_raw_fd())
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        if self.is_ours() {
+            // SAFETY: it is not used again.
+            unsafe { ManuallyDrop::drop(&mut self.open) };
+        }
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.open.as_fd()
+    }
+}
+
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.open.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::os::fd::FromRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_number_that_leads_elsewhere_is_not_closed() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let descriptor = Descriptor::new(near);
+        assert!(descriptor.is_ours());
+        let number = descriptor.as_raw_fd();
+        let (mut other, stranger) = UnixStream::pair().unwrap();
+        // SAFETY: both numbers are open. This is what the program does that closes what it did not open.
+        assert_eq!(unsafe { libc::dup2(stranger.as_raw_fd(), number) }, number);
+        assert!(!descriptor.is_ours());
+        drop(descriptor);
+        drop((far, stranger));
+        other.write_all(b"a").unwrap();
+        // SAFETY: the number is open, and nothing else owns it.
+        let mut kept = unsafe { File::from_raw_fd(number) };
+        let mut read = [0];
+        kept.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"a");
+    }
+
+    #[test]
+    fn a_number_that_is_ours_is_closed() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        drop(Descriptor::new(near));
+        assert_eq!(far.read(&mut [0]).unwrap(), 0);
+    }
+}

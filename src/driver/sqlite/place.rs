@@ -1,0 +1,45 @@
+//! The place of a store, watched from another process.
+
+use std::os::fd::RawFd;
+use std::path::Path;
+
+use nix::poll::PollFd;
+
+use super::files::{Identity, Paths};
+use super::watch::Source;
+use crate::driver::descriptor::file_of;
+
+/// Watches the files of a store for a process that has inherited its lock, such as the guardian of a command:
+/// it notices that a lease protects nothing any more even while the process that opened the store is stopped.
+pub struct Place {
+    identity: Identity,
+    source: Option<Source>,
+}
+
+impl Place {
+    /// Watches from now on; `lock` is the inherited descriptor of the lock file. `None` if the path does not
+    /// lead to that file and the others beside it.
+    #[must_use]
+    pub fn watch(database: &Path, lock: RawFd) -> Option<Place> {
+        let paths = Paths::of(database);
+        // Before the files are looked at, so that nothing happens unheard in between.
+        let source = Source::open(&paths).ok().flatten();
+        let identity = Identity::read(&paths).ok()?;
+        (file_of(lock) == Some(identity.lock())).then_some(Place { identity, source })
+    }
+
+    /// What poll(2) is to wait for; then call [`Place::is_lost`].
+    pub fn to_poll(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.source.iter().flat_map(Source::to_poll)
+    }
+
+    /// Whether the path leads elsewhere by now: a file was deleted or replaced, the directory moved, another
+    /// file system mounted over it.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        if let Some(source) = &self.source {
+            source.read();
+        }
+        self.identity.loss().is_some()
+    }
+}
