@@ -9,8 +9,8 @@
 
 #define SUITES(suite) \
     suite(header) suite(options) suite(pointers) suite(sizes) suite(statuses) suite(life) suite(store) \
-    suite(questions) suite(threads) suite(callbacks) suite(forks) suite(machine) suite(replies) suite(sql) \
-    suite(server) suite(many)
+    suite(questions) suite(threads) suite(callbacks) suite(forks) suite(descriptors) suite(machine) \
+    suite(replies) suite(sql) suite(server) suite(many)
 #define SPECIAL_SUITES(suite) suite(limits) suite(timed)
 
 #define DECLARE(suite) extern const struct test suite##_tests[];
