@@ -68,7 +68,8 @@ const (
 	ReasonLost Reason = 3
 	// ReasonStalled: the progress gate, or the bound of a drain, withheld renewals until trust ended.
 	ReasonStalled Reason = 4
-	// ReasonRevoked: the lease protects nothing any more: its file was deleted.
+	// ReasonRevoked: the lease protects nothing any more: its file was lost, or its store's descriptors were
+	// closed.
 	ReasonRevoked Reason = 5
 	// ReasonForked: the elector was made before a fork, and this is the child.
 	ReasonForked Reason = 6

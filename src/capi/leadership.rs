@@ -18,7 +18,7 @@ pub enum elector_reason {
     Lost = 3,
     /// The progress gate, or the bound of a drain, withheld renewals until trust ended.
     Stalled = 4,
-    /// The lease protects nothing any more: its file was deleted.
+    /// The lease protects nothing any more: its file was lost, or its store's descriptors were closed.
     Revoked = 5,
     /// The handle was made before a `fork`, and this is the child.
     Forked = 6,

@@ -37,6 +37,9 @@
  *   fork     An elector is dead in a forked child: never leader, and every call that has a status says
  *            FORKED. Make new ones there, or exec. A lease machine is copied by a fork, as all memory is: use
  *            it in one of the two processes only, or both will think that they lead.
+ *   close    Close no descriptor that you did not open (closefrom, close_range, daemon code): make electors
+ *            after that. On SQLite leadership ends at once (REVOKED), the lease stays held until it has run
+ *            out, and the elector stands again; on PostgreSQL the process may be aborted.
  *   Faults   No call ends the process, unless no memory is left. A panic, which is a bug, becomes PANIC.
  *
  * THE SHORTEST PROGRAM
@@ -159,7 +162,7 @@ typedef enum elector_reason {
     ELECTOR_REASON_LOST = 3,
     // The progress gate, or the bound of a drain, withheld renewals until trust ended.
     ELECTOR_REASON_STALLED = 4,
-    // The lease protects nothing any more: its file was deleted.
+    // The lease protects nothing any more: its file was lost, or its store's descriptors were closed.
     ELECTOR_REASON_REVOKED = 5,
     // The handle was made before a `fork`, and this is the child.
     ELECTOR_REASON_FORKED = 6,

@@ -92,7 +92,7 @@ pub fn run(options: &RunOptions) -> Result<u8, Failure> {
         round: ROUND.min(options.timing.lease() / 8),
         keeper: None,
     };
-    let result = run.stand_until_done(&url);
+    let result = run.stand_until_done();
     if let Some(events) = run.events.take() {
         events.close();
     }
@@ -126,9 +126,9 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn stand_until_done(&mut self, url: &StoreUrl) -> Result<u8, Failure> {
+    fn stand_until_done(&mut self) -> Result<u8, Failure> {
         self.forward_changes()?;
-        if !self.reach_the_store(url)? {
+        if !self.reach_the_store()? {
             return Ok(self.signal_code());
         }
         loop {
@@ -194,7 +194,7 @@ impl Run<'_> {
 
     /// Waits for the store's first answer; false if a signal came first. A store that is out of reach may
     /// come back; one that refuses will not.
-    fn reach_the_store(&mut self, url: &StoreUrl) -> Result<bool, Failure> {
+    fn reach_the_store(&mut self) -> Result<bool, Failure> {
         let end = clock::now().saturating_add(FIRST_ANSWER);
         loop {
             let began = clock::now();
@@ -203,7 +203,7 @@ impl Run<'_> {
                 Err(error) if error.is_permanent() => return Err(stores::refusal(error)),
                 Err(_) if clock::now() >= end => return Ok(true),
                 Err(_) => {
-                    let silent = || format!("{url} has not answered yet");
+                    let silent = || format!("{} has not answered yet", self.url);
                     let trouble = self.elector.last_error().map_or_else(silent, |error| error.to_string());
                     self.explain_trouble(Some(trouble));
                 }
