@@ -1,6 +1,7 @@
 //! The program closes descriptors that it did not open, as code does that makes a daemon of it, and the
 //! kernel gives their numbers to the program's own files.
 
+use std::fmt::Debug;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use elector::core::lease::{DeposedReason, Event, Op, Outcome};
 use elector::driver::clock;
 use elector::driver::descriptor::Descriptor;
-use elector::driver::store::{Hint, Store};
+use elector::driver::store::{Hint, Store, StoreError};
 use elector::{Changes, Elector};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
@@ -19,6 +20,8 @@ use crate::site::{Handle, Helper, LEASE, SOON, Site, acquire, election, listen, 
 const VICTIMS: usize = 100;
 /// Over before the test is, so that the store is opened anew.
 const SHORT: Duration = Duration::from_secs(2);
+/// Nor is it opened anew before.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// The helper's part.
 pub fn play(role: &str, handle: Handle, path: &Path) {
@@ -80,13 +83,15 @@ impl Victims {
 /// Numbers are used anew; the store works on, several batches long.
 fn suffer(mut handle: Handle, path: &Path) {
     let token = handle.acquire(SHORT).expect("a free lease");
+    let lost = Instant::now();
     close_all();
     let victims = Victims::open(path);
     for _ in 0..5 {
-        let refusal = handle.one(renew(token, SHORT)).expect_err("a lease that is not renewed");
-        assert!(refusal.to_string().contains("closed descriptors"), "{refusal}");
-        assert!(handle.store.rows(None).is_err() && handle.store.revoke(&election(), None).is_err());
-        assert!(handle.store.lock_fd().is_none(), "the lock's number is not ours");
+        is_refused(handle.one(renew(token, SHORT)), lost);
+        is_refused(handle.store.rows(None), lost);
+        is_refused(handle.store.revoke(&election(), None), lost);
+        let lock = handle.store.lock_fd();
+        assert!(lock.is_none() || lost.elapsed() >= SETTLED, "the lock's number is not ours");
     }
     handle.wait_for(&Hint::Gone);
     victims.are_untouched();
@@ -102,6 +107,14 @@ fn suffer(mut handle: Handle, path: &Path) {
     victims.are_untouched();
     say("dropped");
     listen();
+}
+
+/// Or a busy machine took so long that the store may have been opened anew.
+fn is_refused(answer: Result<impl Debug, StoreError>, lost: Instant) {
+    match answer {
+        Err(refusal) => assert!(refusal.to_string().contains("closed descriptors"), "{refusal}"),
+        Ok(found) => assert!(lost.elapsed() >= SETTLED, "not noticed: {found:?}"),
+    }
 }
 
 fn acquire_anew(handle: &mut Handle) -> elector::core::FencingToken {
@@ -138,9 +151,9 @@ fn lose_one(mut handle: Handle, path: &Path) {
     fs::write(&victim, Victims::TEXT).unwrap();
     let stranger = File::options().read(true).write(true).open(&victim).unwrap();
     let number = number_of(&file);
+    let lost = Instant::now();
     take(number, &stranger);
-    let renewed = handle.one(renew(token, SHORT));
-    assert!(renewed.is_err(), "{renewed:?}");
+    is_refused(handle.one(renew(token, SHORT)), lost);
     let next = acquire_anew(&mut handle);
     assert_eq!(handle.one(renew(next, LEASE)), Ok(Outcome::Renewed));
     drop(handle);
