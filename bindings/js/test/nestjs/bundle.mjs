@@ -79,7 +79,7 @@ export async function bundle(tool, file, schedule = "@nestjs/schedule") {
     const out = dirname(file);
     const modules = join(out, "../../node_modules");
     // Outside of the application, from whose modules nothing may be loaded any more.
-    const at = join(out, "../bundles", `${tool}-${schedule.replaceAll("/", "-")}`);
+    const at = join(out, "../bundles", `${basename(file, ".js")}-${tool}-${schedule.replaceAll("/", "-")}`);
     const own = join(at, "node_modules");
     for (const [name, from] of [["@nestjs/schedule", schedule], ["elector-wasm", "elector-wasm"]]) {
         cpSync(join(modules, from), join(own, name), { recursive: true });

@@ -10,6 +10,7 @@ import type { ElectedTerm } from "elector-wasm/nestjs";
 import {
     InjectElector, LeaderElectorModule, LeaderElectorService, LeaderLease, LeaderOnly, OnElected, OncePerTick,
 } from "elector-wasm/nestjs";
+import pg from "pg";
 
 const [url = "", schema = ""] = process.argv.slice(2);
 
@@ -52,7 +53,8 @@ class ReportsModule {}
 @Module({
     imports: [
         ScheduleModule.forRoot(),
-        TypeOrmModule.forRoot({ type: "postgres", url, entities: [LeaderLease] }),
+        // TypeORM 1 finds its driver in no bundle by itself.
+        TypeOrmModule.forRoot({ type: "postgres", url, driver: pg, entities: [LeaderLease] }),
         LeaderElectorModule.forRoot({ schema, leaseDuration: 20_000 }),
         ReportsModule,
     ],

@@ -1,9 +1,11 @@
 // What is expected of an application that is one minified file.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { after, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { Running, folder, freshSchema, rows, until, url } from "./support.js";
+import { Running, endAll, folder, freshSchema, rows, until, url } from "./support.js";
 
 interface Bundler {
     installTools(): void;
@@ -13,13 +15,18 @@ interface Bundler {
 /** The last that was printed: an error in a minified file begins with the file. */
 const end = ({ output }: Running) => output.slice(-2_000);
 
-/** Bundles the application with a tool, and sees it tick and lead in two processes. */
-export async function ticksAndLeads(tool: string, schedule?: string): Promise<void> {
-    const out = basename(folder) === "deep" ? dirname(folder) : folder;
-    const at = pathToFileURL(join(out, "../../../bundle.mjs")).href;
+/** Bundles a compiled file of the application with a tool, and says where the bundle is. */
+export async function bundled(tool: string, file: string, schedule?: string): Promise<string> {
+    const at = pathToFileURL(join(dirname(file), "../../../bundle.mjs")).href;
     const bundler = (await import(at)) as Bundler;
     bundler.installTools();
-    const file = await bundler.bundle(tool, join(out, "bundled.js"), schedule);
+    return bundler.bundle(tool, file, schedule);
+}
+
+/** Sees a bundled application tick and lead in two processes. */
+export async function ticksAndLeads(tool: string, schedule?: string): Promise<void> {
+    const out = basename(folder) === "deep" ? dirname(folder) : folder;
+    const file = await bundled(tool, join(out, "bundled.js"), schedule);
     const schema = freshSchema();
     const start = () => new Running(spawn(process.execPath, [file, url, schema], { stdio: "pipe" }));
     const first = start();
@@ -41,4 +48,14 @@ export async function ticksAndLeads(tool: string, schedule?: string): Promise<vo
     const rest = [first, second].flatMap(({ printed }) => printed.split("\n"))
         .filter((line) => line !== "" && !all.includes(line));
     assert.deepEqual(rest, []);
+}
+
+/** For the deep level: the same with each version of @nestjs/schedule that is there for this Nest. */
+export function everySchedule(tool: string): void {
+    const modules = join(folder, "../../../node_modules");
+    const schedules = ["@nestjs/schedule", "schedule5"].filter((name) => existsSync(join(modules, name)));
+    describe(`an application that ${tool} made one minified file of`, { concurrency: 1 }, () => {
+        after(endAll);
+        for (const schedule of schedules) test(`with ${schedule}`, () => ticksAndLeads(tool, schedule));
+    });
 }

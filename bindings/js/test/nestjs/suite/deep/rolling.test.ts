@@ -1,0 +1,53 @@
+// Roll-outs while a job of six seconds runs: SIGTERM to the old replica, beside which the new one stands already.
+import assert from "node:assert/strict";
+import { after, describe } from "node:test";
+import type { Running } from "../support.js";
+import { endAll, freshSchema, sleep, start, until, url } from "../support.js";
+import { timed } from "./timed.js";
+
+const ROLL_OUTS = 20;
+/** The default, which `rolling.ts` has: what no machine may hold the replicas up for. */
+const LEASE_MS = 10_000;
+
+interface Run { readonly begun: number; readonly ended: number }
+
+function runsOf({ output }: Running): Run[] {
+    const all = [...output.matchAll(/ran (\d+) (\d+)/g)];
+    return all.map(([, begun, ended]) => ({ begun: Number(begun), ended: Number(ended) }));
+}
+
+describe("roll-outs", { concurrency: 1 }, () => {
+    after(endAll);
+
+    timed(`${ROLL_OUTS} roll-outs with jobs of 6 s: no two replicas run the job at once`, async (witness) => {
+        const schema = freshSchema();
+        const all: Running[] = [];
+        const replica = () => {
+            const made = start("rolling.js", [url, schema]);
+            all.push(made);
+            return made;
+        };
+        let old = replica();
+        for (let turn = 0; turn < ROLL_OUTS; turn++) {
+            const next = replica();
+            await until(() => next.count("stands") > 0 && old.count("begun") > 0, () => next.output + old.output);
+            // In the middle of its job.
+            await sleep(Math.random() * 4_000);
+            const isBusy = old.count("begun") > old.count("ran");
+            old.child.kill("SIGTERM");
+            await old.ended;
+            assert.ok(!isBusy || old.count("begun") === old.count("ran"), `the job was cut off: ${old.output}`);
+            await until(() => next.count("begun") > 0, () => next.output);
+            old = next;
+        }
+        await until(() => old.count("ran") > 0, () => old.output);
+        await old.kill("SIGTERM");
+        const runs = all.flatMap(runsOf).sort((a, b) => a.begun - b.begun);
+        const overlaps = runs.slice(1).map(({ begun }, at) => Math.max(0, runs[at]!.ended - begun));
+        const gaps = runs.slice(1).map(({ begun }, at) => Math.max(0, begun - runs[at]!.ended));
+        console.log(`${ROLL_OUTS} roll-outs, ${runs.length} runs: ${Math.max(...overlaps)} ms of overlap, ` +
+            `at most ${Math.max(...gaps)} ms between two runs`);
+        assert.ok(runs.length > ROLL_OUTS);
+        witness.holds(Math.max(...overlaps) === 0, LEASE_MS, `no overlap: ${overlaps.join()}`);
+    });
+});
