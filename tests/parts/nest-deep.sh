@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # elector-wasm/nestjs on Nest 10, 11 and 12, beside the real nest-leader-election, and what measures time
+# limit: 3600
 settings=$(tests/setup-postgres.sh)
 eval "$settings"
 need_js

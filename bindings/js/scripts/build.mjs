@@ -95,7 +95,8 @@ export function wasmModule(): WebAssembly.Module {
 const TEXT = `const { unescape, escape } = globalThis;
 const TextEncoder = globalThis.TextEncoder ?? class {
     encode(text) {
-        return Uint8Array.from(unescape(encodeURIComponent(text.toWellFormed())), (byte) => byte.charCodeAt(0));
+        const bytes = unescape(encodeURIComponent(text.toWellFormed()));
+        return Uint8Array.from(bytes, (byte) => byte.charCodeAt(0));
     }
 };
 const TextDecoder = globalThis.TextDecoder ?? class {

@@ -1,4 +1,4 @@
-// A process that only stands by with a default Pool of pg can exit: its idle connections do not keep it alive.
+// A process that only stands by with a default Pool of pg can exit: idle connections do not keep it alive.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { after, before, test } from "node:test";

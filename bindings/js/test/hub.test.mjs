@@ -192,7 +192,7 @@ test("many electors complain of one outage in one warning, and each says why", a
     assert.equal(said.length, 4, said.join("\n"));
 });
 
-test("an outage whose errors alternate is said once for each, again at a slow rhythm, and when it is over", async () => {
+test("an outage whose errors alternate is said once for each, then slowly, and when it is over", async () => {
     const { clock, store, elector } = stage();
     const said = [];
     const logger = { warn: (message) => said.push(message) };

@@ -52,7 +52,8 @@ test("CommonJS and ES modules of one process are one copy", () => {
 test("`require` finds CommonJS under every condition, `browser` included", () => {
     const code = 'const { Elector, memoryStore } = require("elector-wasm"); require("elector-wasm/core");' +
         'new Elector({ election: "e", store: memoryStore() }); console.log("made");';
-    for (const conditions of [[], ["--conditions=browser"], ["--conditions=browser", "--conditions=module"]]) {
+    const browser = "--conditions=browser";
+    for (const conditions of [[], [browser], [browser, "--conditions=module"]]) {
         const cwd = fileURLToPath(new URL("..", import.meta.url));
         const said = execFileSync(process.execPath, [...conditions, "-e", code], { cwd, encoding: "utf8" });
         assert.equal(said, "made\n");

@@ -28,7 +28,8 @@ const LEADS = `
     await elector.release();
     await elector.shutdown();
 `;
-const SAID = "true alone function\ntrue\nleadership$ needs RxJS; install the package rxjs, or use changes()\n";
+const SAID = "true alone function\ntrue\n" +
+    "leadership$ needs RxJS; install the package rxjs, or use changes()\n";
 const NAMES = "LeaderElectorCore, LeaderLease, LeaderElectionMigrationBase";
 
 test("import, without Nest", () => {

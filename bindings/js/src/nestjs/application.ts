@@ -71,8 +71,8 @@ export class Application {
         if (own) return own.service;
         const [only, ...more] = [...this.#seats.values()].flatMap((seats) => seats.get(election) ?? []);
         if (more.length > 0) {
-            invalid(`this application stands for the election ${JSON.stringify(election)} on several stores, ` +
-                "none of which is that of the module that asks; use a name of its own for each");
+            invalid(`this application stands for the election ${JSON.stringify(election)} on several ` +
+                "stores, none of which is that of the module that asks; use a name of its own for each");
         }
         return only?.service;
     }
@@ -139,13 +139,17 @@ export class Application {
     }
 
     #services(): LeaderElectorService[] {
-        return [...this.#seats.values()].flatMap((seats) => [...seats.values()].map(({ service }) => service));
+        return this.#all().map(({ service }) => service);
+    }
+
+    #all(): Seat[] {
+        return [...this.#seats.values()].flatMap((seats) => [...seats.values()]);
     }
 
     /** Two clients that see one term of one candidate are on one table. */
     #refuseTwins(): void {
         const seen = new Map<string, Seat>();
-        for (const seat of [...this.#seats.values()].flatMap((seats) => [...seats.values()])) {
+        for (const seat of this.#all()) {
             const { elector } = seat.service;
             const leader = elector.leader();
             if (leader?.token === undefined) continue;
@@ -153,9 +157,10 @@ export class Application {
             const twin = seen.get(place);
             seen.set(place, seat);
             if (!twin) continue;
-            invalid(`${both(twin.by, seat.by)} stand for the election ${JSON.stringify(elector.election)} in ` +
-                "one table with different clients, and would stand against each other; import forRoot() " +
-                "once, or give both the same `client` and the same `createTableOnInit`");
+            const election = JSON.stringify(elector.election);
+            invalid(`${both(twin.by, seat.by)} stand for the election ${election} in one table with ` +
+                "different clients, and would stand against each other; import forRoot() once, or give " +
+                "both the same `client` and the same `createTableOnInit`");
         }
     }
 }
@@ -172,15 +177,19 @@ function refuseOther(election: string, known: Seat, config: LeaderElectorConfig,
         .map((key) => (key === "logger" ? key : `${key} (${String(first[key])} and ${String(second[key])})`));
     if (differences.length === 0) return;
     invalid(`${both(known.by, by)} stand for the election ${JSON.stringify(election)} on one store with ` +
-        `different settings: ${differences.join(", ")}; give both the same, or give one of them an election ` +
-        "of its own (`lockId` or `election`)");
+        `different settings: ${differences.join(", ")}; give both the same, or give one of them an ` +
+        "election of its own (`lockId` or `election`)");
 }
 
 /**
  * The elections of the application that an object belongs to; none for an object that no application made, as
  * in a test without Nest.
  */
-export function electionsOf(instance: object, decorator: string, method: string): LeaderElections | undefined {
+export function electionsOf(
+    instance: object,
+    decorator: string,
+    method: string,
+): LeaderElections | undefined {
     const owner = owners.get(instance);
     if (owner) return owner;
     // Objects made for each request are not known one by one. Those that were made before the newest and do

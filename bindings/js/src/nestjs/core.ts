@@ -209,8 +209,8 @@ export class LeaderElectorCore {
         const left = this.jobs.names;
         if (left.length === 0) return;
         this.logger?.error(`election ${JSON.stringify(this.elector.election)}: released while ` +
-            `${left.join(", ")} still ran, after the ${this.#drainMs} ms of \`drainMs\`; another node may run ` +
-            "the same now");
+            `${left.join(", ")} still ran, after the ${this.#drainMs} ms of \`drainMs\`; another node may ` +
+            "run the same now");
     }
 
     /** Stands from now on, if it is not over: from the beginning, unless a module decides when. */

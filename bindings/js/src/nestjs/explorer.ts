@@ -115,8 +115,8 @@ export class LeaderExplorer implements OnModuleInit {
     #register(service: LeaderElectorService, { name }: Ticking, method: Method, own: Job): void {
         const cron = cronOf(method);
         if (!cron) {
-            return invalid(`@OncePerTick() stands on ${own.method}, which has no @Cron; nodes can only agree ` +
-                "on the ticks of one schedule, so give it one");
+            return invalid(`@OncePerTick() stands on ${own.method}, which has no @Cron; nodes can only ` +
+                "agree on the ticks of one schedule, so give it one");
         }
         mark(cron);
         const jobs = this.#jobs.get(service.store) ?? new Map<string, Job>();
@@ -126,12 +126,12 @@ export class LeaderExplorer implements OnModuleInit {
         jobs.set(place, own);
         if (!known) return;
         if (known.metatype === own.metatype && known.key === own.key) {
-            service.logger?.warn(`@OncePerTick() on ${own.method}: there are several instances of its class, ` +
-                "as when several modules provide it; each tick runs on one of them");
+            service.logger?.warn(`@OncePerTick() on ${own.method}: there are several instances of its ` +
+                "class, as when several modules provide it; each tick runs on one of them");
             return;
         }
-        invalid(`@OncePerTick() on ${own.method}: ${known.method} is the job ${JSON.stringify(name)} too, and ` +
-            "each tick runs one of them; give each of them a `name` of its own");
+        invalid(`@OncePerTick() on ${own.method}: ${known.method} is the job ${JSON.stringify(name)} too, ` +
+            "and each tick runs one of them; give each of them a `name` of its own");
     }
 }
 

@@ -61,7 +61,9 @@ function isTerminus10(modules: ModulesContainer): boolean {
         const classes = [...providers.values()].flatMap(({ metatype }) => {
             return typeof metatype === "function" && metatype.prototype ? [metatype] : [];
         });
-        const has = (method: string) => classes.filter(({ prototype }) => Object.hasOwn(prototype as object, method));
+        const has = (method: string) => {
+            return classes.filter(({ prototype }) => Object.hasOwn(prototype as object, method));
+        };
         if (has("executeHealthIndicators").length === 0) continue;
         // Since version 11 there is a service for indicators, which needs nothing itself.
         return !has("check").some(({ length }) => length === 0);

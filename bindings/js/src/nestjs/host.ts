@@ -21,8 +21,8 @@ export async function electionsIn(host: Host): Promise<LeaderElections | undefin
 }
 
 /**
- * Leaves each module the first `forRoot()` that it imports: its own, before those that are global. Nest 10 and
- * the earlier 11 inject whichever happens to be made later.
+ * Leaves each module the first `forRoot()` that it imports: its own, before those that are global. Nest 10
+ * and the earlier 11 inject whichever happens to be made later.
  */
 export function keepNearest(container: ModulesContainer): void {
     for (const { imports } of container.values()) {

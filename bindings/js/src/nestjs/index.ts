@@ -11,7 +11,7 @@ export type { DataSourceLike, LeaseSource, RepositoryLike } from "./source.js";
 export { LeaderOnly, OnDeposed, OnElected } from "./decorators.js";
 export type { DeposedTerm, ElectedTerm } from "./decorators.js";
 export { OncePerTick } from "./once-per-tick.js";
-export type { Decorated, Ticking } from "./metadata.js";
+export type { Ticking as OncePerTickOptions } from "./metadata.js";
 export { NotRun, isNotRun } from "./refusal.js";
 export { LeaderGuard } from "./guard.js";
 export { LeaderHealthIndicator } from "./health.js";

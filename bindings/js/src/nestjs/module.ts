@@ -37,8 +37,9 @@ const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } =
 export class LeaderElectorModule extends ConfigurableModuleClass {
     /**
      * Stands for one election, `lockId`, and says where leases are kept: on TypeORM's `DataSource`, or on a
-     * `client` or `store`. The module is global. Several modules may import it: with equal settings they share
-     * one candidate; with another election each has its own; other settings for one election are refused.
+     * `client` or `store`. The module is global. Several modules may import it: with equal settings they
+     * share one candidate; with another election each has its own; other settings for one election are
+     * refused.
      */
     static override forRoot(options: LeaderElectorModuleOptions & Extras = {}): DynamicModule {
         const { dataSource, isGlobal = true, ...own } = options;
@@ -97,13 +98,16 @@ function complete(definition: DynamicModule, extras: Extras): DynamicModule {
 }
 
 function elections(name: string | undefined): Provider {
-    const dataSource = dataSourceToken(name);
     return {
         provide: LeaderElections,
-        inject: [ModulesContainer, MODULE_OPTIONS_TOKEN, ...(dataSource ? [{ token: dataSource, optional: true }] : [])],
-        useFactory: (modules: ModulesContainer, options: LeaderElectorModuleOptions, found?: DataSourceLike) => {
+        inject: [ModulesContainer, MODULE_OPTIONS_TOKEN, ...optionally(dataSourceToken(name))],
+        useFactory: (
+            modules: ModulesContainer,
+            options: LeaderElectorModuleOptions,
+            data?: DataSourceLike,
+        ) => {
             keepNearest(modules);
-            const source = options.store ?? options.client ?? found;
+            const source = options.store ?? options.client ?? data;
             if (source) return LeaderElections.of(Application.of(modules), storeOf(source, options), options);
             const whose = name === undefined ? "no TypeORM DataSource" : `no TypeORM DataSource '${name}'`;
             return invalid(`LeaderElectorModule has nowhere to keep leases: there is ${whose} in this ` +
@@ -111,6 +115,10 @@ function elections(name: string | undefined): Provider {
                 "or a `store`");
         },
     };
+}
+
+function optionally(token: InjectionToken | undefined) {
+    return token ? [{ token, optional: true }] : [];
 }
 
 interface NestTypeOrm { getDataSourceToken(name?: string): InjectionToken }

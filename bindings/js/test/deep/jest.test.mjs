@@ -31,7 +31,8 @@ for (const [environment, WINDOW] of [["node", "undefined"], ["jsdom", "object"]]
     test(`jest in the environment of ${environment}`, () => {
         const config = { rootDir: app.folder, testEnvironment: resolve(`jest-environment-${environment}`) };
         const command = [resolve("jest/bin/jest"), "--config", JSON.stringify(config)];
-        const jest = spawnSync(process.execPath, command, { env: { ...process.env, WINDOW }, encoding: "utf8" });
+        const env = { ...process.env, WINDOW };
+        const jest = spawnSync(process.execPath, command, { env, encoding: "utf8" });
         assert.equal(jest.status, 0, jest.stderr);
     });
 }

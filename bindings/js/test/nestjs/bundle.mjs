@@ -10,11 +10,11 @@ const load = createRequire(join(here, "bundle/package.json"));
 
 /** What a bundled ES module needs for the CommonJS in it. */
 const REQUIRE = `import { createRequire as _create } from "node:module";
-const require = _create(import.meta.url), __filename = import.meta.filename, __dirname = import.meta.dirname;`;
+const require = _create(import.meta.url), { filename: __filename, dirname: __dirname } = import.meta;`;
 
 /** Whether a bare name is of a module that is not installed where it is asked for: an option of a library. */
 function isMissing(request, from) {
-    if (/^[./]/.test(request) || request.startsWith("node:") || builtinModules.includes(request)) return false;
+    if (/^([./]|node:)/.test(request) || builtinModules.includes(request)) return false;
     try {
         createRequire(join(from, "index.js")).resolve(request);
         return false;
@@ -45,7 +45,8 @@ async function webpack(entry, folder) {
         return isMissing(request, context) ? answer(undefined, `commonjs ${request}`) : answer();
     };
     const stats = await new Promise((resolve, reject) => load("webpack")({
-        mode: "production", target: "node", entry, externals, output: { path: folder, filename: "bundled.cjs" },
+        mode: "production", target: "node", entry, externals,
+        output: { path: folder, filename: "bundled.cjs" },
     }, (error, stats) => (error ? reject(error) : resolve(stats))));
     if (stats.hasErrors()) throw new Error(stats.toString({ all: false, errors: true }));
     return join(folder, "bundled.cjs");

@@ -133,7 +133,9 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         const [first, second] = [await open(Loop, schema), await open(Nothing, schema)];
         await until(() => term);
         const aborted: boolean[] = [];
-        service(first).elector.on("stopNewWork", () => void setImmediate(() => aborted.push(term!.signal.aborted)));
+        service(first).elector.on("stopNewWork", () => {
+            setImmediate(() => aborted.push(term!.signal.aborted));
+        });
         await drains(first, second, gate);
         assert.deepEqual(aborted, [true]);
     });
@@ -225,8 +227,8 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         const from = performance.now();
         await closeForGood(first);
         assert.ok(performance.now() - from >= 299);
-        assert.deepEqual(logger.errors, ['election "1": released while Endless.run still ran, after the 300 ms ' +
-            "of `drainMs`; another node may run the same now"]);
+        assert.deepEqual(logger.errors, ['election "1": released while Endless.run still ran, after the ' +
+            "300 ms of `drainMs`; another node may run the same now"]);
         const [row] = await rows(`SELECT leader_id FROM ${schema}.leader_lease WHERE id = '1'`);
         assert.equal(row!["leader_id"], "");
         gate.open();

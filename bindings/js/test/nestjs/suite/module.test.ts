@@ -353,7 +353,7 @@ describe("the module", { concurrency: 4 }, () => {
         assert.fail("no application released its lease");
     });
 
-    test("an outage is said once for a store, not for each election and attempt, and so is its end", async () => {
+    test("an outage is said once, not for each election and attempt, and so is its end", async () => {
         const lines = new Lines();
         let isDown = false;
         const client = {

@@ -21,9 +21,13 @@ function feature(provider: Type, ...imports: DynamicModule[]): DynamicModule {
     return { module: class Feature {}, imports, providers: [provider] };
 }
 
-const open = (...imports: DynamicModule[]) => openApplication({ imports: [ScheduleModule.forRoot(), ...imports] });
+const open = (...imports: DynamicModule[]) => {
+    return openApplication({ imports: [ScheduleModule.forRoot(), ...imports] });
+};
 
-const get = <T>(application: INestApplicationContext, type: Type<T>) => application.get(type, { strict: false });
+const get = <T>(application: INestApplicationContext, type: Type<T>) => {
+    return application.get(type, { strict: false });
+};
 
 /** A class with all kinds of jobs, of which each module has its own. */
 function jobs(name: string) {
@@ -92,7 +96,8 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
 
     test("with elections of their own each module's jobs find theirs", async () => {
         const schema = freshSchema();
-        const root = (lockId: number) => LeaderElectorModule.forRoot({ client: pool, schema, ...long, lockId });
+        const options = { client: pool, schema, ...long };
+        const root = (lockId: number) => LeaderElectorModule.forRoot({ ...options, lockId });
         const [A, B] = [jobs("same"), jobs("same")];
         const application = await open(feature(A, root(1)), feature(B, root(2)));
         const [a, b] = [get(application, A), get(application, B)];
@@ -111,15 +116,19 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
 
     test("other settings for one election are refused at the start, with both", async () => {
         const options = { client: pool, schema: freshSchema(), ...long };
-        const root = (more: LeaderElectorModuleOptions) => LeaderElectorModule.forRoot({ ...options, ...more });
+        const root = (more: LeaderElectorModuleOptions) => {
+            return LeaderElectorModule.forRoot({ ...options, ...more });
+        };
         const lease = root({ leaseDuration: 20_000 });
         const refusal = /two imports of forRoot\(\) stand for the election "1" on one store with different/;
         await assert.rejects(open(root({}), lease), refusal);
-        await assert.rejects(open(root({}), lease), / leaseDuration \(300000 and 20000\), .*; give both the same/);
+        const told = / leaseDuration \(300000 and 20000\), .*; give both the same/;
+        await assert.rejects(open(root({}), lease), told);
         const named = root({ meta: "a", instanceId: "b", strict: true, drainMs: 7, logger: new Lines() });
         const all = ["instanceId (undefined and b)", "meta (undefined and a)", "strict (false and true)",
             "drainMs (150000 and 7)", "logger"].join(", ");
-        await assert.rejects(open(root({}), named), { code: "INVALID_OPTIONS", message: new RegExp(escaped(all)) });
+        const message = new RegExp(escaped(all));
+        await assert.rejects(open(root({}), named), { code: "INVALID_OPTIONS", message });
         const features = [{ election: "reports", meta: "a" }, { election: "reports", meta: "b" }]
             .map((each) => LeaderElectorModule.forFeature(each));
         const twice = /two imports of forFeature\('reports'\) .* meta \(a and b\)/;
@@ -132,7 +141,7 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
         await until(() => get(application, LeaderElectorService).amILeader());
     });
 
-    test("two clients for one table are refused at the start, and on two tables each has its own", async () => {
+    test("two clients for one table are refused, and on two tables each has its own candidate", async () => {
         const schema = freshSchema();
         const [first, second] = [newPool(), newPool()];
         const root = (client: typeof pool, where: string) => {
@@ -172,7 +181,8 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
             }
         }
         const stores = [memoryStore(), memoryStore()];
-        const [a, b] = stores.map((store) => LeaderElectorModule.forRoot({ store, ...long, isGlobal: false }));
+        const local = { ...long, isGlobal: false };
+        const [a, b] = stores.map((store) => LeaderElectorModule.forRoot({ store, ...local }));
         const application = await open(
             feature(First, a!, LeaderElectorModule.forFeature("reports")),
             feature(Second, b!, LeaderElectorModule.forFeature("reports")),

@@ -27,7 +27,10 @@ for (let at = 0; at < Number(jobs); at++) {
 }
 
 @Module({
-    imports: [ScheduleModule.forRoot(), LeaderElectorModule.forRoot({ client: pool, schema, leaseDuration: 4_000 })],
+    imports: [
+        ScheduleModule.forRoot(),
+        LeaderElectorModule.forRoot({ client: pool, schema, leaseDuration: 4_000 }),
+    ],
     providers: [Jobs],
 })
 class AppModule {}

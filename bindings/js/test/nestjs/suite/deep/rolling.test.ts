@@ -1,4 +1,4 @@
-// Roll-outs while a job of six seconds runs: SIGTERM to the old replica, beside which the new one stands already.
+// Roll-outs while a job of six seconds runs: SIGTERM to the old replica, beside which the new one stands.
 import assert from "node:assert/strict";
 import { after, describe } from "node:test";
 import type { Running } from "../support.js";
@@ -30,13 +30,15 @@ describe("roll-outs", { concurrency: 1 }, () => {
         let old = replica();
         for (let turn = 0; turn < ROLL_OUTS; turn++) {
             const next = replica();
-            await until(() => next.count("stands") > 0 && old.count("begun") > 0, () => next.output + old.output);
+            const about = () => next.output + old.output;
+            await until(() => next.count("stands") > 0 && old.count("begun") > 0, about);
             // In the middle of its job.
             await sleep(Math.random() * 4_000);
             const isBusy = old.count("begun") > old.count("ran");
             old.child.kill("SIGTERM");
             await old.ended;
-            assert.ok(!isBusy || old.count("begun") === old.count("ran"), `the job was cut off: ${old.output}`);
+            const isDone = old.count("begun") === old.count("ran");
+            assert.ok(!isBusy || isDone, `the job was cut off: ${old.output}`);
             await until(() => next.count("begun") > 0, () => next.output);
             old = next;
         }

@@ -26,15 +26,15 @@ test("1 000 ticks over 5 processes of two builds with kills: none doubled, none 
     const all: Running[] = [];
     const killed = new Set<number>();
     const start = (build: string) => {
-        const made = new Running(spawn(process.execPath, [build, url, schema, String(JOBS)], { stdio: "pipe" }));
+        const command = [build, url, schema, String(JOBS)];
+        const made = new Running(spawn(process.execPath, command, { stdio: "pipe" }));
         all.push(made);
         return { made, build };
     };
     const running = Array.from({ length: PROCESSES }, (_, at) => start(builds[at % 2]!));
     await until(() => running.every(({ made }) => made.count("ticks") > 0), () => all.map(end).join("\n"));
     const ask = `SELECT id, leader_id AS holder FROM ${schema}.leader_lease WHERE id LIKE 'tick/%'`;
-    const claimed = async () => (await rows(`SELECT count(*)::int AS n FROM (${ask}) AS _`))[0]!["n"] as number;
-    while ((await claimed()) < TICKS) {
+    while ((await rows(ask)).length < TICKS) {
         await sleep(1_000 + Math.random() * 3_000);
         const at = Math.floor(Math.random() * PROCESSES);
         const { made, build } = running[at]!;
@@ -47,29 +47,37 @@ test("1 000 ticks over 5 processes of two builds with kills: none doubled, none 
         const [, job, time] = /^tick\/1\/(job\d+)\/(.*)$/.exec(id)!;
         return { job: job!, at: Date.parse(time!), pid: Number(/-(\d+)#/.exec(holder)?.[1]) };
     });
-    const ran = await rows<Counted>(`SELECT job, pid, count(*)::int AS times FROM ${schema}.runs GROUP BY 1, 2`);
+    const runs = `SELECT job, pid, count(*)::int AS times FROM ${schema}.runs GROUP BY 1, 2`;
+    const ran = await rows<Counted>(runs);
     // Each claim is one run of the process that has it: more would be a tick that ran twice.
-    const claimsOf = (job: string, pid: number) => claims.filter((c) => c.job === job && c.pid === pid).length;
+    const claimsOf = (job: string, pid: number) => {
+        return claims.filter((claim) => claim.job === job && claim.pid === pid).length;
+    };
     const doubled = ran.filter(({ job, pid, times }) => times > claimsOf(job, pid));
     assert.deepEqual(doubled, []);
     // What was claimed and not run was of a process that was killed in that moment: its row says whose.
-    const runsOf = (job: string, pid: number) => ran.find((r) => r.job === job && r.pid === pid)?.times ?? 0;
+    const runsOf = (job: string, pid: number) => {
+        return ran.find((run) => run.job === job && run.pid === pid)?.times ?? 0;
+    };
     const unrun = claims.filter(({ job, pid }) => runsOf(job, pid) < claimsOf(job, pid));
     assert.deepEqual(unrun.filter(({ pid }) => !killed.has(pid)), []);
-    // Between the first tick and the last of each job there is one for each second, or a line that says why not.
-    const said = all.flatMap(({ output }) => [...output.matchAll(/(job\d+): its run before (\S+) was left out/g)])
+    // Between the first tick and the last of each job there is one for each second, or a line that says why.
+    const leftOut = /(job\d+): its run before (\S+) was left out/g;
+    const said = all.flatMap(({ output }) => [...output.matchAll(leftOut)])
         .map(([, job, time]) => `${job} ${Date.parse(time!)}`);
     const missed: string[] = [];
     for (let at = 0; at < JOBS; at++) {
-        const times = claims.filter(({ job }) => job === `job${at}`).map((each) => each.at).sort((a, b) => a - b);
+        const own = claims.filter(({ job }) => job === `job${at}`);
+        const times = own.map((each) => each.at).sort((a, b) => a - b);
         const known = new Set(times);
         for (let time = times[0]!; time < times.at(-1)!; time += 1_000) {
             if (!known.has(time) && !said.includes(`job${at} ${time}`)) missed.push(`job${at} ${time}`);
         }
     }
     assert.deepEqual(missed, []);
-    t.diagnostic(`${claims.length} ticks, ${sum(ran)} runs, ${killed.size} kills: 0 doubled, 0 missed unsaid; ` +
-        `${claims.length - sum(ran)} claimed by a process that was killed then, ${said.length} said to be left out`);
+    t.diagnostic(`${claims.length} ticks, ${sum(ran)} runs, ${killed.size} kills: 0 doubled, 0 missed ` +
+        `unsaid; ${claims.length - sum(ran)} claimed by a process that was killed then, ` +
+        `${said.length} said to be left out`);
 });
 
 const end = ({ output }: Running) => output.slice(-500);

@@ -10,7 +10,7 @@ test("its types are found under every way in which TypeScript resolves modules",
     const at = join(folder, "../../types");
     mkdirSync(at, { recursive: true });
     writeFileSync(join(at, "package.json"), '{ "type": "commonjs" }');
-    const names = "LeaderElectorService, createLeaderLeaseEntity, createLeaderLeaseTable";
+    const names = "LeaderElectorService, OncePerTick, createLeaderLeaseEntity, createLeaderLeaseTable";
     const text = `import { ${names} } from "elector-wasm/nestjs";\n` +
         'import type { EntitySchema, Table } from "typeorm";\n' +
         "export const entity: EntitySchema = createLeaderLeaseEntity();\n" +
@@ -19,6 +19,9 @@ test("its types are found under every way in which TypeScript resolves modules",
         "// @ts-expect-error\nexport const noTable: Date = createLeaderLeaseTable();\n" +
         "declare const service: LeaderElectorService;\n" +
         "export const right: boolean = service.amILeader();\n" +
+        'export const named = OncePerTick({ name: "a", election: "b" });\n' +
+        "// @ts-expect-error\nexport const unnamed = OncePerTick();\n" +
+        "// @ts-expect-error\nexport const noName = OncePerTick({});\n" +
         "// @ts-expect-error\nexport const wrong: Date = service.amILeader();\n";
     writeFileSync(join(at, "a.ts"), text);
     const tsc = join(folder, "../../../node_modules/typescript/bin/tsc");
