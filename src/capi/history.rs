@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn an_election_that_no_callback_hears_of_is_told_of_as_untold() {
-        let history = History::new(Some(Duration::from_secs(10)));
+        let history = History::new(Some(Duration::from_secs(5)));
         let elected = Event::Elected { token: FencingToken::new(1).unwrap() };
         let _ = history.push(change(1));
         let later = |seconds| clock::now().saturating_add(Duration::from_secs(seconds));
