@@ -302,7 +302,7 @@ test("a logger that blocks renews nothing meanwhile: trust ends by the clock", a
     const elector = candidate("a", { logger });
     const all = heard(elector);
     elector.campaign();
-    await clock.advance(100);
+    await clock.advance(LEASE / 2);
     assert.deepEqual(answers, [true, false, undefined]);
     const turns = all.filter((change) => change.event === "elected" || change.event === "deposed");
     assert.deepEqual(turns.slice(0, 2).map((change) => change.reason), [undefined, "expired"]);

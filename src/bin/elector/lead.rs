@@ -15,6 +15,7 @@ use crate::output;
 use crate::run::{Message, Run};
 use crate::signals;
 use crate::term::{Plan, Term};
+use crate::terminal::Terminal;
 
 /// Between two looks whether the keeper is gone; the first ones come sooner.
 const LOOK: Duration = Duration::from_millis(20);
@@ -97,6 +98,7 @@ impl Run<'_> {
                 state.lost = true;
                 state.term.kill();
             }
+            self.resume_in_the_foreground(state);
             self.end_if_hung(state);
             match self.next(wait.max(Duration::from_millis(20))) {
                 Some(Message::Change(change)) => {
@@ -150,6 +152,16 @@ impl Run<'_> {
                 state.term.stop();
             }
             _ => self.extend(state),
+        }
+    }
+
+    /// A command that wanted the terminal while the job was in the background goes on once the job has it. Of
+    /// `fg` no signal tells, where the job itself was not stopped.
+    fn resume_in_the_foreground(&self, state: &mut TermState) {
+        let wants = matches!(state.stopped, Some((_, libc::SIGTTIN | libc::SIGTTOU)));
+        if wants && self.terminal.is_some_and(Terminal::is_ours) {
+            state.stopped = None;
+            state.term.resume();
         }
     }
 

@@ -32,9 +32,14 @@ impl Terminal {
         hand_to(getpid())
     }
 
-    /// Gives the terminal to `group` if our job has it, as after `fg`; says whether it had it.
+    /// Whether our job has it, as after `fg`.
+    pub fn is_ours(self) -> bool {
+        tcgetpgrp(io::stdin()) == Ok(self.job)
+    }
+
+    /// Gives the terminal to `group` if our job has it; says whether it had it.
     pub fn lend(self, group: Pid) -> bool {
-        tcgetpgrp(io::stdin()) == Ok(self.job) && hand_to(group).is_ok()
+        self.is_ours() && hand_to(group).is_ok()
     }
 
     /// Whether `group` reads from the terminal now.
