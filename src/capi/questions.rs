@@ -234,8 +234,9 @@ fn guard(_: &elector) -> Option<String> {
     None
 }
 
-/// Writes what the store complains about, one line, or "" if its latest operation worked. It never holds a
-/// password. Returns its length without its NUL; what does not fit is cut.
+/// Writes what the store complains about, one line, or "" if its latest operation worked; while attempts to
+/// take a row fail, that it can be looked at does not count. It never holds a password. Returns its length
+/// without its NUL; what does not fit is cut.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_last_error(
     elector: *const elector,

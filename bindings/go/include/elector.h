@@ -714,8 +714,9 @@ size_t elector_guard_sql(const struct elector *elector,
                          char *buffer,
                          size_t capacity);
 
-// Writes what the store complains about, one line, or "" if its latest operation worked. It never holds a
-// password. Returns its length without its NUL; what does not fit is cut.
+// Writes what the store complains about, one line, or "" if its latest operation worked; while attempts to
+// take a row fail, that it can be looked at does not count. It never holds a password. Returns its length
+// without its NUL; what does not fit is cut.
 size_t elector_last_error(const struct elector *elector,
                           char *buffer,
                           size_t capacity);
