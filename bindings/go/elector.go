@@ -203,8 +203,8 @@ func (e *Elector) Leader() (Leader, bool) {
 	return Leader{Candidate: candidate, Meta: meta}, candidate != ""
 }
 
-// LastError is what the store complains about, or nil if its latest operation worked; while attempts to take a
-// row fail, that it can be looked at does not count. It is an ErrStore.
+// LastError is what the store complains about, or nil if its latest operation worked; while attempts to take
+// a row fail, that it can be looked at does not count. It is an ErrStore.
 func (e *Elector) LastError() error {
 	inside := e.gate.enter()
 	if inside == nil {

@@ -564,9 +564,9 @@ enum elector_status elector_options_set_progress_gate(struct elector_options *op
 //
 // It may call any function that does not wait, `elector_free` too; those that wait return IN_CALLBACK. A
 // callback that takes long, of the log too, delays the callbacks of all electors. If an ELECTED waits for
-// that for half a lease, its term is not renewed any more and ends as STALLED, since nobody would know of it.
-// Once ELECTED is told, its term goes on however long the callback takes. Once `elector_free` has returned
-// it is not called again. Callbacks are never needed: `elector_wait` does all they do.
+// that for half a lease, its term is not renewed any more and ends as STALLED: nobody would know of it. Once
+// ELECTED is told, its term goes on however long the callback takes. Once `elector_free` has returned it is
+// not called again. Callbacks are never needed: `elector_wait` does all they do.
 enum elector_status elector_options_on_change(struct elector_options *options,
                                               elector_change_callback function,
                                               void *user_data,
