@@ -21,6 +21,8 @@ mod place;
 mod stops;
 #[path = "guardian/strangers.rs"]
 mod strangers;
+#[path = "guardian/terminals.rs"]
+mod terminals;
 #[path = "guardian/timed.rs"]
 mod timed;
 #[path = "guardian/verdicts.rs"]

@@ -261,7 +261,12 @@ pub fn child_called(parent: Pid, name: &str) -> Option<Pid> {
 
 /// Whether a process exists that is not a zombie.
 pub fn alive(pid: i32) -> bool {
-    state(&Path::new("/proc").join(pid.to_string())).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    state_of(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// The state of a process.
+pub fn state_of(pid: i32) -> Option<char> {
+    state(&Path::new("/proc").join(pid.to_string()))
 }
 
 /// The letter of proc(5) for the state of a process or thread.
