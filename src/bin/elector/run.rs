@@ -32,7 +32,7 @@ const FIRST_ANSWER: Duration = Duration::from_secs(5);
 const TROUBLE: Duration = Duration::from_millis(500);
 /// How long the last event of a term, which is on its way, may take to arrive on a busy machine.
 const LAST_EVENT: Duration = Duration::from_secs(60);
-/// How long signals may have to wait meanwhile, and trouble while we wait to be elected.
+/// How long signals may have to wait meanwhile.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// A command that ends at once must not make a hot loop of elections out of `--forever`.
 const SHORTEST_TERM: Duration = Duration::from_secs(1);
@@ -223,7 +223,7 @@ impl Run<'_> {
             if let (true, Some(token)) = (leadership.is_leader, leadership.token) {
                 return Some(token);
             }
-            match self.next(PATIENCE) {
+            match self.next(TROUBLE / 2) {
                 Some(Message::Change(change)) => {
                     self.record(&change);
                     self.explain(&change);
