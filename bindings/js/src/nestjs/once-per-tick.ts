@@ -33,7 +33,7 @@ export function OncePerTick(options: Ticking): MethodDecorator {
             return async function (this: object, ...values: unknown[]): Promise<unknown> {
                 const elections = electionsOf(this, "OncePerTick", method);
                 if (!elections) return original.apply(this, values);
-                const run = call(elections, options, { original, wrapper, method, self: this, values });
+                const run = call(elections, options, { original, wrapper, self: this, values });
                 return elections.get(options.election).jobs.track(options.name, run);
             };
         });
@@ -44,7 +44,6 @@ export function OncePerTick(options: Ticking): MethodDecorator {
 interface Call {
     readonly original: Method;
     readonly wrapper: Method;
-    readonly method: string;
     readonly self: object;
     readonly values: unknown[];
 }
@@ -58,7 +57,7 @@ async function call(elections: LeaderElections, options: Ticking, made: Call): P
     if (!ticks.isTick(cron, values)) {
         return service.amILeader() ? original.apply(self, values) : new NotRun(service);
     }
-    const tick = await ticks.now(cron, made.method);
+    const tick = await ticks.now(options.name, cron, service);
     const isOurs = await ticks.claim(options.name, tick, service);
     return isOurs ? original.apply(self, []) : new NotRun(service);
 }

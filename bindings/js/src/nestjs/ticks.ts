@@ -27,8 +27,13 @@ interface CronTime {
     readonly timeZone?: unknown;
     readonly utcOffset?: unknown;
     /** The next time, strictly after now. */
-    sendAt(): { toMillis(): number };
+    sendAt(): Time;
+    /** The next time after that one. */
+    getNextDateFrom?(time: Time): Time;
 }
+
+/** A `DateTime` of Luxon, with its zone. */
+interface Time { toMillis(): number }
 
 /** What `@Cron` says about a method, and what its job is made with. */
 export interface CronOptions {
@@ -70,6 +75,8 @@ async function nameOf(election: string, job: string, tick: Date): Promise<string
 /** Claims ticks of cron jobs in the store: of all nodes that want one, one gets it, ever. */
 export class Ticks {
     readonly #pauses = new Map<unknown, () => void>();
+    /** The latest tick of each job. */
+    readonly #latest = new Map<string, Time>();
     #isOver = false;
     /** Who knows the schedules; none without `ScheduleModule`. */
     schedulers: Schedulers | undefined;
@@ -80,7 +87,7 @@ export class Ticks {
      */
     isTick(options: CronOptions, values: readonly unknown[]): boolean {
         if (options.onComplete !== undefined && values[0] === options.onComplete) return true;
-        const jobs = this.#jobs(options);
+        const jobs = [...this.#jobs(options)];
         return jobs.length > 0 && !jobs.some(({ onComplete }) => onComplete === options.onComplete);
     }
 
@@ -88,23 +95,39 @@ export class Ticks {
      * The name of the present tick: the time at which the next one is due. All nodes that run a tick before
      * then find the same, however late they are and however far their clocks are apart.
      */
-    async now(options: CronOptions, method: string): Promise<Date> {
+    async now(name: string, options: CronOptions, service: LeaderElectorService): Promise<Date> {
         const { cronTime } = options;
         if (cronTime instanceof Date) return cronTime;
         // A job that runs at the start runs before it is registered.
         await Promise.resolve();
-        const [job] = this.#jobs(options);
-        if (job) return new Date(job.cronTime.sendAt().toMillis());
-        return invalid(`@OncePerTick() on ${method}: ScheduleModule has no job '${String(cronTime)}'; ` +
-            `import ScheduleModule.forRoot(), and let @Cron make the job`);
+        for (const job of this.#jobs(options)) {
+            const tick = job.cronTime.sendAt();
+            this.#warnOfGap(name, job.cronTime, tick, service);
+            return new Date(tick.toMillis());
+        }
+        return invalid(`@OncePerTick() of the job ${JSON.stringify(name)}: ScheduleModule has no job ` +
+            `'${String(cronTime)}'; import ScheduleModule.forRoot(), and let @Cron make the job`);
     }
 
-    /** The jobs of a schedule: they tick at the same times. */
-    #jobs({ cronTime, ...place }: CronOptions): CronJob[] {
-        const jobs = [...(this.schedulers?.getCronJobs().values() ?? [])];
-        return jobs.filter(({ cronTime: known }) => {
-            return known.source === cronTime && zoneOf(known) === zoneOf(place);
-        });
+    /** cron leaves out without a word what an event loop is too late for by a whole tick. */
+    #warnOfGap(name: string, cronTime: CronTime, tick: Time, service: LeaderElectorService): void {
+        const key = JSON.stringify([service.elector.election, name]);
+        const latest = this.#latest.get(key);
+        this.#latest.set(key, tick);
+        const due = latest && cronTime.getNextDateFrom?.(latest);
+        if (!due || due.toMillis() >= tick.toMillis()) return;
+        const [from, to] = [latest, tick].map((time) => new Date(time.toMillis()).toISOString());
+        service.logger?.warn(`${name}: its runs between ${from} and ${to} were left out here, since the event ` +
+            "loop was late; another node may have run them");
+    }
+
+    /** The jobs of a schedule, which tick at the same times. */
+    *#jobs({ cronTime, ...place }: CronOptions): Generator<CronJob> {
+        const zone = zoneOf(place);
+        for (const job of this.schedulers?.getCronJobs().values() ?? []) {
+            // Zones are slow to tell, and there may be many jobs.
+            if (job.cronTime.source === cronTime && zoneOf(job.cronTime) === zone) yield job;
+        }
     }
 
     /** Whether this node is the one that runs the tick. The leader is preferred, but not needed. */
