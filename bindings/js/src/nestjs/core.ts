@@ -39,6 +39,8 @@ export class LeaderElectorCore {
     /** @internal What runs because this candidate leads. */ readonly jobs = new Jobs();
     readonly #leaseMs: number;
     readonly #drainMs: number;
+    /** When a drain ends, done or not. */
+    #drainUntil = 0;
     #again: unknown;
     #stands = false;
     /** No job is begun any more, and it never stands again. */
@@ -143,8 +145,10 @@ export class LeaderElectorCore {
     ): Promise<T> {
         systemClock.clearTimeout(this.#again);
         const bounded = { drainMs: this.#drainMs, ...options };
+        // Not what follows the work: that the store confirms the release is waited for elsewhere.
+        const tracked = (term: Term) => this.jobs.track("runAsLeader()", (async () => work(term))());
         try {
-            return await this.jobs.track("runAsLeader()", this.elector.runAsLeader(work, bounded));
+            return await this.elector.runAsLeader(tracked, bounded);
         } finally {
             this.#standLater();
         }
@@ -165,17 +169,19 @@ export class LeaderElectorCore {
 
     /**
      * Begins no job any more: not leader from this call on. The lease is kept for what runs until
-     * `shutdown()`, and the term's token, which `leadership` still has, protects it.
+     * `shutdown()`, for `drainMs` at most, and the term's token, which `leadership` still has, protects it.
      */
     drain(): void {
         if (this.#isOver) return;
         this.#end();
-        this.elector.drain();
+        this.#drainUntil = systemClock.now() + this.#drainMs;
+        this.elector.drain(this.#drainMs);
     }
 
     /**
-     * Waits for what runs, for `drainMs` at most and with the lease kept for it; gives the lease up for good,
-     * and leaves nothing behind.
+     * Waits for what runs, until `drainMs` after the drain began and with the lease kept for it; gives the
+     * lease up for good, and leaves nothing behind. If something still runs then, the lease is not released:
+     * it is renewed no more, and ends by itself.
      */
     shutdown(): Promise<void> {
         return (this.#ended ??= this.#shutdown());
@@ -191,9 +197,17 @@ export class LeaderElectorCore {
         const isBusy = this.jobs.names.length > 0;
         if (isBusy) this.drain();
         this.#end();
-        if (isBusy) await this.#drained();
-        const released = this.elector[Symbol.asyncDispose]();
+        const isDone = !isBusy || (await this.#drained());
+        // Begun first, so that those who follow `leadership$` hear of the end before it completes.
+        const released = isDone ? this.#released() : undefined;
         for (const end of this.#ends) end();
+        await released;
+        this.elector.letGo();
+    }
+
+    /** Releases, and waits for a while until the store has confirmed it. */
+    async #released(): Promise<void> {
+        const released = this.elector[Symbol.asyncDispose]();
         let timer: unknown;
         const late = new Promise<void>((resolve) => {
             timer = systemClock.setTimeout(resolve, Math.min(LONGEST_FAREWELL_MS, this.#leaseMs));
@@ -201,16 +215,17 @@ export class LeaderElectorCore {
         });
         await Promise.race([released, late]);
         systemClock.clearTimeout(timer);
-        this.elector.letGo();
     }
 
-    async #drained(): Promise<void> {
-        await this.jobs.settled(this.#drainMs);
+    /** Whether nothing runs any more. */
+    async #drained(): Promise<boolean> {
+        await this.jobs.settled(Math.max(0, this.#drainUntil - systemClock.now()));
         const left = this.jobs.names;
-        if (left.length === 0) return;
-        this.logger?.error(`election ${JSON.stringify(this.elector.election)}: released while ` +
-            `${left.join(", ")} still ran, after the ${this.#drainMs} ms of \`drainMs\`; another node may ` +
-            "run the same now");
+        if (left.length === 0) return true;
+        this.logger?.error(`election ${JSON.stringify(this.elector.election)}: ${left.join(", ")} still runs ` +
+            `after the ${this.#drainMs} ms of \`drainMs\`; the lease is renewed no more, and others are ` +
+            `elected when it has ended by itself, within ${this.#leaseMs} ms`);
+        return false;
     }
 
     /** Stands from now on, if it is not over: from the beginning, unless a module decides when. */
