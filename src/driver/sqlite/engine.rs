@@ -1,17 +1,21 @@
 //! The descriptors that SQLite itself has opened: the database, its log and its shared memory.
 //!
 //! SQLite tells no numbers. It hands out its file objects (`SQLITE_FCNTL_FILE_POINTER`,
-//! `SQLITE_FCNTL_JOURNAL_POINTER`), which on Unix are `unixFile` of `os_unix.c`. What is read here of that is
-//! compared with the files at the paths when a database is opened, so an SQLite that is built in another way
-//! is refused, not misread.
+//! `SQLITE_FCNTL_JOURNAL_POINTER`), which on Unix are `unixFile` of `os_unix.c`. Each number that is read
+//! there is compared with what it must be before anything is read beyond it, so an SQLite that keeps them in
+//! another way opens no database.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 
 use rusqlite::{Connection, ffi};
 
+use super::calls::Numbers;
 use super::files::Identity;
 use crate::driver::descriptor::{FileId, file_of};
+
+/// The part of SQLite whose file objects these are, even if the program has made another one the default.
+pub(super) const VFS: &CStr = c"unix";
 
 /// The head of `unixFile`.
 #[repr(C)]
@@ -37,6 +41,13 @@ struct Inode {
     memory: *const Memory,
 }
 
+impl Inode {
+    #[allow(clippy::unnecessary_cast, reason = "the type differs from platform to platform")]
+    fn is(&self, file: FileId) -> bool {
+        (self.device as u64, self.number) == file
+    }
+}
+
 /// The head of `unixShmNode`.
 #[repr(C)]
 struct Memory {
@@ -58,17 +69,31 @@ impl Engine {
 
     /// Whether each of SQLite's descriptors still leads to the file that SQLite opened.
     pub(super) fn is_whole(&self, connection: &Connection) -> bool {
-        let Some(database) = file(connection, ffi::SQLITE_FCNTL_FILE_POINTER) else { return false };
-        let Some(log) = file(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER) else { return false };
+        self.numbers(connection).is_some()
+    }
+
+    /// SQLite's descriptors, if each of them still leads to the file that SQLite opened.
+    pub(super) fn numbers(&self, connection: &Connection) -> Option<Numbers> {
+        let database = file(connection, ffi::SQLITE_FCNTL_FILE_POINTER)?;
+        let log = file(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER)?;
+        let leads_to = |number, file| file_of(number) == Some(file);
+        let [database_file, log_file, memory_file] = self.0;
         // SAFETY: SQLite keeps these objects for as long as the connection is open, and only this thread uses
-        // the connection. The shared memory is there while any connection is in write-ahead mode.
-        let numbers = unsafe {
-            let Some(memory) = (*database).inode.as_ref().and_then(|inode| inode.memory.as_ref()) else {
-                return false;
-            };
-            [(*database).descriptor, (*log).descriptor, memory.descriptor]
-        };
-        numbers.into_iter().zip(self.0).all(|(number, file)| file_of(number) == Some(file))
+        // the connection.
+        unsafe {
+            let numbers = ((*database).descriptor, (*log).descriptor);
+            if !leads_to(numbers.0, database_file) || !leads_to(numbers.1, log_file) {
+                return None;
+            }
+            let inode = (*database).inode.as_ref().filter(|inode| inode.is(database_file))?;
+            let memory = inode.memory.as_ref().filter(|memory| ptr::eq(memory.inode, inode))?;
+            let number = memory.descriptor;
+            leads_to(number, memory_file).then_some([
+                (numbers.0, database_file),
+                (numbers.1, log_file),
+                (number, memory_file),
+            ])
+        }
     }
 
     /// Leaves the connection as it is, for good: to close it would close and unlock numbers that may be the
@@ -104,4 +129,36 @@ fn file(connection: &Connection, which: c_int) -> Option<*const File> {
     };
     // SAFETY: SQLite's file objects begin with their methods, which are null while they are closed.
     (!file.is_null() && unsafe { !(*file).methods.is_null() }).then_some(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsRawFd;
+
+    use rusqlite::OpenFlags;
+
+    use super::super::calls::{self, Guarded};
+    use super::*;
+
+    /// The write comes after every look but the last.
+    #[test]
+    fn a_commit_does_not_write_to_a_file_that_got_the_number_meanwhile() {
+        let directory = tempfile::tempdir().unwrap();
+        let (database, victim) = (directory.path().join("a.db"), directory.path().join("victim"));
+        calls::install(VFS);
+        let connection = Connection::open_with_flags_and_vfs(&database, OpenFlags::default(), VFS).unwrap();
+        connection.execute_batch("CREATE TABLE a (b); BEGIN IMMEDIATE; INSERT INTO a VALUES (1)").unwrap();
+        // SAFETY: the connection is open.
+        let number = unsafe { (*file(&connection, ffi::SQLITE_FCNTL_FILE_POINTER).unwrap()).descriptor };
+        let _guarded = Guarded::from_now_on(Some([(number, file_of(number).unwrap()); 3]));
+        fs::write(&victim, "The program's own.").unwrap();
+        let stranger = fs::File::options().read(true).write(true).open(&victim).unwrap();
+        // SAFETY: both numbers are open.
+        assert_eq!(unsafe { libc::dup2(stranger.as_raw_fd(), number) }, number);
+        let committed = connection.execute_batch("COMMIT");
+        Engine::leave(connection);
+        assert!(committed.is_err(), "{committed:?}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "The program's own.");
+    }
 }

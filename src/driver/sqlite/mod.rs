@@ -13,15 +13,16 @@
 //!   nothing is believed that was written elsewhere.
 //! * So it is if the program closes descriptors of the store, whose numbers may be its own files by now: the
 //!   store makes no further call on that connection, not even to close it. `process_lock.rs` says how the
-//!   leases stay held meanwhile. Two things remain. A number that is closed and used anew in the microseconds
-//!   between a look and SQLite's call is written to. And the locks of SQLite itself (fcntl(2)) belong to the
-//!   process and end when it closes *any* descriptor of the file: those that are ours are missed before
-//!   anything is answered, so nobody believes a batch that another process wrote beside; one that the program
-//!   opened itself is not, so it must not open these files.
+//!   leases stay held meanwhile, and `calls.rs` looks right before each write. Two things remain. A number that
+//!   is closed and used anew between that look and the write is written to. And the locks of SQLite itself
+//!   (fcntl(2)) belong to the process and end when it closes *any* descriptor of the file: those that are ours
+//!   are missed before anything is answered, so nobody believes a batch that another process wrote beside; one
+//!   that the program opened itself is not, so it must not open these files.
 //! * A store for questions makes nothing: where there is no file it has no rows.
 
 mod batch;
 mod bell;
+mod calls;
 mod engine;
 mod fault;
 mod files;
@@ -45,6 +46,7 @@ use crate::driver::descriptor::Descriptor;
 use crate::driver::rules::Opener;
 use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError};
 use bell::Watcher;
+use calls::Guarded;
 use files::Paths;
 use host::Host;
 use open::{Loss, Opened};
@@ -269,7 +271,8 @@ impl SqliteStore {
         let patience = patience.clamp(Duration::from_millis(1), PATIENCE);
         opened.connection.busy_timeout(patience).map_err(|error| fault::sqlite(path, &error))?;
         let until = clock::now().saturating_add(patience);
-        Ok(Some(Ready { opened, host: &self.host, path, until, terms: &mut self.terms }))
+        let guarded = opened.guard();
+        Ok(Some(Ready { opened, host: &self.host, path, until, terms: &mut self.terms, _guarded: guarded }))
     }
 
     /// Executes the jobs, not knowing whether the database was lost meanwhile.
@@ -317,6 +320,7 @@ struct Ready<'a> {
     /// When to give up waiting for other processes.
     until: Instant,
     terms: &'a mut Terms,
+    _guarded: Guarded,
 }
 
 impl Drop for SqliteStore {
@@ -362,7 +366,7 @@ impl Store for SqliteStore {
 
     fn revoke(&mut self, election: &Name, token: Option<FencingToken>) -> Result<Option<Row>, StoreError> {
         let Some(ready) = self.ready(PATIENCE)? else { return Ok(None) };
-        let Ready { opened, host, path, until, .. } = ready;
+        let Ready { opened, host, path, until, _guarded, .. } = ready;
         let revoked = batch::revoke(opened, host, path, election, token, until)?;
         if revoked.is_some() {
             opened.lock.ring();

@@ -62,12 +62,14 @@ mod kernel {
         }
 
         /// Whether the numbers still lead to what was opened. All inotify descriptors have one inode, so the
-        /// kernel's description of ours is looked at; without /proc it is taken for ours.
+        /// kernel's description of ours is looked at; where that cannot be read it is taken for ours.
         pub(in super::super) fn is_ours(&self) -> bool {
             let described = format!("/proc/self/fdinfo/{}", self.inotify.as_fd().as_raw_fd());
             let described = match fs::read_to_string(described) {
                 Ok(text) => text.contains(&self.mark),
-                Err(_) => fs::metadata("/proc/self/fdinfo").is_err(),
+                Err(error) => {
+                    error.kind() != io::ErrorKind::NotFound || fs::metadata("/proc/self/fdinfo").is_err()
+                }
             };
             described && self.mounts.as_ref().is_none_or(Descriptor::is_ours)
         }

@@ -1,0 +1,71 @@
+//! Looks once more, right before SQLite writes, whether the number that it writes to is still its own.
+//!
+//! A batch may take milliseconds, most of them for a flush of the disk, and a program that closes descriptors
+//! and opens files meanwhile would find pages of the database in them. SQLite lets its system calls be
+//! replaced (`sqlite3_vfs.xSetSystemCall`), for all connections of the process; those of others are passed on.
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_int, c_void};
+use std::marker::PhantomData;
+use std::sync::Once;
+
+use nix::errno::Errno;
+use rusqlite::ffi;
+
+use crate::driver::descriptor::{FileId, file_of};
+
+/// SQLite's numbers with the files that they led to.
+pub(super) type Numbers = [(c_int, FileId); 3];
+
+thread_local! {
+    /// What this thread's connection is about to use.
+    static OWN: Cell<Option<Numbers>> = const { Cell::new(None) };
+}
+
+/// `pwrite` as SQLite calls it: it is compiled for large files, so an offset has 64 bits everywhere.
+type Write = unsafe extern "C" fn(c_int, *const c_void, usize, i64) -> isize;
+
+/// Replaces the system call of this part of SQLite, once in a process.
+pub(super) fn install(vfs: &CStr) {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        // SAFETY: SQLite calls what it knows by this name with just these arguments.
+        unsafe {
+            let found = ffi::sqlite3_vfs_find(vfs.as_ptr());
+            if let Some(set) = found.as_ref().and_then(|found| found.xSetSystemCall) {
+                let write = std::mem::transmute::<Write, unsafe extern "C" fn()>(write);
+                set(found, c"pwrite".as_ptr(), Some(write));
+            }
+        }
+    });
+}
+
+unsafe extern "C" fn write(number: c_int, from: *const c_void, length: usize, at: i64) -> isize {
+    let own = OWN.get().into_iter().flatten().find(|(own, _)| *own == number);
+    if own.is_some_and(|(_, file)| file_of(number) != Some(file)) {
+        Errno::EBADF.set();
+        return -1;
+    }
+    // SAFETY: the caller's own arguments.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    return unsafe { libc::pwrite64(number, from, length, at) };
+    // SAFETY: as above.
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    return unsafe { libc::pwrite(number, from, length, at) };
+}
+
+/// This thread's writes to these numbers are looked at until it is dropped, on the same thread.
+pub(super) struct Guarded(PhantomData<*const ()>);
+
+impl Guarded {
+    pub(super) fn from_now_on(numbers: Option<Numbers>) -> Guarded {
+        OWN.set(numbers);
+        Guarded(PhantomData)
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        OWN.set(None);
+    }
+}
