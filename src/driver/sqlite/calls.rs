@@ -2,7 +2,7 @@
 //!
 //! A batch may take milliseconds, most of them for a flush of the disk, and a program that closes descriptors
 //! and opens files meanwhile would find pages of the database in them. SQLite lets its system calls be
-//! replaced (`sqlite3_vfs.xSetSystemCall`), for all connections of the process; those of others are passed on.
+//! replaced (`sqlite3_vfs.xSetSystemCall`), for all connections of the process; those of others pass.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};

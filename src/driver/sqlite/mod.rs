@@ -13,11 +13,11 @@
 //!   nothing is believed that was written elsewhere.
 //! * So it is if the program closes descriptors of the store, whose numbers may be its own files by now: the
 //!   store makes no further call on that connection, not even to close it. `process_lock.rs` says how the
-//!   leases stay held meanwhile, and `calls.rs` looks right before each write. Two things remain. A number that
-//!   is closed and used anew between that look and the write is written to. And the locks of SQLite itself
-//!   (fcntl(2)) belong to the process and end when it closes *any* descriptor of the file: those that are ours
-//!   are missed before anything is answered, so nobody believes a batch that another process wrote beside; one
-//!   that the program opened itself is not, so it must not open these files.
+//!   leases stay held meanwhile, and `calls.rs` looks right before each write. Two things remain. A number
+//!   that is closed and used anew between that look and the write is written to. And SQLite's own locks
+//!   (fcntl(2)) belong to the process and end when it closes *any* descriptor of the file: those that are
+//!   ours are missed before anything is answered, so nobody believes a batch that another process wrote
+//!   beside; one that the program opened itself is not, so it must not open these files.
 //! * A store for questions makes nothing: where there is no file it has no rows.
 
 mod batch;
