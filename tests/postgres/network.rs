@@ -3,15 +3,18 @@
 
 use std::time::Duration;
 
+use elector::Elector;
 use elector::driver::clock;
 
 use crate::candidate::Stand;
 use crate::cluster::{Cluster, Release};
 use crate::field::{Field, LEASE, Leader, STEADY};
 use crate::proxy::{Proxy, Way};
+use crate::waiting::{leading, wait_until};
 use crate::watch::{SLACK, watch};
 
 crate::on_each_release! {
+    a_role_whose_idle_sessions_are_ended_keeps_ours
     cut_connections_cost_no_term
     a_slow_network_costs_no_term
     a_cut_off_leader_is_followed_and_its_late_requests_change_nothing
@@ -135,4 +138,27 @@ fn candidates_far_from_the_server_connect_and_lead(release: Release) {
     field.pass(STEADY + LEASE);
     assert_eq!(field.leader(), leader);
     field.judge();
+}
+
+/// Ours rests for long: the leader renews rarely, and a standby looks rarely.
+fn a_role_whose_idle_sessions_are_ended_keeps_ours(release: Release) {
+    let cluster = Cluster::start(release);
+    let admin = cluster.session();
+    for (limit, least) in [
+        ("idle_session_timeout = '500ms'", 14),
+        ("idle_in_transaction_session_timeout = '500ms'", 13),
+        ("transaction_timeout = '5s'", 17),
+    ] {
+        if admin.number("SELECT current_setting('server_version_num')::int / 10000") >= least {
+            admin.run(&format!("ALTER ROLE postgres SET {limit}"));
+        }
+    }
+    let url = format!("{}?application_name=resting", cluster.url());
+    let elector =
+        || Elector::builder("nightly").store(&*url).lease(Duration::from_secs(300)).build().unwrap();
+    let leader = leading(elector());
+    let rests = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'resting' AND state = 'idle' \
+                 AND clock_timestamp() > backend_start + interval '3 s'";
+    wait_until("a session that has rested for long", || admin.number(rests) == 1);
+    assert_eq!(leader.last_error(), None);
 }

@@ -11,7 +11,7 @@ const TABLE: &str = "bindings/js/src/stores/postgres-table.ts";
 const RUST_TABLE: &str = "src/driver/postgres/table.rs";
 const RUST_STORE: &str = "src/driver/postgres/mod.rs";
 const STORE: &str = "bindings/js/src/stores/postgres.ts";
-const LISTEN: &str = "bindings/js/src/stores/postgres-listen.ts";
+const LISTEN: &str = "bindings/js/src/stores/postgres-listening.ts";
 
 /// The string under a key, the first of this name in the text.
 fn value<'a>(text: &'a str, key: &str) -> &'a str {

@@ -408,6 +408,11 @@ export class Elector {
         this.#hub.keepAlive(-this.#holds);
     }
 
+    /** @internal */
+    get leaseMs(): number {
+        return this.#machine.leaseMs();
+    }
+
     async #look(): Promise<Row | undefined> {
         const { store } = this.#hub;
         let row: Row | undefined;

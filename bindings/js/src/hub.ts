@@ -29,6 +29,7 @@ const URGENCY = { release: 0, renew: 1, acquire: 2, look: 3 };
 export interface Seat {
     readonly election: string;
     readonly logger: Logger | undefined;
+    readonly leaseMs: number;
     /** The latest error that befell this candidate's own requests, unless one was answered since. */
     storeError: StoreError | undefined;
     /** When the machine wants to hear that time passed. */
@@ -47,6 +48,9 @@ interface Batch {
     /** Whether it is counted if it is left behind, or was written off meanwhile. */
     readonly era: number;
 }
+
+/** The longest lease. */
+const DAY_MS = 86_400_000;
 
 const hubs = new WeakMap<Store, Map<Clock, Hub>>();
 
@@ -316,7 +320,12 @@ export class Hub {
                 }
             }
         };
-        const listening = this.store.listen(bell, (message) => this.#log("warn", message));
+        const warn = (message: string) => this.#log("warn", message);
+        // A release is noticed by looking within a third of a lease: so soon a deaf connection should be,
+        // too.
+        const shorter = (least: number, seat: Seat) => Math.min(least, seat.leaseMs);
+        const testMs = () => [...this.#seats].reduce(shorter, DAY_MS) / 3;
+        const listening = this.store.listen(bell, warn, testMs);
         this.#listening = listening;
         listening.catch((error: unknown) => {
             this.#log("warn", `${oneLine(error)}; releases are noticed by looking only`);

@@ -22,8 +22,15 @@ export interface Store {
     readonly name: string;
     /** Executes all jobs, and answers each as soon as its statement is through. Never rejects. */
     execute(jobs: readonly Job[], answer: Answer): Promise<void>;
-    /** Begins to listen for releases, if the client can. Ends with the returned function. */
-    listen?(bell: Bell, warn: (message: string) => void): Promise<() => void | Promise<void>>;
+    /**
+     * Begins to listen for releases, if the client can. Ends with the returned function. A connection that
+     * has said nothing for `testMs` should be tested.
+     */
+    listen?(
+        bell: Bell,
+        warn: (message: string) => void,
+        testMs: () => number,
+    ): Promise<() => void | Promise<void>>;
     /** Deletes rows that have been dead for over a minute, a bounded number at a time. */
     cleanUp?(): Promise<void>;
     /** The statement that guards a transaction: election, holder and token are its parameters. */

@@ -18,6 +18,9 @@ export function onPostgres() {
         get url() {
             return server.url;
         },
+        get port() {
+            return server.port;
+        },
         fresh: () => ({ schema: `p${++schemas}` }),
         pool: (options = {}) => {
             const made = makePool({ connectionString: server.url, max: 3, ...options });

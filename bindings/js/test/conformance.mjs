@@ -232,7 +232,7 @@ export const properties = {
         const heard = [];
         // Whoever has only now begun to hear rings without a name: what was released before may be free.
         const bell = (election) => election !== undefined && heard.push(election);
-        const end = await store.listen(bell, () => {});
+        const end = await store.listen(bell, () => {}, () => 1_000);
         const token = await granted(store, "e", "a");
         await one(store, "e", renewing("a", token));
         await one(store, "e", releasing("a", token));

@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import pg from "pg";
 import { Elector, memoryStore, postgresStore } from "../dist/cjs/index.mjs";
 import { exhaust, leadAndStandBy, onPostgres, renewalsOf, tokensOf } from "./candidates.mjs";
+import { startProxy } from "./proxy.mjs";
 import { LONG, SHORT, sleep, until } from "./support.mjs";
 
 /** Renewed so often that no test waits long for a renewal. */
@@ -21,6 +22,47 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await until(() => b.amILeader());
         assert.ok(b.token > 0n && !a.amILeader());
         await b.release();
+    });
+
+    test("a listener whose connection has fallen silent is made anew, and hears again", async () => {
+        const proxy = await startProxy(place.port);
+        const table = fresh();
+        const connectionString = place.url.replace(`:${place.port}/`, `:${proxy.port}/`);
+        const a = candidate(pool(), table, LONG);
+        const store = postgresStore(pool({ connectionString }), table);
+        const [b, quick] = [["e", LONG], ["other", SHORT]].map(([election, more]) => {
+            return new Elector({ election, store, ...more });
+        });
+        // Its lease is short, so the connection is tested often. It itself stands for another election.
+        quick.campaign();
+        await leadAndStandBy(a, b);
+        await until(() => proxy.listened() === 1);
+        const before = proxy.made();
+        proxy.silence(1);
+        // The next one that is made is silent before it listens, and is given up too.
+        await until(() => proxy.listened() >= 2 && proxy.made() >= before + 2);
+        await a.release();
+        await until(() => b.amILeader());
+        await Promise.all([b.release(), quick.release()]);
+        proxy.stop();
+    });
+
+    test("a listener outlives the limit that its role has for idle sessions", async () => {
+        const admin = pool();
+        const { rows } = await admin.query("SELECT FROM pg_settings WHERE name = 'idle_session_timeout'");
+        await admin.query("CREATE ROLE idle LOGIN; GRANT CREATE ON DATABASE postgres TO idle");
+        if (rows.length > 0) await admin.query("ALTER ROLE idle SET idle_session_timeout = '500ms'");
+        const connectionString = place.url.replace("postgres@", "idle@");
+        const a = candidate(pool({ connectionString, application_name: "resting" }), fresh(), LONG);
+        a.campaign();
+        await until(() => a.amILeader());
+        await until(async () => {
+            const { rowCount } = await admin.query(`SELECT FROM pg_stat_activity
+                WHERE application_name = 'resting' AND query LIKE 'LISTEN%'
+                AND clock_timestamp() > backend_start + interval '3 s'`);
+            return rowCount === 1;
+        });
+        await a.release();
     });
 
     test("a Client hears of releases too", async () => {

@@ -32,7 +32,8 @@ SELECT current_setting('server_version_num') AS version, pg_backend_pid() AS pid
        current_setting('default_transaction_isolation') AS isolation,
        (SELECT setting FROM pg_settings WHERE name = 'lock_timeout') AS lock_ms,
        (SELECT setting FROM pg_settings WHERE name = 'statement_timeout') AS statement_ms,
-       (SELECT setting FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout') AS idle_ms";
+       (SELECT setting FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout') AS idle_ms,
+       (SELECT setting FROM pg_settings WHERE name = 'idle_session_timeout') AS rest_ms";
 
 /// What is at the other end of a session.
 #[derive(Clone, Debug)]
@@ -85,6 +86,10 @@ pub(super) async fn prepare(url: &PostgresUrl, client: &Client, place: &str) -> 
         let limits = limits.map(|(setting, column, ours)| limit(setting, number(column), ours));
         let mut settings: Vec<String> = limits.into_iter().flatten().collect();
         settings.extend(raise(text("synchronous_commit")));
+        // Our session rests between two renewals or looks. Before version 14 there is no such limit.
+        if number("rest_ms") > 0 {
+            settings.push("SET idle_session_timeout TO 0".to_owned());
+        }
         // Under a stricter one our statements would fail with 40001 where they are meant to wait or to skip.
         if text("isolation") != "read committed" {
             settings.push("SET default_transaction_isolation TO 'read committed'".to_owned());

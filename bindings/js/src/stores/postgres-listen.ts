@@ -1,12 +1,8 @@
 import type { Bell } from "../store.js";
-import type { PgConnection, Pool } from "./postgres-pool.js";
+import type { Heard } from "./postgres-listening.js";
+import { CHANNEL, listenOn, onNotified } from "./postgres-listening.js";
+import type { PgConnection } from "./postgres-pool.js";
 import { poolOf } from "./postgres-pool.js";
-
-/** The channel on which a release is told. The payload is `schema/election`. */
-const CHANNEL = "elector";
-
-type Heard = (payload: string) => void;
-interface Notification { readonly channel: string; readonly payload?: string | undefined }
 
 /**
  * What a client may have that notifications come through: `listen(channel, callback)` of PGlite or
@@ -20,12 +16,16 @@ export interface PostgresListener {
     readonly driver?: unknown;
 }
 
-/** Listens for releases if the client can. Nothing depends on it but how soon a release is noticed. */
+/**
+ * Listens for releases if the client can. Nothing depends on it but how soon a release is noticed. `testMs`
+ * says how long a connection may be trusted that says nothing.
+ */
 export async function listen(
     client: PostgresListener,
     schema: string,
     bell: Bell,
     warn: (message: string) => void,
+    testMs: () => number,
 ): Promise<() => void | Promise<void>> {
     const prefix = `${schema}/`;
     const heard: Heard = (payload) => {
@@ -34,7 +34,7 @@ export async function listen(
     };
     if (typeof client.listen === "function") return ended(await client.listen(CHANNEL, heard));
     const pool = poolOf(client);
-    if (pool) return listenOn(pool, heard, bell, warn);
+    if (pool) return listenOn(pool, heard, bell, warn, testMs);
     if (isConnection(client)) {
         const notified = onNotified(heard);
         client.on("notification", notified);
@@ -43,12 +43,6 @@ export async function listen(
         return () => void client.off("notification", notified);
     }
     return () => undefined;
-}
-
-function onNotified(heard: Heard): (told: Notification) => void {
-    return (told) => {
-        if (told.channel === CHANNEL) heard(told.payload ?? "");
-    };
 }
 
 /** PGlite gives the function that ends it, postgres.js an object with one. */
@@ -61,57 +55,4 @@ function ended(listening: unknown): () => void | Promise<void> {
 function isConnection(client: PostgresListener): client is PostgresListener & PgConnection {
     const given = client as Partial<PgConnection> & { processID?: unknown };
     return typeof given.on === "function" && typeof given.off === "function" && "processID" in given;
-}
-
-/**
- * A connection of its own, with what the pool makes its connections with: one of the pool's would be missing
- * there. Made anew when it is lost, and it keeps no process alive.
- */
-async function listenOn(
-    pool: Pool,
-    heard: Heard,
-    bell: Bell,
-    warn: (message: string) => void,
-): Promise<() => Promise<void>> {
-    let connection: PgConnection | undefined;
-    let over = false;
-    const start = async (): Promise<void> => {
-        const made = new pool.Client(pool.options);
-        const lost = () => {
-            if (connection !== made || over) return;
-            connection = undefined;
-            void again(1);
-        };
-        made.on("error", lost);
-        made.on("end", lost);
-        made.on("notification", onNotified(heard));
-        try {
-            await made.connect();
-            made.unref?.();
-            await made.query(`LISTEN ${CHANNEL}`);
-        } catch (error) {
-            made.end().catch(() => undefined);
-            throw error;
-        }
-        if (over) return made.end();
-        connection = made;
-        // What was released before was not heard of.
-        bell();
-    };
-    const again = async (attempt: number): Promise<void> => {
-        await new Promise<void>((resolve) => {
-            const timer: unknown = setTimeout(resolve, Math.min(30_000, 250 * 2 ** attempt));
-            (timer as { unref?(): void }).unref?.();
-        });
-        if (over) return;
-        await start().catch(() => again(attempt + 1));
-    };
-    await start().catch(() => {
-        warn("no connection to listen on could be made; releases are noticed by looking only, until one can");
-        void again(1);
-    });
-    return async () => {
-        over = true;
-        await connection?.end();
-    };
 }

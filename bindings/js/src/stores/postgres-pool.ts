@@ -9,6 +9,14 @@ export interface PgConnection {
     off(event: string, listener: (...values: never[]) => void): unknown;
     end(): Promise<void>;
     unref?(): void;
+    /** The process that serves it, as the other end announced it; a pooler makes one up. */
+    readonly processID?: unknown;
+    readonly connection?: { readonly stream?: Partial<Stream> } | undefined;
+}
+
+interface Stream {
+    setKeepAlive(on: boolean, afterMs: number): unknown;
+    destroy(): unknown;
 }
 
 /** A pool of `pg`, with what it makes its connections with. */

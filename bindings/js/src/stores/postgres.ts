@@ -89,10 +89,14 @@ class PostgresStore implements Store {
         await this.#look(ofKind(held, "look"), answer);
     }
 
-    listen(bell: Bell, warn: (message: string) => void): Promise<() => void | Promise<void>> {
+    listen(
+        bell: Bell,
+        warn: (message: string) => void,
+        testMs: () => number,
+    ): Promise<() => void | Promise<void>> {
         this.#warn = warn;
         if (this.options.listen === false) return Promise.resolve(() => undefined);
-        return listen(this.client, this.#schema, bell, warn);
+        return listen(this.client, this.#schema, bell, warn, testMs);
     }
 
     async cleanUp(): Promise<void> {
