@@ -210,8 +210,8 @@ impl fmt::Display for Error {
             ),
             Kind::NoRandom(error) => write!(
                 f,
-                "the system gave no random number ({error}), by which candidates are told apart; let this \
-                 process call getrandom(2) or read /dev/urandom, which a chroot may lack"
+                "the system gave no random number ({error}), by which candidates are told apart; make \
+                 /dev/urandom readable for this process: a chroot may lack it"
             ),
             Kind::Threads(error) => write!(f, "no thread could be started for the hub: {error}"),
         }

@@ -30,7 +30,8 @@ impl Term {
         self.token
     }
 
-    /// How long new work may still be started, unless a renewal lengthens it; zero once the term is over.
+    /// How long new work may still be started, unless a renewal lengthens it; while the candidate drains,
+    /// how long the work in progress may go on. Zero once the term is over.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.stop_new_work_at().saturating_since(clock::now())
