@@ -34,8 +34,8 @@ impl Elector {
     ///
     /// # Errors
     /// [`Error::is_not_leader`] when this candidate has no term (while it drains it has one), or the term has
-    /// ended in the store; roll back then. Otherwise what the server said, such as that it could not serialize
-    /// access.
+    /// ended in the store; roll back then. Otherwise what the server said, such as that it could not
+    /// serialize access.
     pub async fn guard(&self, transaction: &tokio_postgres::Transaction<'_>) -> Result<FencingToken, Error> {
         let (table, holder, token) = self.guarded_term()?;
         let number = token.get() as i64;

@@ -24,7 +24,8 @@
 //!   ([`Term::remaining`]), be run by `elector run`, or be checked by its fencing token where it lands.
 //! * One leader when the store's wall clock is stepped forward and the next leader had not read it before,
 //!   when a promoted standby has lost commits, when a live row is deleted by hand, or when a virtual machine
-//!   is frozen without its clocks noticing. Tokens still protect whatever checks them; `strict` covers the first two.
+//!   is frozen without its clocks noticing. Tokens still protect whatever checks them; `strict` covers the
+//!   first two.
 //!
 //! The argument is worked out in [`docs::guarantees`].
 //!

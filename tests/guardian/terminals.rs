@@ -59,7 +59,8 @@ fn a_command_that_reads_in_the_background_goes_on_in_the_foreground() {
     let (numbers, ready, got) = (place.file("numbers"), place.file("ready"), place.file("got"));
     let script = place.file("script");
     let text = format!(
-        "echo $$ > {0}.tmp; mv {0}.tmp {0}; until [ -e {1} ]; do sleep 0.1; done; read word; echo $word > {2}",
+        "echo $$ > {0}.tmp; mv {0}.tmp {0}; until [ -e {1} ]; do sleep 0.1; done; read word; \
+         echo $word > {2}",
         numbers.display(),
         ready.display(),
         got.display()

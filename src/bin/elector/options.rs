@@ -209,7 +209,8 @@ pub struct RunOptions {
     #[command(flatten)]
     pub timing: TimingArguments,
     /// Take over only what stood unchanged for a full lease: safe also if the store's clock was stepped
-    /// before this candidate first read it or a promoted standby lost commits. Give it to all candidates of an election
+    /// before this candidate first read it or a promoted standby lost commits. Give it to all candidates of
+    /// an election
     #[arg(long)]
     pub strict: bool,
     /// When leadership is lost, exit with 75 instead of standing again

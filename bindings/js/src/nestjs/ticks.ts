@@ -117,8 +117,8 @@ export class Ticks {
         const due = latest && cronTime.getNextDateFrom?.(latest);
         if (!due || due.toMillis() >= tick.toMillis()) return;
         const [from, to] = [latest, tick].map((time) => new Date(time.toMillis()).toISOString());
-        service.logger?.warn(`${name}: its runs between ${from} and ${to} were left out here, since the event ` +
-            "loop was late; another node may have run them");
+        service.logger?.warn(`${name}: its runs between ${from} and ${to} were left out here, since the ` +
+            "event loop was late; another node may have run them");
     }
 
     /** The jobs of a schedule, which tick at the same times. */
