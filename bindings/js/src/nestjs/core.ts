@@ -223,8 +223,8 @@ export class LeaderElectorCore {
         const left = this.jobs.names;
         if (left.length === 0) return true;
         this.logger?.error(`election ${JSON.stringify(this.elector.election)}: ${left.join(", ")} still ` +
-            `runs after the ${this.#drainMs} ms of \`drainMs\`; the lease is renewed no more, and others are ` +
-            `elected when it has ended by itself, within ${this.#leaseMs} ms`);
+            `runs after the ${this.#drainMs} ms of \`drainMs\`; the lease is renewed no more, and others ` +
+            `are elected when it has ended by itself, within ${this.#leaseMs} ms`);
         return false;
     }
 
