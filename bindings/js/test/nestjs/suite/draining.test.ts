@@ -37,8 +37,16 @@ class Gate {
     }
 }
 
-/** Closes an application whose job runs while another one waits, and sees who leads when. */
-async function drains(application: INestApplicationContext, other: INestApplicationContext, gate: Gate) {
+/**
+ * Closes an application whose job runs while another one waits, and sees who leads when. `meanwhile` is done
+ * before the job is let go.
+ */
+async function drains(
+    application: INestApplicationContext,
+    other: INestApplicationContext,
+    gate: Gate,
+    meanwhile: () => Promise<void> = async () => undefined,
+): Promise<void> {
     const { elector } = service(application);
     const token = service(application).token!;
     other.get(LeaderElectorService).elector.on("elected", () => gate.said.push("the other leads"));
@@ -52,6 +60,7 @@ async function drains(application: INestApplicationContext, other: INestApplicat
     const before = renewed;
     await until(() => renewed >= before + 2);
     assert.equal(service(other).amILeader(), false);
+    await meanwhile();
     gate.open();
     await closing;
     await until(() => service(other).amILeader());
@@ -107,14 +116,14 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         const [first, second] = [await open(Ticking, schema), await open(Nothing, schema)];
         await until(() => gate.said.length === 1);
         const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/%'`;
-        const counts: number[] = [];
-        const count = async () => counts.push((await rows(claims)).length);
-        service(first).elector.on("stopNewWork", () => {
-            // What was being claimed at that moment still is.
-            void sleep(1_500).then(count).then(() => sleep(2_500)).then(count).then(() => gate.open());
+        const count = async () => (await rows(claims)).length;
+        await drains(first, second, gate, async () => {
+            // What was being claimed when it began still is.
+            await sleep(1_500);
+            const before = await count();
+            await sleep(2_500);
+            assert.equal(await count(), before);
         });
-        await drains(first, second, gate);
-        assert.equal(counts[0], counts[1]);
     });
 
     test("a method under @OnElected() hears of it by its signal, and is waited for", async () => {
@@ -187,28 +196,24 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
 
     test("release() while it closes waits as well", async () => {
         const gate = new Gate();
-        const order: string[] = [];
         @Injectable()
-        class Releasing {
-            constructor(private readonly elector: LeaderElectorService) {}
+        class Jobs {
             @LeaderOnly()
             run(): Promise<string> {
                 return gate.pass();
             }
-            async beforeApplicationShutdown(): Promise<void> {
-                order.push(this.elector.leadership.phase);
-                await this.elector.release();
-                order.push(gate.said.at(-1)!);
-            }
         }
-        const first = await open(Releasing, freshSchema());
-        void first.get(Releasing).run();
-        const closing = closeForGood(first);
-        await until(() => order.length > 0);
-        await sleep(100);
-        gate.open();
-        await closing;
-        assert.deepEqual(order, ["draining", "ended"]);
+        class Nothing {}
+        const schema = freshSchema();
+        const [first, second] = [await open(Jobs, schema), await open(Nothing, schema)];
+        void first.get(Jobs).run();
+        await drains(first, second, gate, async () => {
+            let isReleased = false;
+            void service(first).release().then(() => (isReleased = true));
+            await sleep(100);
+            assert.deepEqual([isReleased, service(first).leadership.phase], [false, "draining"]);
+        });
+        await service(first).release();
     });
 
     test("a job that does not end is waited for as long as `drainMs` says, and named", async () => {
