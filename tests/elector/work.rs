@@ -132,11 +132,12 @@ fn drained_work_is_told_and_finishes_before_the_next_leader_begins() {
     assert!(second.wait_until_leader(SOON).unwrap() > old, "released, not left to expire");
 }
 
-/// Between the soft deadline and the end of trust lie 87 s here, longer than any pause of the machine.
+/// Between the soft deadline and the end of trust lie 79 s here, longer than any pause of the machine, and
+/// 10 s before it.
 #[test]
 fn drained_work_that_does_not_stop_is_renewed_no_more_and_cut_off_at_the_soft_deadline() {
     let builder =
-        Elector::builder("nightly").store("memory:drain-bound").lease(90 * SECOND).grace(87 * SECOND);
+        Elector::builder("nightly").store("memory:drain-bound").lease(90 * SECOND).grace(79 * SECOND);
     let builder = builder.margin(100 * MS).renew(500 * MS).retry(100 * MS).drain(Duration::ZERO);
     let elector = builder.build().unwrap();
     let mut changes = elector.changes();
@@ -153,8 +154,15 @@ fn drained_work_that_does_not_stop_is_renewed_no_more_and_cut_off_at_the_soft_de
     assert!(stop_new_work_at <= dropped_at && dropped_at < trusted_until);
     assert!(matches!(next_turn(&mut changes), Event::Elected { .. }));
     assert!(matches!(next_turn(&mut changes), Event::StopNewWork { .. }), "the drain");
-    assert!(matches!(next_turn(&mut changes), Event::AtRisk { .. }), "the renewal that is withheld");
-    assert!(matches!(next_turn(&mut changes), Event::StopNewWork { .. }), "the soft deadline");
+    let rest = [next_turn(&mut changes), next_turn(&mut changes)];
+    assert!(
+        rest.iter().any(|event| matches!(event, Event::AtRisk { .. })),
+        "a renewal is withheld: {rest:?}"
+    );
+    assert!(
+        rest.iter().any(|event| matches!(event, Event::StopNewWork { .. })),
+        "the soft deadline: {rest:?}"
+    );
 }
 
 #[test]
