@@ -51,7 +51,6 @@ static const char text[] = "The host's own.";
 static void open_victims(const char *url)
 {
     int at;
-    bool begins_at_3 = false;
     for (at = 0; at < VICTIMS; at++) {
         struct stat found;
         struct victim *victim = &victims[at];
@@ -60,9 +59,9 @@ static void open_victims(const char *url)
         CHECK(write(victim->number, text, sizeof text) == (ssize_t)sizeof text);
         CHECK(fstat(victim->number, &found) == 0);
         victim->inode = found.st_ino;
-        begins_at_3 = begins_at_3 || victim->number == 3;
     }
-    CHECK(begins_at_3);
+    /* All the smallest, but for what the library may have open for a moment to find out what happened. */
+    CHECK(victims[VICTIMS - 1].number < 3 + VICTIMS + 5);
 }
 
 static void victims_are_untouched(void)
