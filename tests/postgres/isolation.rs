@@ -10,6 +10,7 @@ use crate::waiting;
 
 crate::on_each_release! {
     a_guard_with_an_old_snapshot_fails_once_another_was_elected
+    a_guard_that_was_prepared_before_fails_as_well
     a_guard_with_an_old_snapshot_fails_once_the_table_was_rewritten
     a_guard_with_an_old_snapshot_passes_over_renewals_and_earlier_rewrites
     a_guard_holds_off_whatever_would_rewrite_its_table
@@ -72,6 +73,29 @@ fn a_guard_with_an_old_snapshot_fails_once_another_was_elected(release: Release)
             assert!(new.am_i_leader());
             assert!(passes(&old_snapshot(&url, level), &new.guard_sql().unwrap()), "{level}, {rewrite}");
         }
+    }
+}
+
+/// The server keeps its plan, and sees that the table was rewritten.
+fn a_guard_that_was_prepared_before_fails_as_well(release: Release) {
+    for level in LEVELS {
+        let url = fresh_database(release);
+        let operator = Session::open(&url);
+        operator.run("CREATE TABLE work (token bigint)");
+        let old = waiting::leading(candidate(&url));
+        let session = Session::open(&url);
+        session.run("SET plan_cache_mode TO force_generic_plan");
+        session.run(&format!("PREPARE guard AS {}", old.guard_sql().unwrap()));
+        for _ in 0..7 {
+            session.run(&format!("BEGIN ISOLATION LEVEL {level}"));
+            assert!(passes(&session, "EXECUTE guard"));
+            session.run("COMMIT");
+        }
+        session.run(&format!("BEGIN ISOLATION LEVEL {level}; SELECT count(*) FROM work"));
+        old.release_and_wait(waiting::SOON).unwrap();
+        let _new = waiting::leading(candidate(&url));
+        operator.run("VACUUM FULL leader_lease");
+        assert!(!passes(&session, "EXECUTE guard"), "{level}");
     }
 }
 

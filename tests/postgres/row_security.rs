@@ -18,6 +18,7 @@ crate::on_each_release! {
     an_owner_is_bound_by_row_security_only_if_it_is_forced
     a_policy_that_refuses_a_row_is_not_taken_for_a_missing_grant
     in_a_table_of_numbers_a_release_needs_a_policy_to_delete
+    work_is_guarded_with_policies_to_select_and_to_update
 }
 
 const POLICIES: [(&str, &str); 3] = [
@@ -168,6 +169,18 @@ fn a_policy_that_refuses_a_row_is_not_taken_for_a_missing_grant(release: Release
     wait_until("the refusal", || other.last_error().is_some());
     let said = other.last_error().unwrap().to_string();
     assert!(said.contains("row security is on") && !said.contains("grant the role"), "{said}");
+}
+
+/// Under a role of its own, as src/docs/operating.md says. Without them it fails closed.
+fn work_is_guarded_with_policies_to_select_and_to_update(release: Release) {
+    let (cluster, url) = secured(release);
+    let (admin, leader) = (cluster.session(), waiting::leading(candidate(&cluster.url())));
+    let (work, guard) = (Session::open(&url), leader.guard_sql().unwrap());
+    assert_eq!(work.run(&guard).len(), 0);
+    admin.run(&format!("CREATE POLICY one ON leader_lease {}", POLICIES[0].1));
+    assert_eq!(work.run(&guard).len(), 0);
+    admin.run(&format!("CREATE POLICY two ON leader_lease {}", POLICIES[2].1));
+    assert_eq!(work.run(&guard).len(), 1);
 }
 
 fn in_a_table_of_numbers_a_release_needs_a_policy_to_delete(release: Release) {
