@@ -1,9 +1,10 @@
 # shellcheck shell=bash
-# the properties of each store: in memory, on SQLite, on the system's PostgreSQL with its guard and tokens
+# the properties of each store: memory, SQLite, and the system's PostgreSQL with guard, tokens and roles
 need_rust
 tests/setup-postgres.sh --system
 must cargo test -q --no-fail-fast --all-features --test conformance --test sqlite_faults -- --skip timed::
 must cargo test -q --no-fail-fast --all-features --test postgres_connect -- --skip timed::
 must cargo test -q --no-fail-fast --all-features --test conformance_postgres -- system::
-safety=(guard::system:: isolation::system:: locks::system:: tokens::system::)
-must cargo test -q --no-fail-fast --all-features --test postgres -- "${safety[@]}"
+quick=(guard::system:: isolation::system:: locks::system:: tokens::system:: encodings::system::
+  row_security::system:: network::system::a_role_whose_idle_sessions_are_ended_keeps_ours)
+must cargo test -q --no-fail-fast --all-features --test postgres -- "${quick[@]}"
