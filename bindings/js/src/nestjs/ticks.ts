@@ -86,9 +86,10 @@ export class Ticks {
      * each of its calls counts as a tick, since one that was run without a claim could run twice.
      */
     isTick(options: CronOptions, values: readonly unknown[]): boolean {
-        if (options.onComplete !== undefined && values[0] === options.onComplete) return true;
+        const { onComplete: ours } = options;
+        if (ours !== undefined && values[0] === ours) return true;
         const jobs = [...this.#jobs(options)];
-        return jobs.length > 0 && !jobs.some(({ onComplete }) => onComplete === options.onComplete);
+        return jobs.length > 0 && !jobs.some(({ onComplete }) => ours !== undefined && onComplete === ours);
     }
 
     /**

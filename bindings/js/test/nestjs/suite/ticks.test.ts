@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import type { DynamicModule, INestApplicationContext, Provider, Type } from "@nestjs/common";
 import { Injectable } from "@nestjs/common";
-import { Cron, CronExpression, ScheduleModule } from "@nestjs/schedule";
+import { Cron, CronExpression, ScheduleModule, SchedulerRegistry } from "@nestjs/schedule";
 import type { LeaderElectorModuleOptions } from "elector-wasm/nestjs";
 import { LeaderElectorModule, LeaderElectorService, OncePerTick, isNotRun } from "elector-wasm/nestjs";
 import type { Store } from "elector-wasm";
@@ -287,6 +287,29 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         const claims = await rows<{ id: string }>(ask);
         assert.ok(claims.every(({ id }) => id.startsWith("tick/1/renamed/")), JSON.stringify(claims));
         assert.equal(ran(), claims.length);
+    });
+
+    test("calls of a cron that does not say so count as ticks: none runs without a claim", async () => {
+        const schema = freshSchema();
+        @Injectable()
+        class Unmarked {
+            static ran = 0;
+            @OncePerTick({ name: "unmarked" })
+            @Cron(CronExpression.EVERY_SECOND)
+            run(): void {
+                Unmarked.ran += 1;
+            }
+        }
+        const applications = [await open(Unmarked, schema), await open(Unmarked, schema)];
+        for (const application of applications) {
+            const jobs = application.get(SchedulerRegistry).getCronJobs().values();
+            for (const job of jobs) (job as { onComplete?: unknown }).onComplete = undefined;
+        }
+        const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/unmarked/%'`;
+        const before = Unmarked.ran;
+        await until(() => Unmarked.ran >= before + 3);
+        await Promise.all(applications.map((application) => application.close()));
+        assert.equal(Unmarked.ran, (await rows(claims)).length);
     });
 
     test("what runs at the start is claimed: cron calls it before anybody knows the job", async () => {
