@@ -29,9 +29,9 @@ describe("roll-outs", { concurrency: 1 }, () => {
         };
         let old = replica();
         for (let turn = 0; turn < ROLL_OUTS; turn++) {
+            await until(() => old.count("begun") > 0, () => old.output);
             const next = replica();
-            const about = () => next.output + old.output;
-            await until(() => next.count("stands") > 0 && old.count("begun") > 0, about);
+            await until(() => next.count("stands") > 0, () => next.output);
             // In the middle of its job.
             await sleep(Math.random() * 4_000);
             const isBusy = old.count("begun") > old.count("ran");
@@ -39,7 +39,6 @@ describe("roll-outs", { concurrency: 1 }, () => {
             await old.ended;
             const isDone = old.count("begun") === old.count("ran");
             assert.ok(!isBusy || isDone, `the job was cut off: ${old.output}`);
-            await until(() => next.count("begun") > 0, () => next.output);
             old = next;
         }
         await until(() => old.count("ran") > 0, () => old.output);
