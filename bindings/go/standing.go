@@ -178,20 +178,28 @@ func (e *Elector) unconfirmed(ctx context.Context, what string) error {
 // that nobody else starts, until Drained or until it can be kept no longer. For work of Run, it is Run that
 // says Drained once the work has returned, and Options.Drain is how long the lease is renewed until then. Not
 // leader: as Release, without waiting for the store.
-func (e *Elector) Drain() error {
+func (e *Elector) Drain() error { return e.drainBy(e.drains) }
+
+// DrainFor is Drain, and the lease is renewed for so long at most. Work that takes longer keeps the rest of the
+// lease, and the next leader is elected when that has ended by itself. Of several bounds the earliest counts.
+func (e *Elector) DrainFor(patience time.Duration) error {
+	return e.drainBy(func() *library.Fault { return e.handle.DrainFor(patience) })
+}
+
+func (e *Elector) drainBy(drain func() *library.Fault) error {
 	s := &e.standing
 	s.Lock()
 	defer s.Unlock()
 	down := s.down
 	s.standDown()
-	return e.keep(down)
+	return e.keep(down, drain)
 }
 
 // Has the library drain. A term that is kept already is still that of those who stood under it.
-func (e *Elector) keep(down <-chan struct{}) error {
+func (e *Elector) keep(down <-chan struct{}, drain func() *library.Fault) error {
 	s := &e.standing
 	return e.call(func() *library.Fault {
-		fault := e.drains()
+		fault := drain()
 		if token := e.handle.Leadership().Token; token != s.kept {
 			s.kept, s.keptFor = token, down
 		}

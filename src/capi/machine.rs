@@ -37,6 +37,8 @@ pub enum elector_input_kind {
     Hint = 8,
     /// The lease protects nothing any more.
     Revoked = 9,
+    /// DRAIN, renewed for `patience_ms` at most: what is left of the lease then ends by itself.
+    DrainFor = 10,
 }
 
 /// What became of a request.
@@ -95,11 +97,13 @@ pub struct elector_input {
     pub row_remaining_us: u64,
     /// The row's whole lease, or 0 if the store does not know it.
     pub row_lease_ms: u64,
+    /// DRAIN_FOR: for how long the lease is still renewed.
+    pub patience_ms: u64,
 }
 
 // SAFETY: `repr(C)` of numbers, pointers and flags that C wrote, and begins with its size.
 unsafe impl Growing for elector_input {
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = std::mem::offset_of!(Self, patience_ms);
 }
 
 /// What a machine says.
@@ -353,6 +357,7 @@ const SILENCE: elector_input = elector_input {
     row_expires_us: 0,
     row_remaining_us: 0,
     row_lease_ms: 0,
+    patience_ms: 0,
 };
 
 /// The input that a struct means.
@@ -370,6 +375,9 @@ unsafe fn understood(given: &elector_input) -> Result<Input, Fault> {
     ];
     if let Some((_, input)) = plain.into_iter().find(|(kind, _)| *kind as i32 == given.kind) {
         return Ok(input);
+    }
+    if given.kind == Kind::DrainFor as i32 {
+        return Ok(Input::DrainFor(Duration::from_millis(given.patience_ms)));
     }
     if given.kind != Kind::Reply as i32 {
         let found = given.kind;

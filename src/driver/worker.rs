@@ -28,7 +28,8 @@ pub(crate) struct Connection {
     /// How often somebody asked for the store to be opened, and how often that was answered.
     pub(crate) asked: u64,
     pub(crate) answered: u64,
-    /// The texts that those who asked want to have kept, by the number of their question, and the refusals.
+    /// The texts that those who wait for an answer want to have kept, by the number of their question, and
+    /// the refusals.
     pub(crate) texts: Vec<(u64, Vec<Text>)>,
     pub(crate) unkept: Vec<(u64, StoreError)>,
     /// The place where the leases were kept is gone, and the store should notice.
@@ -82,7 +83,7 @@ pub(crate) fn run(hub: &Arc<Hub>) {
             worker.clean_up_at = clock::now().saturating_add(CLEAN_UP_AGAIN);
         }
         let asked = board.connection.asked;
-        let texts = std::mem::take(&mut board.connection.texts);
+        let texts = board.connection.texts.clone();
         let batch = take_batch(&mut board);
         drop(board);
         let outcome = foreign::run(|| worker.open(&hub.url)).unwrap_or_else(|| Err(panicked()));
@@ -101,7 +102,7 @@ pub(crate) fn run(hub: &Arc<Hub>) {
         }
         let unkept = if outcome.is_ok() { worker.unkept(&texts) } else { Vec::new() };
         let mut board = hub.lock();
-        board.connection.unkept.extend(unkept);
+        board.connection.refuse(unkept);
         board.connection.answered = asked;
         if let Err(error) = outcome {
             board.connection.error = Some(error);
@@ -188,17 +189,17 @@ impl Worker {
         })
     }
 
-    /// Those of the texts that the store refuses, or why it could not be asked.
+    /// The questions whose texts the store refuses, or about which it could not be asked.
     fn unkept(&mut self, asked: &[(u64, Vec<Text>)]) -> Vec<(u64, StoreError)> {
-        let Some(store) = self.store.as_mut() else { return Vec::new() };
         let mut refused = Vec::new();
         for (number, texts) in asked {
-            match catch_unwind(AssertUnwindSafe(|| store.keeps(texts))) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => refused.push((*number, error)),
-                Err(_) => {
+            let kept = self.store.as_mut().map(|store| catch_unwind(AssertUnwindSafe(|| store.keeps(texts))));
+            match kept {
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => refused.push((*number, error)),
+                Some(Err(_)) | None => {
                     self.store = None;
-                    return vec![(*number, panicked())];
+                    refused.push((*number, panicked()));
                 }
             }
         }
@@ -299,6 +300,26 @@ fn unknown(job: &Job, error: &StoreError) -> Answer {
     Answer { reply, error: Some(error.clone()) }
 }
 
+impl Connection {
+    /// Notes refusals for those who still wait for an answer.
+    fn refuse(&mut self, unkept: Vec<(u64, StoreError)>) {
+        for (ticket, error) in unkept {
+            let is_asked = self.texts.iter().any(|(number, _)| *number == ticket);
+            let is_known = self.unkept.iter().any(|(number, _)| *number == ticket);
+            if is_asked && !is_known {
+                self.unkept.push((ticket, error));
+            }
+        }
+    }
+
+    /// Forgets a question, and says what its texts were refused for.
+    fn end_question(&mut self, ticket: u64) -> Option<StoreError> {
+        self.texts.retain(|(number, _)| *number != ticket);
+        let at = self.unkept.iter().position(|(number, _)| *number == ticket)?;
+        Some(self.unkept.swap_remove(at).1)
+    }
+}
+
 impl Hub {
     /// Has the store opened if it is not, and says what came of it, or that it cannot keep these texts;
     /// `None` if that took longer than `timeout`. See [`Store::keeps`].
@@ -316,9 +337,7 @@ impl Hub {
             Err(poisoned) => poisoned.into_inner().0,
         };
         let connection = &mut board.connection;
-        connection.texts.retain(|(number, _)| *number != ticket);
-        let unkept = connection.unkept.iter().position(|(number, _)| *number == ticket);
-        let unkept = unkept.map(|at| connection.unkept.swap_remove(at).1);
+        let unkept = connection.end_question(ticket);
         let answered = connection.answered >= ticket;
         answered.then(|| unkept.or_else(|| connection.error.clone()).map_or(Ok(()), Err))
     }

@@ -14,7 +14,7 @@ ALWAYS(size_of_error, sizeof(struct elector_error) == 1024);
 ALWAYS(size_of_leadership, sizeof(struct elector_leadership) == 40);
 ALWAYS(size_of_change, sizeof(struct elector_change) == 296);
 ALWAYS(size_of_view, sizeof(struct elector_view) == 40 || sizeof(void *) != 8);
-ALWAYS(size_of_input, sizeof(struct elector_input) == 96 || sizeof(void *) != 8);
+ALWAYS(size_of_input, sizeof(struct elector_input) == 104 || sizeof(void *) != 8);
 ALWAYS(size_of_output, sizeof(struct elector_output) == 128 || sizeof(void *) != 8);
 
 ALWAYS(error_message, offsetof(struct elector_error, message) == 4);
@@ -38,6 +38,7 @@ ALWAYS(input_request, offsetof(struct elector_input, request_id) == 8);
 ALWAYS(input_clock, offsetof(struct elector_input, store_now_us) == 24);
 ALWAYS(input_holder, offsetof(struct elector_input, row_holder) == 56);
 ALWAYS(input_lease, offsetof(struct elector_input, row_lease_ms) == 88 || sizeof(void *) != 8);
+ALWAYS(input_patience, offsetof(struct elector_input, patience_ms) == 96 || sizeof(void *) != 8);
 ALWAYS(output_kind, offsetof(struct elector_output, kind) == 4);
 ALWAYS(output_request, offsetof(struct elector_output, request_id) == 24);
 ALWAYS(output_op, offsetof(struct elector_output, op) == 40);

@@ -127,6 +127,23 @@ static void a_draining_machine_renews_until_it_is_drained(void)
     end_host(&host);
 }
 
+static void a_drain_with_a_bound_is_renewed_until_then_and_ends_by_itself(void)
+{
+    struct elector_input input = ELECTOR_INPUT_INIT;
+    struct host host = a_host();
+    tell(&host, ELECTOR_INPUT_KIND_CAMPAIGN);
+    input.kind = ELECTOR_INPUT_KIND_DRAIN_FOR;
+    input.patience_ms = 20000;
+    tell_input(&host, &input);
+    CHECK(!leads(&host) && count_of(&host, ELECTOR_EVENT_STOP_NEW_WORK) == 1);
+    pass(&host, 20 * S);
+    CHECK(trusted_for_ms(&host) > 0 && count_of(&host, ELECTOR_EVENT_RENEWED) >= 5);
+    pass(&host, 10 * S);
+    CHECK(count_of(&host, ELECTOR_EVENT_STOP_NEW_WORK) == 2);
+    CHECK(latest(&host, ELECTOR_EVENT_DEPOSED)->reason == ELECTOR_REASON_STALLED);
+    end_host(&host);
+}
+
 static void the_progress_gate_withholds_renewals(void)
 {
     struct stand stand = {.store = "memory:unused", .candidate = "a", .progress_gate = true};
@@ -192,6 +209,7 @@ const struct test machine_tests[] = {
     TEST(a_hint_makes_a_standby_look_at_once),
     TEST(a_lost_lease_and_a_revoked_one_end_the_term_at_once),
     TEST(a_draining_machine_renews_until_it_is_drained),
+    TEST(a_drain_with_a_bound_is_renewed_until_then_and_ends_by_itself),
     TEST(the_progress_gate_withholds_renewals),
     TEST(a_strict_machine_demands_what_stood_unchanged_for_a_lease),
     TEST(an_absent_row_is_demanded_to_be_absent),

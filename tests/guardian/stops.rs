@@ -4,9 +4,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::beats::Manner;
-use crate::place::{Candidate, DEADLINE, ENDS, Place, alive, wait_for};
+use crate::place::{Candidate, DEADLINE, ENDS, Place, alive, state_of, wait_for};
 
-/// Starts a leader whose command writes a line and stops itself, unless it was continued before.
+/// Starts a leader whose command writes its process id and stops itself. Returns once it is stopped.
 fn stops_itself(place: &Place, options: &[&str]) -> (Candidate, i32) {
     let file = place.file("stopped");
     let script =
@@ -14,7 +14,7 @@ fn stops_itself(place: &Place, options: &[&str]) -> (Candidate, i32) {
     let candidate = place.run_command("a", &["sh", "-c", &script], options);
     let pid = wait_for("the command", || {
         let text = std::fs::read_to_string(&file).ok()?;
-        text.lines().next()?.parse().ok()
+        text.lines().next()?.parse().ok().filter(|pid| state_of(*pid) == Some('T'))
     });
     (candidate, pid)
 }

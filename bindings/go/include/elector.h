@@ -79,7 +79,7 @@
 #define ELECTOR_CHANGE_INIT \
     { sizeof(struct elector_change), ELECTOR_EVENT_NONE, 0, 0, 0, ELECTOR_REASON_NONE, { 0 } }
 #define ELECTOR_INPUT_INIT \
-    { sizeof(struct elector_input), 0, 0, 0, false, false, 0, 0, 0, 0, NULL, NULL, 0, 0, 0 }
+    { sizeof(struct elector_input), 0, 0, 0, false, false, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
 #define ELECTOR_OUTPUT_INIT \
     { sizeof(struct elector_output), ELECTOR_OUTPUT_KIND_WAIT, 0, 0, 0, 0, ELECTOR_OP_NONE, \
       ELECTOR_UNCHANGED_ANY, 0, 0, NULL, NULL, 0, 0, ELECTOR_EVENT_NONE, ELECTOR_REASON_NONE, \
@@ -284,6 +284,8 @@ typedef enum elector_input_kind {
     ELECTOR_INPUT_KIND_HINT = 8,
     // The lease protects nothing any more.
     ELECTOR_INPUT_KIND_REVOKED = 9,
+    // DRAIN, renewed for `patience_ms` at most: what is left of the lease then ends by itself.
+    ELECTOR_INPUT_KIND_DRAIN_FOR = 10,
 } elector_input_kind;
 
 // What became of a request.
@@ -421,6 +423,8 @@ typedef struct elector_input {
     uint64_t row_remaining_us;
     // The row's whole lease, or 0 if the store does not know it.
     uint64_t row_lease_ms;
+    // DRAIN_FOR: for how long the lease is still renewed.
+    uint64_t patience_ms;
 } elector_input;
 
 // One output. Begin with ELECTOR_OUTPUT_INIT.
