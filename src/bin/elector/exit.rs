@@ -9,11 +9,12 @@ pub const CODES: [(u8, &str); 9] = [
     (USAGE, "a wrong option, name, timing or URL"),
     (
         STORE,
-        "the store refuses: read-only, damaged, not permitted; of questions also:\n       \
-             unreachable (`run` waits for ever until it is back)",
+        "the store refuses: read-only, damaged, not permitted, a name that its\n       \
+             table or its encoding cannot hold; of questions also: unreachable\n       \
+             (`run` waits for ever until it is back)",
     ),
     (INTERNAL, "something else failed: no process could be started, a bug"),
-    (LOST, "`run --once`: leadership was lost, or CMD stayed stopped; CMD was ended"),
+    (LOST, "`run --once`: leadership was lost, or CMD stayed stopped for a lease;\n       CMD was ended"),
     (126, "`run`: CMD cannot be executed"),
     (127, "`run`: CMD was not found"),
     (128, "plus n: signal n ended CMD, or ended `run` while it waited"),

@@ -141,7 +141,7 @@ SIGUSR1 and SIGUSR2 are passed on to CMD, and the lease is kept until it has end
 
 A hang ends leadership too. If `elector run` itself hangs for half a lease, the lease is not renewed any \
 more. If CMD itself is stopped and not continued for one lease, it is ended, unless --keep-stopped is \
-given. Output that nobody reads holds nothing up: what does not fit is dropped, and counted.";
+given. A slow reader of the output delays nothing: lines that do not fit are dropped, and counted.";
 
 const RELEASE_RULES: &str = "\
 The holder fails its next renewal and stops. Another can be elected once the lease has run out, when the \
@@ -213,7 +213,7 @@ pub struct RunOptions {
     /// an election
     #[arg(long)]
     pub strict: bool,
-    /// When leadership is lost, exit with 75 instead of standing again
+    /// When leadership is lost, or CMD stays stopped for a lease, exit with 75 instead of standing again
     #[arg(long, conflicts_with = "forever")]
     pub once: bool,
     /// When CMD ends by itself, stand again instead of exiting
