@@ -334,7 +334,7 @@ fn a_pipe_for_events_that_nobody_reads_and_a_script_without_its_interpreter_are_
     assert!(Command::new("mkfifo").arg(home.path().join("pipe")).status().expect("mkfifo").success());
     let output = home.output(&["run", "-e", "n", "--store", "sqlite:e.db", "--events", "pipe", "--", "true"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("nobody reads it"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the pipe has no reader"), "{}", text(&output.stderr));
     let script = home.path().join("script");
     fs::write(&script, "#!/no/such/interpreter\n").expect("a script");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("its mode");

@@ -24,8 +24,8 @@ pub struct Events {
     queue: SyncSender<Change>,
     written: Receiver<()>,
     created: Option<PathBuf>,
-    /// How many events were left out since the last that was not.
-    left_out: u64,
+    /// How many events were dropped since the last that was not.
+    dropped: u64,
     any: bool,
 }
 
@@ -39,7 +39,7 @@ impl Events {
             let refuse = |error: io::Error| {
                 let path = path.display();
                 let advice = match error.raw_os_error() {
-                    Some(libc::ENXIO) => "nobody reads it; start its reader first",
+                    Some(libc::ENXIO) => "the pipe has no reader; start one first",
                     _ => "give a file that can be written, or -",
                 };
                 Failure::usage(format!("cannot write events to '{path}': {error}; {advice}"))
@@ -57,23 +57,23 @@ impl Events {
                 let _ = done.send(());
             })
             .map_err(|error| Failure::internal(format!("cannot start a thread: {error}")))?;
-        Ok(Events { queue, written, created, left_out: 0, any: false })
+        Ok(Events { queue, written, created, dropped: 0, any: false })
     }
 
     /// Hands over one event.
     pub fn write(&mut self, change: &Change) {
         self.any = true;
         match self.queue.try_send(change.clone()) {
-            Ok(()) if self.left_out > 0 => {
-                let count = std::mem::take(&mut self.left_out);
-                output::complain(format!("--events: {count} events were left out: nobody read them"));
+            Ok(()) if self.dropped > 0 => {
+                let count = std::mem::take(&mut self.dropped);
+                output::complain(format!("--events: {count} events were dropped: the reader is too slow"));
             }
             Err(TrySendError::Full(_)) => {
-                self.left_out += 1;
-                if self.left_out == 1 {
-                    let text =
-                        format!("--events: nobody reads; {QUEUE} events wait, further ones are left out");
-                    output::complain(text);
+                self.dropped += 1;
+                if self.dropped == 1 {
+                    output::complain(format!(
+                        "the reader of --events is too slow; {QUEUE} events wait, further ones are dropped"
+                    ));
                 }
             }
             // What was wrong with the file was said.

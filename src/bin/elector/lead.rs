@@ -175,8 +175,8 @@ impl Run<'_> {
         if clock::now() >= since.saturating_add(lease) {
             let signal = Signal::try_from(signal).map_or("a signal", Signal::as_str);
             output::complain(format!(
-                "CMD was stopped by {signal} and not continued for a lease ({} ms); ending it and giving \
-                 the lease up; --keep-stopped would keep both",
+                "CMD has been stopped by {signal} for one lease ({} ms); ending CMD and releasing the lease. \
+                 Use --keep-stopped to keep a stopped CMD",
                 lease.as_millis()
             ));
             state.lost = true;

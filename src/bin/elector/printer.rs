@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::signals;
 
-/// So many lines wait for a reader that does not read.
+/// Maximum number of lines that wait for a slow reader.
 const MOST: usize = 1_000;
 /// At the end of the process, a reader that takes no line for so long is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -105,8 +105,8 @@ impl Printer {
     /// How many lines were dropped, once.
     fn notice(&self, state: &mut State) -> Option<String> {
         let dropped = std::mem::take(&mut state.dropped);
-        let lines = if dropped == 1 { "line was" } else { "lines were" };
-        (dropped > 0).then(|| format!("elector: {dropped} {lines} dropped: nobody read {}\n", self.name))
+        let lines = if dropped == 1 { "line" } else { "lines" };
+        (dropped > 0).then(|| format!("elector: {dropped} {lines} dropped: {} was not read\n", self.name))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -152,7 +152,7 @@ mod tests {
         for _ in 0..=MOST {
             assert!(!reader.recv().unwrap().contains("dropped"));
         }
-        assert_eq!(reader.recv().unwrap(), "elector: 5 lines were dropped: nobody read this\n");
+        assert_eq!(reader.recv().unwrap(), "elector: 5 lines dropped: this was not read\n");
         PRINTER.print("later\n".into());
         assert_eq!(reader.recv().unwrap(), "later\n");
         PRINTER.finish();

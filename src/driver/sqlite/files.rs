@@ -87,7 +87,7 @@ impl Identity {
             let what = match found {
                 Some(found) if found.len() >= known.least => return None,
                 Some(_) => "was truncated",
-                None => "was deleted or replaced",
+                None => "was deleted, moved or replaced",
             };
             Some(format!("{} {what}", known.path.display()))
         })

@@ -11,13 +11,14 @@
 //!   call fails until all leases granted through this store, and those seen through it, have ended; then the
 //!   store opens the path anew. This is looked at before and after each batch and before each commit, so that
 //!   nothing is believed that was written elsewhere.
-//! * So it is if the program closes descriptors of the store, whose numbers may be its own files by now: the
+//! * Closing the store's descriptors has the same effect, since their numbers may already be reused: the
 //!   store makes no further call on that connection, not even to close it. `process_lock.rs` says how the
-//!   leases stay held meanwhile, and `calls.rs` looks right before each write. Two things remain. A number
-//!   that is closed and used anew between that look and the write is written to. And SQLite's own locks
-//!   (fcntl(2)) belong to the process and end when it closes *any* descriptor of the file: those that are
-//!   ours are missed before anything is answered, so nobody believes a batch that another process wrote
-//!   beside; one that the program opened itself is not, so it must not open these files.
+//!   leases stay held meanwhile, and `calls.rs` looks right before each write. Two limits remain. If a
+//!   descriptor is closed and its number reused between that look and the write, that write goes to the new
+//!   file. And SQLite's own locks (fcntl(2)) belong to the process and end when it closes *any* descriptor of
+//!   the file: those that are ours are missed before anything is answered, so nobody believes a batch that
+//!   another process wrote beside; one that the program opened itself is not, so it must not open these
+//!   files.
 //! * A store for questions makes nothing: where there is no file it has no rows.
 
 mod batch;
@@ -227,8 +228,7 @@ impl SqliteStore {
             let left = reopen_at.saturating_since(now);
             if !left.is_zero() {
                 let found = format!(
-                    "{loss}; its leases protect nothing any more, and the path is opened anew in {} ms, when \
-                     all of them have ended",
+                    "{loss}; its leases are void, and the path is reopened in {} ms, when they have expired",
                     left.as_millis() + 1
                 );
                 return Err(fault::refused(&self.paths.database, found));

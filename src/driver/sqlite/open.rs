@@ -170,7 +170,7 @@ fn finish(
 }
 
 fn replaced(path: &Path, which: &Path) -> StoreError {
-    let found = format!("{} was deleted or replaced while it was opened; try again", which.display());
+    let found = format!("{} was deleted, moved or replaced while it was opened; try again", which.display());
     fault::unsent(path, found)
 }
 
@@ -253,8 +253,8 @@ fn refuse_if_alive(paths: &Paths, lock: &ProcessLock) -> Result<(), StoreError> 
         Ok(true) => Err(fault::unsent(
             path,
             format_args!(
-                "the file was deleted or replaced while processes used it, and some of them still run ({} is \
-                 locked); stop them, or wait until their leases have ended, before a new file is made",
+                "the file was deleted, moved or replaced while processes used it, and some of them still run \
+                 ({} is locked); a new file is made when those processes end or their leases expire",
                 paths.lock.display()
             ),
         )),

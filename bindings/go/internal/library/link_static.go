@@ -33,7 +33,8 @@ package library
 // #ifndef ELECTOR_LIBRARY
 // #error "Elector has no static library for this platform: link an installed one, -tags elector_system"
 // #elif !__has_include(FILE(ELECTOR_LIBRARY))
-// #error "Elector's library for this platform is missing: run make -C bindings/c go in its clone"
+// #error "Elector's library for this platform is missing: run make -C bindings/c go in its clone;" \
+//        "then go mod vendor again, if the package is vendored"
 // #endif
 import "C"
 

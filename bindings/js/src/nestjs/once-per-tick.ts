@@ -67,7 +67,7 @@ function checkName(options: unknown, method: string): void {
     const { name } = (options ?? {}) as { name?: unknown };
     if (typeof name === "string" && name !== "") return;
     const was = JSON.stringify(method);
-    invalid(`@OncePerTick() on ${method} has no \`name\`, by which all nodes and builds know the job; ` +
-        `write @OncePerTick({ name: ${was} }), as it was called where nothing renames classes, or a name ` +
-        "like 'billing-nightly' once no older replica runs");
+    invalid(`@OncePerTick() on ${method} has no \`name\`; it must be the same in all builds. ` +
+        `Write @OncePerTick({ name: ${was} }) to keep the former default, or any name once no older ` +
+        "replica runs");
 }

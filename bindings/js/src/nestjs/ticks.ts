@@ -161,7 +161,7 @@ export class Ticks {
             }
         }
         if (this.#isOver) return false;
-        service.logger?.error(`${job}: its run before ${tick.toISOString()} was left out: ${why}`);
+        service.logger?.error(`${job}: its run (next due ${tick.toISOString()}) was left out: ${why}`);
         return false;
     }
 

@@ -158,7 +158,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         const claims = await rows(`SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/orphan/%'`);
         assert.ok(claims.length >= 2);
         await rows(`ALTER TABLE ${schema}.leader_lease RENAME COLUMN leader_id TO holder`);
-        const said = /^orphan: its run before .*Z was left out: /;
+        const said = /^orphan: its run \(next due .*Z\) was left out: /;
         await until(() => logger.errors.some((line) => said.test(line)));
     });
 
@@ -257,7 +257,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
             }
             return Nightly;
         };
-        const message = /on Nightly.run has no `name`, .* @OncePerTick\(\{ name: "Nightly.run" \}\), as it/;
+        const message = /on Nightly.run has no `name`; .* @OncePerTick\(\{ name: "Nightly.run" \}\) to keep/;
         for (const options of [undefined, {}, { name: "" }, { name: 7 }, { election: "reports" }]) {
             assert.throws(decorate(options), { code: "INVALID_OPTIONS", message });
         }

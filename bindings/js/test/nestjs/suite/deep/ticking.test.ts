@@ -63,7 +63,7 @@ test("1 000 ticks over 5 processes of two builds with kills: none doubled, none 
     assert.deepEqual(unrun.filter(({ pid }) => !killed.has(pid)), []);
     // Between the first tick and the last of each job there is one for each second, or a line that says why.
     const output = all.map((each) => each.output).join("");
-    const leftOut = [...output.matchAll(/(job\d+): its run before (\S+) was left out: /g)]
+    const leftOut = [...output.matchAll(/(job\d+): its run \(next due (\S+)\) was left out: /g)]
         .map(([, job, time]) => ({ job: job!, from: Date.parse(time!) - 1, to: Date.parse(time!) + 1 }));
     const late = [...output.matchAll(/(job\d+): its runs between (\S+) and (\S+) were left out here/g)]
         .map(([, job, from, to]) => ({ job: job!, from: Date.parse(from!), to: Date.parse(to!) }));

@@ -104,7 +104,7 @@ describe("@OncePerTick, in time", { concurrency: 1 }, () => {
         const application = await open(Hung, schema, { client: shared, logger });
         await until(() => Hung.ran > 0);
         const taken = await shared.connect();
-        const said = /^hung: its run before .*Z was left out: the store did not answer in time$/;
+        const said = /^hung: its run \(next due .*Z\) was left out: the store did not answer in time$/;
         const leftOut = () => logger.errors.filter((line) => said.test(line)).length;
         await until(() => leftOut() > 2);
         taken.release();
