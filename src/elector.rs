@@ -234,8 +234,8 @@ impl Elector {
         }
     }
 
-    /// The latest error of the store, unless its latest operation succeeded. While attempts to take a row
-    /// fail, that it can be looked at does not count.
+    /// The latest error of the store, unless its latest operation succeeded. While writes fail, reading a
+    /// free row does not clear it.
     #[must_use]
     pub fn last_error(&self) -> Option<StoreError> {
         if self.seat().is_forked() { None } else { self.seat().hub.last_error() }

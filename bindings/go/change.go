@@ -16,12 +16,12 @@ const (
 	EventRenewed Event = 2
 	// EventAtRisk: a renewal failed, or was withheld. The term goes on.
 	EventAtRisk Event = 3
-	// EventStopNewWork: start no new work: the term may end soon. An EventRenewed lifts it, unless draining. A
-	// drain that is not renewed reaches the soft deadline too, and says so: end the work in progress.
+	// EventStopNewWork: start no new work: the term may end soon. An EventRenewed lifts it, unless draining.
+	// While draining it is told again at the soft deadline: end the work in progress.
 	EventStopNewWork Event = 4
 	// EventDeposed: the term is over; told exactly once for each EventElected.
 	EventDeposed Event = 5
-	// EventLeaderChanged: who leads is another: this candidate, another one, or nobody.
+	// EventLeaderChanged: the leader changed: it is this candidate, another candidate, or none.
 	EventLeaderChanged Event = 6
 	// EventStoreClockStepped: the store's clock jumped. This candidate waits one full lease before it takes
 	// over an older lease.

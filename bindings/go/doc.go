@@ -11,10 +11,11 @@
 // # What is not
 //
 // That work which was started while leading stops in time: it must end before its trust is over, which the
-// context that [Elector.Run] gives it says, or be checked by its token, or by the guard, where it lands.
-// Nor one leader when the store's wall clock is stepped forward and the next leader had not read it before,
-// when a promoted standby has lost commits, when a live row is deleted by hand, or when a virtual machine is
-// frozen without its clocks noticing; tokens protect what checks them.
+// context that [Elector.Run] gives it says, or be checked by its token, or by the guard, where it lands. Nor
+// one leader when the store's wall clock is stepped forward and the next leader had not read it before, when
+// a promoted standby has lost commits, when a live row is deleted by hand, when the SQLite file is moved away
+// or mounted over, or when a virtual machine is frozen without its clocks noticing; tokens protect what
+// checks them.
 //
 // # How to use it
 //

@@ -55,7 +55,7 @@ type Options struct {
 	// that a program that hangs does not lead for ever.
 	ProgressGate bool
 	// Logger is told of changes and of what the store complains about, by a goroutine of its own: a handler
-	// that blocks holds up nothing else. Default: nobody.
+	// that blocks holds up nothing else. Default: no logger.
 	Logger *slog.Logger
 }
 
@@ -203,8 +203,8 @@ func (e *Elector) Leader() (Leader, bool) {
 	return Leader{Candidate: candidate, Meta: meta}, candidate != ""
 }
 
-// LastError is what the store complains about, or nil if its latest operation worked; while attempts to take
-// a row fail, that it can be looked at does not count. It is an ErrStore.
+// LastError is what the store complains about, or nil if its latest operation worked; while writes fail,
+// reading a free row does not clear it. It is an ErrStore.
 func (e *Elector) LastError() error {
 	inside := e.gate.enter()
 	if inside == nil {
@@ -225,7 +225,8 @@ func (e *Elector) Alive() error {
 // Connect opens the store if it is not open yet, and says what came of it. It is not needed: a campaign
 // does so too, and tries again for ever. It is good for telling a wrong path or password at start-up.
 //
-// It fails with what the store said, ErrStore or ErrStoreRefused, or with ErrTimeout when ctx ended before.
+// It fails with what the store said, ErrStore or ErrStoreRefused, with ErrStoreRefused too if the store
+// cannot keep the names or the meta text, or with ErrTimeout when ctx ended before.
 func (e *Elector) Connect(ctx context.Context) error {
 	// The library waits in turns, since it does not know ctx. A turn is longer than stores take to fail.
 	const turn = 10 * time.Second

@@ -10,7 +10,7 @@ import (
 	"github.com/elector/elector/bindings/go/internal/library"
 )
 
-// So many changes the library keeps of each elector.
+// mostKept is the maximum number of changes that the library keeps for each elector.
 const mostKept = 1000
 
 // A feed is all changes of one elector, as a chain that grows at its end. Whoever reads it holds a link and

@@ -16,7 +16,7 @@ use crate::core::lease::Event;
 use crate::driver::fork::PerProcess;
 use crate::driver::threads;
 
-/// So many lines wait for a callback that takes long; then the oldest are lost.
+/// Maximum number of lines that wait for a slow callback; beyond it the oldest are lost.
 const MOST_LINES: usize = 1_000;
 
 /// One change of one elector. Begin with ELECTOR_CHANGE_INIT.

@@ -180,7 +180,8 @@ pub unsafe extern "C" fn elector_campaign(
 /// tries again for ever. Good for telling a wrong path or password at start-up. Not from a callback
 /// (IN_CALLBACK).
 ///
-/// STORE_FAILED, STORE_REFUSED: what the store said. TIMEOUT: it said nothing within `timeout_ms`.
+/// STORE_FAILED, STORE_REFUSED: what the store said. STORE_REFUSED too if it cannot keep the names or the
+/// meta text of this elector. TIMEOUT: it said nothing within `timeout_ms`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_connect(
     elector: *const elector,

@@ -12,7 +12,8 @@ use crate::driver::clock;
 use crate::driver::fork::PerProcess;
 use crate::driver::seat::Host;
 
-/// So many changes are kept: who is further behind has missed the oldest, and can tell by the numbers.
+/// Maximum number of changes kept. A reader that is further behind has missed the oldest, and can tell by
+/// the numbers.
 const MOST_KEPT: usize = 1_000;
 
 /// The latest changes of one elector, by their revisions.

@@ -49,12 +49,12 @@ pub enum elector_event {
     Renewed = 2,
     /// A renewal failed, or was withheld. The term goes on.
     AtRisk = 3,
-    /// Start no new work: the term may end soon. A later RENEWED lifts it, unless draining. A drain that is
-    /// not renewed reaches the soft deadline too, and says so: end the work in progress.
+    /// Start no new work: the term may end soon. A later RENEWED lifts it, unless draining. While draining it
+    /// is told again at the soft deadline: end the work in progress.
     StopNewWork = 4,
     /// The term is over; said exactly once for each ELECTED.
     Deposed = 5,
-    /// Who leads is another: this candidate (after ELECTED), another one, or nobody.
+    /// The leader changed: it is this candidate (after ELECTED), another candidate, or none.
     LeaderChanged = 6,
     /// The store's clock jumped. This candidate waits one full lease before it takes over an older lease.
     StoreClockStepped = 7,

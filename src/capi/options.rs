@@ -332,10 +332,10 @@ pub unsafe extern "C" fn elector_options_set_progress_gate(
 /// an AT_RISK or STOP_NEW_WORK.
 ///
 /// It may call any function that does not wait, `elector_free` too; those that wait return IN_CALLBACK. A
-/// callback that takes long, of the log too, delays the callbacks of all electors. If an ELECTED waits for
-/// that for half a lease, its term is not renewed any more and ends as STALLED: nobody would know of it. Once
-/// ELECTED is told, its term goes on however long the callback takes. Once `elector_free` has returned it is
-/// not called again. Callbacks are never needed: `elector_wait` does all they do.
+/// callback that takes long, of the log too, delays the callbacks of all electors. A term whose ELECTED has
+/// waited half a lease for the callback thread is no longer renewed, and ends as STALLED. Once ELECTED is
+/// told, its term goes on however long the callback takes. Once `elector_free` has returned it is not called
+/// again. Callbacks are never needed: `elector_wait` does all they do.
 #[cfg(feature = "driver")]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_on_change(

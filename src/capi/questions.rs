@@ -143,9 +143,9 @@ pub extern "C" fn elector_wait_any(seen_count: u64, timeout_ms: u32) -> u64 {
 }
 
 /// Ends every wait of this process. Each `elector_wait` that has begun returns WOKEN; one that begins later
-/// waits, so say first what the thread is woken for, and wake again until it has heard. Each
-/// `elector_wait_any` returns as if something had changed, at once also one that begins later and has not
-/// seen this. For a program that ends a thread which waits. Any thread.
+/// waits, so set your flag first, and call it again until the thread has reacted. Each `elector_wait_any`
+/// returns as if something had changed, at once also one that begins later and has not seen this. For a
+/// program that ends a thread which waits. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn elector_wake() {
     value((), || {
@@ -234,9 +234,9 @@ fn guard(_: &elector) -> Option<String> {
     None
 }
 
-/// Writes what the store complains about, one line, or "" if its latest operation worked; while attempts to
-/// take a row fail, that it can be looked at does not count. It never holds a password. Returns its length
-/// without its NUL; what does not fit is cut.
+/// Writes what the store complains about, one line, or "" if its latest operation worked; while writes fail,
+/// reading a free row does not clear it. It never holds a password. Returns its length without its NUL; what
+/// does not fit is cut.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_last_error(
     elector: *const elector,

@@ -1,5 +1,5 @@
-//! What is said when the system gives no file descriptor. It is nothing that a path or a server is to blame
-//! for, and it may go away by itself.
+//! Advice for errors caused by a lack of file descriptors, which may be temporary and are not the fault of a
+//! path or server.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +9,7 @@ const OF_THIS_PROCESS: &str = "this process has no file descriptor left; raise i
 const OF_THE_SYSTEM: &str =
     "the system has no file descriptor left; raise fs.file-max, or end what keeps so many";
 
-/// What to say of an error that tells of it.
+/// The advice for this error, if it is one of them.
 pub(crate) fn advice(error: &io::Error) -> Option<&'static str> {
     match error.raw_os_error()? {
         libc::EMFILE => Some(OF_THIS_PROCESS),

@@ -21,7 +21,7 @@ use crate::driver::{clock, foreign, fork, telemetry};
 /// Where a hub keeps a seat.
 pub(crate) type SeatId = u64;
 
-/// What stands between the machine and the host that it leads for.
+/// A host that learns of its elections through callbacks.
 pub(crate) trait Host: Send + Sync {
     /// Whether the host was told in time that it was elected.
     fn is_told(&self, now: Instant) -> bool;

@@ -141,8 +141,8 @@ pub enum Hint {
     Election(Name),
     /// Some election may have become free (a process ended, a lease was released).
     Any,
-    /// The place where the leases were kept is gone (the file was deleted or replaced, its descriptors were
-    /// closed by others): no lease granted through this store protects anything any more.
+    /// The place where the leases were kept is gone (the file was deleted, moved or replaced, its
+    /// descriptors were closed by others): no lease granted through this store protects anything any more.
     Gone,
 }
 

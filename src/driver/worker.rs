@@ -13,7 +13,7 @@ use crate::driver::seat::SeatId;
 use crate::driver::store::{Answer, Bell, Hint, Job, Store, StoreError, Text, table_holds};
 use crate::driver::{clock, foreign, random, telemetry};
 
-/// So many jobs are one batch at most, so that a release need not wait for a wave of any size.
+/// Maximum number of jobs in one batch, so that a release need not wait for a wave of any size.
 const MOST_JOBS: usize = 4_096;
 /// A store that could not be opened is not tried again sooner.
 const REOPEN_AFTER: Duration = Duration::from_millis(50);
@@ -140,7 +140,7 @@ struct Worker {
     store: Option<Box<dyn Store>>,
     /// The last attempt to open the store, and what came of it if it failed.
     opened_at: Option<(Instant, StoreError)>,
-    /// The latest attempt to change a row failed, and what was seen since does not show that none is needed.
+    /// The latest write failed, and only free rows were read since, which does not show that writes work.
     write_failed: bool,
     clean_up_at: Instant,
     /// How many failed in a row.
@@ -236,7 +236,7 @@ impl Worker {
         if let Some(error) = &error {
             tracing::warn!(store = %hub.url, jobs = jobs.len(), %error, "the store failed");
         }
-        // Where a row can be read that may be taken, that it cannot be written is no news of yesterday.
+        // A readable, free row does not show that writes work again, so an error of writes stays.
         if !jobs.iter().zip(&answers).all(found_free) {
             self.write_failed = jobs.iter().zip(&answers).any(is_failed_write);
         }

@@ -96,7 +96,7 @@ pub fn holds_election(
     Ok(id_type(id)?.holds(election))
 }
 
-/// What to tell who gives a text of which the database's encoding lacks a character.
+/// The error for a text with a character that the database's encoding cannot store.
 #[must_use]
 #[wasm_bindgen(js_name = encodingLacks)]
 pub fn encoding_lacks(encoding: &str, what: &str, text: &str) -> String {

@@ -12,8 +12,8 @@
  *   That work which was started while leading stops in time: it must end before `trusted_for_ms` is over, or
  *   be checked by its token, or by the guard, where it lands. Nor one leader when the store's wall clock is
  *   stepped forward and the next leader had not read it before, when a promoted standby has lost commits,
- *   when a live row is deleted by hand, or when a virtual machine is frozen without its clocks noticing;
- *   tokens protect what checks them.
+ *   when a live row is deleted by hand, when the SQLite file is moved away or mounted over, or when a virtual
+ *   machine is frozen without its clocks noticing; tokens protect what checks them.
  *
  * CONVENTIONS
  *   Status   Calls that can fail return an elector_status; 0 is OK. Their last parameter (but elector_wait's)
@@ -135,12 +135,12 @@ typedef enum elector_event {
     ELECTOR_EVENT_RENEWED = 2,
     // A renewal failed, or was withheld. The term goes on.
     ELECTOR_EVENT_AT_RISK = 3,
-    // Start no new work: the term may end soon. A later RENEWED lifts it, unless draining. A drain that is
-    // not renewed reaches the soft deadline too, and says so: end the work in progress.
+    // Start no new work: the term may end soon. A later RENEWED lifts it, unless draining. While draining it
+    // is told again at the soft deadline: end the work in progress.
     ELECTOR_EVENT_STOP_NEW_WORK = 4,
     // The term is over; said exactly once for each ELECTED.
     ELECTOR_EVENT_DEPOSED = 5,
-    // Who leads is another: this candidate (after ELECTED), another one, or nobody.
+    // The leader changed: it is this candidate (after ELECTED), another candidate, or none.
     ELECTOR_EVENT_LEADER_CHANGED = 6,
     // The store's clock jumped. This candidate waits one full lease before it takes over an older lease.
     ELECTOR_EVENT_STORE_CLOCK_STEPPED = 7,
@@ -567,10 +567,10 @@ enum elector_status elector_options_set_progress_gate(struct elector_options *op
 // an AT_RISK or STOP_NEW_WORK.
 //
 // It may call any function that does not wait, `elector_free` too; those that wait return IN_CALLBACK. A
-// callback that takes long, of the log too, delays the callbacks of all electors. If an ELECTED waits for
-// that for half a lease, its term is not renewed any more and ends as STALLED: nobody would know of it. Once
-// ELECTED is told, its term goes on however long the callback takes. Once `elector_free` has returned it is
-// not called again. Callbacks are never needed: `elector_wait` does all they do.
+// callback that takes long, of the log too, delays the callbacks of all electors. A term whose ELECTED has
+// waited half a lease for the callback thread is no longer renewed, and ends as STALLED. Once ELECTED is
+// told, its term goes on however long the callback takes. Once `elector_free` has returned it is not called
+// again. Callbacks are never needed: `elector_wait` does all they do.
 enum elector_status elector_options_on_change(struct elector_options *options,
                                               elector_change_callback function,
                                               void *user_data,
@@ -603,7 +603,8 @@ enum elector_status elector_campaign(const struct elector *elector,
 // tries again for ever. Good for telling a wrong path or password at start-up. Not from a callback
 // (IN_CALLBACK).
 //
-// STORE_FAILED, STORE_REFUSED: what the store said. TIMEOUT: it said nothing within `timeout_ms`.
+// STORE_FAILED, STORE_REFUSED: what the store said. STORE_REFUSED too if it cannot keep the names or the
+// meta text of this elector. TIMEOUT: it said nothing within `timeout_ms`.
 enum elector_status elector_connect(const struct elector *elector,
                                     uint32_t timeout_ms,
                                     struct elector_error *error_out);
@@ -682,9 +683,9 @@ uint64_t elector_wait_any(uint64_t seen_count,
                           uint32_t timeout_ms);
 
 // Ends every wait of this process. Each `elector_wait` that has begun returns WOKEN; one that begins later
-// waits, so say first what the thread is woken for, and wake again until it has heard. Each
-// `elector_wait_any` returns as if something had changed, at once also one that begins later and has not
-// seen this. For a program that ends a thread which waits. Any thread.
+// waits, so set your flag first, and call it again until the thread has reacted. Each `elector_wait_any`
+// returns as if something had changed, at once also one that begins later and has not seen this. For a
+// program that ends a thread which waits. Any thread.
 void elector_wake(void);
 
 // Fills in the change with this number. The latest 1000 are known. UNKNOWN_CHANGE: it is older, or has not
@@ -718,9 +719,9 @@ size_t elector_guard_sql(const struct elector *elector,
                          char *buffer,
                          size_t capacity);
 
-// Writes what the store complains about, one line, or "" if its latest operation worked; while attempts to
-// take a row fail, that it can be looked at does not count. It never holds a password. Returns its length
-// without its NUL; what does not fit is cut.
+// Writes what the store complains about, one line, or "" if its latest operation worked; while writes fail,
+// reading a free row does not clear it. It never holds a password. Returns its length without its NUL; what
+// does not fit is cut.
 size_t elector_last_error(const struct elector *elector,
                           char *buffer,
                           size_t capacity);

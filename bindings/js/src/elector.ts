@@ -114,8 +114,8 @@ export class Elector {
 
     /**
      * Not leader for new work from this call on, but the lease is kept until `drained()`; if `drainMs` is
-     * given, it is renewed for that long at most, and what is left of it then ends by itself. Work of
-     * `runAsLeader` is told to stop, and has that run's `drainMs` unless another is given.
+     * given, it is renewed for that long at most, and what is left of it then ends by itself. Signals
+     * `runAsLeader`'s work to stop; the default bound is that run's `drainMs`.
      */
     drain(drainMs: number | undefined = this.#drainMs): void {
         if (drainMs === undefined) return this.tell((machine, now) => machine.drain(now));

@@ -12,9 +12,9 @@ import { failAll } from "./store.js";
 const LONGEST_SLEEP_MS = 1_000;
 /** A batch is waited for so long even if its jobs are given up before. */
 const SHORTEST_PATIENCE_MS = 750;
-/** So many jobs are one batch at most, so that a release need not wait for a wave of any size. */
+/** Maximum number of jobs in one batch, so that a release need not wait for a wave of any size. */
 const MOST_JOBS = 4_096;
-/** So many batches may be unanswered before few more are sent: each waits in the client for a connection. */
+/** Unanswered batches from which on few more are sent: each waits in the client for a connection. */
 const MOST_OVERDUE = 4;
 /** Then one is sent about so often, since the client may work again and never answer the old ones. */
 const PROBE_EVERY_MS = 10_000;
@@ -30,7 +30,7 @@ export interface Seat {
     readonly election: string;
     readonly logger: Logger | undefined;
     readonly leaseMs: number;
-    /** The latest error that befell this candidate's own requests, unless one was answered since. */
+    /** The latest error of this candidate's own requests, unless one was answered since. */
     storeError: StoreError | undefined;
     /** When the machine wants to hear that time passed. */
     wait: { readonly earliestMs: number; readonly latestMs: number };
@@ -105,7 +105,7 @@ export class Hub {
     /** A candidate that stands by and has nothing to tell the store needs no hub. */
     leave(seat: Seat): void {
         if (!this.#seats.delete(seat)) return;
-        this.#faults.left(seat);
+        this.#faults.removed(seat);
         if (this.#seats.size > 0) return;
         this.#arm(Infinity);
         const listening = this.#listening;
@@ -113,7 +113,7 @@ export class Hub {
         listening?.then((end) => end()).catch(() => undefined);
     }
 
-    /** So many more, or fewer, wait for what only time may bring: the process must not end before. */
+    /** Counts waits that only a timer ends: the process must not exit while there are any. */
     keepAlive(by: number): void {
         this.#keptAlive += by;
         if (this.#timer !== undefined) hold(this.#timer, this.#keptAlive > 0);
@@ -273,7 +273,7 @@ export class Hub {
         const silence = this.#silence("unknown");
         // Those that waited for their turn behind it have no answer either.
         for (const seat of [...late.open.values(), ...this.#jobs.map(([seat]) => seat)]) {
-            this.#befell(seat, silence, now);
+            this.#failed(seat, silence, now);
         }
         late.open.clear();
         if (this.#jobs.length > 0) this.#flushSoon();
@@ -289,10 +289,10 @@ export class Hub {
             const inTime = open.delete(job);
             if (!error) {
                 seat.storeError = undefined;
-                this.#faults.worked(seat, this.clock.now());
+                this.#faults.answered(seat, this.clock.now());
             } else if (inTime || seat.storeError) {
-                // What fails after others have worked is no news.
-                this.#befell(seat, error, this.clock.now());
+                // A late failure does not count once another request was answered.
+                this.#failed(seat, error, this.clock.now());
             }
             seat.tell((machine, now) => machine.reply(now, reply));
         };
@@ -303,10 +303,10 @@ export class Hub {
             "hangs, a lock is held, or the client's pool is exhausted; it is tried again");
     }
 
-    #befell(seat: Seat, error: StoreError, now: number): void {
+    #failed(seat: Seat, error: StoreError, now: number): void {
         seat.storeError = error;
         // What is given back late is of one that has left.
-        if (this.#seats.has(seat)) this.#faults.befell(seat, error, now);
+        if (this.#seats.has(seat)) this.#faults.failed(seat, error, now);
     }
 
     // ---- News ----

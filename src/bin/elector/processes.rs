@@ -136,9 +136,8 @@ pub fn reap() -> Reaped {
     }
 }
 
-/// Reaps the children that have ended, but for `awaited`, whose end somebody else asks for. There may be any:
-/// those of a shell that became this program by `exec`, and every orphan of a container whose first process
-/// this is.
+/// Reaps ended children except `awaited`, which `Term` reaps. They may be children of any kind: those of a
+/// shell that became this program by `exec`, and every orphan of a container whose first process this is.
 pub fn bury(awaited: Option<Pid>) {
     while let Some(ended) = ended_child() {
         if Some(ended) == awaited {

@@ -308,8 +308,8 @@ pub enum Event {
         /// The term.
         token: FencingToken,
     },
-    /// The soft deadline, or a drain: start no new work. A later `Renewed` lifts it, unless draining. A drain
-    /// that is not renewed reaches the soft deadline too, and says so: end the work in progress.
+    /// The soft deadline, or a drain: start no new work. A later `Renewed` lifts it, unless draining. While
+    /// draining it is told again at the soft deadline: end the work in progress.
     StopNewWork {
         /// The term.
         token: FencingToken,
@@ -321,8 +321,8 @@ pub enum Event {
         /// Why.
         reason: DeposedReason,
     },
-    /// Who leads is another: this candidate, another one, or nobody. As JSON it has the leader's token
-    /// beside the others' too.
+    /// The leader changed: it is this candidate, another candidate, or none. As JSON it has the leader's
+    /// token beside the others' too.
     LeaderChanged {
         /// Who leads now, as far as is known.
         #[serde(flatten, serialize_with = "with_token")]

@@ -6,7 +6,7 @@ use crate::core::random::Random;
 use crate::core::time::nanos;
 use crate::core::{Instant, Timing};
 
-/// So many operations may follow each other at once.
+/// Maximum number of operations that may follow each other at once.
 const BURST: u64 = 20;
 
 /// A bound that no input can exceed: at most `20 + elapsed / (retry / 10)` operations, whatever hints and

@@ -19,7 +19,7 @@ use crate::core::{FencingToken, Instant, Name, Timing};
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(10);
 /// No attempt is longer, however long the lease: a store that hangs should be noticed.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(10);
-/// So many requests that timed out are remembered in case that they are answered late.
+/// Maximum number of timed-out requests that are remembered in case that they are answered late.
 const LATE: usize = 4;
 
 /// What one machine is told when it is made.

@@ -157,8 +157,8 @@ pub fn is_schema(name: &str) -> bool {
     (1..=63).contains(&name.len()) && !name.contains('\0')
 }
 
-/// What to tell who gives a text of which the database's `encoding` lacks a character. `what` it is meant
-/// to be: "election", "candidate", "meta text".
+/// The error for a text with a character that the database's `encoding` cannot store. `what` is the text's
+/// purpose: "election", "candidate", "meta text".
 #[must_use]
 pub fn encoding_lacks(encoding: &str, what: &str, text: &str) -> String {
     let shown: String = text.chars().take(80).collect();

@@ -12,7 +12,7 @@ use crate::core::lease::{Failure, Op};
 use crate::core::sql::postgres::{Table, encoding_lacks};
 use crate::driver::store::{Job, StoreError};
 
-/// So many answers are remembered at most.
+/// Maximum number of remembered answers.
 const MOST_KNOWN: usize = 20_000;
 /// SQLSTATEs of a character that another encoding lacks.
 const UNTRANSLATABLE: [&str; 2] = ["22P05", "22021"];

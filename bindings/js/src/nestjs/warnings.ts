@@ -3,7 +3,7 @@ import type { Logger } from "../options.js";
 import type { LeaderLogger } from "./config.js";
 import { nestCommon } from "./optional.js";
 
-/** So many elections are named in one line. */
+/** Maximum number of elections named in one line. */
 const MOST_NAMED = 5;
 
 let common: LeaderLogger | undefined;

@@ -4,7 +4,7 @@ import type { Job } from "../store.js";
 import type { Queryable } from "./client.js";
 import { codeOf } from "./postgres-faults.js";
 
-/** So many answers are remembered at most. */
+/** Maximum number of remembered answers. */
 const MOST_KNOWN = 20_000;
 /** SQLSTATEs of a character that another encoding lacks. */
 const UNTRANSLATABLE = new Set(["22P05", "22021"]);
