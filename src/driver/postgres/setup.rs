@@ -86,7 +86,7 @@ pub(super) async fn prepare(url: &PostgresUrl, client: &Client, place: &str) -> 
         let limits = limits.map(|(setting, column, ours)| limit(setting, number(column), ours));
         let mut settings: Vec<String> = limits.into_iter().flatten().collect();
         settings.extend(raise(text("synchronous_commit")));
-        // Our session rests between two renewals or looks. Before version 14 there is no such limit.
+        // Our session is idle between two renewals or looks. Before version 14 there is no such limit.
         if number("rest_ms") > 0 {
             settings.push("SET idle_session_timeout TO 0".to_owned());
         }

@@ -143,7 +143,7 @@ impl Ears {
         if self.fate.is_dropped.load(Ordering::Acquire) {
             return None;
         }
-        // Nothing is read from numbers that may be the program's own by now.
+        // Nothing is read from descriptors whose numbers the program may have reused.
         if is_stopped || !self.stopped.is_ours() || !self.source.iter().all(Source::is_ours) {
             self.fate.has_failed.store(true, Ordering::Release);
             self.ring_gone();

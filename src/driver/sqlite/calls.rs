@@ -1,4 +1,4 @@
-//! Looks once more, right before SQLite writes, whether the number that it writes to is still its own.
+//! Checks once more, right before SQLite writes, that the descriptor that it writes to is still its own.
 //!
 //! A batch may take milliseconds, most of them for a flush of the disk, and a program that closes descriptors
 //! and opens files meanwhile would find pages of the database in them. SQLite lets its system calls be
@@ -14,7 +14,7 @@ use rusqlite::ffi;
 
 use crate::driver::descriptor::{FileId, file_of};
 
-/// SQLite's numbers with the files that they led to.
+/// SQLite's descriptors with the files that they were opened for.
 pub(super) type Numbers = [(c_int, FileId); 3];
 
 thread_local! {
@@ -54,7 +54,7 @@ unsafe extern "C" fn write(number: c_int, from: *const c_void, length: usize, at
     return unsafe { libc::pwrite(number, from, length, at) };
 }
 
-/// This thread's writes to these numbers are looked at until it is dropped, on the same thread.
+/// Until it is dropped, on the same thread, this thread's writes to these descriptors are checked.
 pub(super) struct Guarded(PhantomData<*const ()>);
 
 impl Guarded {

@@ -1,9 +1,9 @@
 //! The descriptors that SQLite itself has opened: the database, its log and its shared memory.
 //!
-//! SQLite tells no numbers. It hands out its file objects (`SQLITE_FCNTL_FILE_POINTER`,
-//! `SQLITE_FCNTL_JOURNAL_POINTER`), which on Unix are `unixFile` of `os_unix.c`. Each number that is read
-//! there is compared with what it must be before anything is read beyond it, so an SQLite that keeps them in
-//! another way opens no database.
+//! SQLite has no call that returns them. It hands out its file objects (`SQLITE_FCNTL_FILE_POINTER`,
+//! `SQLITE_FCNTL_JOURNAL_POINTER`), which on Unix are `unixFile` of `os_unix.c`. Each descriptor that is read
+//! there is compared with what it must be before anything is read beyond it, so with an SQLite that keeps
+//! them in another way no database is opened.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
@@ -96,9 +96,9 @@ impl Engine {
         }
     }
 
-    /// Leaves the connection as it is, for good: to close it would close and unlock numbers that may be the
-    /// program's by now. What SQLite knows of the file in this process is put aside with it, or the next
-    /// connection would take locks through those numbers.
+    /// Leaks the connection: closing it would close and unlock descriptors that may be the program's by now.
+    /// SQLite's record of the file, which all connections of the process share, gets a key that no file has;
+    /// otherwise the next connection would lock through the lost descriptors.
     pub(super) fn leave(connection: Connection) {
         if let Some(database) = file(&connection, ffi::SQLITE_FCNTL_FILE_POINTER) {
             // SAFETY: as in `is_whole`. The mutex is the one under which SQLite looks for the file by these

@@ -11,9 +11,9 @@
 //!
 //! A program may close descriptors that it did not open. So a private mapping of the lock file keeps it open
 //! as well, and the byte locked, for as long as a term may be trusted that was granted under that byte. The
-//! store looks at each batch whether its numbers still lead to its files. When they do not, it ends all trust
-//! (`mod.rs`), keeps the mapping until the leases that it granted have run out, as their work may take that
-//! long to hear of it, and then begins anew with another byte.
+//! store checks at each batch whether its descriptors still lead to its files. When they do not, it ends all
+//! trust (`mod.rs`), keeps the mapping until the leases that it granted have run out, as their work may take
+//! that long to hear of it, and then begins anew with another byte.
 //!
 //! The directory is locked too, at a byte that stands for the database's name and that all its processes
 //! share. It outlasts the lock file, so that even after somebody has deleted all files (`rm leases.db*`) a
@@ -110,7 +110,7 @@ impl ProcessLock {
     }
 
     /// Whether this process still has connections that must be left before there can be a new one: SQLite
-    /// would take its locks through the numbers of theirs.
+    /// would take its locks through their descriptors.
     pub(super) fn is_being_left(path: &Path) -> bool {
         let lock = registry().find(path);
         lock.is_some_and(|lock| lock.is_spoiled() && Arc::strong_count(&lock.users) > 1)

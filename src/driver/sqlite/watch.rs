@@ -61,8 +61,8 @@ mod kernel {
             [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)].into_iter().chain(mounts)
         }
 
-        /// Whether the numbers still lead to what was opened. All inotify descriptors have one inode, so the
-        /// kernel's description of ours is looked at; where that cannot be read it is taken for ours.
+        /// Whether the descriptors still lead to what was opened. All inotify descriptors have one inode, so
+        /// the kernel's description of ours is looked at; where that cannot be read it is taken for ours.
         pub(in super::super) fn is_ours(&self) -> bool {
             let described = format!("/proc/self/fdinfo/{}", self.inotify.as_fd().as_raw_fd());
             let described = match fs::read_to_string(described) {

@@ -15,7 +15,7 @@ const ANSWER_WITHIN_MS = 5_000;
 const GOODBYE_MS = 200;
 /** After so long without a packet the kernel asks whether the other end is there. */
 const KEEP_ALIVE_MS = 15_000;
-/** No limit of the role ends a session that rests. Behind a pooler it is not ours, and nothing is set. */
+/** No limit of the role ends an idle session. Behind a pooler it is not ours, and nothing is set. */
 const REST = "SELECT set_config('idle_session_timeout', '0', false) FROM pg_settings " +
     "WHERE name = 'idle_session_timeout' AND pg_backend_pid() = $1::int";
 
