@@ -4,6 +4,7 @@ import type { LeaderElectorConfig } from "./config.js";
 import { electionOf, settingsOf } from "./config.js";
 import type { LeaderElections } from "./elections.js";
 import { invalid } from "./invalid.js";
+import { hasNestApplication } from "./nest.js";
 import { LeaderElectorService } from "./service.js";
 import { Ticks } from "./ticks.js";
 
@@ -21,8 +22,6 @@ const running = new Set<Application>();
 let newest: Application | undefined;
 /** Whose an object with decorated methods is. */
 const owners = new WeakMap<object, LeaderElections>();
-/** Classes with decorated methods that any application has. */
-const classes = new WeakSet<object>();
 
 /**
  * What one application of Nest stands for, whichever of its modules import `forRoot()` and `forFeature()`:
@@ -92,7 +91,6 @@ export class Application {
     /** Remembers an object with decorated methods, and its class. */
     own(instance: object, elections: LeaderElections): void {
         owners.set(instance, elections);
-        classes.add(instance.constructor);
         this.#classes.set(instance.constructor, elections);
     }
 
@@ -182,8 +180,9 @@ function refuseOther(election: string, known: Seat, config: LeaderElectorConfig,
 }
 
 /**
- * The elections of the application that an object belongs to; none for an object that no application made, as
- * in a test without Nest.
+ * The elections of the application that an object belongs to; none in a process that has made no application
+ * of Nest, as in a unit test. Where there is one, an object of a class that it does not know goes by it: the
+ * application's own code may have made that object, and then it must not run on every replica.
  */
 export function electionsOf(
     instance: object,
@@ -196,14 +195,18 @@ export function electionsOf(
     // not run were given up, as by a test that closes nothing, and count no more.
     const all = new Set(newest ? [...running, newest] : running);
     const [only] = all;
-    if (only && all.size === 1) {
-        const found = only.ofClass(instance);
+    const found = all.size === 1 ? only?.ofClass(instance) : undefined;
+    if (found) {
         // Also once it is closed.
-        if (found) owners.set(instance, found);
+        owners.set(instance, found);
         return found;
     }
-    if (all.size === 0 && !classes.has(instance.constructor)) return undefined;
-    const found = all.size === 0 ? "no application" : `${all.size} applications`;
-    return invalid(`@${decorator}() on ${method}: ${found} of this process with an election that it could ` +
-        "belong to; import LeaderElectorModule.forRoot()");
+    if (!hasNestApplication()) return undefined;
+    const [count, cure] = all.size > 1
+        ? [`${all.size} applications`, "run each in a process of its own, or make its class a provider of " +
+            "the default scope"]
+        : ["no application", "import LeaderElectorModule.forRoot(); a unit test of a plain object needs a " +
+            "process (in Jest: a file) that makes no application of Nest"];
+    return invalid(`@${decorator}() on ${method}: ${count} of this process with an election that it could ` +
+        `belong to; ${cure}`);
 }

@@ -39,8 +39,8 @@ export interface LeaderElectorConfig {
     readonly strict?: boolean | undefined;
     /**
      * How long a shutdown waits for jobs that run, with the lease renewed for them. A job that takes longer
-     * has what is left of the lease, which is not released and ends by itself. Default: 30000, the time that
-     * Kubernetes gives, or half a lease if that is longer.
+     * has what is left of the lease, which is not released and ends by itself. Default: the larger of 30000
+     * and half a lease. Kubernetes kills a pod after 30 s by default: give it more than `drainMs`.
      */
     readonly drainMs?: number | undefined;
     /** Where warnings go; `false`: nowhere. Default: Nest's `Logger`, or `console` without Nest. */

@@ -31,7 +31,8 @@ const AsyncFunction = (async () => undefined).constructor;
 /**
  * Only the leader runs this method. Elsewhere a call does nothing and returns a `NotRun`, and a route of a
  * controller answers 503. On a controller's class: all of its routes. Without a name: the election of
- * `forRoot()`. An object that no application made, as in a test without Nest, just runs it.
+ * `forRoot()`. In a process that has made no application of Nest, as in a unit test of a plain object, a call
+ * runs it. An application without `forRoot()` runs it nowhere: a call throws.
  */
 export function LeaderOnly(election?: string): ClassDecorator & MethodDecorator {
     return (target: object, key?: string | symbol, descriptor?: PropertyDescriptor) => {

@@ -24,6 +24,7 @@ export function cronOf(method: object): CronOptions | undefined {
  *
  * Nodes must agree on the job's `name`, whatever their builds call its class, and on the election, by default
  * that of `forRoot()`. A call by hand runs where this node leads, and resolves to a `NotRun` elsewhere.
+ * Without an application of Nest, and without `forRoot()`, the same holds as for `@LeaderOnly()`.
  */
 export function OncePerTick(options: Ticking): MethodDecorator {
     return (target, key, descriptor) => {

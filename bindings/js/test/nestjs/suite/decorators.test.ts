@@ -263,6 +263,19 @@ describe("decorators", { concurrency: 4 }, () => {
         assert.equal(app.printed, "runs without Nest\n");
     });
 
+    test("a plain object goes by the application of its process, and is refused after it", async () => {
+        const app = start("beside.js");
+        assert.equal(await app.ended, 0, app.output);
+        assert.equal(app.printed, "plain objects go by the application\n");
+    });
+
+    test("without forRoot() an application runs nothing that is guarded, whoever calls it", async () => {
+        // In a process of its own: no application of it may have an election.
+        const app = start("unelected.js");
+        assert.equal(await app.ended, 0, app.output);
+        assert.match(app.printed, /nothing runs without an election/);
+    });
+
     test("the health indicator is down while the store does not answer", async () => {
         @Controller()
         class Health {
