@@ -123,6 +123,7 @@ export class Application {
         try {
             await Promise.all(this.#services().map((service) => service.stand()));
             this.#refuseTwins();
+            await this.ticks.check();
         } catch (error) {
             await this.close();
             throw error;

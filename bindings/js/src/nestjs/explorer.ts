@@ -124,7 +124,7 @@ export class LeaderExplorer implements OnModuleInit {
         const place = JSON.stringify([service.elector.election, name]);
         const known = jobs.get(place);
         jobs.set(place, own);
-        if (!known) return;
+        if (!known) return this.elections.application.ticks.expect({ name, method: own.method, service });
         if (known.metatype === own.metatype && known.key === own.key) {
             service.logger?.warn(`@OncePerTick() on ${own.method}: there are several instances of its ` +
                 "class, as when several modules provide it; each tick runs on one of them");

@@ -9,7 +9,7 @@ ModulesContainer.prototype.set = function (...entry) {
     return set.apply(this, entry);
 };
 
-/** Whether this process has made an application of Nest: also one without an election, or a testing module. */
+/** Whether this process has made an application of Nest, also one without an election, or for tests. */
 export function hasNestApplication(): boolean {
     return isMade;
 }

@@ -1,6 +1,6 @@
 import { systemClock } from "../clock.js";
 import type { Operation, Reply, Request } from "../core.js";
-import { oneLine } from "../errors.js";
+import { ElectorError, oneLine } from "../errors.js";
 import { random64 } from "../options.js";
 import { invalid } from "./invalid.js";
 import type { LeaderElectorService } from "./service.js";
@@ -12,6 +12,10 @@ const LEADER_FIRST_MS = 500;
 /** The store is waited for, and its failures are tried again, for so long; then the tick is not run here. */
 const PATIENCE_MS = 30_000;
 const PAUSE_MS = 250;
+/** An application that starts waits no longer than this to learn whether claims can be kept. */
+const CHECK_MS = 5_000;
+/** How a store says that its table's ids are numbers: of `nest-leader-election`, and without names. */
+const OF_NUMBERS = /^(.*): election .* since the id column of its table leader_lease is (\w+)/s;
 /** The longest name that a store takes, in bytes. */
 const LONGEST_NAME = 255;
 
@@ -42,6 +46,14 @@ export interface CronOptions {
     readonly utcOffset?: unknown;
     /** What cron calls the job with. */
     onComplete?: unknown;
+}
+
+/** A job whose ticks are claimed. */
+interface Expected {
+    readonly name: string;
+    /** For people. */
+    readonly method: string;
+    readonly service: LeaderElectorService;
 }
 
 /** Tells a tick from a call by hand: cron hands a job what it is to call at its end. */
@@ -77,9 +89,38 @@ export class Ticks {
     readonly #pauses = new Map<unknown, () => void>();
     /** The latest tick of each job. */
     readonly #latest = new Map<string, Time>();
+    /** Those that are checked at the start. */
+    readonly #expected: Expected[] = [];
     #isOver = false;
     /** Who knows the schedules; none without `ScheduleModule`. */
     schedulers: Schedulers | undefined;
+
+    /** Remembers a job for `check()`, and says if nothing will ever call it. */
+    expect(job: Expected): void {
+        this.#expected.push(job);
+        if (this.schedulers) return;
+        job.service.logger?.warn(`@OncePerTick() on ${job.method}: no tick runs, since this application ` +
+            "has no ScheduleModule; import ScheduleModule.forRoot() of @nestjs/schedule");
+    }
+
+    /** Refuses claims that a store can never keep: at the start, instead of at each tick. */
+    async check(): Promise<void> {
+        await Promise.all(this.#expected.map((job) => this.#check(job)));
+    }
+
+    async #check({ name, method, service }: Expected): Promise<void> {
+        const election = await nameOf(service.elector.election, name, new Date(0));
+        const until = systemClock.now() + CHECK_MS;
+        const { reply, error } = await this.#ask(service, election, until, { op: "look" });
+        if (reply?.outcome !== "refused") return;
+        const [, store, type] = OF_NUMBERS.exec(oneLine(error)) ?? [];
+        const why = type === undefined
+            ? `its ticks cannot be claimed: ${oneLine(error)}`
+            : `ticks are claimed by names, and the id column of the table leader_lease in ${store} is ` +
+                `${type}, as nest-leader-election made it; run ALTER TABLE leader_lease ALTER COLUMN id ` +
+                "TYPE text once no replica with `synchronize: true` is an old one, and start again";
+        throw new ElectorError("STORE_REFUSED", `@OncePerTick() on ${method}: ${why}`, { cause: error });
+    }
 
     /**
      * Whether cron made this call. A job that does not carry our mark is one of a cron that we do not know:

@@ -13,6 +13,8 @@ import { closeAll, closeForGood, openApplication } from "./application.js";
 import { Lines, endAll, freshSchema, long, newPool, rows, until } from "./support.js";
 
 const pool = newPool({ max: 10 });
+/** As NESTJS.md has it. */
+const CURE = "ALTER TABLE leader_lease ALTER COLUMN id TYPE text";
 
 function open(
     providers: Type | Provider[],
@@ -244,6 +246,61 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         class Second extends Base {}
         const heirs = /on Second.run: First.run is the job "base" too/;
         await assert.rejects(open([First, Second], freshSchema()), heirs);
+    });
+
+    test("a table whose ids are numbers is refused at the start, with the cure, which cures it", async () => {
+        @Injectable()
+        class Old {
+            static ran = 0;
+            static schedulers: SchedulerRegistry;
+            constructor(schedulers: SchedulerRegistry) {
+                Old.schedulers = schedulers;
+            }
+            @OncePerTick({ name: "old" })
+            @Cron(CronExpression.EVERY_SECOND)
+            run(): void {
+                Old.ran += 1;
+            }
+        }
+        for (const type of ["integer", "bigint"]) {
+            const schema = freshSchema();
+            await rows(`CREATE SCHEMA ${schema}`);
+            await rows(`CREATE TABLE ${schema}.leader_lease (id ${type} PRIMARY KEY DEFAULT 1,
+                leader_id text NOT NULL, expires_at timestamptz NOT NULL,
+                created_at timestamptz NOT NULL DEFAULT now())`);
+            const message = new RegExp("^@OncePerTick\\(\\) on Old.run: .* leader_lease in postgres " +
+                `\\(schema "${schema}"\\) is ${type}, .*; run ${CURE} once no replica `);
+            await assert.rejects(open(Old, schema), { code: "STORE_REFUSED", message });
+            // Nest does not close what it could not start.
+            for (const job of Old.schedulers.getCronJobs().values()) void job.stop();
+            const held = `SELECT id FROM ${schema}.leader_lease WHERE expires_at > clock_timestamp()`;
+            assert.deepEqual([await rows(held), Old.ran], [[], 0]);
+            await rows(CURE.replace("leader_lease", `${schema}.leader_lease`));
+            // As after a restart: a client's store knows its table.
+            const client = newPool();
+            const application = await open(Old, schema, { client });
+            await until(() => Old.ran > 0);
+            await closeForGood(application);
+            await client.end();
+            Old.ran = 0;
+        }
+    });
+
+    test("without ScheduleModule nothing ticks, and each job says so at the start", async () => {
+        @Injectable()
+        class Never {
+            @OncePerTick({ name: "never" })
+            @Cron(CronExpression.EVERY_SECOND)
+            run(): string {
+                return "ran";
+            }
+        }
+        const logger = new Lines();
+        const imports = [LeaderElectorModule.forRoot({ store: memoryStore(), ...long, logger })];
+        const application = await openApplication({ imports, providers: [Never] });
+        assert.deepEqual(logger.warned, ["@OncePerTick() on Never.run: no tick runs, since this application" +
+            " has no ScheduleModule; import ScheduleModule.forRoot() of @nestjs/schedule"]);
+        assert.equal(await application.get(Never).run(), "ran");
     });
 
     test("a job without a name is refused, with what to write", () => {
