@@ -473,7 +473,7 @@ mod tests {
 
     #[cfg(feature = "capi")]
     impl crate::driver::seat::Host for Deaf {
-        fn is_told(&self, _: crate::core::Instant) -> bool {
+        fn is_told(&self) -> bool {
             !self.0.load(Ordering::Relaxed)
         }
     }

@@ -105,7 +105,7 @@ fn make(options: &elector_options) -> Result<elector, Fault> {
         log::listen();
     }
     let made = builder.build().map_err(fault)?;
-    let history = History::new(options.on_change.map(|_| made.seat().lease() / 2));
+    let history = History::new();
     made.seat().listen(history.clone());
     if options.on_change.is_some() {
         made.seat().tells(history.clone(), options.progress_gate);

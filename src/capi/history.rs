@@ -6,9 +6,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::changes::{Change, Listener};
-use crate::core::Instant as Moment;
 use crate::core::lease::Event;
-use crate::driver::clock;
 use crate::driver::fork::PerProcess;
 use crate::driver::seat::Host;
 
@@ -21,17 +19,8 @@ const MOST_KEPT: usize = 1_000;
 pub(super) struct History {
     kept: Mutex<Kept>,
     grown: Condvar,
-    /// Where a callback tells of them.
-    untold: Mutex<Untold>,
-}
-
-/// What the caller, who hears of elections by a callback only, was not told yet.
-#[derive(Default)]
-struct Untold {
-    /// The longest time that an election may stay untold.
-    patience: Duration,
-    /// The first election that was not told, and since when it waits.
-    elected: Option<(u64, Moment)>,
+    /// Where a callback tells of them: the first election that it was not called for yet.
+    untold: Mutex<Option<u64>>,
 }
 
 #[derive(Default)]
@@ -71,7 +60,7 @@ impl Listener for History {
             kept.changes.pop_front();
         }
         if is_election(&change) {
-            self.untold().elected.get_or_insert((change.revision, clock::now()));
+            self.untold().get_or_insert(change.revision);
         }
         kept.changes.push_back(change);
         drop(kept);
@@ -87,36 +76,34 @@ impl Listener for History {
 static ALL: PerProcess<Mutex<Vec<Weak<History>>>> = PerProcess::new();
 
 impl Host for History {
-    fn is_told(&self, now: Moment) -> bool {
-        let untold = self.untold();
-        untold.elected.is_none_or(|(_, since)| now.saturating_since(since) <= untold.patience)
+    fn is_told(&self) -> bool {
+        self.untold().is_none()
     }
 }
 
 impl History {
-    /// With a patience: a history that a callback tells of, and how long an election may stay untold.
-    pub(super) fn new(patience: Option<Duration>) -> Arc<History> {
-        let untold = Untold { patience: patience.unwrap_or(Duration::MAX), elected: None };
-        let made = Arc::new(History { untold: Mutex::new(untold), ..History::default() });
+    pub(super) fn new() -> Arc<History> {
+        let made = Arc::new(History::default());
         let mut all = ALL.get().lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|known| known.strong_count() > 0);
         all.push(Arc::downgrade(&made));
         made
     }
 
-    /// The callback is being told of the change with this number. Whether an election waited for too long.
+    /// The callback is being told of the change with this number. Whether that was the last election that it
+    /// had not been told of.
     pub(super) fn tells(&self, revision: u64) -> bool {
         let kept = self.lock();
-        let was_told = self.is_told(clock::now());
         let mut untold = self.untold();
-        if untold.elected.is_some_and(|(elected, _)| elected <= revision) {
+        let was_untold = untold.is_some();
+        if untold.is_some_and(|elected| elected <= revision) {
             let next = kept.changes.iter().find(|change| change.revision > revision && is_election(change));
-            untold.elected = next.map(|change| (change.revision, clock::now()));
+            *untold = next.map(|change| change.revision);
         }
-        !was_told
+        was_untold && untold.is_none()
     }
 
-    fn untold(&self) -> MutexGuard<'_, Untold> {
+    fn untold(&self) -> MutexGuard<'_, Option<u64>> {
         self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -212,7 +199,7 @@ impl Bell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{FencingToken, Name};
+    use crate::core::{FencingToken, Instant as Moment, Name};
 
     fn change(revision: u64) -> Change {
         Change {
@@ -256,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_wake_ends_the_waits_that_have_begun_and_no_later_one() {
-        let history = History::new(None);
+        let history = History::new();
         History::wake_all();
         assert_eq!(history.wait(0, Some(Duration::ZERO)), Waited::TimedOut, "an earlier wake is forgotten");
         let (began, begun) = std::sync::mpsc::channel();
@@ -280,19 +267,15 @@ mod tests {
 
     #[test]
     fn an_election_that_no_callback_hears_of_is_told_of_as_untold() {
-        let history = History::new(Some(Duration::from_secs(5)));
+        let history = History::new();
         let elected = Event::Elected { token: FencingToken::new(1).unwrap() };
         let _ = history.push(change(1));
-        let later = |seconds| clock::now().saturating_add(Duration::from_secs(seconds));
-        assert!(history.is_told(later(60)), "nothing but an election matters");
+        assert!(history.is_told(), "nothing but an election matters");
         let _ = history.push(Change { event: elected.clone(), ..change(2) });
         let _ = history.push(Change { event: elected, ..change(3) });
-        assert!(history.is_told(clock::now()) && !history.is_told(later(6)));
-        history.tells(1);
-        assert!(!history.is_told(later(6)));
-        history.tells(2);
-        assert!(!history.is_told(later(6)), "the next one waits too");
-        history.tells(3);
-        assert!(history.is_told(later(60)), "however long the callback takes");
+        assert!(!history.is_told() && !history.tells(1) && !history.is_told());
+        assert!(!history.tells(2) && !history.is_told(), "the next one waits too");
+        assert!(history.tells(3) && history.is_told(), "however long the callback takes");
+        assert!(!history.tells(4), "nothing waited");
     }
 }

@@ -1,7 +1,7 @@
 //! One candidate of one election while it is served by a hub: its machine, and what others may ask of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -23,8 +23,8 @@ pub(crate) type SeatId = u64;
 
 /// A host that learns of its elections through callbacks.
 pub(crate) trait Host: Send + Sync {
-    /// Whether the host was told in time that it was elected.
-    fn is_told(&self, now: Instant) -> bool;
+    /// Whether the host was told of all its elections.
+    fn is_told(&self) -> bool;
 }
 
 /// One candidate. The machine is stepped under a lock by whoever has news for it: the host's thread for
@@ -45,6 +45,8 @@ struct Telling {
     host: Arc<dyn Host>,
     /// It has a progress gate of its own besides, so that nothing else is a sign of life.
     is_gated: bool,
+    /// It said so while it was not told of its election, which did not count then.
+    is_owed_alive: AtomicBool,
 }
 
 /// What may be read of a candidate without a call. Its layout is part of the C ABI (`elector_view`).
@@ -96,17 +98,11 @@ impl Seat {
         }
     }
 
-    /// The length of its leases.
-    #[cfg(feature = "capi")]
-    pub(crate) fn lease(&self) -> Duration {
-        self.lock().lease.config().timing.lease()
-    }
-
     /// From now on the machine, which has a progress gate, is held back while `host` is not told that it was
     /// elected. `is_gated` says that the host calls `alive` besides; else nothing more is asked of it.
     #[cfg(feature = "capi")]
     pub(crate) fn tells(&self, host: Arc<dyn Host>, is_gated: bool) {
-        let _ = self.host.set(Telling { host, is_gated });
+        let _ = self.host.set(Telling { host, is_gated, is_owed_alive: AtomicBool::new(false) });
     }
 
     /// Whether this is another process than the one that the seat was made in.
@@ -209,13 +205,18 @@ impl Seat {
 
     fn step_for_host(&self, input: Input) -> u64 {
         let Some(telling) = self.host.get() else { return self.step(input) };
-        match (telling.host.is_told(clock::now()), input) {
-            (false, Input::Alive) => self.step(Input::Timeout),
-            (true, input) if !telling.is_gated => {
-                self.step(Input::Alive);
+        match (telling.host.is_told(), input) {
+            (false, Input::Alive) => {
+                telling.is_owed_alive.store(true, Ordering::Relaxed);
+                self.step(Input::Timeout)
+            }
+            (false, input) => self.step(input),
+            (true, input) => {
+                if !telling.is_gated || telling.is_owed_alive.swap(false, Ordering::Relaxed) {
+                    self.step(Input::Alive);
+                }
                 self.step(input)
             }
-            (_, input) => self.step(input),
         }
     }
 

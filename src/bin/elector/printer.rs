@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use crate::signals;
@@ -14,6 +15,9 @@ use crate::signals;
 const MOST: usize = 1_000;
 /// At the end of the process, a reader that takes no line for so long is not waited for any longer.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between two attempts to write to a non-blocking stream that is full.
+const FULL: Duration = Duration::from_millis(20);
 
 /// Standard error.
 pub static STDERR: Printer = Printer::new("standard error", || Box::new(io::stderr()));
@@ -94,7 +98,7 @@ impl Printer {
             state.is_writing = true;
             drop(state);
             // A reader that closed its end has read what it wanted.
-            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            let _ = write_patiently(&mut *out, text.as_bytes());
             state = self.lock();
             state.is_writing = false;
             state.written += 1;
@@ -112,6 +116,20 @@ impl Printer {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes all of it. A stream may be non-blocking, since whoever shares it may have set that.
+fn write_patiently(out: &mut dyn Write, mut text: &[u8]) -> io::Result<()> {
+    while !text.is_empty() {
+        match out.write(text) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => text = &text[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(FULL),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    out.flush()
 }
 
 #[cfg(test)]
@@ -132,6 +150,35 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    /// A non-blocking stream that is full every other time.
+    #[derive(Default)]
+    struct Full {
+        is_full: bool,
+        taken: Vec<u8>,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.is_full = !self.is_full;
+            if self.is_full {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.taken.push(bytes[0]);
+            Ok(1)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stream_that_does_not_block_gets_all_of_a_line() {
+        let mut out = Full::default();
+        write_patiently(&mut out, b"line\n").unwrap();
+        assert_eq!(out.taken, b"line\n");
     }
 
     #[test]
