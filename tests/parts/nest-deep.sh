@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # elector-wasm/nestjs on Nest 10, 11 and 12, beside the real nest-leader-election, and what measures time
-# limit: 3600
+# limit: 1800
 settings=$(tests/setup-postgres.sh)
 eval "$settings"
 need_js
