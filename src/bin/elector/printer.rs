@@ -192,7 +192,7 @@ mod tests {
         let fits = |count: usize| (0..count).for_each(|number| PRINTER.print(format!("{number}\n")));
         fits(1);
         while !PRINTER.lock().is_writing {
-            std::thread::yield_now();
+            thread::yield_now();
         }
         fits(MOST + 5);
         assert_eq!(PRINTER.lock().dropped, 5);
