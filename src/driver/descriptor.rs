@@ -3,8 +3,10 @@
 //! A program may close descriptors that it did not open (`closefrom`, `close_range`, a second `close` of one
 //! number). The kernel gives their numbers to the files that are opened next, so a number alone says nothing.
 
+use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Device and inode, by which a file is known.
 pub(crate) type FileId = (u64, u64);
@@ -23,11 +25,31 @@ pub(crate) fn file_of(number: RawFd) -> Option<FileId> {
     Some((found.st_dev as u64, found.st_ino as u64))
 }
 
+/// The first number that is not standard input, output or errors.
+const FIRST: RawFd = 3;
+
+/// The same open file under a number to which nobody writes by habit: a program may run without standard
+/// output and print nevertheless.
+pub(crate) fn above_standard(open: impl Into<OwnedFd>) -> io::Result<OwnedFd> {
+    let open = open.into();
+    if open.as_raw_fd() >= FIRST {
+        return Ok(open);
+    }
+    // SAFETY: the number is open, and the kernel's new one belongs to nobody else.
+    unsafe {
+        match libc::fcntl(open.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST) {
+            -1 => Err(io::Error::last_os_error()),
+            number => Ok(OwnedFd::from_raw_fd(number)),
+        }
+    }
+}
+
 /// An open file. Dropping it closes it, unless its number leads to another file by now.
 #[derive(Debug)]
 pub struct Descriptor {
     open: ManuallyDrop<OwnedFd>,
     file: Option<FileId>,
+    is_left: AtomicBool,
 }
 
 impl Descriptor {
@@ -36,13 +58,19 @@ impl Descriptor {
     pub fn new(open: impl Into<OwnedFd>) -> Descriptor {
         let open = ManuallyDrop::new(open.into());
         let file = file_of(open.as_raw_fd());
-        Descriptor { open, file }
+        Descriptor { open, file, is_left: AtomicBool::new(false) }
+    }
+
+    /// Leaves the number for good. Once the program has closed numbers of ours, this one may be the program's
+    /// or another store's even if it leads to the same file: they may have opened that file too.
+    pub(crate) fn leave(&self) {
+        self.is_left.store(true, Ordering::Release);
     }
 
     /// Whether the number still leads to the file that was opened.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        self.file.is_some() && self.file == file_of(self.as_raw_fd())
+        !self.is_left.load(Ordering::Acquire) && self.file.is_some() && self.file == file_of(self.as_raw_fd())
     }
 }
 
@@ -71,7 +99,6 @@ impl AsRawFd for Descriptor {
 mod tests {
     use std::fs::File;
     use std::io::{Read, Write};
-    use std::os::fd::FromRawFd;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -94,6 +121,21 @@ mod tests {
         let mut read = [0];
         kept.read_exact(&mut read).unwrap();
         assert_eq!(&read, b"a");
+    }
+
+    #[test]
+    fn a_number_that_was_left_is_not_closed_though_it_leads_to_the_same_file() {
+        let directory = File::open("/").unwrap();
+        let descriptor = Descriptor::new(directory);
+        let number = descriptor.as_raw_fd();
+        let own = File::open("/").unwrap();
+        // SAFETY: both numbers are open.
+        assert_eq!(unsafe { libc::dup2(own.as_raw_fd(), number) }, number);
+        descriptor.leave();
+        drop(descriptor);
+        assert_eq!(file_of(number), file_of(own.as_raw_fd()));
+        // SAFETY: the number is open, and nothing else owns it.
+        drop(unsafe { OwnedFd::from_raw_fd(number) });
     }
 
     #[test]

@@ -3,13 +3,16 @@
 
 use std::fmt::Debug;
 use std::fs::{self, File};
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use elector::core::lease::{DeposedReason, Event, Op, Outcome};
 use elector::driver::clock;
 use elector::driver::descriptor::Descriptor;
+use elector::driver::sqlite::SqliteStore;
 use elector::driver::store::{Hint, Store, StoreError};
 use elector::{Changes, Elector};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -31,6 +34,10 @@ pub fn play(role: &str, handle: Handle, path: &Path) {
         "one" => lose_one(handle, path),
         "deaf" => lose_the_ears(handle, path),
         "daemon" => fork_a_daemon(handle),
+        "directories" => open_the_directory(handle, path),
+        "two stores" => leave_a_lock_behind(handle, path),
+        "child" => lead_in_a_child(handle, path),
+        "mute" => open_without_output(handle, path),
         "leader" => {
             drop(handle);
             lead(path);
@@ -205,6 +212,71 @@ fn fork_a_daemon(mut handle: Handle) {
     }
 }
 
+/// The program's own descriptors lead to the very directory that the store's led to.
+fn open_the_directory(mut handle: Handle, path: &Path) {
+    handle.acquire(SHORT).expect("a free lease");
+    close_all();
+    let directory = path.parent().unwrap();
+    let own: Vec<File> = (0..VICTIMS).map(|_| File::open(directory).unwrap()).collect();
+    acquire_anew(&mut handle);
+    let is_kept = |file: &File| file.metadata().is_ok_and(|found| found.is_dir());
+    // Not dropped: that a number was closed is the test's to say.
+    let closed: Vec<_> = own.into_iter().map(ManuallyDrop::new).filter(|file| !is_kept(file)).collect();
+    assert!(closed.is_empty(), "closed, and used anew: {closed:?}");
+    say("untouched");
+}
+
+/// The lock of a store that is gone is dropped when its lease has ended, while a new store uses its numbers.
+fn leave_a_lock_behind(mut handle: Handle, path: &Path) {
+    let lost = Instant::now();
+    handle.acquire(SHORT).expect("a free lease");
+    close_all();
+    is_refused(handle.store.rows(None), lost);
+    drop(handle);
+    let mut next = Handle::open(path).unwrap();
+    let token = next.acquire_at_its_end();
+    std::thread::sleep(SHORT);
+    // Locks whose leases have ended are dropped when a store is opened.
+    let other = Handle::open(&path.with_extension("other")).unwrap();
+    assert_eq!(next.one(renew(token, LEASE)), Ok(Outcome::Renewed));
+    drop((next, other));
+    say("renewed");
+}
+
+/// The parent, whose store the child inherits, ends; the child has a store of its own.
+fn lead_in_a_child(handle: Handle, path: &Path) {
+    // SAFETY: no other thread of this process does anything at this moment.
+    match unsafe { nix::unistd::fork() }.unwrap() {
+        nix::unistd::ForkResult::Child => {
+            let mut own = Handle::open(path).unwrap();
+            let token = own.acquire(LEASE).expect("a free lease");
+            say(token);
+            listen();
+            say(format!("{:?}", own.one(renew(token, LEASE))));
+        }
+        nix::unistd::ForkResult::Parent { .. } => std::mem::forget(handle),
+    }
+    // SAFETY: ends the process at once.
+    unsafe { libc::_exit(0) }
+}
+
+/// A program without standard output writes to it nevertheless.
+fn open_without_output(handle: Handle, path: &Path) {
+    drop(handle);
+    // SAFETY: numbers only; the output is put back before it is used.
+    let output = unsafe { libc::dup(1) };
+    unsafe { (libc::close(1), libc::close(2)) };
+    let fresh = Handle::open(&path.with_extension("fresh"));
+    for number in [1, 2] {
+        // SAFETY: a constant, and its length.
+        unsafe { libc::write(number, c"garbage".as_ptr().cast(), 7) };
+    }
+    // SAFETY: as above.
+    unsafe { (libc::dup2(output, 1), libc::dup2(output, 2)) };
+    say(fresh.unwrap().acquire(LEASE).is_some());
+    listen();
+}
+
 /// Long enough for no renewal to come while a test waits.
 fn candidate(path: &Path, lease: Duration) -> Elector {
     let builder = Elector::builder("e").store(format!("sqlite:{}", path.display())).lease(lease);
@@ -316,6 +388,48 @@ fn a_forked_child_that_closes_its_descriptors_does_not_keep_its_parents_lock() {
     helper.process.wait().unwrap();
     standby.acquire_at_a_hint();
     nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn what_leads_to_the_stores_directory_is_not_closed_if_the_program_opened_it() {
+    let site = Site::new();
+    assert_eq!(site.helper("directories").hear_within(3 * SOON), "untouched");
+}
+
+#[test]
+fn a_lock_that_was_left_closes_nothing_of_the_next_store() {
+    let site = Site::new();
+    // Both stores open what is there, in the same order, so the second one gets the numbers of the first.
+    drop(site.open());
+    assert_eq!(site.helper("two stores").hear_within(3 * SOON), "renewed");
+}
+
+#[test]
+fn a_forked_childs_own_store_survives_the_end_of_its_parent_and_a_question() {
+    let site = Site::new();
+    let mut helper = site.helper("child");
+    helper.hear();
+    // Not by `wait`, which would close the input that the child has as well.
+    while helper.process.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut asker = SqliteStore::for_questions(&site.path, false, Arc::new(|_| ())).unwrap();
+    asker.rows(None).unwrap();
+    // Whoever closes the database last removes its log.
+    drop(asker);
+    helper.tell("renew");
+    assert_eq!(helper.hear(), "Ok(Renewed)");
+}
+
+#[test]
+fn the_output_of_a_program_that_has_none_goes_to_no_file_of_the_store() {
+    let site = Site::new();
+    let mut helper = site.helper("mute");
+    assert_eq!(helper.hear(), "true");
+    let path = site.path.with_extension("fresh");
+    assert!(!fs::read(format!("{}-lock", path.display())).unwrap().starts_with(b"garb"));
+    Handle::open(&path).unwrap().look().expect("the row");
+    helper.tell("end");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::files::{Identity, Paths};
 use super::watch::{Heard, Source};
 use crate::core::Instant;
-use crate::driver::descriptor::Descriptor;
+use crate::driver::descriptor::{Descriptor, above_standard};
 use crate::driver::rules::Opener;
 use crate::driver::store::{Bell, Hint};
 use crate::driver::{clock, exhaustion, threads};
@@ -54,6 +54,7 @@ impl Watcher {
     /// processes of a user, and reached by others.
     pub(super) fn start(paths: &Paths, identity: Identity, bell: Bell) -> io::Result<Option<Watcher>> {
         let (stop, stopped) = UnixStream::pair()?;
+        let (stop, stopped) = (above_standard(stop)?, above_standard(stopped)?);
         let source = match Source::open(paths) {
             Ok(source) => source,
             Err(error) if exhaustion::exhausted(1).is_some() => return Err(error),
@@ -127,6 +128,12 @@ impl Ears {
         }
     }
 
+    /// None of our numbers is closed: each may be the program's or the next store's by now.
+    fn leave(&self) {
+        self.stopped.leave();
+        self.source.iter().for_each(Source::leave);
+    }
+
     /// What is heard next; `None` when there is nothing more to hear.
     fn wait(&mut self) -> Option<Heard> {
         let timeout = match (self.echoes.last(), &self.source) {
@@ -141,10 +148,14 @@ impl Ears {
         let is_stopped = fds[0].any().unwrap_or(true);
         drop(fds);
         if self.fate.is_dropped.load(Ordering::Acquire) {
+            if !self.stopped.is_ours() {
+                self.leave();
+            }
             return None;
         }
         // Nothing is read from descriptors whose numbers the program may have reused.
         if is_stopped || !self.stopped.is_ours() || !self.source.iter().all(Source::is_ours) {
+            self.leave();
             self.fate.has_failed.store(true, Ordering::Release);
             self.ring_gone();
             return None;

@@ -5,17 +5,21 @@
 //! there is compared with what it must be before anything is read beyond it, so with an SQLite that keeps
 //! them in another way no database is opened.
 
+use std::collections::HashSet;
 use std::ffi::{CStr, c_int, c_void};
+use std::path::Path;
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
-use rusqlite::{Connection, ffi};
+use rusqlite::{Connection, OpenFlags, ffi};
 
-use super::calls::Numbers;
+use super::calls::{self, Numbers};
 use super::files::Identity;
 use crate::driver::descriptor::{FileId, file_of};
+use crate::driver::fork::{self, PerProcess};
 
 /// The part of SQLite whose file objects these are, even if the program has made another one the default.
-pub(super) const VFS: &CStr = c"unix";
+const VFS: &CStr = c"unix";
 
 /// The head of `unixFile`.
 #[repr(C)]
@@ -43,8 +47,8 @@ struct Inode {
 
 impl Inode {
     #[allow(clippy::unnecessary_cast, reason = "the type differs from platform to platform")]
-    fn is(&self, file: FileId) -> bool {
-        (self.device as u64, self.number) == file
+    fn file(&self) -> FileId {
+        (self.device as u64, self.number)
     }
 }
 
@@ -55,6 +59,29 @@ struct Memory {
     mutex: *const c_void,
     name: *const c_void,
     descriptor: c_int,
+}
+
+/// Opens the file, and changes and locks nothing yet.
+///
+/// A forked child inherits what SQLite keeps of the files that the parent has open, and with it locks that
+/// only the parent holds (fcntl(2)): a connection that shares it would not ask the kernel for them. The first
+/// look of a child at each file puts that aside.
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    static KNOWN: PerProcess<Mutex<HashSet<FileId>>> = PerProcess::new();
+    calls::install(VFS);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || Connection::open_with_flags_and_vfs(path, flags, VFS);
+    if fork::generation() == 0 {
+        return open();
+    }
+    // Held meanwhile, so that no other thread of this process shares what is put aside.
+    let mut known = KNOWN.get().lock().unwrap_or_else(PoisonError::into_inner);
+    let connection = open()?;
+    if !Engine::is_shared(&connection, |file| known.insert(file)) {
+        return Ok(connection);
+    }
+    Engine::leave(connection);
+    open()
 }
 
 /// The files that a connection had opened when it was made.
@@ -85,7 +112,7 @@ impl Engine {
             if !leads_to(numbers.0, database_file) || !leads_to(numbers.1, log_file) {
                 return None;
             }
-            let inode = (*database).inode.as_ref().filter(|inode| inode.is(database_file))?;
+            let inode = (*database).inode.as_ref().filter(|inode| inode.file() == database_file)?;
             let memory = inode.memory.as_ref().filter(|memory| ptr::eq(memory.inode, inode))?;
             let number = memory.descriptor;
             leads_to(number, memory_file).then_some([
@@ -94,6 +121,19 @@ impl Engine {
                 (number, memory_file),
             ])
         }
+    }
+
+    /// Whether another connection of the process, or of one that forked it, has the same file open, if that
+    /// `matters`.
+    fn is_shared(connection: &Connection, matters: impl FnOnce(FileId) -> bool) -> bool {
+        let Some(database) = file(connection, ffi::SQLITE_FCNTL_FILE_POINTER) else { return false };
+        // SAFETY: as in `numbers`.
+        let inode = unsafe { (*database).inode.as_ref() };
+        // SAFETY: as above.
+        let opened = file_of(unsafe { (*database).descriptor });
+        inode
+            .filter(|inode| opened == Some(inode.file()))
+            .is_some_and(|inode| matters(inode.file()) && inode.references > 1)
     }
 
     /// Leaks the connection: closing it would close and unlock descriptors that may be the program's by now.
@@ -136,9 +176,7 @@ mod tests {
     use std::fs;
     use std::os::fd::AsRawFd;
 
-    use rusqlite::OpenFlags;
-
-    use super::super::calls::{self, Guarded};
+    use super::super::calls::Guarded;
     use super::*;
 
     /// The write comes after every look but the last.

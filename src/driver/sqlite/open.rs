@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::calls::{self, Guarded};
+use super::calls::Guarded;
 use super::engine::{self, Engine};
 use super::files::{Identity, Paths, file_id};
 use super::process_lock::ProcessLock;
@@ -265,9 +265,7 @@ fn refuse_if_alive(paths: &Paths, lock: &ProcessLock) -> Result<(), StoreError> 
 /// A connection to a file that is ours or empty, and whether it is empty. Changes nothing.
 fn connect(path: &Path) -> Result<(Connection, bool), StoreError> {
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
-    calls::install(engine::VFS);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags_and_vfs(path, flags, engine::VFS).map_err(in_sqlite)?;
+    let connection = engine::connect(path).map_err(in_sqlite)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.busy_timeout(PATIENCE).map_err(in_sqlite)?;
     if connection.is_readonly("main").map_err(in_sqlite)? {

@@ -40,7 +40,7 @@ use super::host::fnv1a;
 use super::mapping::Mapping;
 use crate::core::Instant;
 use crate::driver::clock;
-use crate::driver::descriptor::{Descriptor, FileId};
+use crate::driver::descriptor::{Descriptor, FileId, above_standard};
 use crate::driver::fork::PerProcess;
 use crate::driver::random;
 use crate::driver::rules::Opener;
@@ -94,9 +94,9 @@ impl ProcessLock {
         let directory = File::open(path.parent().unwrap_or(Path::new("/")))?;
         let name = path.file_name().unwrap_or_default();
         let lock = ProcessLock {
-            fd: Arc::new(Descriptor::new(file)),
+            fd: Arc::new(Descriptor::new(above_standard(file)?)),
             _mapping: mapping,
-            directory: Descriptor::new(directory),
+            directory: Descriptor::new(above_standard(directory)?),
             name: (fnv1a(name.as_bytes()) >> 2) as i64,
             opener: Opener::this_process(),
             tag,
@@ -126,9 +126,11 @@ impl ProcessLock {
         self.fd.is_ours() && self.directory.is_ours()
     }
 
-    /// All connections of this process to the database are to be left.
+    /// All connections of this process to the database are to be left, and our own numbers with them.
     pub(super) fn spoil(&self) {
         self.is_spoiled.store(true, Ordering::Release);
+        self.fd.leave();
+        self.directory.leave();
     }
 
     pub(super) fn is_spoiled(&self) -> bool {

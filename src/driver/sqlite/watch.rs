@@ -18,28 +18,35 @@ mod kernel {
     use std::fs::{self, File};
     use std::io;
     use std::mem::ManuallyDrop;
-    use std::os::fd::{AsFd, AsRawFd};
+    use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, RawFd};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use nix::poll::{PollFd, PollFlags};
     use nix::sys::inotify::{AddWatchFlags as On, InitFlags, Inotify, WatchDescriptor};
 
     use super::super::files::{Paths, file_id};
     use super::Heard;
-    use crate::driver::descriptor::Descriptor;
+    use crate::driver::descriptor::{Descriptor, FileId, above_standard, file_of};
 
     /// The kernel's reports about the lock file, the directories above it and the mounts.
     pub(in super::super) struct Source {
         inotify: ManuallyDrop<Inotify>,
+        /// What all inotify descriptors lead to.
+        file: Option<FileId>,
         lock: WatchDescriptor,
-        /// How the kernel writes the lock file's inode where it describes `inotify`.
-        mark: String,
+        /// How the kernel writes the lock file's inode where it describes `inotify`; `None` where it does not
+        /// describe it, or names another inode (a file system that lies over others).
+        mark: Option<String>,
+        is_left: AtomicBool,
         /// Where there is no /proc, the look before each batch finds a file system that was mounted over us.
         mounts: Option<Descriptor>,
     }
 
     impl Source {
         pub(in super::super) fn open(paths: &Paths) -> io::Result<Option<Source>> {
-            let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+            let inotify = above_standard(Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?)?;
+            // SAFETY: the number is open, and nothing else owns it.
+            let inotify = unsafe { Inotify::from_raw_fd(inotify.into_raw_fd()) };
             // A deleted file that is still open reports only IN_ATTRIB; its directory says more.
             let lock = inotify.add_watch(&paths.lock, On::IN_ATTRIB | On::IN_CLOSE_WRITE)?;
             let itself = On::IN_DELETE_SELF | On::IN_MOVE_SELF | On::IN_ONLYDIR;
@@ -50,9 +57,13 @@ mod kernel {
                 let _ = inotify.add_watch(above, itself);
             }
             let Some((_, inode)) = file_id(&paths.lock) else { return Ok(None) };
+            let number = inotify.as_fd().as_raw_fd();
             let mark = format!(" ino:{inode:x} ");
-            let mounts = File::open("/proc/self/mountinfo").ok().map(Descriptor::new);
-            Ok(Some(Source { inotify: ManuallyDrop::new(inotify), lock, mark, mounts }))
+            let mark = described(number).is_some_and(|text| text.contains(&mark)).then_some(mark);
+            let mounts =
+                File::open("/proc/self/mountinfo").and_then(above_standard).ok().map(Descriptor::new);
+            let (file, is_left) = (file_of(number), AtomicBool::new(false));
+            Ok(Some(Source { inotify: ManuallyDrop::new(inotify), file, lock, mark, is_left, mounts }))
         }
 
         /// What poll(2) is to wait for.
@@ -61,17 +72,26 @@ mod kernel {
             [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)].into_iter().chain(mounts)
         }
 
-        /// Whether the descriptors still lead to what was opened. All inotify descriptors have one inode, so
-        /// the kernel's description of ours is looked at; where that cannot be read it is taken for ours.
+        /// Leaves the descriptors for good, as [`Descriptor::leave`] does.
+        pub(in super::super) fn leave(&self) {
+            self.is_left.store(true, Ordering::Release);
+            self.mounts.iter().for_each(Descriptor::leave);
+        }
+
+        /// Whether the descriptors still lead to what was opened.
         pub(in super::super) fn is_ours(&self) -> bool {
-            let described = format!("/proc/self/fdinfo/{}", self.inotify.as_fd().as_raw_fd());
-            let described = match fs::read_to_string(described) {
-                Ok(text) => text.contains(&self.mark),
-                Err(error) => {
-                    error.kind() != io::ErrorKind::NotFound || fs::metadata("/proc/self/fdinfo").is_err()
-                }
-            };
-            described && self.mounts.as_ref().is_none_or(Descriptor::is_ours)
+            self.is_our_inotify(true) && self.mounts.as_ref().is_none_or(Descriptor::is_ours)
+        }
+
+        /// All inotify descriptors have one inode, so the kernel's description of ours is looked at as well,
+        /// if it named the lock file at first. If it cannot be read now, the answer is `unread`.
+        fn is_our_inotify(&self, unread: bool) -> bool {
+            let number = self.inotify.as_fd().as_raw_fd();
+            let names_lock = |mark: &String| described(number).map_or(unread, |text| text.contains(mark));
+            !self.is_left.load(Ordering::Acquire)
+                && self.file.is_some()
+                && self.file == file_of(number)
+                && self.mark.as_ref().is_none_or(names_lock)
         }
 
         /// What has happened to the lock file. Who is woken looks at the paths in any case, which costs some
@@ -88,12 +108,71 @@ mod kernel {
         }
     }
 
+    /// How the kernel describes an open file; `None` if that cannot be read.
+    fn described(number: RawFd) -> Option<String> {
+        fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()
+    }
+
     impl Drop for Source {
         fn drop(&mut self) {
-            if self.is_ours() {
+            // Better a descriptor too many than one of the program's closed.
+            if self.is_our_inotify(false) {
                 // SAFETY: it is not used again.
                 unsafe { ManuallyDrop::drop(&mut self.inotify) };
             }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use std::os::fd::OwnedFd;
+        use std::os::unix::net::UnixStream;
+        use std::path::Path;
+
+        use super::*;
+
+        fn source(directory: &Path) -> Source {
+            let paths = Paths::of(&directory.join("a.db"));
+            File::create(&paths.lock).unwrap();
+            Source::open(&paths).unwrap().unwrap()
+        }
+
+        /// Gives the source's number to another file. What is returned must be all that owns it.
+        fn take(source: &Source, other: impl AsRawFd) -> OwnedFd {
+            let number = source.inotify.as_fd().as_raw_fd();
+            // SAFETY: both numbers are open; the source closes its own only if it is not this file's.
+            unsafe {
+                assert_eq!(libc::dup2(other.as_raw_fd(), number), number);
+                OwnedFd::from_raw_fd(number)
+            }
+        }
+
+        #[test]
+        fn a_source_that_was_left_closes_none_of_the_next_one_of_the_same_lock_file() {
+            let directory = tempfile::tempdir().unwrap();
+            let (old, next) = (source(directory.path()), source(directory.path()));
+            let kept = take(&old, next.inotify.as_fd());
+            assert!(old.is_ours(), "the mark is the same");
+            old.leave();
+            assert!(!old.is_ours());
+            drop(old);
+            assert_eq!(file_of(kept.as_raw_fd()), next.file);
+        }
+
+        #[test]
+        fn without_a_mark_nothing_but_an_inotify_descriptor_is_taken_for_ours() {
+            let directory = tempfile::tempdir().unwrap();
+            let source = {
+                let mut source = source(directory.path());
+                source.mark = None;
+                source
+            };
+            assert!(source.is_ours());
+            let (near, _far) = UnixStream::pair().unwrap();
+            let kept = take(&source, near.as_fd());
+            assert!(!source.is_ours());
+            drop(source);
+            assert_eq!(file_of(kept.as_raw_fd()), file_of(near.as_raw_fd()));
         }
     }
 }
@@ -117,6 +196,10 @@ mod nothing {
 
         pub(in super::super) fn to_poll(&self) -> impl Iterator<Item = PollFd<'_>> {
             std::iter::empty()
+        }
+
+        pub(in super::super) fn leave(&self) {
+            match *self {}
         }
 
         pub(in super::super) fn is_ours(&self) -> bool {
