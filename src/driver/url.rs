@@ -272,14 +272,16 @@ fn open_sqlite(
     if !makes_files {
         return Ok(Box::new(SqliteStore::for_questions(&resolve(path), trust_fuse, bell)?));
     }
-    if let Some(directory) = state_directory().filter(|default| path.parent() == Some(&**default)) {
-        fs::create_dir_all(&directory).map_err(|error| {
+    let default = state_directory().filter(|default| path.parent() == Some(&**default));
+    if let Some(directory) = &default {
+        fs::create_dir_all(directory).map_err(|error| {
             let found = format!("cannot create the state directory {} ({error})", directory.display());
             StoreError::new(Failure::Refused, format!("{found}; set ELECTOR_STORE to another place"))
         })?;
     }
     // The directory may be there only now, and a link in it decides which file this is.
-    Ok(Box::new(SqliteStore::open(&resolve(path), trust_fuse, bell)?))
+    let store = SqliteStore::open(&resolve(path), trust_fuse, bell)?;
+    Ok(Box::new(if default.is_some() { store.making_its_directory() } else { store }))
 }
 
 #[cfg(not(feature = "sqlite"))]

@@ -98,3 +98,31 @@ fn a_file_that_is_locked_for_writers_is_told_of_by_who_waits_to_be_elected() {
     said.read_line(&mut line).expect("a line");
     assert!(line.contains("elected"), "it is said once, then not any more: {line}");
 }
+
+#[test]
+fn the_default_store_is_made_anew_together_with_its_directory() {
+    let home = Home::new();
+    let words =
+        ["run", "--quiet", "-e", "n", "--lease-ms", "1500", "--events", "events", "--", "sleep", "1000"];
+    let child = home.elector(&words).spawn().expect("elector run");
+    let mut run = Running { child, elected: Value::Null, lines: Box::new(std::iter::empty()) };
+    let elections = || {
+        let events = fs::read_to_string(home.path().join("events")).unwrap_or_default();
+        events.matches("\"elected\"").count()
+    };
+    let begin = Instant::now();
+    let wait_for = |wanted| {
+        while elections() < wanted {
+            assert!(begin.elapsed() < 2 * DEADLINE, "not elected: {wanted}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait_for(1);
+    let directory = home.path().join("elector");
+    // All at once, so that nothing is made in it meanwhile.
+    fs::rename(&directory, home.path().join("deleted")).expect("the state directory");
+    let seen = elections();
+    wait_for(seen + 1);
+    assert!(directory.join("elector.db").is_file());
+    run.end();
+}

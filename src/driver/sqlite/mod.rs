@@ -67,6 +67,7 @@ pub struct SqliteStore {
     paths: Paths,
     trust_fuse: bool,
     makes_files: bool,
+    makes_directory: bool,
     bell: Bell,
     host: Host,
     opener: Opener,
@@ -184,6 +185,7 @@ impl SqliteStore {
             paths: Paths::of(path),
             trust_fuse,
             makes_files,
+            makes_directory: false,
             bell,
             host: Host::of_this_boot(),
             opener: Opener::this_process(),
@@ -194,8 +196,18 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// The directory is this program's own: made anew, as the file is, when somebody has deleted it.
+    pub(crate) fn making_its_directory(mut self) -> SqliteStore {
+        self.makes_directory = true;
+        self
+    }
+
     fn reopen(&mut self) -> Result<(), StoreError> {
         let (paths, trust_fuse) = (&self.paths, self.trust_fuse);
+        if self.makes_directory {
+            let made = std::fs::create_dir_all(paths.directory());
+            made.map_err(|error| fault::io(&paths.database, "make its directory", &error))?;
+        }
         let opened = match self.makes_files {
             true => Some(open::open(paths, trust_fuse)?),
             false => open::open_existing(paths, trust_fuse)?,
