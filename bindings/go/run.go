@@ -45,11 +45,11 @@ func (t Term) TrustedFor() time.Duration {
 // a larger token: what it returned, late as it was, does not count. So a nil from work ends Run only if the
 // term lasted.
 //
-// To stop it, as on SIGTERM, end ctx. The context of work ends right after this candidate has stood down, with
-// the cause of ctx; it does not show the deadline of ctx. Then this candidate starts nothing new and does not lead any more, and
-// its lease is kept for work that winds down, so that the next leader begins after it: it is renewed for at
-// most Options.Drain, and what is left of it then ends by itself. Run returns when work has, with what work
-// returned; with the cause of ctx if the lease ended before, or if ctx ended while Run waited to be elected.
+// To stop it, as on SIGTERM, end ctx. This candidate stands down, and then the context of work ends with the
+// cause of ctx (it does not show the deadline of ctx). The lease is kept for work that winds down, so that the
+// next leader begins after it: it is renewed for at most Options.Drain, and what is left of it then ends by
+// itself. Run returns when work has, with what work returned; with the cause of ctx if the lease ended before,
+// or if ctx ended while Run waited to be elected.
 //
 // One elector runs one piece of work at a time: another Run is refused with ErrBusy until the first one has
 // returned. Campaign has no effect on a Run that goes on.
