@@ -134,7 +134,7 @@ static void senseless_input_is_refused_and_not_told(void)
     struct elector_input good, wrong = ELECTOR_INPUT_INIT;
     struct elector_error error;
     struct host host = a_leader(&good);
-    static const int32_t kinds[] = {0, 10, -1, INT32_MIN, INT32_MAX};
+    static const int32_t kinds[] = {0, ELECTOR_INPUT_KIND_DRAIN_FOR + 1, -1, INT32_MIN, INT32_MAX};
     size_t at;
     for (at = 0; at < sizeof kinds / sizeof kinds[0]; at++) {
         wrong.kind = kinds[at];

@@ -266,7 +266,7 @@ fn a_process_of_a_deleted_file_is_told_and_its_own_renewal_is_refused() {
     std::fs::remove_file(&site.path).unwrap();
     handle.wait_for(&Hint::Gone);
     let refusal = handle.one(renew(token, LEASE)).unwrap_err();
-    assert!(refusal.to_string().contains("deleted or replaced"), "{refusal}");
+    assert!(refusal.to_string().contains("deleted, moved or replaced"), "{refusal}");
     assert!(!site.path.exists());
 }
 
@@ -284,7 +284,7 @@ fn a_store_starts_anew_once_its_leases_in_the_deleted_file_have_ended() {
         match handle.one(acquire(LEASE)) {
             Ok(Outcome::Granted { token }) => break token,
             Ok(other) => panic!("{other:?}"),
-            Err(refusal) => assert!(refusal.to_string().contains("deleted or replaced"), "{refusal}"),
+            Err(refusal) => assert!(refusal.to_string().contains("deleted, moved or replaced"), "{refusal}"),
         }
         std::thread::sleep(Duration::from_millis(2));
     };
