@@ -45,11 +45,11 @@ func (t Term) TrustedFor() time.Duration {
 // a larger token: what it returned, late as it was, does not count. So a nil from work ends Run only if the
 // term lasted.
 //
-// To stop it, as on SIGTERM, end ctx. This candidate stands down, and then the context of work ends with the
-// cause of ctx (it does not show the deadline of ctx). The lease is kept for work that winds down, so that
-// the next leader begins after it: it is renewed for at most Options.Drain, and what is left of it then ends
-// by itself. Run returns when work has, with what work returned; with the cause of ctx if the lease ended
-// before, or if ctx ended while Run waited to be elected.
+// To stop it, as on SIGTERM, end ctx. The context of work ends with it, and this candidate stands down a
+// moment later. The lease is kept for work that winds down, so that the next leader begins after it: it is renewed
+// for at most Options.Drain, and what is left of it then ends by itself. Run returns when work has, with what
+// work returned; with the cause of ctx if the lease ended before, or if ctx ended while Run waited to be
+// elected.
 //
 // One elector runs one piece of work at a time: another Run is refused with ErrBusy until the first one has
 // returned. Campaign has no effect on a Run that goes on.
@@ -117,11 +117,10 @@ func (e *Elector) serve(
 	ctx context.Context, down <-chan struct{}, token uint64, at *link,
 	work func(context.Context, Term) error,
 ) (result, over error) {
-	// It ends with ctx, but only once this candidate does not lead any more: see watch.
-	underTerm, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	underTerm, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	returned, watched := make(chan struct{}), make(chan error, 1)
-	go func() { watched <- e.watch(ctx, returned, down, token, at, cancel) }()
+	go func() { watched <- e.watch(ctx.Done(), returned, down, token, at, cancel) }()
 	defer func() {
 		close(returned)
 		over = <-watched
@@ -132,9 +131,8 @@ func (e *Elector) serve(
 // Watches a term until work has returned, and cancels its context when the term ends; then it says why. When
 // it is asked to stop, it has the term kept for the work.
 func (e *Elector) watch(
-	ctx context.Context, returned, down <-chan struct{}, token uint64, at *link, cancel context.CancelCauseFunc,
+	stop, returned, down <-chan struct{}, token uint64, at *link, cancel context.CancelCauseFunc,
 ) error {
-	stop := ctx.Done()
 	// Even if the machine is suspended meanwhile, which Go's timers do not notice, it looks once a second.
 	const longest = time.Second
 	stopping := false
@@ -153,9 +151,9 @@ func (e *Elector) watch(
 		case <-down:
 			over = e.downError()
 		case <-stop:
+			// The context of the work has ended with that of Run.
 			stop, stopping = nil, true
 			e.keepFor(down)
-			cancel(context.Cause(ctx))
 		case <-at.told:
 			// Of a term that is kept, only the end is news.
 			if !stopping || at.change.Event == EventDeposed {
