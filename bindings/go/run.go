@@ -46,10 +46,10 @@ func (t Term) TrustedFor() time.Duration {
 // term lasted.
 //
 // To stop it, as on SIGTERM, end ctx. The context of work ends with it, and this candidate stands down a
-// moment later. The lease is kept for work that winds down, so that the next leader begins after it: it is renewed
-// for at most Options.Drain, and what is left of it then ends by itself. Run returns when work has, with what
-// work returned; with the cause of ctx if the lease ended before, or if ctx ended while Run waited to be
-// elected.
+// moment later. The lease is kept for work that winds down, so that the next leader begins after it: it is
+// renewed for at most Options.Drain, and what is left of it then ends by itself. Run returns when work has,
+// with what work returned; with the cause of ctx if the lease ended before, or if ctx ended while Run
+// waited to be elected.
 //
 // One elector runs one piece of work at a time: another Run is refused with ErrBusy until the first one has
 // returned. Campaign has no effect on a Run that goes on.
