@@ -39,9 +39,9 @@ func (t Term) TrustedFor() time.Duration {
 //
 // The context that work gets ends before the term does: when renewals fail and the term may end soon, when
 // it is lost, and at the latest when its trust ends by the clock, even if no news comes. Its cause is then an
-// ErrTermOver that says why. Go cannot stop work from outside: it must heed its context, and return. From
-// the end of the context on this candidate does not lead; a lease that it still has is kept until work has
-// returned, if that is possible. Then work is called again as soon as this candidate is elected anew, under
+// ErrTermOver that says why. Go cannot stop work from outside: it must heed its context, and return. By then
+// this candidate does not lead any more; a lease that it still has is kept until work has returned, if that
+// is possible. Then work is called again as soon as this candidate is elected anew, under
 // a larger token: what it returned, late as it was, does not count. So a nil from work ends Run only if the
 // term lasted.
 //

@@ -18,7 +18,7 @@ use super::passfile::{self, Account};
 use super::setup::{self, ServerInfo};
 use super::tls::{Encrypted, Handshake, Tls, find_error};
 use crate::core::lease::Failure;
-use crate::driver::exhaustion;
+use crate::driver::descriptor_limit;
 use crate::driver::store::StoreError;
 
 /// What a session tells without being asked.
@@ -98,7 +98,7 @@ pub(super) async fn connect(
     let url = Arc::new(url.clone());
     let needs_tls = url.servers.iter().any(|server| !server.is_socket());
     let tls = if needs_tls { Tls::new(&url.tls) } else { Ok(Tls::none()) };
-    let tls = tls.map_err(|why| match exhaustion::exhausted(IN_A_FOLDER) {
+    let tls = tls.map_err(|why| match descriptor_limit::exhausted(IN_A_FOLDER) {
         Some(advice) => StoreError::new(Failure::Unsent, format!("{url}: {why}: {advice}")),
         None => StoreError::new(Failure::Refused, format!("{url}: {why}")),
     })?;
@@ -195,7 +195,7 @@ impl Search<'_> {
         let found: Vec<_> = match looked_up {
             Err(_) => return Err(no_answer(limit)),
             Ok(Err(error)) => {
-                let advice = exhaustion::exhausted(IN_A_FOLDER).unwrap_or("check it");
+                let advice = descriptor_limit::exhausted(IN_A_FOLDER).unwrap_or("check it");
                 return Err(unknown(format!("the host's name has no address ({error}); {advice}")));
             }
             Ok(Ok(found)) => found.map(|address| Some(address.ip())).collect(),
@@ -206,7 +206,7 @@ impl Search<'_> {
     /// Connects to one address, and has the session ready if that is a server for us.
     async fn attempt(&self, server: &Server, address: Option<IpAddr>, place: &str) -> Result<Found, Refusal> {
         // The password file needs one, and the connection another.
-        if let Some(advice) = exhaustion::exhausted(1) {
+        if let Some(advice) = descriptor_limit::exhausted(1) {
             return Err(Refusal { failure: Failure::Unsent, why: advice.to_owned(), code: None });
         }
         let config = configure(self.url, server, address);

@@ -14,7 +14,7 @@ use super::tls;
 use crate::core::Name;
 use crate::core::lease::Failure;
 use crate::core::sql::sqlstate;
-use crate::driver::exhaustion;
+use crate::driver::descriptor_limit;
 use crate::driver::store::StoreError;
 
 /// A failure, for those who go on after it.
@@ -176,7 +176,7 @@ pub(super) fn connecting(url: &PostgresUrl, error: &Error) -> Refusal {
 
 /// Why a server is out of reach, and what to look at.
 pub(super) fn unreachable(error: &io::Error) -> String {
-    if let Some(advice) = exhaustion::advice(error) {
+    if let Some(advice) = descriptor_limit::advice(error) {
         return format!("{}: {advice}", one_line(error));
     }
     let advice = match error.kind() {

@@ -36,7 +36,7 @@ use crate::core::lease::{Failure, Op, Outcome, Reply, Row};
 use crate::core::sql::postgres::{CHANNEL, SERVER_CLOCK, Table};
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::clock;
-use crate::driver::exhaustion;
+use crate::driver::descriptor_limit;
 use crate::driver::rules::Opener;
 use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError, Text, table_holds};
 
@@ -83,7 +83,8 @@ pub(super) fn open(url: &PostgresUrl, bell: Bell) -> Result<Box<dyn Store>, Stor
         .enable_all()
         .build()
         .map_err(|error| {
-            let advice = exhaustion::advice(&error).map_or(String::new(), |advice| format!(": {advice}"));
+            let advice =
+                descriptor_limit::advice(&error).map_or(String::new(), |advice| format!(": {advice}"));
             let message = format!("{url}: no thread could be started for PostgreSQL ({error}){advice}");
             StoreError::new(Failure::Unsent, message)
         })?;

@@ -25,7 +25,7 @@ use crate::core::Instant;
 use crate::driver::descriptor::{Descriptor, above_standard};
 use crate::driver::rules::Opener;
 use crate::driver::store::{Bell, Hint};
-use crate::driver::{clock, exhaustion, threads};
+use crate::driver::{clock, descriptor_limit, threads};
 
 /// When to ring again after a process has ended.
 const ECHOES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(25)];
@@ -57,7 +57,7 @@ impl Watcher {
         let (stop, stopped) = (above_standard(stop)?, above_standard(stopped)?);
         let source = match Source::open(paths) {
             Ok(source) => source,
-            Err(error) if exhaustion::exhausted(1).is_some() => return Err(error),
+            Err(error) if descriptor_limit::exhausted(1).is_some() => return Err(error),
             Err(error) => {
                 let database = paths.database.display();
                 tracing::warn!(%database, %error, "releases are looked for instead of heard of: no inotify \

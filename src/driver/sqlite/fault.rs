@@ -7,7 +7,7 @@ use nix::sys::statvfs::statvfs;
 use rusqlite::{Error, ErrorCode};
 
 use crate::core::lease::Failure;
-use crate::driver::exhaustion;
+use crate::driver::descriptor_limit;
 use crate::driver::store::StoreError;
 
 /// What is said after the program has closed descriptors of the store.
@@ -31,7 +31,7 @@ pub(super) fn unknown(path: &Path, found: impl std::fmt::Display) -> StoreError 
 
 /// An error of the operating system while `asked` was tried.
 pub(super) fn io(path: &Path, asked: &str, error: &io::Error) -> StoreError {
-    if let Some(advice) = exhaustion::advice(error) {
+    if let Some(advice) = descriptor_limit::advice(error) {
         return unsent(path, format_args!("cannot {asked} ({error}): {advice}"));
     }
     match error.kind() {
@@ -56,7 +56,7 @@ pub(super) fn sqlite(path: &Path, error: &Error) -> StoreError {
     let advice = |what: &str| format!("{what} (SQLite: {error})");
     // What it has opened by now is open still.
     let exhausted = match error.sqlite_error_code() {
-        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => exhaustion::exhausted(1),
+        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => descriptor_limit::exhausted(1),
         _ => None,
     };
     if let Some(exhausted) = exhausted {
