@@ -3,9 +3,8 @@
 //! A program may close descriptors that it did not open (`closefrom`, `close_range`, a second `close` of one
 //! number). The kernel gives their numbers to the files that are opened next, so a number alone says nothing.
 
-use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Device and inode, by which a file is known.
@@ -23,25 +22,6 @@ pub(crate) fn file_of(number: RawFd) -> Option<FileId> {
     };
     #[allow(clippy::unnecessary_cast, reason = "the types differ from platform to platform")]
     Some((found.st_dev as u64, found.st_ino as u64))
-}
-
-/// The first number that is not standard input, output or errors.
-const FIRST: RawFd = 3;
-
-/// The same open file under a number to which nobody writes by habit: a program may run without standard
-/// output and print nevertheless.
-pub(crate) fn above_standard(open: impl Into<OwnedFd>) -> io::Result<OwnedFd> {
-    let open = open.into();
-    if open.as_raw_fd() >= FIRST {
-        return Ok(open);
-    }
-    // SAFETY: the number is open, and the kernel's new one belongs to nobody else.
-    unsafe {
-        match libc::fcntl(open.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST) {
-            -1 => Err(io::Error::last_os_error()),
-            number => Ok(OwnedFd::from_raw_fd(number)),
-        }
-    }
 }
 
 /// An open file. Dropping it closes it, unless its number leads to another file by now.
@@ -63,6 +43,7 @@ impl Descriptor {
 
     /// Leaves the number for good. Once the program has closed numbers of ours, this one may be the program's
     /// or another store's even if it leads to the same file: they may have opened that file too.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn leave(&self) {
         self.is_left.store(true, Ordering::Release);
     }
@@ -99,6 +80,7 @@ impl AsRawFd for Descriptor {
 mod tests {
     use std::fs::File;
     use std::io::{Read, Write};
+    use std::os::fd::FromRawFd;
     use std::os::unix::net::UnixStream;
 
     use super::*;
@@ -123,6 +105,7 @@ mod tests {
         assert_eq!(&read, b"a");
     }
 
+    #[cfg(feature = "sqlite")]
     #[test]
     fn a_number_that_was_left_is_not_closed_though_it_leads_to_the_same_file() {
         let directory = File::open("/").unwrap();

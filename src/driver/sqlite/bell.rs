@@ -19,10 +19,11 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::above_standard::above_standard;
 use super::files::{Identity, Paths};
 use super::watch::{Heard, Source};
 use crate::core::Instant;
-use crate::driver::descriptor::{Descriptor, above_standard};
+use crate::driver::descriptor::Descriptor;
 use crate::driver::rules::Opener;
 use crate::driver::store::{Bell, Hint};
 use crate::driver::{clock, descriptor_limit, threads};

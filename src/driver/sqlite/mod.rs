@@ -21,6 +21,7 @@
 //!   files.
 //! * A store for questions makes nothing: where there is no file it has no rows.
 
+mod above_standard;
 mod batch;
 mod bell;
 mod calls;

@@ -35,12 +35,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 
+use super::above_standard::above_standard;
 use super::files::file_id;
 use super::host::fnv1a;
 use super::mapping::Mapping;
 use crate::core::Instant;
 use crate::driver::clock;
-use crate::driver::descriptor::{Descriptor, FileId, above_standard};
+use crate::driver::descriptor::{Descriptor, FileId};
 use crate::driver::fork::PerProcess;
 use crate::driver::random;
 use crate::driver::rules::Opener;

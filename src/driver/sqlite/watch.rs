@@ -24,9 +24,10 @@ mod kernel {
     use nix::poll::{PollFd, PollFlags};
     use nix::sys::inotify::{AddWatchFlags as On, InitFlags, Inotify, WatchDescriptor};
 
+    use super::super::above_standard::above_standard;
     use super::super::files::{Paths, file_id};
     use super::Heard;
-    use crate::driver::descriptor::{Descriptor, FileId, above_standard, file_of};
+    use crate::driver::descriptor::{Descriptor, FileId, file_of};
 
     /// The kernel's reports about the lock file, the directories above it and the mounts.
     pub(in super::super) struct Source {
