@@ -46,10 +46,13 @@ impl Watch {
     }
 
     /// The host or the driver is about to say something.
-    pub fn input(&mut self, now: Instant, input: &Input, phase: Phase) {
+    pub fn input(&mut self, now: Instant, input: &Input, leadership: &Leadership) {
         match input {
             Input::Campaign => {
-                if phase == Phase::Standby {
+                // A host that begins to stand is alive; a term that drained may have ended just now.
+                let has_drained =
+                    leadership.phase == Phase::Draining && leadership.token.is_none() && !self.campaigning;
+                if leadership.phase == Phase::Standby || has_drained {
                     self.alive_at = now;
                 }
                 self.campaigning = true;

@@ -268,7 +268,7 @@ impl World {
         self.log.line(self.at, format_args!("n{index} < {input:?}"));
         let Some(run) = &mut self.nodes[index].run else { return Ok(()) };
         run.latest = run.latest.max(now);
-        run.watch.input(run.latest, &input, run.lease.leadership(now).phase);
+        run.watch.input(run.latest, &input, &run.lease.leadership(now));
         if let Input::Reply(reply) = &input {
             run.open.remove(&reply.id);
             let era = reply.clock.and_then(|clock| self.eras.get(&(clock.timeline, clock.now)));
