@@ -481,24 +481,32 @@ mod tests {
     #[cfg(feature = "capi")]
     #[test]
     fn a_term_that_its_host_is_not_told_of_ends_even_if_the_host_is_alive() {
-        let soon = Duration::from_secs(60);
-        for is_gated in [false, true] {
-            let host = Arc::new(Deaf(AtomicBool::new(false)));
-            let elector = Elector::builder("deaf").store("memory:deaf").progress_gate().build().unwrap();
-            elector.seat().tells(host.clone(), is_gated);
-            let mut changes = elector.changes();
-            elector.campaign();
-            let token = elector.wait_until_leader(soon).unwrap();
-            host.0.store(true, Ordering::Relaxed);
-            let end = std::time::Instant::now() + soon;
-            while elector.am_i_leader() && std::time::Instant::now() < end {
-                elector.alive();
-                std::thread::sleep(Duration::from_millis(50));
+        std::thread::scope(|scope| {
+            for is_gated in [false, true] {
+                scope.spawn(move || a_term_ends_that_its_host_is_not_told_of(is_gated));
             }
-            let next = || changes.next_timeout(soon).map(|change| change.event);
-            let deposed = std::iter::from_fn(next).find(|event| matches!(event, Event::Deposed { .. }));
-            assert_eq!(deposed, Some(Event::Deposed { token, reason: DeposedReason::Stalled }));
-            elector.release_and_wait(soon).unwrap();
+        });
+    }
+
+    #[cfg(feature = "capi")]
+    fn a_term_ends_that_its_host_is_not_told_of(is_gated: bool) {
+        let soon = Duration::from_secs(60);
+        let host = Arc::new(Deaf(AtomicBool::new(false)));
+        let store = format!("memory:deaf-{is_gated}");
+        let elector = Elector::builder("deaf").store(&store).progress_gate().build().unwrap();
+        elector.seat().tells(host.clone(), is_gated);
+        let mut changes = elector.changes();
+        elector.campaign();
+        let token = elector.wait_until_leader(soon).unwrap();
+        host.0.store(true, Ordering::Relaxed);
+        let end = std::time::Instant::now() + soon;
+        while elector.am_i_leader() && std::time::Instant::now() < end {
+            elector.alive();
+            std::thread::sleep(Duration::from_millis(50));
         }
+        let next = || changes.next_timeout(soon).map(|change| change.event);
+        let deposed = std::iter::from_fn(next).find(|event| matches!(event, Event::Deposed { .. }));
+        assert_eq!(deposed, Some(Event::Deposed { token, reason: DeposedReason::Stalled }));
+        elector.release_and_wait(soon).unwrap();
     }
 }
