@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # every Rust test but those of other parts: machine, 1 000 simulated worlds, API, command line, documents
 need_rust
+# Most of these tests wait for other processes: more of them at a time than there are processors.
+export RUST_TEST_THREADS=6
 tests/setup-postgres.sh --system
 # What the parts stores, guardian, times and languages run.
 elsewhere=' conformance conformance_postgres postgres postgres_connect sqlite_faults'
