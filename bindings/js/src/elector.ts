@@ -61,6 +61,7 @@ export class Elector {
     /** @internal */ wait: { readonly earliestMs: number; readonly latestMs: number } = NEVER;
     /** @internal */ readonly logger: Logger | undefined;
     /** @internal */ storeError: StoreError | undefined;
+    /** @internal How often somebody had this candidate stand down. */ stoodDown = 0;
     readonly #clock: Clock;
     readonly #hub: Hub;
     readonly #machine: Machine;
@@ -109,6 +110,7 @@ export class Elector {
      * has ended by itself, whether or not a campaign has begun meanwhile. It need not be awaited.
      */
     release(): Promise<void> {
+        this.stoodDown += 1;
         return this.#ending((machine, now) => machine.release(now));
     }
 
@@ -118,8 +120,14 @@ export class Elector {
      * `runAsLeader`'s work to stop; the default bound is that run's `drainMs`.
      */
     drain(drainMs: number | undefined = this.#drainMs): void {
+        if (drainMs !== undefined) checkDuration("drainMs", drainMs);
+        this.stoodDown += 1;
+        this.windDown(drainMs);
+    }
+
+    /** @internal The same for work that was cut off: nobody wants this candidate to stand down for good. */
+    windDown(drainMs: number | undefined = this.#drainMs): void {
         if (drainMs === undefined) return this.tell((machine, now) => machine.drain(now));
-        checkDuration("drainMs", drainMs);
         this.tell((machine, now) => machine.drainFor(now, drainMs));
     }
 
@@ -252,8 +260,9 @@ export class Elector {
      * Campaigns, calls `work` once elected, and returns what it returns, with the lease released.
      *
      * The term's `signal` is aborted at the soft deadline (`graceMs` before trust ends) or when the term is
-     * over. Work that was aborted is called again under the next term's token, once it has returned. `work`
-     * must heed the signal: nobody can stop JavaScript from outside.
+     * over. `work` must heed it, and return: nobody can stop JavaScript from outside. By then this candidate
+     * does not lead any more; a lease that it still has is kept until `work` has returned, if that is
+     * possible. Then `work` is called again under the next term's token.
      *
      * To stop it, as on SIGTERM, abort `options.signal`: this candidate does not lead any more, the term's
      * signal is aborted too, and the lease is kept until `work` has returned, so that the next leader begins

@@ -23,15 +23,16 @@ export async function runAsLeader<T>(
     stop?.addEventListener("abort", stopped, { once: true });
     try {
         elector.campaign();
+        let { stoodDown } = elector;
         for (;;) {
             const token = elector.token ?? (await elected(elector, changes, stop));
             const ended = await term(elector, token, work, stop);
             if (ended.done) return ended.value;
             // Somebody drained it or gave it up; the work is gone, so a drain has nothing to wait for.
-            const { phase } = elector.leadership;
-            if (ended.released || phase === "draining" || phase === "standby") throw released(elector);
+            if (elector.stoodDown !== stoodDown) throw released(elector);
             // A new term has a new token; the rest of this one is of no use to work that was cut off.
             void elector.release();
+            ({ stoodDown } = elector);
             elector.campaign();
         }
     } finally {
@@ -69,7 +70,7 @@ async function* watch(
     }
 }
 
-type Ended<T> = { done: true; value: T } | { done: false; released: boolean };
+type Ended<T> = { done: true; value: T } | { done: false };
 
 async function term<T>(
     elector: Elector,
@@ -78,27 +79,28 @@ async function term<T>(
     stop: AbortSignal | undefined,
 ): Promise<Ended<T>> {
     const controller = new AbortController();
-    let wasReleased = false;
     const over = (change: Change) => {
-        if (!("token" in change) || change.token !== token) return;
-        wasReleased ||= change.event === "deposed" && change.reason === "released";
-        controller.abort(new ElectorError("NOT_LEADER", `the term ${token} is over, or about to be`));
+        if (!("token" in change) || change.token !== token || controller.signal.aborted) return;
+        // While the work winds down nobody else should start, nor should this candidate lead without working.
+        if (elector.leadership.phase !== "draining") elector.windDown();
+        const text = `the term ${token} is over, or about to be`;
+        controller.abort(stop?.aborted ? stop.reason : new ElectorError("NOT_LEADER", text));
     };
     const ends = [elector.on("stopNewWork", over), elector.on("deposed", over)];
     const stopped = () => {
-        controller.abort(stop?.reason);
-        // While the work winds down the lease is kept, so that nobody else starts.
         elector.drain();
+        controller.abort(stop?.reason);
     };
     stop?.addEventListener("abort", stopped, { once: true });
     try {
         stop?.throwIfAborted();
+        if (elector.token !== token) return { done: false };
         const value = await work({ token, signal: controller.signal });
         stop?.throwIfAborted();
-        return controller.signal.aborted ? { done: false, released: wasReleased } : { done: true, value };
+        return controller.signal.aborted ? { done: false } : { done: true, value };
     } catch (error) {
         if (stop?.aborted || !controller.signal.aborted) throw stop?.aborted ? stop.reason : error;
-        return { done: false, released: wasReleased };
+        return { done: false };
     } finally {
         stop?.removeEventListener("abort", stopped);
         for (const end of ends) end();

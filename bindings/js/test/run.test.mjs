@@ -27,8 +27,9 @@ test("work is cancelled at the soft deadline and called again under a larger tok
         tokens.push(token);
         if (tokens.length === 2) return "second time";
         store.failWith("unsent");
+        const trustedUntil = clock.now() + elector.leadership.remainingMs;
         await new Promise((resolve) => signal.addEventListener("abort", resolve));
-        abortedWithMs = elector.leadership.remainingMs;
+        abortedWithMs = trustedUntil - clock.now();
         store.failWith(undefined);
         throw signal.reason;
     });
@@ -36,6 +37,41 @@ test("work is cancelled at the soft deadline and called again under a larger tok
     assert.equal(await run, "second time");
     assert.ok(tokens[1] > tokens[0]);
     assert.ok(abortedWithMs >= LEASE / 10 - 1, `only ${abortedWithMs} ms before trust ends`);
+});
+
+test("a candidate whose work was cut off does not lead without working", async () => {
+    for (const isLost of [false, true]) {
+        const { clock, store, candidate } = stage();
+        const [first, second] = [candidate("a"), candidate("b")];
+        const terms = [];
+        const ledWhenTold = [];
+        const run = first.runAsLeader(({ token, signal }) => new Promise((end) => {
+            terms.push({ token, signal, end });
+            signal.addEventListener("abort", () => ledWhenTold.push(first.amILeader()));
+        }));
+        await clock.advance(10);
+        // The store comes back before trust ends, or after.
+        store.failWith("unsent");
+        while (!terms[0].signal.aborted) await clock.advance(50);
+        if (isLost) await clock.advance(LEASE);
+        store.failWith(undefined);
+        await clock.advance(LEASE / 4);
+        const { phase, token } = first.leadership;
+        assert.deepEqual([phase, token], isLost ? ["standby", undefined] : ["draining", terms[0].token]);
+        second.campaign();
+        await clock.advance(3 * LEASE);
+        assert.deepEqual([first.amILeader(), second.amILeader()], [false, true], "the work hangs");
+        const { token: later } = second;
+        terms[0].end("late");
+        await clock.advance(10);
+        void second.release();
+        await clock.advance(LEASE);
+        assert.ok(terms[1].token > later, "called again");
+        terms[1].end("in time");
+        await clock.advance(10);
+        assert.equal(await run, "in time");
+        assert.deepEqual(ledWhenTold, [false]);
+    }
 });
 
 test("work ends with an error when somebody else releases or drains", async () => {
@@ -91,8 +127,10 @@ test("work that is told to stop keeps its lease until it has returned", async ()
     const [first, second] = [candidate("a"), candidate("b")];
     const controller = new AbortController();
     let finish;
+    let ledWhenTold;
     const run = first.runAsLeader(({ signal }) => new Promise((resolve) => {
         assert.equal(signal.aborted, false);
+        signal.addEventListener("abort", () => (ledWhenTold = first.amILeader()));
         finish = () => resolve(assert.match(signal.reason.message, /enough/));
     }), { signal: controller.signal, drainMs: 10 * LEASE });
     const ended = assert.rejects(run, /enough/);
@@ -100,7 +138,7 @@ test("work that is told to stop keeps its lease until it has returned", async ()
     const { token } = first;
     second.campaign();
     controller.abort(new Error("enough"));
-    assert.equal(first.amILeader(), false, "nothing new is begun");
+    assert.deepEqual([ledWhenTold, first.amILeader()], [false, false], "nothing new is begun");
     await clock.advance(3 * LEASE);
     assert.deepEqual([first.leadership.phase, first.leadership.token], ["draining", token]);
     assert.equal(second.amILeader(), false, "the work goes on");
