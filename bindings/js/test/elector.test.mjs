@@ -387,13 +387,15 @@ test("an error of PostgreSQL means what the core says, however its client wraps 
     const table = Object.entries(types).map(([name, type]) => {
         return { name, type, is_key: name === "id", is_demanded: false, is_logged: true };
     });
-    for (const [code, severity, failure] of [
+    for (const [code, severity, failure, advice = /cannot /] of [
         ["40003", "ERROR", "unknown"],
         ["42P05", "ERROR", "unsent"],
         ["42P01", "ERROR", "refused"],
         ["57P01", "FATAL", "unknown"],
         ["ECONNREFUSED", undefined, "unsent"],
         ["ECONNRESET", undefined, "unknown"],
+        ["EPIPE", undefined, "unknown"],
+        ["EMFILE", undefined, "unsent", /no file descriptor is left/],
     ]) {
         const told = Object.assign(new Error("so it is"), { code, severity });
         for (const error of [told, Object.assign(new Error("wrapped"), { driverError: told })]) {
@@ -403,8 +405,10 @@ test("an error of PostgreSQL means what the core says, however its client wraps 
             };
             const store = postgresStore({ query });
             const answers = [];
-            await store.execute([{ election: "e", request }], (job, reply) => answers.push(reply.outcome));
-            assert.deepEqual(answers, [failure], code);
+            await store.execute([{ election: "e", request }], (job, reply, { message }) => {
+                answers.push([reply.outcome, advice.test(message)]);
+            });
+            assert.deepEqual(answers, [[failure, true]], code);
         }
     }
 });

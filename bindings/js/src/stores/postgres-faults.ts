@@ -42,8 +42,14 @@ const ADVICE: readonly (readonly [RegExp, string])[] = [
     [/^(22|23|42|44)/, MAKE_IT],
 ];
 
+/** Every SQLSTATE has a digit, which tells it from a code of the system, such as EPIPE. */
+const SQLSTATE = /^(?=.*[0-9])[0-9A-Z]{5}$/;
 /** A client's own errors before anything was sent. */
-const NEVER_SENT = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/;
+const NEVER_SENT = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EMFILE|ENFILE)$/;
+/** Of these the server is not at fault. */
+const NO_DESCRIPTOR = /^(EMFILE|ENFILE)$/;
+const RAISE_IT = "; no file descriptor is left; raise the limit (ulimit -n), and see in /proc/PID/fd what " +
+    "keeps so many open";
 /** What `pg` says when its pool gave no connection in `connectionTimeoutMillis`. */
 const NO_CONNECTION = /timeout exceeded when trying to connect/;
 
@@ -52,7 +58,7 @@ export function judge(store: string, asked: string, error: unknown): StoreError 
     const found = innermost(error);
     const code = codeOf(found);
     const said = `${store}: cannot ${asked}: ${oneLine(error)}`;
-    if (/^[0-9A-Z]{5}$/.test(code)) {
+    if (SQLSTATE.test(code)) {
         const byRowSecurity = BY_ROW_SECURITY.test(String(found.routine));
         const advice = byRowSecurity ? POLICIES : ADVICE.find(([pattern]) => pattern.test(code))?.[1];
         const endsSession = found.severity === "FATAL" || found.severity === "PANIC";
@@ -60,7 +66,8 @@ export function judge(store: string, asked: string, error: unknown): StoreError 
         return new StoreError(postgresFailure(code, endsSession), message, { cause: error });
     }
     const unsent = NEVER_SENT.test(code) || NO_CONNECTION.test(oneLine(error));
-    return new StoreError(unsent ? "unsent" : "unknown", said, { cause: error });
+    const advice = NO_DESCRIPTOR.test(code) ? RAISE_IT : "";
+    return new StoreError(unsent ? "unsent" : "unknown", said + advice, { cause: error });
 }
 
 /** The SQLSTATE or the system's code of a client's error, or "". */
