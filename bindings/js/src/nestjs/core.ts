@@ -187,6 +187,20 @@ export class LeaderElectorCore {
         return (this.#ended ??= this.#shutdown());
     }
 
+    /**
+     * @internal Ends a term whose soft deadline came, since what it began was told to stop: nothing new is
+     * begun, and once what runs has ended, this candidate stands again.
+     */
+    beginAnew(): void {
+        if (this.elector.leadership.phase !== "leader") return;
+        this.elector.windDown(this.#drainMs);
+        // Takes effect when this term has ended, however it does.
+        if (this.elector.lastError?.code !== "PANIC") this.elector.campaign();
+        void this.jobs.settled(this.#drainMs).then(() => {
+            if (this.jobs.names.length === 0) void this.elector.drained();
+        });
+    }
+
     #end(): void {
         this.#isOver = true;
         this.#stands = false;

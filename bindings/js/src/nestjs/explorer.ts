@@ -153,8 +153,10 @@ function onElected(service: LeaderElectorService, called: Called): void {
         const over = (change: Change): void => {
             if (!("token" in change) || change.token !== token) return;
             const text = `election ${JSON.stringify(election)}: the term ${token} is over, or about to be`;
-            controller.abort(new ElectorError("NOT_LEADER", text));
             for (const off of offs) off();
+            // A renewal would have this replica lead on although what it began has ended.
+            if (change.event === "stopNewWork") service.beginAnew();
+            controller.abort(new ElectorError("NOT_LEADER", text));
         };
         const offs = [elector.on("stopNewWork", over), elector.on("deposed", over)];
         void call({ election, token, signal: controller.signal });

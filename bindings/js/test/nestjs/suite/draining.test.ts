@@ -8,6 +8,7 @@ import type { ElectedTerm, LeaderElectorModuleOptions } from "elector-wasm/nestj
 import {
     LeaderElectorModule, LeaderElectorService, LeaderOnly, OnElected, OncePerTick, isNotRun,
 } from "elector-wasm/nestjs";
+import { memoryStore } from "elector-wasm";
 import "./cron.js";
 import { closeAll, closeForGood, openApplication } from "./application.js";
 import { Lines, endAll, freshSchema, long, newPool, rows, sleep, until } from "./support.js";
@@ -147,6 +148,43 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         });
         await drains(first, second, gate);
         assert.deepEqual(aborted, [true]);
+    });
+
+    test("a term that came near its end is over once its jobs have ended, and another begins", async () => {
+        const gate = new Gate();
+        const terms: ElectedTerm[] = [];
+        @Injectable()
+        class Working {
+            @OnElected()
+            async loop(term: ElectedTerm): Promise<void> {
+                terms.push(term);
+                await new Promise((end) => term.signal.addEventListener("abort", end, { once: true }));
+            }
+            @LeaderOnly()
+            run(): Promise<string> {
+                return gate.pass();
+            }
+        }
+        const store = memoryStore();
+        const brief = { leaseDuration: 4_000, renewalInterval: 800, jitterRange: 100, logger: new Lines() };
+        const root = LeaderElectorModule.forRoot({ store, ...brief });
+        const application = await openApplication({ imports: [root], providers: [Working] });
+        service(application).elector.on("deposed", ({ reason }) => gate.said.push(reason));
+        await until(() => terms.length === 1);
+        const running = application.get(Working).run();
+        store.failWith("unsent");
+        await until(() => terms[0]!.signal.aborted);
+        assert.equal(service(application).amILeader(), false);
+        // In time for the next renewal.
+        store.failWith(undefined);
+        await sleep(1_000);
+        gate.open();
+        await until(() => terms.length === 2);
+        assert.equal(await running, "done");
+        assert.ok(terms[1]!.token > terms[0]!.token);
+        // A busy machine may have lost the term before.
+        const released = gate.said.indexOf("released");
+        assert.ok(released < 0 || released > gate.said.indexOf("ended"), gate.said.join());
     });
 
     test("a guard of a job that runs passes until the job has ended", async () => {
