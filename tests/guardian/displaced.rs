@@ -1,14 +1,16 @@
 //! The store's path leads elsewhere while a command runs: its directory is moved or mounted over.
 
 use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use crate::beats::Manner;
+use crate::beats::{self, Manner};
 use crate::faults::Ending;
-use crate::place::{ENDS, LONG, Place, alive, elector, wait_for};
+use crate::place::{Candidate, ENDS, LONG, Place, alive, elector, wait_for};
 
 /// What becomes of the directory. Undone when it is dropped.
 pub enum Displaced {
@@ -50,6 +52,10 @@ impl Drop for Displaced {
 fn ends_the_command(is_stopped: bool, displace: fn(&Path) -> Displaced) {
     let place = Place::new(LONG);
     let old = place.run("a", Manner::IgnoresTerm, &[]);
+    ends_the_command_of(&place, &old, is_stopped, displace);
+}
+
+fn ends_the_command_of(place: &Place, old: &Candidate, is_stopped: bool, displace: fn(&Path) -> Displaced) {
     let token = old.wait_for_beats(0).token;
     let guardian = old.guardian();
     if is_stopped {
@@ -61,7 +67,7 @@ fn ends_the_command(is_stopped: bool, displace: fn(&Path) -> Displaced) {
     // Only who was there knows that it must wait, so the next one starts when the command has ended.
     wait_for("the guardian to end the command", || (!alive(guardian.as_raw())).then_some(()));
     let new = place.run("b", Manner::Plain, &[]);
-    Ending::of(fault, &old, new.wait_for_beats(token));
+    Ending::of(fault, old, new.wait_for_beats(token));
 }
 
 #[test]
@@ -77,6 +83,26 @@ fn the_command_ends_when_the_directory_is_mounted_over() {
 #[test]
 fn the_command_ends_when_the_directory_is_mounted_over_while_run_is_stopped() {
     ends_the_command(true, Displaced::by_mount);
+}
+
+/// Neither `elector run` nor its guardian hears of anything, as where the processes of a user have used up
+/// their inotify(7) instances.
+#[test]
+fn the_command_ends_where_nothing_is_heard_when_the_directory_is_moved_while_run_is_stopped() {
+    let place = Place::new(LONG);
+    let command = beats::command(Manner::IgnoresTerm, &place.file("a"));
+    let old = place.run_like_this("a", &command, &[], |run| {
+        let deafen = || {
+            // SAFETY: one system call; the child has one thread.
+            match unsafe { libc::unshare(libc::CLONE_NEWUSER) } {
+                0 => fs::write("/proc/sys/user/max_inotify_instances", "0"),
+                _ => Err(io::Error::last_os_error()),
+            }
+        };
+        // SAFETY: system calls only between fork and exec.
+        unsafe { run.arg("--quiet").pre_exec(deafen) };
+    });
+    ends_the_command_of(&place, &old, true, Displaced::by_move);
 }
 
 /// A candidate that stands waits for the leases that it saw before it stands in the new place.

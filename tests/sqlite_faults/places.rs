@@ -1,7 +1,8 @@
 //! The paths of a database lead elsewhere, or its shared memory is cut off.
 
-use std::fs::{self, File};
-use std::path::PathBuf;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use elector::core::lease::Outcome;
@@ -30,6 +31,31 @@ fn a_moved_directory_is_heard_at_once_and_so_is_one_above_it() {
         handle.wait_for(&Hint::Gone);
         assert!(handle.one(renew(token, LEASE)).is_err());
     }
+}
+
+/// Such a directory cannot be watched.
+#[test]
+fn a_moved_directory_is_noticed_though_it_may_not_be_read() {
+    let site = Site::new();
+    let path = deep(&site);
+    let root = site.path.parent().unwrap();
+    let may = |directory: &Path, mode| fs::set_permissions(directory, Permissions::from_mode(mode)).unwrap();
+    may(path.parent().unwrap(), 0o777);
+    may(&root.join("a"), 0o311);
+    may(root, 0o311);
+    // Root may read everything, so this thread is somebody else for the file system meanwhile.
+    // SAFETY: numbers only; where it may not be, it stays as it was.
+    let before = unsafe { libc::setfsuid(65_534) };
+    let handle = Handle::open(&path);
+    // SAFETY: as above.
+    unsafe { libc::setfsuid(before as libc::uid_t) };
+    let handle = handle.unwrap();
+    // The thread has looked, and listens.
+    std::thread::sleep(Duration::from_millis(200));
+    fs::rename(root.join("a"), root.join("c")).unwrap();
+    handle.wait_for(&Hint::Gone);
+    may(root, 0o700);
+    may(&root.join("c"), 0o700);
 }
 
 #[test]

@@ -289,13 +289,15 @@ impl Watch {
         (!self.leader_ended).then_some(self.group)
     }
 
-    /// Waits for a signal, an order or the next deadline; or at most so long.
+    /// Waits for a signal, an order, the next deadline or the next look at the files; or at most so long.
     fn sleep(&self, at_most: Option<Duration>) -> io::Result<()> {
         // An absolute time of zero would disarm the timer.
         let next = Duration::from_nanos(self.policy.next().as_nanos().max(1));
         self.timer
             .set(Expiration::OneShot(TimeSpec::from_duration(next)), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+        let place = self.place.as_ref().filter(|_| !self.displaced);
         let timeout = at_most
+            .or(place.and_then(Place::look_every))
             .map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO));
         let mut wait = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         if at_most.is_none() {
@@ -305,9 +307,7 @@ impl Watch {
         if !self.parent_gone {
             wait.push(PollFd::new(self.channel.stream().as_fd(), PollFlags::POLLIN));
         }
-        if !self.displaced {
-            wait.extend(self.place.iter().flat_map(Place::to_poll));
-        }
+        wait.extend(place.into_iter().flat_map(Place::to_poll));
         match poll(&mut wait, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(error) => Err(error.into()),

@@ -8,7 +8,8 @@
 //! * The program closed our end of the socket that ends this thread, so others of the store's descriptors may
 //!   be closed as well: [`Hint::Gone`] too.
 //!
-//! Renewals ring nothing. Where inotify(7) is not to be had, the thread looks at the clock instead.
+//! Renewals ring nothing. Where inotify(7) is not to be had, the thread looks at the clock instead, and where
+//! a directory above may not be read, so that it cannot be watched, at the files.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -21,7 +22,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::above_standard::above_standard;
 use super::files::{Identity, Paths};
-use super::watch::{Heard, Source};
+use super::watch::{Heard, POLL_EVERY, Source};
 use crate::core::Instant;
 use crate::driver::descriptor::Descriptor;
 use crate::driver::rules::Opener;
@@ -30,8 +31,6 @@ use crate::driver::{clock, descriptor_limit, threads};
 
 /// When to ring again after a process has ended.
 const ECHOES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(25)];
-/// How often to ring where the kernel tells nothing.
-const POLL_EVERY: Duration = Duration::from_millis(50);
 
 /// The listening thread; it ends when this is dropped.
 pub(super) struct Watcher {
@@ -139,8 +138,8 @@ impl Ears {
     fn wait(&mut self) -> Option<Heard> {
         let timeout = match (self.echoes.last(), &self.source) {
             (Some(at), _) => timeout(at.saturating_since(clock::now())),
-            (None, Some(_)) => PollTimeout::NONE,
-            (None, None) => timeout(POLL_EVERY),
+            (None, Some(source)) if source.hears_all() => PollTimeout::NONE,
+            (None, _) => timeout(POLL_EVERY),
         };
         let mut fds = vec![PollFd::new(self.stopped.as_fd(), PollFlags::POLLIN)];
         fds.extend(self.source.iter().flat_map(Source::to_poll));

@@ -2,11 +2,12 @@
 
 use std::os::fd::RawFd;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::poll::PollFd;
 
 use super::files::{Identity, Paths};
-use super::watch::Source;
+use super::watch::{POLL_EVERY, Source};
 use crate::driver::descriptor::file_of;
 
 /// Watches the files of a store for a process that has inherited its lock, such as the guardian of a command:
@@ -31,6 +32,14 @@ impl Place {
     /// What poll(2) is to wait for; then call [`Place::is_lost`].
     pub fn to_poll(&self) -> impl Iterator<Item = PollFd<'_>> {
         self.source.iter().flat_map(Source::to_poll)
+    }
+
+    /// How often to call [`Place::is_lost`] besides, if the kernel does not tell of everything: the processes
+    /// of a user may have used up their inotify(7) instances.
+    #[must_use]
+    pub fn look_every(&self) -> Option<Duration> {
+        let hears_all = self.source.as_ref().is_some_and(Source::hears_all);
+        (!hears_all).then_some(POLL_EVERY)
     }
 
     /// Whether the path leads elsewhere by now: a file was deleted or replaced, the directory moved, another

@@ -1,6 +1,11 @@
 //! What the kernel reports about a database's files: inotify(7) about them and the directories above, the
 //! table of mounts (proc_pid_mountinfo(5)) about what is mounted over them.
 
+use std::time::Duration;
+
+/// How often to look at the files where the kernel does not tell of everything.
+pub(super) const POLL_EVERY: Duration = Duration::from_millis(50);
+
 /// What was heard since the last time.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Heard {
@@ -32,6 +37,8 @@ mod kernel {
     /// The kernel's reports about the lock file, the directories above it and the mounts.
     pub(in super::super) struct Source {
         inotify: ManuallyDrop<Inotify>,
+        /// Each directory above is watched.
+        hears_all: bool,
         /// What all inotify descriptors lead to.
         file: Option<FileId>,
         lock: WatchDescriptor,
@@ -53,9 +60,10 @@ mod kernel {
             let itself = On::IN_DELETE_SELF | On::IN_MOVE_SELF | On::IN_ONLYDIR;
             let inside = On::IN_DELETE | On::IN_MOVE | On::IN_CREATE;
             inotify.add_watch(paths.directory(), inside | itself)?;
+            let mut hears_all = true;
             for above in paths.directory().ancestors().skip(1) {
-                // One that may not be read is not watched.
-                let _ = inotify.add_watch(above, itself);
+                // One that may not be read cannot be watched.
+                hears_all &= inotify.add_watch(above, itself).is_ok();
             }
             let Some((_, inode)) = file_id(&paths.lock) else { return Ok(None) };
             let number = inotify.as_fd().as_raw_fd();
@@ -64,13 +72,19 @@ mod kernel {
             let mounts =
                 File::open("/proc/self/mountinfo").and_then(above_standard).ok().map(Descriptor::new);
             let (file, is_left) = (file_of(number), AtomicBool::new(false));
-            Ok(Some(Source { inotify: ManuallyDrop::new(inotify), file, lock, mark, is_left, mounts }))
+            let inotify = ManuallyDrop::new(inotify);
+            Ok(Some(Source { inotify, hears_all, file, lock, mark, is_left, mounts }))
         }
 
         /// What poll(2) is to wait for.
         pub(in super::super) fn to_poll(&self) -> impl Iterator<Item = PollFd<'_>> {
             let mounts = self.mounts.as_ref().map(|mounts| PollFd::new(mounts.as_fd(), PollFlags::POLLPRI));
             [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)].into_iter().chain(mounts)
+        }
+
+        /// Whether nothing can happen to the paths unheard.
+        pub(in super::super) fn hears_all(&self) -> bool {
+            self.hears_all
         }
 
         /// Leaves the descriptors for good, as [`Descriptor::leave`] does.
@@ -197,6 +211,10 @@ mod nothing {
 
         pub(in super::super) fn to_poll(&self) -> impl Iterator<Item = PollFd<'_>> {
             std::iter::empty()
+        }
+
+        pub(in super::super) fn hears_all(&self) -> bool {
+            match *self {}
         }
 
         pub(in super::super) fn leave(&self) {
