@@ -10,7 +10,8 @@ const OF_THE_SYSTEM: &str =
     "the system has no file descriptor left; raise fs.file-max, or end what keeps so many";
 
 /// The advice for this error, if it is one of them.
-pub(crate) fn advice(error: &io::Error) -> Option<&'static str> {
+#[must_use]
+pub fn advice(error: &io::Error) -> Option<&'static str> {
     match error.raw_os_error()? {
         libc::EMFILE => Some(OF_THIS_PROCESS),
         libc::ENFILE => Some(OF_THE_SYSTEM),

@@ -4,7 +4,7 @@ mod atomic;
 pub mod clock;
 pub mod descriptor;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub(crate) mod descriptor_limit;
+pub mod descriptor_limit;
 pub(crate) mod foreign;
 pub(crate) mod fork;
 pub(crate) mod hub;

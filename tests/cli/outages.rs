@@ -1,5 +1,7 @@
 //! What the command line says and writes while its store is away.
 
+use nix::sys::resource::{Resource, setrlimit};
+
 use super::*;
 
 #[test]
@@ -125,4 +127,36 @@ fn the_default_store_is_made_anew_together_with_its_directory() {
     wait_for(seen + 1);
     assert!(directory.join("elector.db").is_file());
     run.end();
+}
+
+/// Each number of descriptors is one too few for something else, until there are enough.
+#[test]
+fn a_run_without_file_descriptors_says_so_whatever_it_needs_one_for() {
+    let home = Home::new();
+    let words = ["run", "-e", "n", "--store", "sqlite:e.db", "--lease-ms", "300000", "--", "true"];
+    let mut was_elected = false;
+    for limit in 8..64 {
+        let mut run = home.elector(&words);
+        // SAFETY: one system call between fork and exec.
+        unsafe { run.pre_exec(move || Ok(setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?)) };
+        let mut run = run.stderr(Stdio::piped()).spawn().expect("elector run");
+        let mut lines = BufReader::new(run.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+        let mut is_elected = false;
+        let is_told = lines.any(|line| {
+            is_elected |= line.contains("elected");
+            line.contains("no file descriptor left")
+        });
+        if !is_told {
+            assert!(ended(&mut run).success(), "{limit} descriptors");
+            return assert!(was_elected, "there was one for the guardian each time");
+        }
+        if is_elected {
+            was_elected = true;
+            assert_eq!(ended(&mut run).code(), Some(70));
+        }
+        // It waits for the store otherwise.
+        let _ = run.kill();
+        run.wait().expect("our child");
+    }
+    panic!("it was never enough");
 }

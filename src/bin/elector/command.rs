@@ -33,6 +33,10 @@ pub fn find(command: &OsStr) -> Result<(), Failure> {
 /// Why it was not started, from the `errno` of the attempt.
 pub fn cannot_start(command: &OsStr, errno: i32) -> Failure {
     let name = command.to_string_lossy();
+    if matches!(errno, libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM) {
+        // Nothing is wrong with the command.
+        return Failure::system(format_args!("start CMD '{name}'"), &io::Error::from_raw_os_error(errno));
+    }
     let missing = matches!(errno, libc::ENOENT | libc::ENOTDIR);
     let message = match errno {
         libc::ENOENT if !name.contains('/') => {
@@ -48,4 +52,19 @@ pub fn cannot_start(command: &OsStr, errno: i32) -> Failure {
         }
     };
     Failure { code: if missing { exit::NOT_FOUND } else { exit::NOT_EXECUTABLE }, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_not_blamed_for_what_the_system_lacks() {
+        let failure = cannot_start(OsStr::new("work"), libc::EMFILE);
+        assert_eq!(failure.code, exit::INTERNAL);
+        assert!(failure.message.contains("no file descriptor left"), "{}", failure.message);
+        let failure = cannot_start(OsStr::new("work"), libc::EAGAIN);
+        assert_eq!(failure.code, exit::INTERNAL);
+        assert!(failure.message.contains("ulimit -u"), "{}", failure.message);
+    }
 }

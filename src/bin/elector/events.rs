@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use elector::Change;
+use elector::driver::descriptor_limit;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::exit::Failure;
@@ -38,6 +39,9 @@ impl Events {
         } else {
             let refuse = |error: io::Error| {
                 let path = path.display();
+                if descriptor_limit::advice(&error).is_some() {
+                    return Failure::system(format_args!("write events to '{path}'"), &error);
+                }
                 let advice = match error.raw_os_error() {
                     Some(libc::ENXIO) => "the pipe has no reader; start one first",
                     _ => "give a file that can be written, or -",
@@ -56,7 +60,7 @@ impl Events {
                 write_all(to, &incoming);
                 let _ = done.send(());
             })
-            .map_err(|error| Failure::internal(format!("cannot start a thread: {error}")))?;
+            .map_err(|error| Failure::system("start a thread", &error))?;
         Ok(Events { queue, written, created, dropped: 0, any: false })
     }
 

@@ -1,6 +1,9 @@
 //! Exit codes. This table is what `--help`, the man page and the tests read.
 
 use std::fmt;
+use std::io;
+
+use elector::driver::descriptor_limit;
 
 /// A code and what it says.
 pub const CODES: [(u8, &str); 9] = [
@@ -35,6 +38,10 @@ pub const NOT_EXECUTABLE: u8 = 126;
 /// As in shells.
 pub const NOT_FOUND: u8 = 127;
 
+/// Of `EAGAIN`, where a process or a thread was to be started.
+const NO_PROCESS: &str =
+    "the limit of processes is reached; raise it (ulimit -u, or pids.max of a container), or end some";
+
 /// The table for `--help`: 72 columns at most, which a manual page leaves of 80.
 pub fn help() -> String {
     let lines = CODES.map(|(code, meaning)| format!("  {code:>3}  {meaning}"));
@@ -66,17 +73,27 @@ impl Failure {
         Failure { code: NO, message: message.to_string() }
     }
 
+    /// The operating system failed while `asked` was tried.
+    pub fn system(asked: impl fmt::Display, error: &io::Error) -> Failure {
+        let advice = descriptor_limit::advice(error).or(match error.raw_os_error() {
+            Some(libc::EAGAIN) => Some(NO_PROCESS),
+            _ => None,
+        });
+        let advice = advice.map_or(String::new(), |advice| format!(": {advice}"));
+        Failure::internal(format!("cannot {asked}: {error}{advice}"))
+    }
+
     /// Anything else.
     pub fn internal(message: impl fmt::Display) -> Failure {
         Failure { code: INTERNAL, message: message.to_string() }
     }
 }
 
-impl From<std::io::Error> for Failure {
+impl From<io::Error> for Failure {
     /// A reader that closed its end early has seen what it wanted; nothing to say then.
-    fn from(error: std::io::Error) -> Failure {
+    fn from(error: io::Error) -> Failure {
         match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Failure { code: 0, message: String::new() },
+            io::ErrorKind::BrokenPipe => Failure { code: 0, message: String::new() },
             _ => Failure::internal(format!("cannot write: {error}")),
         }
     }

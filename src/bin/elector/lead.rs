@@ -66,7 +66,7 @@ impl Run<'_> {
             database: self.url.sqlite_path(),
         };
         let term = Term::start(&plan, self.outbox.clone())
-            .map_err(|error| Failure::internal(format!("cannot start the guardian: {error}")))?;
+            .map_err(|error| Failure::system("start the guardian", &error))?;
         self.keeper = Some(term.keeper());
         let mut state = TermState {
             term,

@@ -181,7 +181,7 @@ impl Run<'_> {
             }
         };
         let thread = thread::Builder::new().name("changes".into()).spawn(forward);
-        thread.map(|_| ()).map_err(|error| Failure::internal(format!("cannot start a thread: {error}")))
+        thread.map(|_| ()).map_err(|error| Failure::system("start a thread", &error))
     }
 
     /// The next message, or nothing after this time or sooner. Every loop of this thread waits here, so that

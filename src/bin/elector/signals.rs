@@ -41,7 +41,7 @@ pub fn hear(tell: impl Fn(Signal) -> bool + Send + 'static) -> Result<SigSet, Fa
     thread::Builder::new()
         .name("signals".into())
         .spawn(listen)
-        .map_err(|error| Failure::internal(format!("cannot start a thread: {error}")))?;
+        .map_err(|error| Failure::system("start a thread", &error))?;
     Ok(before)
 }
 

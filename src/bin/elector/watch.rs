@@ -129,8 +129,7 @@ fn tell_of_silence(text: String) -> Result<Silence, Failure> {
         }
     };
     let thread = std::thread::Builder::new().name("silence".into()).spawn(tell);
-    let failed = |error| Failure::internal(format!("cannot start a thread: {error}"));
-    thread.map(|_| Silence(question)).map_err(failed)
+    thread.map(|_| Silence(question)).map_err(|error| Failure::system("start a thread", &error))
 }
 
 fn state(row: Option<&ElectionRow>) -> Seen {

@@ -291,7 +291,7 @@ impl Demo {
     }
 
     fn spawn(&mut self, who: usize, life: u32) -> Result<(), Failure> {
-        let failed = |error: io::Error| Failure::internal(format!("cannot start a candidate: {error}"));
+        let failed = |error: io::Error| Failure::system("start a candidate", &error);
         let program = std::env::current_exe().map_err(failed)?;
         let mut command = Command::new(program);
         command
