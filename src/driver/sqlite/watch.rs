@@ -37,7 +37,7 @@ mod kernel {
     /// The kernel's reports about the lock file, the directories above it and the mounts.
     pub(in super::super) struct Source {
         inotify: ManuallyDrop<Inotify>,
-        /// Each directory above is watched.
+        /// Each directory above is watched, and the table of mounts.
         hears_all: bool,
         /// What all inotify descriptors lead to.
         file: Option<FileId>,
@@ -71,6 +71,7 @@ mod kernel {
             let mark = described(number).is_some_and(|text| text.contains(&mark)).then_some(mark);
             let mounts =
                 File::open("/proc/self/mountinfo").and_then(above_standard).ok().map(Descriptor::new);
+            let hears_all = hears_all && mounts.is_some();
             let (file, is_left) = (file_of(number), AtomicBool::new(false));
             let inotify = ManuallyDrop::new(inotify);
             Ok(Some(Source { inotify, hears_all, file, lock, mark, is_left, mounts }))
