@@ -40,6 +40,11 @@ export class StoreError extends ElectorError {
 
 /** An error of others as one line. */
 export function oneLine(error: unknown): string {
+    // What Node says of a host with several addresses has no message of its own.
+    const { errors } = (error ?? {}) as { errors?: unknown };
+    if (error instanceof Error && error.message === "" && Array.isArray(errors)) {
+        return errors.map(oneLine).join(", ");
+    }
     const text = error instanceof Error ? error.message || error.name : String(error);
     return text.replace(/\s+/g, " ").trim();
 }

@@ -412,3 +412,13 @@ test("an error of PostgreSQL means what the core says, however its client wraps 
         }
     }
 });
+
+test("an error of a host with several addresses says what each of them said", async () => {
+    const said = ["::1:5432", "127.0.0.1:5432"].map((address) => `connect ECONNREFUSED ${address}`);
+    const refused = new AggregateError(said.map((message) => new Error(message)), "");
+    const store = postgresStore({ query: () => Promise.reject(refused) });
+    const request = { id: 1, deadlineMs: Infinity, op: "look" };
+    let told;
+    await store.execute([{ election: "e", request }], (_job, _reply, error) => (told = error.message));
+    assert.ok(told.endsWith(`: ${said.join(", ")}`), told);
+});
