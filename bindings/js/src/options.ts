@@ -50,9 +50,13 @@ export function checkDuration(name: string, value: unknown): void {
 /** Refuses what JavaScript may get wrong; the machine refuses the rest. */
 export function checkOptions(options: ElectorOptions): void {
     if (typeof options.election !== "string") refuse("`election` is missing; give the election's name");
-    for (const name of ["candidate", "meta"] as const) {
+    for (const name of ["election", "candidate", "meta"] as const) {
         const value: unknown = options[name];
-        if (value !== undefined && typeof value !== "string") refuse(`\`${name}\` is no string`);
+        if (value === undefined) continue;
+        if (typeof value !== "string") refuse(`\`${name}\` is no string`);
+        // Stores keep another text instead, or none, and some clients abort the process.
+        const at = value.search(/\p{Surrogate}/u);
+        if (at >= 0) refuse(`\`${name}\` has half a character at index ${at}; cut the text elsewhere`);
     }
     for (const name of TIMES) {
         if (options[name] !== undefined) checkDuration(name, options[name]);

@@ -229,6 +229,18 @@ test("wrong input is refused before anything starts", async () => {
     assert.equal(store.counted.batches, 0);
 });
 
+test("half a character is refused: stores would keep another text, or none", () => {
+    for (const name of ["election", "candidate", "meta"]) {
+        const message = new RegExp(`^\`${name}\` has half a character`);
+        const refusal = { code: "INVALID_OPTIONS", message };
+        const make = (text) => new Elector({ election: "e", store: memoryStore(), [name]: text });
+        for (const text of ["a\u{1f600}".slice(0, 2), "\u{1f600}b".slice(1)]) {
+            assert.throws(() => make(text), refusal);
+        }
+        assert.equal(make("a\u{1f600}\u00e9").amILeader(), false);
+    }
+});
+
 test("changes come in order and none is left out, however late they are read", async () => {
     const { clock, store, candidate } = stage();
     const elector = candidate("a");
