@@ -18,14 +18,11 @@ export async function runAsLeader<T>(
 ): Promise<T> {
     stop?.throwIfAborted();
     elector.keepAlive(1);
-    const changes = elector.changes();
-    const stopped = () => void changes.return();
-    stop?.addEventListener("abort", stopped, { once: true });
     try {
         elector.campaign();
         let { stoodDown } = elector;
         for (;;) {
-            const token = elector.token ?? (await elected(elector, changes, stop));
+            const token = elector.token ?? (await elected(elector, stop));
             const ended = await term(elector, token, work, stop);
             if (ended.done) return ended.value;
             // Somebody drained it or gave it up; the work is gone, so a drain has nothing to wait for.
@@ -36,22 +33,26 @@ export async function runAsLeader<T>(
             elector.campaign();
         }
     } finally {
-        stop?.removeEventListener("abort", stopped);
-        void changes.return();
         await elector.release();
         elector.keepAlive(-1);
     }
 }
 
-async function elected(
-    elector: Elector,
-    changes: AsyncIterable<Change>,
-    stop: AbortSignal | undefined,
-): Promise<bigint> {
-    // A candidate that stands down says no event, so its promise of having settled is watched as well.
-    for await (const change of watch(elector, changes)) {
-        if (change === "settled") break;
-        if (change.event === "elected" && elector.token === change.token) return change.token;
+async function elected(elector: Elector, stop: AbortSignal | undefined): Promise<bigint> {
+    stop?.throwIfAborted();
+    // Not for longer than it waits: what nobody reads would pile up in a long term.
+    const changes = elector.changes();
+    const stopped = () => void changes.return();
+    stop?.addEventListener("abort", stopped, { once: true });
+    try {
+        // A candidate that stands down says no event, so its promise of having settled is watched as well.
+        for await (const change of watch(elector, changes)) {
+            if (change === "settled") break;
+            if (change.event === "elected" && elector.token === change.token) return change.token;
+        }
+    } finally {
+        stop?.removeEventListener("abort", stopped);
+        void changes.return();
     }
     stop?.throwIfAborted();
     throw elector.lastError?.code === "PANIC" ? elector.lastError : released(elector);

@@ -196,3 +196,22 @@ test("one elector runs one piece of work at a time, and a bound must be a number
     await clock.advance(LEASE);
     assert.equal(await again, "again");
 });
+
+test("what happens in a term does not pile up while work goes on", async () => {
+    const { clock, candidate } = stage();
+    const elector = candidate("a");
+    const made = [];
+    const changes = elector.changes.bind(elector);
+    elector.changes = () => {
+        const opened = changes();
+        made.push(opened);
+        return opened;
+    };
+    const open = async () => {
+        const states = await Promise.all(made.map((one) => Promise.race([one.next(), "open"])));
+        return states.filter((state) => state === "open" || !state.done).length;
+    };
+    const run = elector.runAsLeader(open);
+    await clock.advance(10);
+    assert.deepEqual([await run, made.length], [0, 1]);
+});
