@@ -274,15 +274,20 @@ export class Elector {
      */
     async runAsLeader<T>(
         work: (term: Term) => T | PromiseLike<T>,
-        options: { readonly signal?: AbortSignal | undefined; readonly drainMs?: number | undefined } = {},
+        options: {
+            readonly signal?: AbortSignal | undefined;
+            readonly drainMs?: number | undefined;
+            /** @internal Whether somebody else will release. */
+            readonly isKept?: (() => boolean) | undefined;
+        } = {},
     ): Promise<T> {
         this.#check();
-        const { signal, drainMs = this.#machine.leaseMs() / 2 } = options;
+        const { signal, drainMs = this.#machine.leaseMs() / 2, isKept } = options;
         checkDuration("drainMs", drainMs);
         if (this.#drainMs !== undefined) throw this.#busy();
         this.#drainMs = drainMs;
         try {
-            return await runAsLeader(this, work, signal);
+            return await runAsLeader(this, work, signal, isKept);
         } finally {
             this.#drainMs = undefined;
         }

@@ -15,6 +15,7 @@ export async function runAsLeader<T>(
     elector: Elector,
     work: (term: Term) => T | PromiseLike<T>,
     stop: AbortSignal | undefined,
+    isKept: () => boolean = () => false,
 ): Promise<T> {
     stop?.throwIfAborted();
     elector.keepAlive(1);
@@ -33,7 +34,7 @@ export async function runAsLeader<T>(
             elector.campaign();
         }
     } finally {
-        await elector.release();
+        if (!isKept()) await elector.release();
         elector.keepAlive(-1);
     }
 }

@@ -5,7 +5,7 @@ import { hold, systemClock } from "../clock.js";
 import type { Leader } from "../core.js";
 import type { Leadership } from "../elector.js";
 import { Elector } from "../elector.js";
-import { oneLine } from "../errors.js";
+import { ElectorError, oneLine } from "../errors.js";
 import type { Term } from "../run.js";
 import type { Store } from "../store.js";
 import type { Queryable, QueryFunction } from "../stores/client.js";
@@ -137,14 +137,18 @@ export class LeaderElectorCore {
 
     /**
      * Runs work as leader and releases after it: see `Elector.runAsLeader`. Stands again after one lease, as
-     * after `release()`. A shutdown aborts its signal, and waits for it.
+     * after `release()`. A shutdown aborts its signal, and waits for it; from then on work is refused with
+     * `RELEASED`.
      */
     async runAsLeader<T>(
         work: (term: Term) => T | PromiseLike<T>,
         options: { readonly signal?: AbortSignal | undefined } = {},
     ): Promise<T> {
+        if (this.#isOver) throw this.#over();
         systemClock.clearTimeout(this.#again);
-        const bounded = { drainMs: this.#drainMs, ...options };
+        // While it shuts down the lease is also kept for what else runs.
+        const isKept = () => this.#isOver && this.jobs.names.length > 0;
+        const bounded = { drainMs: this.#drainMs, ...options, isKept };
         // Not what follows the work: that the store confirms the release is waited for elsewhere.
         const tracked = (term: Term) => this.jobs.track("runAsLeader()", (async () => work(term))());
         try {
@@ -263,6 +267,12 @@ export class LeaderElectorCore {
         await this.elector.step();
         const { lastError } = this.elector;
         if (lastError?.code === "STORE_REFUSED" || lastError?.code === "PANIC") throw lastError;
+    }
+
+    #over(): ElectorError {
+        const message = `election ${JSON.stringify(this.elector.election)}: no work is begun any more, ` +
+            "since this candidate shuts down, or has; begin it before the application closes";
+        return new ElectorError("RELEASED", message);
     }
 
     get #why(): string {

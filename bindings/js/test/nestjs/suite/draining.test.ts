@@ -232,6 +232,65 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         await assert.rejects(running, { code: "RELEASED" });
     });
 
+    test("work of runAsLeader() that ends first leaves the lease to what else runs", async () => {
+        const gate = new Gate();
+        @Injectable()
+        class Jobs {
+            @LeaderOnly()
+            run(): Promise<string> {
+                return gate.pass();
+            }
+        }
+        class Nothing {}
+        const schema = freshSchema();
+        const [first, second] = [await open(Jobs, schema), await open(Nothing, schema)];
+        void first.get(Jobs).run();
+        let isDone = false;
+        const running = service(first).runAsLeader(async ({ signal }) => {
+            await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+            isDone = true;
+        });
+        const ended = assert.rejects(running, { code: "RELEASED" });
+        await drains(first, second, gate, async () => assert.ok(isDone));
+        await ended;
+    });
+
+    test("a job that itself waits for runAsLeader() ends with it", async () => {
+        let isRunning = false;
+        @Injectable()
+        class Outer {
+            constructor(private readonly elector: LeaderElectorService) {}
+            @LeaderOnly()
+            async run(): Promise<void> {
+                await this.elector.runAsLeader(({ signal }) => new Promise((resolve) => {
+                    isRunning = true;
+                    signal.addEventListener("abort", resolve, { once: true });
+                }));
+            }
+        }
+        const application = await open(Outer, freshSchema());
+        const ended = assert.rejects(application.get(Outer).run(), { code: "RELEASED" });
+        await until(() => isRunning);
+        let isClosed = false;
+        void closeForGood(application).then(() => (isClosed = true));
+        await ended;
+        await until(() => isClosed);
+    });
+
+    test("runAsLeader() is refused once it closes, and afterwards", async () => {
+        class Nothing {}
+        const application = await open(Nothing, freshSchema());
+        const own = service(application);
+        await until(() => own.amILeader());
+        const refusal = { code: "RELEASED", message: /^election "1": no work is begun any more/ };
+        const refused = () => assert.rejects(own.runAsLeader(() => assert.fail("too late")), refusal);
+        own.drain();
+        await refused();
+        await closeForGood(application);
+        await refused();
+        assert.equal(own.leadership.phase, "standby");
+    });
+
     test("release() while it closes waits as well", async () => {
         const gate = new Gate();
         @Injectable()
