@@ -1,4 +1,5 @@
 import type { ModulesContainer } from "@nestjs/core";
+import { oneLine } from "../errors.js";
 import type { Store } from "../store.js";
 import type { LeaderElectorConfig } from "./config.js";
 import { electionOf, settingsOf } from "./config.js";
@@ -61,6 +62,7 @@ export class Application {
         }
         const service = new LeaderElectorService(store, config);
         seats.set(election, { service, config, by });
+        if (this.#standing) this.#standLate(service);
         return service;
     }
 
@@ -95,8 +97,8 @@ export class Application {
     }
 
     /** The elections of an object of a class, as far as this application knows; else the first. */
-    ofClass(instance: object): LeaderElections | undefined {
-        return this.#classes.get(instance.constructor) ?? this.roots[0];
+    ofClass(instance: object | undefined): LeaderElections | undefined {
+        return (instance && this.#classes.get(instance.constructor)) ?? this.roots[0];
     }
 
     /** Stands everywhere. An application that cannot start must not go on leading. */
@@ -130,11 +132,21 @@ export class Application {
         }
     }
 
+    /** Of a module that is loaded lazily, whose hooks Nest does not call. */
+    #standLate(service: LeaderElectorService): void {
+        if (this.#isOver) return service.drain();
+        service.stand().catch((error: unknown) => {
+            const election = JSON.stringify(service.elector.election);
+            service.logger?.error(`election ${election}: ${oneLine(error)}`);
+        });
+    }
+
     async #close(): Promise<void> {
         this.drain();
+        await Promise.all(this.#services().map((service) => service.shutdown()));
+        // Not before: objects that are made meanwhile, as for a request, still go by it.
         running.delete(this);
         if (newest === this) newest = undefined;
-        await Promise.all(this.#services().map((service) => service.shutdown()));
     }
 
     #services(): LeaderElectorService[] {
@@ -186,11 +198,11 @@ function refuseOther(election: string, known: Seat, config: LeaderElectorConfig,
  * application's own code may have made that object, and then it must not run on every replica.
  */
 export function electionsOf(
-    instance: object,
+    instance: object | undefined,
     decorator: string,
     method: string,
 ): LeaderElections | undefined {
-    const owner = owners.get(instance);
+    const owner = instance && owners.get(instance);
     if (owner) return owner;
     // Objects made for each request are not known one by one. Those that were made before the newest and do
     // not run were given up, as by a test that closes nothing, and count no more.
@@ -199,7 +211,7 @@ export function electionsOf(
     const found = all.size === 1 ? only?.ofClass(instance) : undefined;
     if (found) {
         // Also once it is closed.
-        owners.set(instance, found);
+        if (instance) owners.set(instance, found);
         return found;
     }
     if (!hasNestApplication()) return undefined;

@@ -4,7 +4,9 @@ import assert from "node:assert/strict";
 import { Injectable, Module } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import { memoryStore } from "elector-wasm";
-import { LeaderElectorCore, LeaderElectorModule, LeaderOnly, isNotRun } from "elector-wasm/nestjs";
+import {
+    LeaderElectorCore, LeaderElectorModule, LeaderElectorService, LeaderOnly, isNotRun,
+} from "elector-wasm/nestjs";
 import { long, until } from "./support.js";
 
 /** A class that no application knows. */
@@ -20,6 +22,11 @@ class Known {
     @LeaderOnly()
     work(): string {
         return "ran";
+    }
+
+    @LeaderOnly()
+    async wait(end: Promise<void>): Promise<void> {
+        await end;
     }
 }
 
@@ -58,9 +65,17 @@ async function main(): Promise<void> {
     await other.shutdown();
     await until(() => both().every((result) => result === "ran"));
     const known = application.get(Known);
+    const { work } = known;
+    assert.equal(work(), "ran", "also without its object");
     const { error } = application.get(Early);
     assert.ok(error === undefined || refusal.message.test(String(error)));
-    await application.close();
+    let end = (): void => undefined;
+    void known.wait(new Promise((resolve) => (end = resolve)));
+    const closing = application.close();
+    await until(() => application.get(LeaderElectorService).leadership.phase === "draining");
+    assert.ok(both().every(isNotRun), "also while it closes");
+    end();
+    await closing;
     assert.ok(isNotRun(known.work()));
     assert.throws(() => new Fresh().work(), refusal);
     assert.throws(() => new Known().work(), refusal);

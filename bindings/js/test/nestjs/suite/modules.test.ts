@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import type { DynamicModule, INestApplicationContext, Type } from "@nestjs/common";
 import { Injectable } from "@nestjs/common";
+import { LazyModuleLoader } from "@nestjs/core";
 import { Cron, CronExpression, ScheduleModule } from "@nestjs/schedule";
 import { memoryStore } from "elector-wasm";
 import type { LeaderElectorModuleOptions } from "elector-wasm/nestjs";
@@ -198,6 +199,20 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
         assert.equal(get(both, LeaderElections).get("mails").amILeader(), true);
         const alone = open(LeaderElectorModule.forFeature("reports"));
         await assert.rejects(alone, /forFeature\(\) needs a LeaderElectorModule.forRoot\(\)/);
+    });
+
+    test("forFeature() of a module that is loaded lazily stands as well", async () => {
+        @Injectable()
+        class Late {
+            constructor(@InjectElector("late") readonly service: LeaderElectorService) {}
+        }
+        const root = LeaderElectorModule.forRoot({ store: memoryStore(), ...long });
+        const application = await open(root);
+        const module = feature(Late, LeaderElectorModule.forFeature("late"));
+        const { service } = (await application.get(LazyModuleLoader).load(() => module)).get(Late);
+        await until(() => service.amILeader());
+        await application.close();
+        assert.equal(service.leadership.phase, "standby");
     });
 
     test("two applications of one process are two candidates", async () => {
