@@ -5,8 +5,13 @@ import { random64 } from "../options.js";
 import { invalid } from "./invalid.js";
 import type { LeaderElectorService } from "./service.js";
 
-/** A tick stays claimed for so long: nodes whose clocks are further apart than this could run it twice. */
+/**
+ * A tick stays claimed until the next one is due, since a node that was stopped or starts may want to run it
+ * until then, and for so long more: nodes whose clocks are further apart than this could run it twice.
+ */
 const CLAIM_MS = 15 * 60_000;
+/** A tick that no other follows stays claimed for so long, and as long more. */
+const ONLY_ONCE_MS = 24 * 3_600_000;
 /** So much later than the leader the others try, so that the leader runs what it can. */
 const LEADER_FIRST_MS = 500;
 /** The store is waited for, and its failures are tried again, for so long; then the tick is not run here. */
@@ -177,10 +182,11 @@ export class Ticks {
         const election = await nameOf(service.elector.election, job, tick);
         // Of this call alone: a job that is registered twice, as under an alias, claims its ticks twice.
         const holder = `${service.elector.candidate}#${random64().toString(16).padStart(16, "0")}`;
+        const aheadMs = tick.getTime() - Date.now();
+        const claim = { holder, leaseMs: (aheadMs > 0 ? aheadMs : ONLY_ONCE_MS) + CLAIM_MS };
         if (!service.amILeader()) await this.#pause(LEADER_FIRST_MS);
         const until = systemClock.now() + PATIENCE_MS;
         let why = "the store did not answer in time";
-        const claim = { holder, leaseMs: CLAIM_MS };
         let found: bigint | undefined;
         while (!this.#isOver) {
             const { reply, error } = await this.#ask(service, election, until, found === undefined
