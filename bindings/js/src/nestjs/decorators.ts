@@ -3,18 +3,18 @@ import "reflect-metadata";
 import type { DeposedReason } from "../core.js";
 import { electionsOf } from "./application.js";
 import { LeaderGuard } from "./guard.js";
-import { invalid } from "./invalid.js";
 import { ELECTION, ON_DEPOSED, ON_ELECTED } from "./metadata.js";
 import { NotRun } from "./refusal.js";
 import { unavailable } from "./unavailable.js";
-import { fullName, replaced } from "./wrapping.js";
+import type { Method } from "./wrapping.js";
+import { fullName, methodUnder, replaced, standing } from "./wrapping.js";
 
 /** What a method under `@OnElected()` is called with. */
 export interface ElectedTerm {
     readonly election: string;
     /** The fencing token of the term. */
     readonly token: bigint;
-    /** Aborted when no new work may be started any more. */
+    /** Aborted when no new work may be started any more: the work in progress must end. */
     readonly signal: AbortSignal;
 }
 
@@ -36,24 +36,25 @@ const AsyncFunction = (async () => undefined).constructor;
  */
 export function LeaderOnly(election?: string): ClassDecorator & MethodDecorator {
     return (target: object, key?: string | symbol, descriptor?: PropertyDescriptor) => {
-        if (key === undefined || descriptor === undefined) {
+        if (key === undefined) {
             SetMetadata(ELECTION, { election })(target as () => void);
             UseGuards(LeaderGuard)(target as () => void);
             return;
         }
         const method = fullName(target, key);
-        if (typeof descriptor.value !== "function") invalid(`@LeaderOnly() on ${method}: that is no method`);
+        const found = methodUnder("LeaderOnly", target, key, descriptor);
         // Some compilers tell what a method returns, and some keep it `async`.
         const returns: unknown = Reflect.getMetadata("design:returntype", target, key);
-        const wrapper = replaced(descriptor, (original) => {
+        const wrapper = replaced(found, (original) => {
             const isAsync = returns === Promise || original instanceof AsyncFunction;
-            return function (this: object, ...values: unknown[]): unknown {
+            const isRoute = (called?: Method) => called && Reflect.hasMetadata("path", called);
+            return function (this: object | undefined, ...values: unknown[]): unknown {
                 const elections = electionsOf(this, "LeaderOnly", method);
                 if (!elections) return original.apply(this, values);
                 const service = elections.get(election);
                 if (service.amILeader()) return service.jobs.track(method, original.apply(this, values));
-                // Decorators above this one say it of the function in its place.
-                if (Reflect.hasMetadata("path", wrapper)) throw unavailable(service);
+                // Decorators above this one say it of the function in its place, or of one of their own.
+                if (isRoute(wrapper) || isRoute(standing(this, key))) throw unavailable(service);
                 const refusal = new NotRun(service);
                 return isAsync ? Promise.resolve(refusal) : refusal;
             };
@@ -62,12 +63,21 @@ export function LeaderOnly(election?: string): ClassDecorator & MethodDecorator 
     };
 }
 
-/** Called at each election of this node, with an {@link ElectedTerm}. */
+/**
+ * Called at each election of this node, with an {@link ElectedTerm}. If its signal was aborted, and the term
+ * goes on since the store answered in the last moment, it is called again once it has returned.
+ */
 export function OnElected(election?: string): MethodDecorator {
-    return SetMetadata(ON_ELECTED, { election });
+    return said("OnElected", ON_ELECTED, election);
 }
 
 /** Called at the end of each term of this node, with a {@link DeposedTerm}. */
 export function OnDeposed(election?: string): MethodDecorator {
-    return SetMetadata(ON_DEPOSED, { election });
+    return said("OnDeposed", ON_DEPOSED, election);
+}
+
+function said(decorator: string, about: string, election: string | undefined): MethodDecorator {
+    return (target, key, descriptor) => {
+        SetMetadata(about, { election })(target, key, methodUnder(decorator, target, key, descriptor));
+    };
 }

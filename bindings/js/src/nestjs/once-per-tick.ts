@@ -6,8 +6,9 @@ import type { Ticking } from "./metadata.js";
 import { ONCE_PER_TICK } from "./metadata.js";
 import { NotRun } from "./refusal.js";
 import type { CronOptions } from "./ticks.js";
+import { isMarked } from "./ticks.js";
 import type { Method } from "./wrapping.js";
-import { fullName, replaced } from "./wrapping.js";
+import { fullName, methodUnder, replaced, standing } from "./wrapping.js";
 
 /** What `@Cron` of `@nestjs/schedule` says about a method. */
 const CRON_OPTIONS = "SCHEDULE_CRON_OPTIONS";
@@ -30,11 +31,19 @@ export function OncePerTick(options: Ticking): MethodDecorator {
     return (target, key, descriptor) => {
         const method = fullName(target, key);
         checkName(options, method);
-        const wrapper = replaced(descriptor as PropertyDescriptor, (original) => {
-            return async function (this: object, ...values: unknown[]): Promise<unknown> {
+        const found = methodUnder("OncePerTick", target, key, descriptor as PropertyDescriptor | undefined);
+        const wrapper = replaced(found, (original) => {
+            // Whether a decorator above, which calls this, was seen to pass on what cron calls it with.
+            let passes = false;
+            return async function (this: object | undefined, ...values: unknown[]): Promise<unknown> {
                 const elections = electionsOf(this, "OncePerTick", method);
                 if (!elections) return original.apply(this, values);
-                const run = call(elections, options, { original, wrapper, self: this, values });
+                const first = standing(this, key) ?? wrapper;
+                // `@Cron` may stand above that decorator.
+                const cron = cronOf(wrapper) ?? cronOf(first) ?? {};
+                passes ||= isMarked(cron, values);
+                const made = { original, cron, passes: passes || first === wrapper, self: this, values };
+                const run = call(elections, options, made);
                 return elections.get(options.election).jobs.track(options.name, run);
             };
         });
@@ -44,23 +53,28 @@ export function OncePerTick(options: Ticking): MethodDecorator {
 
 interface Call {
     readonly original: Method;
-    readonly wrapper: Method;
-    readonly self: object;
+    readonly cron: CronOptions;
+    /** Whether what cron passes would have got here. */
+    readonly passes: boolean;
+    readonly self: object | undefined;
     readonly values: unknown[];
 }
 
 /** Runs a tick that is ours, or what was called by hand where this node leads. */
 async function call(elections: LeaderElections, options: Ticking, made: Call): Promise<unknown> {
-    const { original, self, values } = made;
+    const { original, cron, passes, self, values } = made;
     const service = elections.get(options.election);
     const { ticks } = elections.application;
-    const cron = cronOf(made.wrapper) ?? {};
-    if (!ticks.isTick(cron, values)) {
+    if (!ticks.isTick(cron, values, passes)) {
         return service.amILeader() ? original.apply(self, values) : new NotRun(service);
     }
     const tick = await ticks.now(options.name, cron, service);
-    const isOurs = await ticks.claim(options.name, tick, service);
-    return isOurs ? original.apply(self, []) : new NotRun(service);
+    try {
+        const isOurs = await ticks.claim(options.name, tick, service);
+        return isOurs ? await original.apply(self, []) : new NotRun(service);
+    } finally {
+        ticks.ended(options.name, service);
+    }
 }
 
 /** Two builds of one application may call a class differently, and would each run a tick named after it. */

@@ -32,7 +32,9 @@ export interface Schedulers {
 interface CronJob { readonly cronTime: CronTime; readonly onComplete?: unknown }
 
 interface CronTime {
+    /** A text, or an instant where it is a `realDate`. */
     readonly source: unknown;
+    readonly realDate?: unknown;
     readonly timeZone?: unknown;
     readonly utcOffset?: unknown;
     /** The next time, strictly after now. */
@@ -49,8 +51,16 @@ export interface CronOptions {
     readonly cronTime?: unknown;
     readonly timeZone?: unknown;
     readonly utcOffset?: unknown;
+    /** Cron leaves out runs while the former one goes on. */
+    readonly waitForCompletion?: unknown;
     /** What cron calls the job with. */
     onComplete?: unknown;
+}
+
+/** The latest tick of a job, and when its run ended. */
+interface Latest {
+    readonly tick: Time;
+    endedAt: number;
 }
 
 /** A job whose ticks are claimed. */
@@ -61,12 +71,25 @@ interface Expected {
     readonly service: LeaderElectorService;
 }
 
-/** Tells a tick from a call by hand: cron hands a job what it is to call at its end. */
-function tick(): void {}
+/** Each tells the ticks of one method from calls by hand: cron hands a job what it is to call at its end. */
+const marks = new WeakSet<object>();
 
 /** Has cron say that it is cron, from the first call on. Its jobs are made at the application's bootstrap. */
 export function mark(options: CronOptions): void {
-    options.onComplete ??= tick;
+    if (options.onComplete !== undefined) return;
+    const mark = (): void => undefined;
+    marks.add(mark);
+    options.onComplete = mark;
+}
+
+/** Whether a call carries the mark. */
+export function isMarked({ onComplete }: CronOptions, values: readonly unknown[]): boolean {
+    return onComplete !== undefined && values[0] === onComplete;
+}
+
+/** Which job of which election. */
+function keyOf(name: string, { elector }: LeaderElectorService): string {
+    return JSON.stringify([elector.election, name]);
 }
 
 /** Newer versions of cron fill in the system's zone where none is given. */
@@ -93,7 +116,7 @@ async function nameOf(election: string, job: string, tick: Date): Promise<string
 export class Ticks {
     readonly #pauses = new Map<unknown, () => void>();
     /** The latest tick of each job. */
-    readonly #latest = new Map<string, Time>();
+    readonly #latest = new Map<string, Latest>();
     /** Those that are checked at the start. */
     readonly #expected: Expected[] = [];
     #isOver = false;
@@ -129,13 +152,14 @@ export class Ticks {
 
     /**
      * Whether cron made this call. A job that does not carry our mark is one of a cron that we do not know:
-     * each of its calls counts as a tick, since one that was run without a claim could run twice.
+     * each of its calls counts as a tick, since one that was run without a claim could run twice. So it is
+     * where a decorator may keep the mark from getting here, unless it `passes` it on.
      */
-    isTick(options: CronOptions, values: readonly unknown[]): boolean {
-        const { onComplete: ours } = options;
-        if (ours !== undefined && values[0] === ours) return true;
-        const jobs = [...this.#jobs(options)];
-        return jobs.length > 0 && !jobs.some(({ onComplete }) => ours !== undefined && onComplete === ours);
+    isTick(options: CronOptions, values: readonly unknown[], passes: boolean): boolean {
+        if (isMarked(options, values)) return true;
+        const jobs = this.#jobs(options);
+        const areKnown = jobs.some(({ onComplete }) => isMarked(options, [onComplete]));
+        return jobs.length > 0 && !(areKnown && passes);
     }
 
     /**
@@ -147,34 +171,52 @@ export class Ticks {
         if (cronTime instanceof Date) return cronTime;
         // A job that runs at the start runs before it is registered.
         await Promise.resolve();
-        for (const job of this.#jobs(options)) {
-            const tick = job.cronTime.sendAt();
-            this.#warnOfGap(name, job.cronTime, tick, service);
-            return new Date(tick.toMillis());
+        const [job] = this.#jobs(options);
+        if (!job) {
+            return invalid(`@OncePerTick() of the job ${JSON.stringify(name)}: ScheduleModule has no job ` +
+                `'${String(cronTime)}'; import ScheduleModule.forRoot(), and let @Cron make the job`);
         }
-        return invalid(`@OncePerTick() of the job ${JSON.stringify(name)}: ScheduleModule has no job ` +
-            `'${String(cronTime)}'; import ScheduleModule.forRoot(), and let @Cron make the job`);
+        if (job.cronTime.realDate === true) return new Date((job.cronTime.source as Time).toMillis());
+        const tick = job.cronTime.sendAt();
+        this.#warnOfGap(name, job.cronTime, tick, options.waitForCompletion === true, service);
+        this.#latest.set(keyOf(name, service), { tick, endedAt: Infinity });
+        return new Date(tick.toMillis());
     }
 
-    /** cron leaves out without a word what an event loop is too late for by a whole tick. */
-    #warnOfGap(name: string, cronTime: CronTime, tick: Time, service: LeaderElectorService): void {
-        const key = JSON.stringify([service.elector.election, name]);
-        const latest = this.#latest.get(key);
-        this.#latest.set(key, tick);
-        const due = latest && cronTime.getNextDateFrom?.(latest);
+    /** The run of the present tick has ended, or was another node's. */
+    ended(name: string, service: LeaderElectorService): void {
+        const latest = this.#latest.get(keyOf(name, service));
+        if (latest) latest.endedAt = Date.now();
+    }
+
+    /**
+     * cron leaves out without a word what an event loop is too late for by a whole tick; and where it is told
+     * to wait, what became due during the former run.
+     */
+    #warnOfGap(
+        name: string,
+        cronTime: CronTime,
+        tick: Time,
+        isWaited: boolean,
+        service: LeaderElectorService,
+    ): void {
+        const latest = this.#latest.get(keyOf(name, service));
+        const due = latest && cronTime.getNextDateFrom?.(latest.tick);
         if (!due || due.toMillis() >= tick.toMillis()) return;
-        const [from, to] = [latest, tick].map((time) => new Date(time.toMillis()).toISOString());
+        if (isWaited && latest.endedAt >= latest.tick.toMillis()) return;
+        const [from, to] = [latest.tick, tick].map((time) => new Date(time.toMillis()).toISOString());
         service.logger?.warn(`${name}: its runs between ${from} and ${to} were left out here, since the ` +
             "event loop was late; another node may have run them");
     }
 
-    /** The jobs of a schedule, which tick at the same times. */
-    *#jobs({ cronTime, ...place }: CronOptions): Generator<CronJob> {
+    /** The jobs that carry the mark of a method, whose time may be another by now; else those of its time. */
+    #jobs({ cronTime, onComplete, ...place }: CronOptions): CronJob[] {
+        const all = [...(this.schedulers?.getCronJobs().values() ?? [])];
+        const own = all.filter((job) => onComplete !== undefined && job.onComplete === onComplete);
+        if (own.length > 0 && marks.has(onComplete as object)) return own;
         const zone = zoneOf(place);
-        for (const job of this.schedulers?.getCronJobs().values() ?? []) {
-            // Zones are slow to tell, and there may be many jobs.
-            if (job.cronTime.source === cronTime && zoneOf(job.cronTime) === zone) yield job;
-        }
+        // Zones are slow to tell, and there may be many jobs.
+        return all.filter((job) => job.cronTime.source === cronTime && zoneOf(job.cronTime) === zone);
     }
 
     /** Whether this node is the one that runs the tick. The leader is preferred, but not needed. */

@@ -10,7 +10,7 @@ import type { Store } from "elector-wasm";
 import { memoryStore } from "elector-wasm";
 import "./cron.js";
 import { closeAll, closeForGood, openApplication } from "./application.js";
-import { Lines, endAll, freshSchema, long, newPool, rows, until } from "./support.js";
+import { Lines, endAll, freshSchema, long, newPool, rows, sleep, until } from "./support.js";
 
 const pool = newPool({ max: 10 });
 /** As NESTJS.md has it. */
@@ -388,6 +388,75 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         await Promise.all(applications.map((application) => application.close()));
         assert.equal((await rows(ask)).length, 1);
         assert.deepEqual([AtStart.ran, logger.errors], [1, []]);
+    });
+
+    test("a tick stays claimed until the next one is due, so that no later start runs it again", async () => {
+        const store = memoryStore();
+        const outcomes: string[] = [];
+        const execute: Store["execute"] = (jobs, answer) => store.execute(jobs, (job, reply, error) => {
+            const isClaim = job.election.startsWith("tick/") && job.request.op === "acquire";
+            if (isClaim) outcomes.push(reply.outcome);
+            answer(job, reply, error);
+        });
+        @Injectable()
+        class Yearly {
+            static ran = 0;
+            @OncePerTick({ name: "yearly" })
+            @Cron("0 0 0 1 1 *", { runOnInit: true } as object)
+            run(): void {
+                Yearly.ran += 1;
+            }
+        }
+        const spied = { client: undefined, store: { name: "spied", execute } satisfies Store };
+        for (const expected of [["granted"], ["granted", "seen"]]) {
+            const application = await open(Yearly, freshSchema(), spied);
+            await until(() => outcomes.length === expected.length);
+            await closeForGood(application);
+            assert.deepEqual([outcomes, Yearly.ran], [expected, 1]);
+            store.stepClock(60 * 60_000);
+            await store.cleanUp();
+        }
+    });
+
+    test("a job whose time was changed ticks at its new time", async () => {
+        const schema = freshSchema();
+        @Injectable()
+        class Moved {
+            static ran = 0;
+            @OncePerTick({ name: "moved" })
+            @Cron("0 0 0 1 1 *", { name: "moved" })
+            run(): void {
+                Moved.ran += 1;
+            }
+            @Cron(CronExpression.EVERY_SECOND, { name: "often" })
+            often(): void {}
+        }
+        const application = await open(Moved, schema);
+        const schedulers = application.get(SchedulerRegistry);
+        schedulers.getCronJob("moved").setTime(schedulers.getCronJob("often").cronTime);
+        await until(() => Moved.ran >= 2);
+        await closeForGood(application);
+        const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/moved/%'`;
+        assert.equal((await rows(claims)).length, Moved.ran);
+    });
+
+    test("what cron leaves out to wait for the former run is no fault of the event loop", async () => {
+        @Injectable()
+        class Slow {
+            static ended = 0;
+            @OncePerTick({ name: "slow" })
+            @Cron(CronExpression.EVERY_SECOND, { waitForCompletion: true } as object)
+            async run(): Promise<void> {
+                await sleep(2_300);
+                Slow.ended += 1;
+            }
+        }
+        const logger = new Lines();
+        const more = { client: undefined, store: memoryStore(), logger };
+        const application = await open(Slow, freshSchema(), more);
+        await until(() => Slow.ended >= 2);
+        await closeForGood(application);
+        assert.deepEqual(logger.warned.filter((line) => line.includes("left out")), []);
     });
 
     test("called by hand it runs where this node leads, without a claim, and not elsewhere", async () => {
