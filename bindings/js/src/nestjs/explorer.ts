@@ -83,14 +83,15 @@ export class LeaderExplorer implements OnModuleInit {
         elections.application.own(instance, elections);
         // A misspelt election is told at the start, not at the first call.
         for (const { election } of all) elections.get(election);
+        const isMadeAnew = wrapper.isTransient || !wrapper.isDependencyTreeStatic();
+        if ((elected ?? deposed ?? ticking) && isMadeAnew) {
+            invalid(`${name} is to be called at elections or ticks, but its class is made anew for each ` +
+                "request or consumer; use a provider of the default scope");
+        }
         if (ticking) {
             this.#register(elections.get(ticking.election), ticking, method, {
                 metatype: instance.constructor, key, method: name,
             });
-        }
-        if ((elected ?? deposed) && !wrapper.isDependencyTreeStatic()) {
-            invalid(`${name} is to be called at elections, but its class is made for each request; use a ` +
-                "provider of the default scope");
         }
         const called = (service: LeaderElectorService) => async (term: ElectedTerm | DeposedTerm) => {
             try {

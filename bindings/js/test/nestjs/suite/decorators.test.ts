@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import type { INestApplication, Provider, Type } from "@nestjs/common";
-import { Controller, Get, Injectable, Post, SetMetadata, UseGuards } from "@nestjs/common";
+import { Controller, Get, Injectable, Post, Scope, SetMetadata, UseGuards } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import { Cron, CronExpression, Interval, ScheduleModule } from "@nestjs/schedule";
 import { HealthCheck, HealthCheckService, TerminusModule } from "@nestjs/terminus";
@@ -249,11 +249,27 @@ describe("decorators", { concurrency: 4 }, () => {
         @LeaderOnly()
         @Injectable()
         class NoController {}
+        const scoped = [Scope.REQUEST, Scope.TRANSIENT].flatMap((scope) => {
+            @Injectable({ scope })
+            class Electing {
+                @OnElected()
+                run(): void {}
+            }
+            @Injectable({ scope })
+            class Scheduled {
+                @OncePerTick({ name: "scoped" })
+                @Cron(CronExpression.EVERY_HOUR)
+                run(): void {}
+            }
+            return [Electing, Scheduled];
+        });
         const refused = (provider: Type) => open({ store: memoryStore() }, { providers: [provider] });
         const unknown = /no election "report", but "1"; import .*forFeature\('report'\)/;
         await assert.rejects(refused(Misspelt), unknown);
         await assert.rejects(refused(Unscheduled), /Unscheduled.run, which has no @Cron/);
         await assert.rejects(refused(NoController), /NoController, which is no controller/);
+        const anew = /run is .* its class is made anew for each/;
+        for (const provider of scoped) await assert.rejects(refused(provider), anew);
     });
 
     test("a decorated method of an object that no application made just runs", async () => {
