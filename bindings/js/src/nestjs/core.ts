@@ -108,9 +108,20 @@ export class LeaderElectorCore {
         const library = rxjs<Rx>();
         if (!library) throw new Error("leadership$ needs RxJS; install the package rxjs, or use changes()");
         return new library.Observable((subscriber) => {
-            subscriber.next(this.leadership);
+            let isStopped = false;
+            const isPastWork = (now: Leadership) => now.leading && now.newWorkMs === 0;
+            const say = (): void => {
+                const now = this.leadership;
+                isStopped = isPastWork(now);
+                subscriber.next(now);
+            };
+            say();
             if (this.#isOver) return subscriber.complete();
-            const offs = TURNS.map((event) => this.elector.on(event, () => subscriber.next(this.leadership)));
+            const offs = TURNS.map((event) => this.elector.on(event, say));
+            // What was to end in a term that goes on nevertheless may begin again.
+            offs.push(this.elector.on("renewed", () => {
+                if (isStopped && !isPastWork(this.leadership)) say();
+            }));
             const end = () => subscriber.complete();
             this.#ends.add(end);
             return () => {

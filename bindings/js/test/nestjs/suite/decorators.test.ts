@@ -7,6 +7,7 @@ import { Controller, Get, Injectable, Post, Scope, SetMetadata, UseGuards } from
 import { NestFactory } from "@nestjs/core";
 import { Cron, CronExpression, Interval, ScheduleModule } from "@nestjs/schedule";
 import { HealthCheck, HealthCheckService, TerminusModule } from "@nestjs/terminus";
+import type { Leadership } from "elector-wasm";
 import { memoryStore } from "elector-wasm";
 import type { DeposedTerm, ElectedTerm, LeaderElectorModuleOptions } from "elector-wasm/nestjs";
 import {
@@ -212,6 +213,55 @@ describe("decorators", { concurrency: 4 }, () => {
         assert.deepEqual(logger.errors, ["Listener.stop threw: a fault of the listener"]);
         await application.close();
         assert.equal(listener.deposed.length, 2);
+    });
+
+    test("@OnElected is called again after it was told to stop because the term might end soon", async () => {
+        const store = memoryStore();
+        @Injectable()
+        class Loop {
+            readonly tokens: bigint[] = [];
+            stopped = 0;
+            running = 0;
+            @OnElected()
+            async run({ token, signal }: ElectedTerm): Promise<void> {
+                this.tokens.push(token);
+                this.running += 1;
+                assert.equal(this.running, 1, "one at a time");
+                // Told so by the soft deadline, with a second left.
+                if (this.tokens.length === 1) store.failWith("unsent");
+                await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+                store.failWith(undefined);
+                this.stopped += 1;
+                this.running -= 1;
+            }
+        }
+        const logger = new Lines();
+        const options = { store, leaseDuration: 10_000, logger };
+        const application = await open(options, { providers: [Loop] });
+        const loop = application.get(Loop);
+        await until(() => loop.tokens.length >= 2);
+        assert.equal(new Set(loop.tokens).size, loop.tokens.length, "once for each term");
+        await application.close();
+        assert.deepEqual([loop.stopped, loop.running], [loop.tokens.length, 0]);
+        assert.deepEqual(logger.errors, []);
+    });
+
+    test("leadership$ says that new work may begin again when a late answer lifts the soft deadline", async () => {
+        const store = memoryStore();
+        const application = await open({ store, leaseDuration: 10_000, logger: new Lines() });
+        const said: Leadership[] = [];
+        const subscription = application.get(LeaderElectorService).leadership$.subscribe((now) => {
+            said.push(now);
+            // A second before the term would end.
+            if (now.leading && now.newWorkMs === 0) store.failWith(undefined);
+        });
+        await until(() => said.some(({ newWorkMs }) => newWorkMs > 0));
+        store.failWith("unsent");
+        await until(() => said.some(({ leading, newWorkMs }) => leading && newWorkMs === 0));
+        const before = said.length;
+        await until(() => said.slice(before).some(({ leading, newWorkMs }) => leading && newWorkMs > 0));
+        subscription.unsubscribe();
+        await application.close();
     });
 
     test("a provider under several tokens is called once for each term", async () => {
