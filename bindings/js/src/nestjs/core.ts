@@ -53,7 +53,7 @@ export class LeaderElectorCore {
         this.store = storeOf(source, config);
         this.#leaseMs = leaseOf(config);
         this.#drainMs = drainOf(config);
-        this.logger = config.logger === false ? undefined : (config.logger ?? defaultLogger());
+        this.logger = config.logger === false ? undefined : loggerOf(config.logger ?? defaultLogger());
         const { logger } = this;
         const election = electionOf(config);
         this.elector = new Elector({
@@ -63,7 +63,7 @@ export class LeaderElectorCore {
             meta: config.meta,
             strict: config.strict,
             ...timesOf(config),
-            logger: logger && loggerOf(logger),
+            logger,
         });
         this.elector.on("deposed", ({ reason }) => {
             if (logger && reason !== "released") warnOfLoss(logger, election, reason, this.#why);

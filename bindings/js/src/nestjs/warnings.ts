@@ -1,5 +1,5 @@
 import type { DeposedReason } from "../core.js";
-import type { Logger } from "../options.js";
+import { tell } from "../options.js";
 import type { LeaderLogger } from "./config.js";
 import { nestCommon } from "./optional.js";
 
@@ -7,7 +7,7 @@ import { nestCommon } from "./optional.js";
 const MOST_NAMED = 5;
 
 let common: LeaderLogger | undefined;
-const loggers = new WeakMap<LeaderLogger, Logger>();
+const loggers = new WeakMap<LeaderLogger, LeaderLogger>();
 /** The elections that were lost in this turn of the event loop, by what is said of them. */
 const lost = new WeakMap<LeaderLogger, Map<string, string[]>>();
 
@@ -19,15 +19,15 @@ export function defaultLogger(): LeaderLogger {
 }
 
 /**
- * What an elector logs with: warnings and errors only. The same for all that share a logger, so that a fault
- * of their store is said once.
+ * What is logged with: warnings and errors only, and nothing that a logger throws gets out. The same for all
+ * that share a logger, so that a fault of their store is said once.
  */
-export function loggerOf(logger: LeaderLogger): Logger {
+export function loggerOf(logger: LeaderLogger): LeaderLogger {
     const known = loggers.get(logger);
     if (known) return known;
-    const made: Logger = {
-        warn: (message) => logger.warn(message),
-        error: (message) => logger.error(message),
+    const made: LeaderLogger = {
+        warn: (message) => tell(logger, "warn", message),
+        error: (message) => tell(logger, "error", message),
     };
     loggers.set(logger, made);
     return made;

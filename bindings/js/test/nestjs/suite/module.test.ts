@@ -51,6 +51,19 @@ describe("the module", { concurrency: 4 }, () => {
         await pool.end();
     });
 
+    test("a logger that throws costs nothing", async () => {
+        const throws = () => assert.fail("a logger that is closed");
+        const store = memoryStore();
+        const options = { store, ...short, logger: { warn: throws, error: throws } };
+        const application = await open(LeaderElectorModule.forRoot(options));
+        await leads(application);
+        const { elector } = service(application);
+        const lost = new Promise((resolve) => elector.on("deposed", resolve));
+        store.deleteRow("1");
+        await lost;
+        await leads(application);
+    });
+
     test("plain pg will do, without TypeORM", async () => {
         const application = await open(LeaderElectorModule.forRoot({ client: pool, schema: freshSchema() }));
         await leads(application);
