@@ -383,20 +383,24 @@ describe("the module", { concurrency: 4 }, () => {
         const losses: string[] = [];
         for (const { elector } of services) elector.on("deposed", () => losses.push(elector.election));
         await until(() => services.every((each) => each.amILeader()));
+        // What a busy machine was too late for before is another fault.
+        lines.warned.length = 0;
         isDown = true;
         await until(() => services.every((each) => !each.amILeader()));
         // Many attempts later.
         await sleep(2 * short.leaseDuration);
         const said = (what: RegExp) => lines.warned.filter((line) => what.test(line));
         const lost = said(/no longer the leader \(expired\).*ECONNREFUSED/);
-        const others = lines.warned.filter((line) => !lost.includes(line));
+        const others = lines.warned.filter((line) => !lost.includes(line) && line.includes("ECONNREFUSED"));
         assert.equal(others.length, 1, lines.warned.join("\n"));
         assert.match(others[0]!, /ECONNREFUSED/);
         // At once, and so in one line: on a busy machine perhaps in a few.
         assert.ok(lost.length >= 1 && lost.length <= losses.length, lines.warned.join("\n"));
         isDown = false;
         await until(() => services.every((each) => each.amILeader()));
-        await until(() => said(/it answers again, after \d+ s$/).length === 1, () => lines.warned.join("\n"));
+        const again = () => said(/it answers again, after \d+ s$/).length;
+        await until(() => again() >= 1, () => lines.warned.join("\n"));
+        assert.ok(again() <= 1 + said(/no answer in time/).length, lines.warned.join("\n"));
         await application.close();
         assert.deepEqual(lines.errors, []);
     });

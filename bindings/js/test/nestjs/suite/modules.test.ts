@@ -88,7 +88,8 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
         assert.equal(services.size, 1);
         await until(() => all.every(({ ran }) => kinds(ran) === "leader,tick"));
         assert.deepEqual(all.map(({ elected }) => elected), [["1"], ["1"], ["1"]]);
-        assert.deepEqual(logger.warned, []);
+        // What a late machine has cron leave out is no fault.
+        assert.deepEqual(logger.warned.filter((line) => !line.includes("event loop was late")), []);
         const held = `SELECT id FROM ${schema}.leader_lease WHERE id NOT LIKE 'tick/%'`;
         assert.deepEqual(await rows(held), [{ id: "1" }]);
         await application.close();
