@@ -246,20 +246,23 @@ describe("decorators", { concurrency: 4 }, () => {
         assert.deepEqual(logger.errors, []);
     });
 
-    test("leadership$ says that new work may begin again when a late answer lifts the soft deadline", async () => {
+    test("leadership$ says it when a late answer lifts the soft deadline", async () => {
         const store = memoryStore();
         const application = await open({ store, leaseDuration: 10_000, logger: new Lines() });
-        const said: Leadership[] = [];
-        const subscription = application.get(LeaderElectorService).leadership$.subscribe((now) => {
-            said.push(now);
-            // A second before the term would end.
-            if (now.leading && now.newWorkMs === 0) store.failWith(undefined);
+        let fails = false, lifted = 0;
+        const subscription = application.get(LeaderElectorService).leadership$.subscribe(({ newWorkMs }) => {
+            if (fails && newWorkMs === 0) {
+                // A second before the term would end. A busy machine may let it end: then there is another.
+                store.failWith(undefined);
+                fails = false;
+            } else if (!fails && newWorkMs > 0) {
+                lifted += 1;
+            }
         });
-        await until(() => said.some(({ newWorkMs }) => newWorkMs > 0));
+        await until(() => lifted === 1);
+        fails = true;
         store.failWith("unsent");
-        await until(() => said.some(({ leading, newWorkMs }) => leading && newWorkMs === 0));
-        const before = said.length;
-        await until(() => said.slice(before).some(({ leading, newWorkMs }) => leading && newWorkMs > 0));
+        await until(() => lifted === 2);
         subscription.unsubscribe();
         await application.close();
     });
