@@ -70,6 +70,9 @@ type Elector struct {
 	running atomic.Bool
 	feed    feed
 	logger  *slog.Logger
+	// Whether the logger is being told of late work, and how often it was not told meanwhile.
+	noting  atomic.Bool
+	unnoted atomic.Int64
 	closing sync.Once
 	closed  error
 }
@@ -80,6 +83,9 @@ type Elector struct {
 // It fails with ErrInvalidArgument or ErrInvalidTiming if something in the options is wrong, and with
 // ErrNoThread or ErrNoRandom if the system gave none.
 func New(options Options) (*Elector, error) {
+	if fault := library.CheckTime("drain", options.Drain); fault != nil {
+		return nil, failed(fault)
+	}
 	handle, fault := library.New(library.Options{
 		Election:     options.Election,
 		Store:        options.Store,

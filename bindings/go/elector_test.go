@@ -251,6 +251,8 @@ func TestWrongInputIsRefusedBeforeAnythingStarts(t *testing.T) {
 		{elector.Options{Election: "x", Lease: 50 * time.Millisecond}, elector.ErrInvalidTiming, "lease of 50 ms"},
 		{elector.Options{Election: "x", Lease: 1500 * time.Microsecond}, elector.ErrInvalidArgument, "1.5ms"},
 		{elector.Options{Election: "x", Renew: -second}, elector.ErrInvalidArgument, "renew is -1s"},
+		{elector.Options{Election: "x", Drain: -second}, elector.ErrInvalidArgument, "drain is -1s"},
+		{elector.Options{Election: "x", Drain: 1500 * time.Microsecond}, elector.ErrInvalidArgument, "1.5ms"},
 		{elector.Options{Election: "x", Lease: second, Renew: second}, elector.ErrInvalidTiming, "1000 ms"},
 		{elector.Options{Election: "x", Store: "carrier-pigeon:loft"}, elector.ErrInvalidArgument, "known schemes"},
 		{elector.Options{Election: "x", Schema: "leases"}, elector.ErrInvalidArgument, "schema"},

@@ -2,6 +2,7 @@ package elector
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 )
@@ -52,6 +53,27 @@ func tell(logger *slog.Logger, change Change) {
 		level = slog.LevelError
 	}
 	logger.Log(context.Background(), level, change.Event.String(), values...)
+}
+
+// The result of work that was cut off does not count, but it should not vanish if it is more than that. A
+// handler that blocks holds up one such line, and no Run; the next ones are counted.
+func (e *Elector) noteLate(ctx context.Context, result, over error) {
+	if e.logger == nil || result == nil || errors.Is(result, context.Canceled) || errors.Is(result, over) ||
+		errors.Is(result, context.Cause(ctx)) {
+		return
+	}
+	if !e.noting.CompareAndSwap(false, true) {
+		e.unnoted.Add(1)
+		return
+	}
+	go func() {
+		defer e.noting.Store(false)
+		values := []any{"error", result}
+		if unnoted := e.unnoted.Swap(0); unnoted > 0 {
+			values = append(values, "not_logged", unnoted)
+		}
+		e.logger.Warn("work failed after its term was over", values...)
+	}()
 }
 
 // Tells what the store complains about, if that is another thing than before.

@@ -75,7 +75,7 @@ func (e *Elector) Run(ctx context.Context, work func(ctx context.Context, term T
 		if over == nil {
 			return result
 		}
-		e.noteLate(result, over)
+		e.noteLate(ctx, result, over)
 		if !errors.Is(over, ErrTermOver) {
 			return over
 		}
@@ -117,6 +117,10 @@ func (e *Elector) serve(
 	ctx context.Context, down <-chan struct{}, token uint64, at *link,
 	work func(context.Context, Term) error,
 ) (result, over error) {
+	if !e.beginWork(down) {
+		return nil, e.downError()
+	}
+	defer e.endWork()
 	underTerm, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	returned, watched := make(chan struct{}), make(chan error, 1)
@@ -126,6 +130,25 @@ func (e *Elector) serve(
 		over = <-watched
 	}()
 	return work(underTerm, Term{Token: token, elector: e}), nil
+}
+
+// Whether work may begin: not once this candidate was stood down.
+func (e *Elector) beginWork(down <-chan struct{}) bool {
+	s := &e.standing
+	s.Lock()
+	defer s.Unlock()
+	if s.down != down {
+		return false
+	}
+	s.working = down
+	return true
+}
+
+func (e *Elector) endWork() {
+	s := &e.standing
+	s.Lock()
+	defer s.Unlock()
+	s.working = nil
 }
 
 // Watches a term until work has returned, and cancels its context when the term ends; then it says why. When
@@ -232,13 +255,20 @@ func (e *Elector) standDownAfter(down <-chan struct{}) {
 }
 
 // Whether a release is to be confirmed. If somebody else stood this candidate down, Run ends a drain of its
-// own term all the same: whoever began that, the work is done, or was never begun.
+// own term all the same: whoever began that, the work is done, or was never begun. A term that is kept for
+// work of others it leaves to them.
 func (e *Elector) leaveAfter(down <-chan struct{}) bool {
 	s := &e.standing
 	s.Lock()
 	defer s.Unlock()
 	switch down {
 	case s.down:
+		if e.keepsForOthers(down) {
+			s.standDown()
+			// What is drained goes on so, and does not stand afterwards.
+			_ = e.call(func() *library.Fault { return e.handle.Drain() })
+			return false
+		}
 		return e.release() == nil
 	case s.keptFor:
 		_ = e.call(func() *library.Fault { return e.handle.Drained() })
@@ -246,11 +276,11 @@ func (e *Elector) leaveAfter(down <-chan struct{}) bool {
 	return false
 }
 
-// The result of work that was cut off does not count, but it should not vanish if it is more than that.
-func (e *Elector) noteLate(result, over error) {
-	if e.logger != nil && result != nil && !errors.Is(result, context.Canceled) && !errors.Is(result, over) {
-		e.logger.Warn("work failed after its term was over", "error", result)
-	}
+// Whether the term that the library drains is that of others than those who stand now.
+func (e *Elector) keepsForOthers(down <-chan struct{}) bool {
+	s := &e.standing
+	now := e.Leadership()
+	return s.keptFor != down && now.Token != 0 && now.Token == s.kept && !now.IsLeader
 }
 
 // Why this candidate was stood down.

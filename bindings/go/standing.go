@@ -23,6 +23,8 @@ type standing struct {
 	sync.Mutex
 	// Closed by the call that stands it down; nil while it does not stand.
 	down chan struct{}
+	// That channel as it was when work of Run began, until that has returned.
+	working <-chan struct{}
 	// The term that was drained last, and the channel of those who stood under it. They may have stood down
 	// and others may stand already, while that term is kept for work that goes on.
 	kept    uint64
@@ -40,6 +42,9 @@ func (s *standing) standDown() {
 		s.down = nil
 	}
 }
+
+// Whether work of Run goes on that began under this channel.
+func (s *standing) worksUnder(down <-chan struct{}) bool { return down != nil && down == s.working }
 
 // Campaign stands for election until Release. After a loss it stands again by itself. Standing already: no
 // effect. It returns at once.
@@ -65,10 +70,12 @@ func (e *Elector) campaign() (<-chan struct{}, error) {
 	return s.down, nil
 }
 
-// Has the library campaign: now, or through the last one who waits. Under the lock.
+// Has the library campaign: now, or through the last one who waits. While work of Run goes on it campaigns
+// already, or is not to until that has returned, and then Run has it do so. Under the lock.
 func (e *Elector) stand() error {
+	s := &e.standing
 	return e.call(func() *library.Fault {
-		if e.standing.waiting > 0 {
+		if s.waiting > 0 || s.worksUnder(s.down) {
 			return nil
 		}
 		return e.handle.Campaign()
@@ -184,10 +191,10 @@ func (e *Elector) Drain() error { return e.drainBy(e.drains) }
 // the lease, and the next leader is elected when that has ended by itself. Of several bounds the earliest
 // counts.
 func (e *Elector) DrainFor(patience time.Duration) error {
-	return e.drainBy(func() *library.Fault { return e.handle.DrainFor(patience) })
+	return e.drainBy(func(<-chan struct{}) *library.Fault { return e.handle.DrainFor(patience) })
 }
 
-func (e *Elector) drainBy(drain func() *library.Fault) error {
+func (e *Elector) drainBy(drain func(down <-chan struct{}) *library.Fault) error {
 	s := &e.standing
 	s.Lock()
 	defer s.Unlock()
@@ -197,10 +204,10 @@ func (e *Elector) drainBy(drain func() *library.Fault) error {
 }
 
 // Has the library drain. A term that is kept already is still that of those who stood under it.
-func (e *Elector) keep(down <-chan struct{}, drain func() *library.Fault) error {
+func (e *Elector) keep(down <-chan struct{}, drain func(down <-chan struct{}) *library.Fault) error {
 	s := &e.standing
 	return e.call(func() *library.Fault {
-		fault := drain()
+		fault := drain(down)
 		if token := e.handle.Leadership().Token; token != s.kept {
 			s.kept, s.keptFor = token, down
 		}
@@ -208,9 +215,9 @@ func (e *Elector) keep(down <-chan struct{}, drain func() *library.Fault) error 
 	})
 }
 
-// Work that hangs must not keep its term for ever.
-func (e *Elector) drains() *library.Fault {
-	if e.running.Load() {
+// Work of Run that hangs must not keep its term for ever.
+func (e *Elector) drains(down <-chan struct{}) *library.Fault {
+	if e.standing.worksUnder(down) {
 		return e.handle.DrainFor(e.drain)
 	}
 	return e.handle.Drain()

@@ -2,8 +2,10 @@ package elector_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	elector "github.com/elector/elector/bindings/go"
 )
@@ -39,18 +41,27 @@ func TestALogThatBlocksHoldsUpNeitherWorkNorItsEnd(t *testing.T) {
 	subject := candidate(t, brisk(elector.Options{Store: file.store(), Logger: slog.New(log)}))
 	next := reader(t, subject)
 	var tokens []uint64
-	err := subject.Run(within(t, soon), func(ctx context.Context, term elector.Term) error {
-		tokens = append(tokens, term.Token)
-		if len(tokens) > 1 {
-			return nil
-		}
-		<-log.called
-		expect(t, next, elector.EventElected)
-		file.remove()
-		<-ctx.Done()
-		return context.Cause(ctx)
-	})
-	must(t, err)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- subject.Run(within(t, soon), func(ctx context.Context, term elector.Term) error {
+			tokens = append(tokens, term.Token)
+			if len(tokens) > 1 {
+				return nil
+			}
+			<-log.called
+			expect(t, next, elector.EventElected)
+			file.remove()
+			<-ctx.Done()
+			// It is told to the log, since nobody else hears of it.
+			return errors.New("cut off")
+		})
+	}()
+	select {
+	case err := <-ended:
+		must(t, err)
+	case <-time.After(soon):
+		t.Fatal("it hangs")
+	}
 	if len(tokens) != 2 || tokens[1] <= tokens[0] {
 		t.Errorf("terms %v", tokens)
 	}

@@ -191,6 +191,9 @@ func Now() uint64 { return uint64(C.elector_now_ns()) }
 // As the library counts: whole milliseconds, at least one of a time that is not over. The number that it
 // takes for "for ever" is left out.
 func milliseconds(timeout time.Duration) C.uint32_t {
-	rounded := (max(timeout, 0) + time.Millisecond - 1) / time.Millisecond
+	rounded := max(timeout, 0) / time.Millisecond
+	if timeout%time.Millisecond > 0 {
+		rounded++
+	}
 	return C.uint32_t(min(rounded, math.MaxUint32-1))
 }

@@ -108,7 +108,7 @@ func (d *draft) text(name, value string, set func(*C.char) C.enum_elector_status
 	}
 	// C would take what is before it for the whole.
 	if at := strings.IndexByte(value, 0); at >= 0 {
-		d.refuse("the %s %q has a NUL at byte %d; leave it out", name, value, at)
+		d.fault = refusal("the %s %q has a NUL at byte %d; leave it out", name, value, at)
 		return
 	}
 	text := C.CString(value)
@@ -117,15 +117,22 @@ func (d *draft) text(name, value string, set func(*C.char) C.enum_elector_status
 }
 
 func (d *draft) time(name string, value time.Duration, set func(C.uint64_t) C.enum_elector_status) {
-	switch {
-	case d.fault != nil:
-	case value < 0 || value%time.Millisecond != 0:
-		d.refuse("%s is %v; give it in whole milliseconds, or 0 for the default", name, value)
-	default:
+	if d.fault == nil {
+		d.fault = CheckTime(name, value)
+	}
+	if d.fault == nil {
 		d.fault = made(set(C.uint64_t(value/time.Millisecond)), &d.said)
 	}
 }
 
-func (d *draft) refuse(format string, values ...any) {
-	d.fault = &Fault{StatusInvalidArgument, fmt.Sprintf(format, values...)}
+// CheckTime refuses an option that is no time.
+func CheckTime(name string, value time.Duration) *Fault {
+	if value >= 0 && value%time.Millisecond == 0 {
+		return nil
+	}
+	return refusal("%s is %v; give it in whole milliseconds, or 0 for the default", name, value)
+}
+
+func refusal(format string, values ...any) *Fault {
+	return &Fault{StatusInvalidArgument, fmt.Sprintf(format, values...)}
 }
