@@ -23,6 +23,8 @@
  *            false or 0. Any other pointer must be live: nobody can check that.
  *   Threads  An elector may be used by any number of threads at once, until elector_free. Options, and
  *            lease machines, by one thread at a time.
+ *   Signals  A signal handler may call elector_am_i_leader, also inline, elector_token and elector_now_ns,
+ *            and no other function.
  *   Strings  In: NUL-terminated UTF-8, copied. Out: into the caller's buffer, as snprintf does: what does not
  *            fit is cut, always with a NUL, and the full length is returned; a NULL buffer asks for it. Of
  *            SQL, which is of no use when cut, nothing is written then but the NUL.
@@ -566,8 +568,11 @@ enum elector_status elector_options_set_progress_gate(struct elector_options *op
 // thread of this library, one call at a time. NULL: not any more. A renewal is a change only if it follows
 // an AT_RISK or STOP_NEW_WORK.
 //
-// It may call any function that does not wait, `elector_free` too; those that wait return IN_CALLBACK. A
-// callback that takes long, of the log too, delays the callbacks of all electors. A term whose ELECTED has
+// It may call any function that does not wait, `elector_free` too; those that wait return IN_CALLBACK. It
+// must return: no exception, `longjmp` or `pthread_exit` may leave it. Signals are blocked in it, and so in
+// programs that it starts, unless they or you unblock them. A child that it forks is no callback any more.
+//
+// A callback that takes long, of the log too, delays the callbacks of all electors. A term whose ELECTED has
 // waited half a lease for the callback thread is no longer renewed, and ends as STALLED. Once ELECTED is
 // told, its term goes on however long the callback takes. Once `elector_free` has returned it is not called
 // again. Callbacks are never needed: `elector_wait` does all they do.
@@ -682,10 +687,10 @@ enum elector_status elector_wait(const struct elector *elector,
 uint64_t elector_wait_any(uint64_t seen_count,
                           uint32_t timeout_ms);
 
-// Ends every wait of this process. Each `elector_wait` that has begun returns WOKEN; one that begins later
-// waits, so set your flag first, and call it again until the thread has reacted. Each `elector_wait_any`
-// returns as if something had changed, at once also one that begins later and has not seen this. For a
-// program that ends a thread which waits. Any thread.
+// Ends every `elector_wait` and `elector_wait_any` of this process. Each `elector_wait` that has begun
+// returns WOKEN; one that begins later waits, so set your flag first, and call it again until the thread has
+// reacted. Each `elector_wait_any` returns as if something had changed, at once also one that begins later
+// and has not seen this. For a program that ends a thread which waits. Any thread, but no signal handler.
 void elector_wake(void);
 
 // Fills in the change with this number. The latest 1000 are known. UNKNOWN_CHANGE: it is older, or has not

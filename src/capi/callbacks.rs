@@ -13,7 +13,7 @@ use super::options::{OnChange, OnLog};
 use super::text;
 use crate::changes::Change;
 use crate::core::lease::Event;
-use crate::driver::fork::PerProcess;
+use crate::driver::fork::{self, PerProcess};
 use crate::driver::threads;
 
 /// Maximum number of lines that wait for a slow callback; beyond it the oldest are lost.
@@ -86,12 +86,14 @@ struct Desk {
 static DESK: PerProcess<Mutex<Desk>> = PerProcess::new();
 
 thread_local! {
-    static ON_THE_THREAD: Cell<bool> = const { Cell::new(false) };
+    /// In which process, by [`fork::generation`], this is the thread that calls the caller's functions.
+    static CALLS_IN: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
-/// Whether this is the thread that calls the caller's functions.
+/// Whether this is the thread that calls the caller's functions. In a child that one of them has forked it is
+/// not any more: the child goes on in it with whatever it likes, and has another such thread if it needs one.
 pub(super) fn is_callback() -> bool {
-    ON_THE_THREAD.get()
+    CALLS_IN.get() == Some(fork::generation())
 }
 
 /// Has the functions called from now on, until `unregister`.
@@ -152,13 +154,14 @@ fn lock() -> MutexGuard<'static, Desk> {
 }
 
 fn run() {
-    ON_THE_THREAD.set(true);
+    CALLS_IN.set(Some(fork::generation()));
     let mut heard = 0;
     loop {
         let mut desk = lock();
         if desk.entries.is_empty() {
             desk.running = false;
             desk.lines.clear();
+            desk.lost_lines = 0;
             return;
         }
         let entries = desk.entries.clone();
@@ -176,6 +179,9 @@ fn run() {
             entry.catch_up();
         }
         drop(entries);
+        if !is_callback() {
+            return;
+        }
         heard = Bell::wait(heard, None);
     }
 }
@@ -187,7 +193,7 @@ fn tell(entries: &[Arc<Entry>], level: i32, line: String) {
     for entry in entries {
         let Some(callback) = entry.on_log.filter(|callback| !told.contains(callback)) else { continue };
         let calling = entry.calling.lock().unwrap_or_else(PoisonError::into_inner);
-        if !entry.ended.load(Ordering::SeqCst) {
+        if entry.may_be_called() {
             told.push(callback);
             // SAFETY: the caller gave the function to be called like this, and the elector is not freed.
             unsafe { (callback.function)(callback.user_data, level, line.as_ptr()) };
@@ -197,14 +203,18 @@ fn tell(entries: &[Arc<Entry>], level: i32, line: String) {
 }
 
 impl Entry {
+    /// Whether the elector is neither freed nor, in a child that a callback has forked, dead.
+    fn may_be_called(&self) -> bool {
+        !self.ended.load(Ordering::SeqCst) && is_callback()
+    }
+
     /// Tells the changes that were not told yet.
     fn catch_up(&self) {
         let Some(callback) = self.on_change else { return };
         let mut told = self.calling.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(change) = self.history.after(*told) {
-            if self.ended.load(Ordering::SeqCst) {
-                return;
-            }
+        // Asked first: a forked child may find the history locked for good.
+        while self.may_be_called() {
+            let Some(change) = self.history.after(*told) else { return };
             *told = change.revision;
             if self.history.tells(change.revision) {
                 (self.revive)();

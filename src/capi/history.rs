@@ -85,7 +85,10 @@ impl History {
     pub(super) fn new() -> Arc<History> {
         let made = Arc::new(History::default());
         let mut all = ALL.get().lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|known| known.strong_count() > 0);
+        // Only then, or each of many would look at all others.
+        if all.len() == all.capacity() {
+            all.retain(|known| known.strong_count() > 0);
+        }
         all.push(Arc::downgrade(&made));
         made
     }

@@ -331,8 +331,11 @@ pub unsafe extern "C" fn elector_options_set_progress_gate(
 /// thread of this library, one call at a time. NULL: not any more. A renewal is a change only if it follows
 /// an AT_RISK or STOP_NEW_WORK.
 ///
-/// It may call any function that does not wait, `elector_free` too; those that wait return IN_CALLBACK. A
-/// callback that takes long, of the log too, delays the callbacks of all electors. A term whose ELECTED has
+/// It may call any function that does not wait, `elector_free` too; those that wait return IN_CALLBACK. It
+/// must return: no exception, `longjmp` or `pthread_exit` may leave it. Signals are blocked in it, and so in
+/// programs that it starts, unless they or you unblock them. A child that it forks is no callback any more.
+///
+/// A callback that takes long, of the log too, delays the callbacks of all electors. A term whose ELECTED has
 /// waited half a lease for the callback thread is no longer renewed, and ends as STALLED. Once ELECTED is
 /// told, its term goes on however long the callback takes. Once `elector_free` has returned it is not called
 /// again. Callbacks are never needed: `elector_wait` does all they do.

@@ -142,10 +142,10 @@ pub extern "C" fn elector_wait_any(seen_count: u64, timeout_ms: u32) -> u64 {
     value(seen_count, || Some(Bell::wait(seen_count, timeout(timeout_ms))))
 }
 
-/// Ends every wait of this process. Each `elector_wait` that has begun returns WOKEN; one that begins later
-/// waits, so set your flag first, and call it again until the thread has reacted. Each `elector_wait_any`
-/// returns as if something had changed, at once also one that begins later and has not seen this. For a
-/// program that ends a thread which waits. Any thread.
+/// Ends every `elector_wait` and `elector_wait_any` of this process. Each `elector_wait` that has begun
+/// returns WOKEN; one that begins later waits, so set your flag first, and call it again until the thread has
+/// reacted. Each `elector_wait_any` returns as if something had changed, at once also one that begins later
+/// and has not seen this. For a program that ends a thread which waits. Any thread, but no signal handler.
 #[unsafe(no_mangle)]
 pub extern "C" fn elector_wake() {
     value((), || {

@@ -81,7 +81,11 @@ impl Hub {
             connection_changed: Condvar::new(),
         });
         let seat = Hub::seat(&hub, config);
-        Hub::start(&hub).map_err(Error::threads)?;
+        if let Err(error) = Hub::start(&hub) {
+            // The two hold each other.
+            hub.lock().remove(&seat);
+            return Err(Error::threads(error));
+        }
         hubs.insert(url.clone(), hub);
         Ok(seat)
     }

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void be_a_child(struct elector *elector, const struct elector_view *view)
@@ -106,9 +108,93 @@ static void a_grandchild_is_never_leader(void)
     elector_free(elector);
 }
 
+/* The thread of callbacks is, in a child that one of them makes, what the child's program runs in. */
+static void fork_when_elected(void *data, const struct elector_change *change)
+{
+    int child;
+    if (change->event != ELECTOR_EVENT_ELECTED)
+        return;
+    child = fork();
+    if (child == 0) {
+        struct elector *own = candidate("memory:fork-in-callback", "b");
+        GIVES(OK, elector_connect(own, SOON_MS, NULL));
+        GIVES(OK, elector_campaign(own, NULL));
+        GIVES(OK, elector_wait(own, 0, SOON_MS, NULL));
+        GIVES(OK, elector_release(own, SOON_MS, NULL));
+        elector_free(own);
+        _exit(has_failed());
+    }
+    __atomic_store_n((int *)data, child, __ATOMIC_SEQ_CST);
+}
+
+/* The number of the child that the callback makes. */
+static int await_child(const int *child)
+{
+    uint64_t started = elector_now_ns();
+    while (__atomic_load_n(child, __ATOMIC_SEQ_CST) == 0 && since_ms(started) < SOON_MS)
+        sleep_ms(1);
+    return __atomic_load_n(child, __ATOMIC_SEQ_CST);
+}
+
+static void a_child_that_a_callback_makes_may_wait(void)
+{
+    int child = 0;
+    struct stand stand = {.store = "memory:fork-callback", .on_change = fork_when_elected,
+                          .user_data = &child};
+    struct elector *elector = make(&stand);
+    CHECK(lead(elector));
+    check_child(await_child(&child));
+    elector_free(elector);
+}
+
+struct calls {
+    int child;
+    unsigned in_child;
+    pid_t parent;
+};
+
+/* Its child returns as well. */
+static void fork_and_return(void *data, const struct elector_change *change)
+{
+    struct calls *calls = data;
+    if (change->event == ELECTOR_EVENT_ELECTED) {
+        int child;
+        /* By then there is more to be told. */
+        sleep_ms(20);
+        child = fork();
+        if (child != 0)
+            __atomic_store_n(&calls->child, child, __ATOMIC_SEQ_CST);
+    } else if (getpid() != calls->parent) {
+        __atomic_add_fetch(&calls->in_child, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
+static void a_child_that_returns_from_a_callback_is_called_no_more_and_ends(void)
+{
+    const int access = PROT_READ | PROT_WRITE, kind = MAP_SHARED | MAP_ANONYMOUS;
+    struct calls *calls = mmap(NULL, sizeof *calls, access, kind, -1, 0);
+    struct stand stand = {.store = "memory:fork-returns", .on_change = fork_and_return, .user_data = calls};
+    struct elector *elector;
+    int child, status;
+    uint64_t started = elector_now_ns();
+    REQUIRE(calls != MAP_FAILED);
+    calls->parent = getpid();
+    elector = make(&stand);
+    CHECK(lead(elector));
+    child = await_child(&calls->child);
+    REQUIRE(child > 0);
+    while (waitpid(child, &status, WNOHANG) == 0 && CHECK(since_ms(started) < 2 * SOON_MS))
+        sleep_ms(1);
+    CHECK(__atomic_load_n(&calls->in_child, __ATOMIC_SEQ_CST) == 0);
+    elector_free(elector);
+    munmap(calls, sizeof *calls);
+}
+
 const struct test forks_tests[] = {
     TEST(a_forked_child_is_never_leader_and_its_parent_stays_so),
     TEST(a_forked_child_may_make_an_elector_of_its_own),
     TEST(a_grandchild_is_never_leader),
+    TEST(a_child_that_a_callback_makes_may_wait),
+    TEST(a_child_that_returns_from_a_callback_is_called_no_more_and_ends),
     END_OF_TESTS,
 };
