@@ -10,7 +10,7 @@ use futures_core::Stream;
 use tracing::Instrument;
 
 use crate::changes::{Change, Changes};
-use crate::core::lease::{DeposedReason, Event, Phase};
+use crate::core::lease::{DeposedReason, Event, Input, Phase};
 use crate::core::{FencingToken, Instant};
 use crate::driver::clock;
 use crate::elector::Elector;
@@ -139,7 +139,7 @@ impl Elector {
     /// [`Error::is_forked`] in a forked child.
     pub async fn run_as_leader<T>(&self, mut work: impl AsyncFnMut(Term) -> T) -> Result<T, Error> {
         let _running = Running::begin(self)?;
-        let stand_down = StandDown(self);
+        let stand_down = StandDown::at_the_end(self);
         let mut changes = self.changes();
         self.campaign();
         loop {
@@ -233,11 +233,26 @@ impl Drop for Running<'_> {
 }
 
 /// Releases when `run_as_leader` ends, also when its own future is dropped half-way.
-struct StandDown<'a>(&'a Elector);
+struct StandDown<'a> {
+    elector: &'a Elector,
+    /// The term that was kept for other work when it began, which is left to that.
+    kept: Option<FencingToken>,
+}
+
+impl StandDown<'_> {
+    fn at_the_end(elector: &Elector) -> StandDown<'_> {
+        let leadership = elector.leadership();
+        StandDown { elector, kept: leadership.token.filter(|_| leadership.phase == Phase::Draining) }
+    }
+}
 
 impl Drop for StandDown<'_> {
     fn drop(&mut self) {
-        self.0.release();
+        match self.kept.is_some_and(|token| self.elector.drains(token)) {
+            // It goes on to drain, and does not stand afterwards.
+            true => drop(self.elector.seat().input(Input::Drain)),
+            false => self.elector.release(),
+        }
     }
 }
 

@@ -216,6 +216,23 @@ fn a_run_that_is_drained_as_it_is_elected_begins_no_work() {
 }
 
 #[test]
+fn a_run_that_was_not_elected_ends_no_drain_of_other_work() {
+    let elector = lasting("kept-for-others", "a");
+    elector.campaign();
+    let token = elector.wait_until_leader(SOON).unwrap();
+    elector.drain();
+    {
+        let mut run = pin!(elector.run_as_leader(async |_| panic!("the other work goes on")));
+        let began: Poll<Result<(), _>> = run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(began.is_pending());
+    }
+    let leadership = elector.leadership();
+    assert_eq!((leadership.phase, leadership.token), (Phase::Draining, Some(token)));
+    elector.drained();
+    assert_eq!(elector.leadership().phase, Phase::Standby);
+}
+
+#[test]
 fn a_waiting_run_ends_when_somebody_else_releases() {
     let holder = lasting("waiting", "a");
     holder.campaign();
