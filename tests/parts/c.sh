@@ -69,6 +69,14 @@ targets_are_apart() {
     { say "Rust's library for $triple is missing: install Rust with rustup (https://rustup.rs)"; return 1; }
   export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off
   make -s -C bindings/c install go PREFIX="$work/foreign" "${cross[@]}" >/dev/null || return
+  # Where only cargo's own settings name the target, what lies there is of an earlier build.
+  if make -s -C bindings/c install PREFIX="$work/unnamed" "${cross[@]:1}" \
+    CARGO="cargo --config build.target='\"$triple\"'" >"$work/unnamed.log" 2>&1 ||
+    ! grep -q 'set CARGO_BUILD_TARGET' "$work/unnamed.log"; then
+    say "a target that cargo's settings name is not refused"
+    cat "$work/unnamed.log"
+    return 1
+  fi
   unset CARGO_PROFILE_RELEASE_OPT_LEVEL CARGO_PROFILE_RELEASE_LTO
   is_for AArch64 "$work/foreign/lib/"libelector.{so,a} bindings/go/lib/libelector_linux_arm64.a || return
   make -s -C bindings/c install go PREFIX="$work/foreign" >/dev/null || return
