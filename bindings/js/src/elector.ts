@@ -62,6 +62,7 @@ export class Elector {
     /** @internal */ readonly logger: Logger | undefined;
     /** @internal */ storeError: StoreError | undefined;
     /** @internal How often somebody had this candidate stand down. */ stoodDown = 0;
+    /** @internal Work of `runAsLeader` was cut off and has not returned. */ isCutOff = false;
     readonly #clock: Clock;
     readonly #hub: Hub;
     readonly #machine: Machine;
@@ -98,9 +99,13 @@ export class Elector {
 
     // ---- Standing ----
 
-    /** Stands for election until `release()`. After a loss it stands again by itself. Again: no effect. */
+    /**
+     * Stands for election until `release()`. After a loss it stands again by itself. Again: no effect; nor
+     * while work of `runAsLeader` that was cut off has not returned, after which the run stands again.
+     */
     campaign(): void {
         this.#check();
+        if (this.isCutOff) return;
         this.tell((machine, now) => machine.campaign(now));
     }
 
@@ -129,6 +134,11 @@ export class Elector {
     windDown(drainMs: number | undefined = this.#drainMs): void {
         if (drainMs === undefined) return this.tell((machine, now) => machine.drain(now));
         this.tell((machine, now) => machine.drainFor(now, drainMs));
+    }
+
+    /** @internal No campaign after the term that drains. */
+    leaveToDrain(): void {
+        this.tell((machine, now) => machine.drain(now));
     }
 
     /**

@@ -19,6 +19,7 @@ export async function runAsLeader<T>(
 ): Promise<T> {
     stop?.throwIfAborted();
     elector.keepAlive(1);
+    const drained = drainOf(elector);
     try {
         elector.campaign();
         let { stoodDown } = elector;
@@ -34,9 +35,16 @@ export async function runAsLeader<T>(
             elector.campaign();
         }
     } finally {
-        if (!isKept()) await elector.release();
+        // A term that is kept for other work goes on to drain, and this candidate does not stand after it.
+        if (drained !== undefined && drainOf(elector) === drained) elector.leaveToDrain();
+        else if (!isKept()) await elector.release();
         elector.keepAlive(-1);
     }
+}
+
+/** The term that drains, if one does. */
+function drainOf({ leadership }: Elector): bigint | undefined {
+    return leadership.phase === "draining" ? leadership.token : undefined;
 }
 
 async function elected(elector: Elector, stop: AbortSignal | undefined): Promise<bigint> {
@@ -85,6 +93,7 @@ async function term<T>(
         if (!("token" in change) || change.token !== token || controller.signal.aborted) return;
         // While the work winds down nobody else should start, nor should this candidate lead without working.
         if (elector.leadership.phase !== "draining") elector.windDown();
+        elector.isCutOff = true;
         const text = `the term ${token} is over, or about to be`;
         controller.abort(stop?.aborted ? stop.reason : new ElectorError("NOT_LEADER", text));
     };
@@ -106,6 +115,7 @@ async function term<T>(
     } finally {
         stop?.removeEventListener("abort", stopped);
         for (const end of ends) end();
+        elector.isCutOff = false;
     }
 }
 

@@ -55,6 +55,7 @@ test("a candidate whose work was cut off does not lead without working", async (
         while (!terms[0].signal.aborted) await clock.advance(50);
         if (isLost) await clock.advance(LEASE);
         store.failWith(undefined);
+        first.campaign();
         await clock.advance(LEASE / 4);
         const { phase, token } = first.leadership;
         assert.deepEqual([phase, token], isLost ? ["standby", undefined] : ["draining", terms[0].token]);
@@ -173,6 +174,25 @@ test("work that does not stop is renewed no longer than it may, and its lease en
     await clock.advance(10);
     await ended;
     assert.equal(second.amILeader(), true);
+});
+
+test("a run that was not elected ends no drain of other work", async () => {
+    const { clock, candidate } = stage();
+    const elector = candidate("a");
+    const token = await leading(elector, clock);
+    elector.drain();
+    const controller = new AbortController();
+    const work = () => assert.fail("the other work goes on");
+    const run = elector.runAsLeader(work, { signal: controller.signal });
+    const ended = assert.rejects(run, { name: "AbortError" });
+    await clock.advance(10);
+    controller.abort();
+    await clock.advance(10);
+    await ended;
+    assert.deepEqual([elector.leadership.phase, elector.leadership.token], ["draining", token]);
+    void elector.drained();
+    await clock.advance(3 * LEASE);
+    assert.equal(elector.leadership.phase, "standby");
 });
 
 test("one elector runs one piece of work at a time, and a bound must be a number", async () => {
