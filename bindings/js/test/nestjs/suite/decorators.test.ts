@@ -7,7 +7,6 @@ import { Controller, Get, Injectable, Post, Scope, SetMetadata, UseGuards } from
 import { NestFactory } from "@nestjs/core";
 import { Cron, CronExpression, Interval, ScheduleModule } from "@nestjs/schedule";
 import { HealthCheck, HealthCheckService, TerminusModule } from "@nestjs/terminus";
-import type { Leadership } from "elector-wasm";
 import { memoryStore } from "elector-wasm";
 import type { DeposedTerm, ElectedTerm, LeaderElectorModuleOptions } from "elector-wasm/nestjs";
 import {
@@ -250,7 +249,8 @@ describe("decorators", { concurrency: 4 }, () => {
         const store = memoryStore();
         const application = await open({ store, leaseDuration: 10_000, logger: new Lines() });
         let fails = false, lifted = 0;
-        const subscription = application.get(LeaderElectorService).leadership$.subscribe(({ newWorkMs }) => {
+        const subscription = application.get(LeaderElectorService).leadership$.subscribe((now) => {
+            const newWorkMs = now.leading ? now.newWorkMs : 0;
             if (fails && newWorkMs === 0) {
                 // A second before the term would end. A busy machine may let it end: then there is another.
                 store.failWith(undefined);
