@@ -504,6 +504,7 @@ mod tests {
             elector.alive();
             std::thread::sleep(Duration::from_millis(50));
         }
+        assert!(!elector.am_i_leader());
         let next = || changes.next_timeout(soon).map(|change| change.event);
         let deposed = std::iter::from_fn(next).find(|event| matches!(event, Event::Deposed { .. }));
         assert_eq!(deposed, Some(Event::Deposed { token, reason: DeposedReason::Stalled }));
