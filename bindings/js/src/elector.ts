@@ -132,11 +132,11 @@ export class Elector {
 
     /** @internal The same for work that was cut off: nobody wants this candidate to stand down for good. */
     windDown(drainMs: number | undefined = this.#drainMs): void {
-        if (drainMs === undefined) return this.tell((machine, now) => machine.drain(now));
+        if (drainMs === undefined) return this.leaveToDrain();
         this.tell((machine, now) => machine.drainFor(now, drainMs));
     }
 
-    /** @internal No campaign after the term that drains. */
+    /** @internal Drains without a bound, or with that of before; no campaign follows. */
     leaveToDrain(): void {
         this.tell((machine, now) => machine.drain(now));
     }

@@ -64,8 +64,8 @@ export function LeaderOnly(election?: string): ClassDecorator & MethodDecorator 
 }
 
 /**
- * Called at each election of this node, with an {@link ElectedTerm}. If its signal was aborted, and the term
- * goes on since the store answered in the last moment, it is called again once it has returned.
+ * Called at each election of this node, with an {@link ElectedTerm}. A term whose signal was aborted since it
+ * might end soon is given up, even if the store answers in the last moment: the next one calls it again.
  */
 export function OnElected(election?: string): MethodDecorator {
     return said("OnElected", ON_ELECTED, election);

@@ -70,6 +70,22 @@ async function drains(
     assert.deepEqual([...gate.said].sort(), ["begun", "closed", "ended", "the other leads"]);
 }
 
+/** Two replicas: the first one runs a job of the leader until the gate opens. */
+async function runningAJob(gate: Gate): Promise<[INestApplicationContext, INestApplicationContext]> {
+    @Injectable()
+    class Jobs {
+        @LeaderOnly()
+        run(): Promise<string> {
+            return gate.pass();
+        }
+    }
+    class Nothing {}
+    const schema = freshSchema();
+    const [first, second] = [await open(Jobs, schema), await open(Nothing, schema)];
+    void first.get(Jobs).run();
+    return [first, second];
+}
+
 describe("closing while jobs run", { concurrency: 4 }, () => {
     after(async () => {
         await closeAll();
@@ -234,17 +250,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
 
     test("work of runAsLeader() that ends first leaves the lease to what else runs", async () => {
         const gate = new Gate();
-        @Injectable()
-        class Jobs {
-            @LeaderOnly()
-            run(): Promise<string> {
-                return gate.pass();
-            }
-        }
-        class Nothing {}
-        const schema = freshSchema();
-        const [first, second] = [await open(Jobs, schema), await open(Nothing, schema)];
-        void first.get(Jobs).run();
+        const [first, second] = await runningAJob(gate);
         let isDone = false;
         const running = service(first).runAsLeader(async ({ signal }) => {
             await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
@@ -293,17 +299,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
 
     test("release() while it closes waits as well", async () => {
         const gate = new Gate();
-        @Injectable()
-        class Jobs {
-            @LeaderOnly()
-            run(): Promise<string> {
-                return gate.pass();
-            }
-        }
-        class Nothing {}
-        const schema = freshSchema();
-        const [first, second] = [await open(Jobs, schema), await open(Nothing, schema)];
-        void first.get(Jobs).run();
+        const [first, second] = await runningAJob(gate);
         await drains(first, second, gate, async () => {
             let isReleased = false;
             void service(first).release().then(() => (isReleased = true));
