@@ -10,7 +10,7 @@ use futures_core::Stream;
 
 use crate::core::lease::{Event, Leadership};
 use crate::core::{Instant, Name};
-use crate::driver::{clock, fork};
+use crate::driver::host::{clock, fork};
 
 /// One event of one elector. As JSON it is the line that `elector run --events` writes.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]

@@ -12,7 +12,7 @@ use tracing::Instrument;
 use crate::changes::{Change, Changes};
 use crate::core::lease::{DeposedReason, Event, Input, Phase};
 use crate::core::{FencingToken, Instant};
-use crate::driver::clock;
+use crate::driver::host::clock;
 use crate::elector::Elector;
 use crate::error::Error;
 

@@ -13,8 +13,8 @@ use super::options::{OnChange, OnLog};
 use super::text;
 use crate::changes::Change;
 use crate::core::lease::Event;
-use crate::driver::fork::{self, PerProcess};
-use crate::driver::threads;
+use crate::driver::host::fork::{self, PerProcess};
+use crate::driver::host::threads;
 
 /// Maximum number of lines that wait for a slow callback; beyond it the oldest are lost.
 const MOST_LINES: usize = 1_000;

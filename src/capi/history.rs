@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::changes::{Change, Listener};
 use crate::core::lease::Event;
-use crate::driver::fork::PerProcess;
+use crate::driver::host::fork::PerProcess;
 use crate::driver::seat::Host;
 
 /// Maximum number of changes kept. A reader that is further behind has missed the oldest, and can tell by

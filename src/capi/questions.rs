@@ -10,7 +10,7 @@ use super::history::{Bell, History, Waited};
 use super::leadership::elector_leadership;
 use super::status::{elector_error, elector_status};
 use super::text;
-use crate::driver::clock;
+use crate::driver::host::clock;
 use crate::driver::seat::Shown;
 use crate::driver::view::View;
 

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use crate::core::lease::{Config, Input, Reply, Request, Wait};
 use crate::core::{Instant, Name};
-use crate::driver::fork::PerProcess;
+use crate::driver::host::fork::PerProcess;
+use crate::driver::host::{clock, contained, threads};
 use crate::driver::seat::{Seat, SeatId};
 use crate::driver::store::{Hint, Job, StoreError};
 use crate::driver::url::StoreUrl;
 use crate::driver::worker::{self, Connection};
-use crate::driver::{clock, foreign, threads};
 use crate::error::Error;
 
 /// The hub's thread looks at the clock at least so often, since the system's timers stand still while the
@@ -225,7 +225,7 @@ impl Hub {
         // The end of a seat wakes those who listened to it, which must not be done under the board's lock.
         drop(board);
         for seat in settled {
-            foreign::run(|| drop(seat));
+            contained::run(|| drop(seat));
         }
         let mut board = self.lock();
         // Asked again whenever something happens, for as long as the store has not answered.
@@ -341,7 +341,7 @@ impl Work {
         let hinted = self.hinted.into_iter().map(|seat| (seat, Input::Hint));
         for (seat, input) in revoked.chain(answered).chain(due).chain(hinted) {
             // Whatever goes wrong with one seat, the others are to hear their news.
-            foreign::run(|| seat.input(input));
+            contained::run(|| seat.input(input));
         }
     }
 }

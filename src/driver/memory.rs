@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use crate::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Reply, Row, StoreClock};
 use crate::core::{FencingToken, Name, StoreTime};
-use crate::driver::clock;
-use crate::driver::fork::PerProcess;
+use crate::driver::host::clock;
+use crate::driver::host::fork::PerProcess;
 use crate::driver::rules::{self, Opener};
 use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError};
 

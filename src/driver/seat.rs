@@ -13,10 +13,11 @@ use crate::core::lease::{
     Config, DeposedReason, Event, Input, Leader, Leadership, Lease, Output, Phase, Request, Wait,
 };
 use crate::core::{FencingToken, Instant, Name};
+use crate::driver::host::{clock, contained, fork};
 use crate::driver::hub::Hub;
 use crate::driver::store::Text;
+use crate::driver::telemetry;
 use crate::driver::view::View;
-use crate::driver::{clock, foreign, fork, telemetry};
 
 /// Where a hub keeps a seat.
 pub(crate) type SeatId = u64;
@@ -222,7 +223,7 @@ impl Seat {
 
     fn step(&self, input: Input) -> u64 {
         if input == Input::Campaign {
-            foreign::run(|| telemetry::campaign(&self.election));
+            contained::run(|| telemetry::campaign(&self.election));
         }
         let mut woken = Vec::new();
         let mut machine = self.lock();
@@ -260,7 +261,7 @@ impl Seat {
         if let Some(token) = machine.open {
             let event = Event::Deposed { token, reason: DeposedReason::Revoked };
             let leadership = machine.lease.leadership(now);
-            let told = foreign::run(|| self.tell(&mut machine, event, leadership, now));
+            let told = contained::run(|| self.tell(&mut machine, event, leadership, now));
             woken.extend(told.unwrap_or_default());
         }
         self.hub.planned(self.id, &self.election, None, Wait::NEVER);
@@ -289,7 +290,7 @@ impl Seat {
 
     /// Returns those who are to be woken.
     fn tell(&self, machine: &mut Machine, event: Event, leadership: Leadership, now: Instant) -> Vec<Waker> {
-        foreign::run(|| telemetry::event(&self.election, &self.candidate, &event, leadership, now));
+        contained::run(|| telemetry::event(&self.election, &self.candidate, &event, leadership, now));
         let is_renewal = matches!(event, Event::Renewed { .. });
         if !is_renewal || machine.worried {
             self.shown.view.count_change();
@@ -367,7 +368,7 @@ impl Seat {
 /// Not under the machine's lock: a waker may call this very elector, or drop its last handle.
 fn wake(woken: Vec<Waker>) {
     for waker in woken {
-        foreign::run(|| waker.wake());
+        contained::run(|| waker.wake());
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::core::lease::{Failure, LeaderId, Outcome, Reply, Request, Row};
 use crate::core::sql::postgres::Table;
 use crate::core::{FencingToken, Name};
-use crate::driver::descriptor::Descriptor;
+use crate::driver::host::descriptor::Descriptor;
 
 /// One connection to a place where leases are kept. Its hub calls it from one thread.
 ///

@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::core::Instant;
 use crate::core::lease::{Failure, Op, Outcome, Reply};
 use crate::core::sql::postgres::Table;
-use crate::driver::descriptor::Descriptor;
+use crate::driver::host::descriptor::Descriptor;
+use crate::driver::host::{clock, contained, random};
 use crate::driver::hub::{Board, Hub};
 use crate::driver::seat::SeatId;
 use crate::driver::store::{Answer, Bell, Hint, Job, Store, StoreError, Text, table_holds};
-use crate::driver::{clock, foreign, random, telemetry};
+use crate::driver::telemetry;
 
 /// Maximum number of jobs in one batch, so that a release need not wait for a wave of any size.
 const MOST_JOBS: usize = 4_096;
@@ -65,7 +66,7 @@ pub(crate) fn run(hub: &Arc<Hub>) {
             let left = worker.clean_up_at.saturating_since(clock::now());
             if left.is_zero() {
                 drop(board);
-                foreign::run(|| worker.clean_up());
+                contained::run(|| worker.clean_up());
                 board = hub.lock();
                 continue;
             }
@@ -86,14 +87,14 @@ pub(crate) fn run(hub: &Arc<Hub>) {
         let texts = board.connection.texts.clone();
         let batch = take_batch(&mut board);
         drop(board);
-        let outcome = foreign::run(|| worker.open(&hub.url)).unwrap_or_else(|| Err(panicked()));
+        let outcome = contained::run(|| worker.open(&hub.url)).unwrap_or_else(|| Err(panicked()));
         let outcome = if batch.is_empty() { outcome.and_then(|()| worker.check()) } else { outcome };
         match &outcome {
             Ok(()) if batch.is_empty() => {
                 worker.publish(hub);
                 hub.lock().connection.error = None;
             }
-            Ok(()) => foreign::run(|| worker.execute(hub, batch)).unwrap_or_default(),
+            Ok(()) => contained::run(|| worker.execute(hub, batch)).unwrap_or_default(),
             Err(error) => {
                 // A store that lost its place lets go of its lock, and so must we.
                 worker.publish(hub);
@@ -231,7 +232,7 @@ impl Worker {
         // Before anybody can be elected, and after the store may have opened its place anew.
         self.publish(hub);
         let took = clock::now().saturating_since(started);
-        foreign::run(|| telemetry::batch(&jobs, &answers, took));
+        contained::run(|| telemetry::batch(&jobs, &answers, took));
         let error = answers.iter().find_map(|answer| answer.error.clone());
         if let Some(error) = &error {
             tracing::warn!(store = %hub.url, jobs = jobs.len(), %error, "the store failed");

@@ -136,7 +136,7 @@ fn dependencies_point_one_way() {
     holds(
         directions,
         &[
-            &[("src/core/a.rs", "use crate::driver::clock;\n")],
+            &[("src/core/a.rs", "use crate::driver::host::clock;\n")],
             &[("src/core/a.rs", "use crate::{core::b, error};\n")],
             &[("src/driver/a.rs", "use crate::elector::Elector;\n")],
             &[("src/driver/a.rs", "use crate::Elector;\n")],

@@ -18,7 +18,7 @@ use super::passfile::{self, Account};
 use super::setup::{self, ServerInfo};
 use super::tls::{Encrypted, Handshake, Tls, find_error};
 use crate::core::lease::Failure;
-use crate::driver::descriptor_limit;
+use crate::driver::host::descriptor_limit;
 use crate::driver::store::StoreError;
 
 /// What a session tells without being asked.

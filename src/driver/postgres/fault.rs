@@ -14,7 +14,7 @@ use super::tls;
 use crate::core::Name;
 use crate::core::lease::Failure;
 use crate::core::sql::sqlstate;
-use crate::driver::descriptor_limit;
+use crate::driver::host::descriptor_limit;
 use crate::driver::store::StoreError;
 
 /// A failure, for those who go on after it.

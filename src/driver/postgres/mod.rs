@@ -35,8 +35,8 @@ use tokio_postgres::error::SqlState;
 use crate::core::lease::{Failure, Op, Outcome, Reply, Row};
 use crate::core::sql::postgres::{CHANNEL, SERVER_CLOCK, Table};
 use crate::core::{FencingToken, Instant, Name};
-use crate::driver::clock;
-use crate::driver::descriptor_limit;
+use crate::driver::host::clock;
+use crate::driver::host::descriptor_limit;
 use crate::driver::rules::Opener;
 use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError, Text, table_holds};
 

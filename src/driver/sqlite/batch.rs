@@ -17,8 +17,8 @@ use super::process_lock::ProcessLock;
 use crate::core::lease::{Acquire, LeaderId, Op, Outcome, Row, StoreClock};
 use crate::core::sql::sqlite as sql;
 use crate::core::{FencingToken, Instant, Name, StoreTime};
-use crate::driver::clock;
-use crate::driver::random;
+use crate::driver::host::clock;
+use crate::driver::host::random;
 use crate::driver::rules;
 use crate::driver::store::{ElectionRow, Job, StoreError};
 

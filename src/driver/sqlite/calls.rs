@@ -12,7 +12,7 @@ use std::sync::Once;
 use nix::errno::Errno;
 use rusqlite::ffi;
 
-use crate::driver::descriptor::{FileId, file_of};
+use crate::driver::host::descriptor::{FileId, file_of};
 
 /// SQLite's descriptors with the files that they were opened for.
 pub(super) type Numbers = [(c_int, FileId); 3];

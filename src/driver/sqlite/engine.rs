@@ -15,8 +15,8 @@ use rusqlite::{Connection, OpenFlags, ffi};
 
 use super::calls::{self, Numbers};
 use super::files::Identity;
-use crate::driver::descriptor::{FileId, file_of};
-use crate::driver::fork::{self, PerProcess};
+use crate::driver::host::descriptor::{FileId, file_of};
+use crate::driver::host::fork::{self, PerProcess};
 
 /// The part of SQLite whose file objects these are, even if the program has made another one the default.
 const VFS: &CStr = c"unix";

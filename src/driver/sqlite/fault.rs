@@ -7,7 +7,7 @@ use nix::sys::statvfs::statvfs;
 use rusqlite::{Error, ErrorCode};
 
 use crate::core::lease::Failure;
-use crate::driver::descriptor_limit;
+use crate::driver::host::descriptor_limit;
 use crate::driver::store::StoreError;
 
 /// What is said after the program has closed descriptors of the store.

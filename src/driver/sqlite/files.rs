@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::driver::descriptor::FileId;
+use crate::driver::host::descriptor::FileId;
 
 /// Where a database's files lie.
 #[derive(Clone, Debug)]

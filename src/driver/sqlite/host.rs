@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::core::StoreTime;
 use crate::core::lease::StoreClock;
-use crate::driver::clock;
+use crate::driver::host::clock;
 
 /// The boot that our boot clock counts from.
 pub(super) struct Host {

@@ -43,8 +43,8 @@ use std::time::Duration;
 
 use crate::core::lease::{Acquire, Failure, Op, Outcome, Reply, Row};
 use crate::core::{FencingToken, Instant, Name};
-use crate::driver::clock;
-use crate::driver::descriptor::Descriptor;
+use crate::driver::host::clock;
+use crate::driver::host::descriptor::Descriptor;
 use crate::driver::rules::Opener;
 use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError};
 use bell::Watcher;

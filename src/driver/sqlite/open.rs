@@ -16,7 +16,7 @@ use super::files::{Identity, Paths, file_id};
 use super::process_lock::ProcessLock;
 use super::{fault, filesystem};
 use crate::core::sql::sqlite as sql;
-use crate::driver::clock;
+use crate::driver::host::clock;
 use crate::driver::store::StoreError;
 
 /// The longest that opening waits for other programs.

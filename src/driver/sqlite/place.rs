@@ -8,7 +8,7 @@ use nix::poll::PollFd;
 
 use super::files::{Identity, Paths};
 use super::watch::{POLL_EVERY, Source};
-use crate::driver::descriptor::file_of;
+use crate::driver::host::descriptor::file_of;
 
 /// Watches the files of a store for a process that has inherited its lock, such as the guardian of a command:
 /// it notices that a lease protects nothing any more even while the process that opened the store is stopped.

@@ -40,10 +40,10 @@ use super::files::file_id;
 use super::host::fnv1a;
 use super::mapping::Mapping;
 use crate::core::Instant;
-use crate::driver::clock;
-use crate::driver::descriptor::{Descriptor, FileId};
-use crate::driver::fork::PerProcess;
-use crate::driver::random;
+use crate::driver::host::clock;
+use crate::driver::host::descriptor::{Descriptor, FileId};
+use crate::driver::host::fork::PerProcess;
+use crate::driver::host::random;
 use crate::driver::rules::Opener;
 
 /// What a new lock file says after its tag.

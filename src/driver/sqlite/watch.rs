@@ -32,7 +32,7 @@ mod kernel {
     use super::super::above_standard::above_standard;
     use super::super::files::{Paths, file_id};
     use super::Heard;
-    use crate::driver::descriptor::{Descriptor, FileId, file_of};
+    use crate::driver::host::descriptor::{Descriptor, FileId, file_of};
 
     /// The kernel's reports about the lock file, the directories above it and the mounts.
     pub(in super::super) struct Source {

@@ -1,0 +1,11 @@
+//! What the operating system gives: clocks, random numbers, threads, forks, descriptors. Nothing here knows a
+//! store or an election.
+
+pub mod clock;
+pub(crate) mod contained;
+pub mod descriptor;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod descriptor_limit;
+pub(crate) mod fork;
+pub(crate) mod random;
+pub(crate) mod threads;
