@@ -15,8 +15,8 @@ use crate::driver::host::descriptor::Descriptor;
 use crate::driver::host::random;
 use crate::driver::hub::Hub;
 use crate::driver::seat::Seat;
-use crate::driver::store::StoreError;
-use crate::driver::url::{InvalidUrl, StoreUrl};
+use crate::driver::stores::StoreError;
+use crate::driver::stores::url::{InvalidUrl, StoreUrl};
 use crate::error::Error;
 
 /// One candidate of one election.

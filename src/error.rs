@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::core::{InvalidName, InvalidTiming};
-use crate::driver::store::StoreError;
-use crate::driver::url::InvalidUrl;
+use crate::driver::stores::StoreError;
+use crate::driver::stores::url::InvalidUrl;
 
 /// What went wrong. Opaque; ask the predicates what to do about it.
 ///

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use elector::core::lease::{DeposedReason, Event, Failure, Phase};
 use elector::core::{FencingToken, Name};
-use elector::driver::memory::MemoryStore;
-use elector::driver::store::{Hint, StoreError};
-use elector::driver::url::StoreUrl;
+use elector::driver::stores::memory::MemoryStore;
+use elector::driver::stores::url::StoreUrl;
+use elector::driver::stores::{Hint, StoreError};
 use elector::{Builder, Elector};
 
 /// How long a test waits for what must come.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use authority::Authority;
-use elector::driver::url::StoreUrl;
+use elector::driver::stores::url::StoreUrl;
 use server::Server;
 
 /// How long a test waits for what must come.

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use elector::core::lease::{Event, Failure};
-use elector::driver::memory::MemoryStore;
-use elector::driver::store::StoreError;
+use elector::driver::stores::StoreError;
+use elector::driver::stores::memory::MemoryStore;
 use elector::{Change, Elector};
 
 /// How long the test waits for what must come, and half of the lease.

@@ -9,8 +9,8 @@ use elector::core::lease::{Acquire, LeaderId, Op, Outcome, Request, RequestId, R
 use elector::core::sql::sqlite_server as sql;
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
-use elector::driver::sqlite::SqliteStore;
-use elector::driver::store::{Job, Store};
+use elector::driver::stores::sqlite::SqliteStore;
+use elector::driver::stores::{Job, Store};
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Value, json};
 

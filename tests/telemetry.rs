@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use elector::Elector;
 use elector::core::lease::{Event, Failure};
-use elector::driver::memory::MemoryStore;
-use elector::driver::store::StoreError;
+use elector::driver::stores::StoreError;
+use elector::driver::stores::memory::MemoryStore;
 use metrics_util::CompositeKey;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 

@@ -9,8 +9,8 @@ use super::history::History;
 use super::log;
 use super::options::elector_options;
 use super::status::{elector_error, elector_status};
-use crate::driver::store::Hint;
-use crate::driver::url::StoreUrl;
+use crate::driver::stores::Hint;
+use crate::driver::stores::url::StoreUrl;
 use crate::elector::Elector;
 use crate::error::Error;
 

@@ -147,7 +147,7 @@ pub unsafe extern "C" fn elector_options_set_store(
 ) -> elector_status {
     let keep = |options: &mut elector_options, url: &str| {
         #[cfg(feature = "driver")]
-        crate::driver::url::StoreUrl::parse(url).map_err(Fault::argument)?;
+        crate::driver::stores::url::StoreUrl::parse(url).map_err(Fault::argument)?;
         options.store = Some(url.to_owned());
         Ok(())
     };

@@ -13,8 +13,8 @@ use crate::core::{Instant, Name};
 use crate::driver::host::fork::PerProcess;
 use crate::driver::host::{clock, contained, threads};
 use crate::driver::seat::{Seat, SeatId};
-use crate::driver::store::{Hint, Job, StoreError};
-use crate::driver::url::StoreUrl;
+use crate::driver::stores::url::StoreUrl;
+use crate::driver::stores::{Hint, Job, StoreError};
 use crate::driver::worker::{self, Connection};
 use crate::error::Error;
 

@@ -3,16 +3,9 @@
 mod atomic;
 pub(crate) mod host;
 pub(crate) mod hub;
-pub mod memory;
-#[cfg(feature = "postgres")]
-pub mod postgres;
-mod rules;
 pub(crate) mod seat;
-#[cfg(feature = "sqlite")]
-pub mod sqlite;
-pub mod store;
+pub mod stores;
 mod telemetry;
-pub mod url;
 pub(crate) mod view;
 mod worker;
 

@@ -15,7 +15,7 @@ use crate::core::lease::{
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::{clock, contained, fork};
 use crate::driver::hub::Hub;
-use crate::driver::store::Text;
+use crate::driver::stores::Text;
 use crate::driver::telemetry;
 use crate::driver::view::View;
 

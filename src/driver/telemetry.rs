@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::core::lease::{Event, Failure, Leadership, Outcome};
 use crate::core::{Instant, Name};
-use crate::driver::store::{Answer, Job};
+use crate::driver::stores::{Answer, Job};
 
 /// Shows that this process stands, so that an election that nobody of it has won yet is seen to be vacant.
 pub(crate) fn campaign(election: &Name) {

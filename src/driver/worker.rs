@@ -11,7 +11,7 @@ use crate::driver::host::descriptor::Descriptor;
 use crate::driver::host::{clock, contained, random};
 use crate::driver::hub::{Board, Hub};
 use crate::driver::seat::SeatId;
-use crate::driver::store::{Answer, Bell, Hint, Job, Store, StoreError, Text, table_holds};
+use crate::driver::stores::{Answer, Bell, Hint, Job, Store, StoreError, Text, table_holds};
 use crate::driver::telemetry;
 
 /// Maximum number of jobs in one batch, so that a release need not wait for a wave of any size.
@@ -149,7 +149,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn open(&mut self, url: &crate::driver::url::StoreUrl) -> Result<(), StoreError> {
+    fn open(&mut self, url: &crate::driver::stores::url::StoreUrl) -> Result<(), StoreError> {
         if self.store.is_some() {
             return Ok(());
         }
@@ -364,7 +364,7 @@ mod tests {
     use super::*;
     use crate::core::Name;
     use crate::core::lease::Row;
-    use crate::driver::store::ElectionRow;
+    use crate::driver::stores::ElectionRow;
 
     /// A store whose role may not delete.
     struct Forbidden;

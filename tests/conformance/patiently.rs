@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use elector::driver::store::StoreError;
+use elector::driver::stores::StoreError;
 
 /// How long it is tried.
 const SOON: Duration = Duration::from_secs(60);

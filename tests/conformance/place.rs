@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use elector::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Request, RequestId, Row, Version};
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
-use elector::driver::store::{Answer, Bell, Hint, Job, Store};
-use elector::driver::url::StoreUrl;
+use elector::driver::stores::url::StoreUrl;
+use elector::driver::stores::{Answer, Bell, Hint, Job, Store};
 
 use crate::patiently::patiently;
 

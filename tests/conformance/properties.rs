@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use elector::core::FencingToken;
 use elector::core::lease::{Op, Outcome, Version};
 use elector::driver::clock;
-use elector::driver::store::Hint;
+use elector::driver::stores::Hint;
 
 use crate::place::{LEASE, Place, SHORT, SOON, acquire, id, name};
 use crate::witness::Witness;

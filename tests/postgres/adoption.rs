@@ -6,7 +6,7 @@ use std::time::Duration;
 use elector::Elector;
 use elector::core::Instant;
 use elector::driver::clock;
-use elector::driver::url::StoreUrl;
+use elector::driver::stores::url::StoreUrl;
 use serde_json::json;
 
 use crate::candidate::Stand;

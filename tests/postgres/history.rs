@@ -6,8 +6,8 @@ use std::time::Duration;
 use elector::core::lease::{Acquire, LeaderId, Op, Outcome, Request, RequestId};
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
-use elector::driver::store::{Job, Store};
-use elector::driver::url::StoreUrl;
+use elector::driver::stores::url::StoreUrl;
+use elector::driver::stores::{Job, Store};
 
 use crate::candidate::Stand;
 use crate::cluster::{Cluster, Release, Stop, fresh_database};

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use elector::Elector;
-use elector::driver::store::StoreError;
-use elector::driver::url::StoreUrl;
+use elector::driver::stores::StoreError;
+use elector::driver::stores::url::StoreUrl;
 
 use crate::cluster::{Cluster, Release, fresh_database};
 use crate::field::{Field, LEASE, STEADY};

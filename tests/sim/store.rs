@@ -19,7 +19,7 @@ pub struct Record {
     pub meta: Option<Arc<str>>,
 }
 
-/// Follows the rules of `elector::driver::store::Store` for a single election.
+/// Follows the rules of `elector::driver::stores::Store` for a single election.
 pub struct Store {
     pub clock: Clock,
     pub timeline: u64,

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use elector::core::lease::{DeposedReason, Event, Op, Outcome};
 use elector::driver::clock;
 use elector::driver::descriptor::Descriptor;
-use elector::driver::sqlite::SqliteStore;
-use elector::driver::store::{Hint, Store, StoreError};
+use elector::driver::stores::sqlite::SqliteStore;
+use elector::driver::stores::{Hint, Store, StoreError};
 use elector::{Changes, Elector};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 

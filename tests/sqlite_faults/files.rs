@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use elector::core::lease::{Failure, Op, Outcome};
-use elector::driver::sqlite::SqliteStore;
-use elector::driver::store::{Hint, Store, StoreError};
+use elector::driver::stores::sqlite::SqliteStore;
+use elector::driver::stores::{Hint, Store, StoreError};
 
 use crate::site::{Handle, LEASE, SOON, Site, acquire, election, renew};
 

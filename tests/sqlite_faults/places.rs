@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use elector::core::lease::Outcome;
 use elector::driver::clock;
-use elector::driver::store::Hint;
+use elector::driver::stores::Hint;
 
 use crate::files::Mounted;
 use crate::processes::holder;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use elector::core::FencingToken;
 use elector::core::lease::{Op, Outcome};
 use elector::driver::clock;
-use elector::driver::store::{Hint, Store, StoreError};
+use elector::driver::stores::{Hint, Store, StoreError};
 use nix::sys::signal::Signal;
 
 use crate::site::{Handle, Helper, LEASE, SOON, Site, acquire, listen, renew, say};

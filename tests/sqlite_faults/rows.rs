@@ -5,7 +5,7 @@ use std::time::Duration;
 use elector::core::lease::{Outcome, Version};
 use elector::core::{FencingToken, StoreTime};
 use elector::driver::clock;
-use elector::driver::store::Store;
+use elector::driver::stores::Store;
 
 use crate::site::{LEASE, Site, acquire, election, renew};
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use elector::core::lease::{Acquire, LeaderId, Op, Outcome, Request, RequestId, Row};
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
-use elector::driver::sqlite::SqliteStore;
-use elector::driver::store::{Answer, Hint, Job, Store, StoreError};
+use elector::driver::stores::sqlite::SqliteStore;
+use elector::driver::stores::{Answer, Hint, Job, Store, StoreError};
 
 /// Longer than anything takes that should happen at all: what comes before its end does not come by it.
 pub const LEASE: Duration = Duration::from_secs(120);

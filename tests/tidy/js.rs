@@ -8,8 +8,8 @@ const README: &str = "bindings/js/README.md";
 const BINDGEN: &str = "bindings/js/scripts/bindgen/Cargo.toml";
 
 const TABLE: &str = "bindings/js/src/stores/postgres-table.ts";
-const RUST_TABLE: &str = "src/driver/postgres/table.rs";
-const RUST_STORE: &str = "src/driver/postgres/mod.rs";
+const RUST_TABLE: &str = "src/driver/stores/postgres/table.rs";
+const RUST_STORE: &str = "src/driver/stores/postgres/mod.rs";
 const STORE: &str = "bindings/js/src/stores/postgres.ts";
 const LISTEN: &str = "bindings/js/src/stores/postgres-listening.ts";
 

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use elector::core::Instant;
 use elector::driver::clock;
-use elector::driver::sqlite::Place;
+use elector::driver::stores::sqlite::Place;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use elector::core::lease::Row;
 use elector::core::{FencingToken, Name};
-use elector::driver::store::Store;
-use elector::driver::url::StoreUrl;
+use elector::driver::stores::Store;
+use elector::driver::stores::url::StoreUrl;
 
 use crate::exit::Failure;
 use crate::options::StoreOption;

@@ -7,7 +7,7 @@ use std::{process, thread};
 use elector::core::lease::Event;
 use elector::core::{FencingToken, Instant, Name};
 use elector::driver::clock;
-use elector::driver::url::StoreUrl;
+use elector::driver::stores::url::StoreUrl;
 use elector::{Change, Elector};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, gethostname, getpgrp};

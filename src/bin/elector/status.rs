@@ -3,7 +3,7 @@
 use std::io;
 
 use elector::core::lease::Row;
-use elector::driver::store::ElectionRow;
+use elector::driver::stores::ElectionRow;
 use serde::Serialize;
 
 use crate::exit::Failure;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use elector::Elector;
 use elector::core::Name;
-use elector::driver::store::Store;
-use elector::driver::url::StoreUrl;
+use elector::driver::stores::Store;
+use elector::driver::stores::url::StoreUrl;
 
 use crate::exit::Failure;
 use crate::options::{RunOptions, StoreOption};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use elector::core::lease::{Leader, LeaderId};
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
-use elector::driver::store::ElectionRow;
+use elector::driver::stores::ElectionRow;
 use serde::Serialize;
 
 use crate::exit::Failure;

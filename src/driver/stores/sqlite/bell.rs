@@ -26,8 +26,8 @@ use super::watch::{Heard, POLL_EVERY, Source};
 use crate::core::Instant;
 use crate::driver::host::descriptor::Descriptor;
 use crate::driver::host::{clock, descriptor_limit, threads};
-use crate::driver::rules::Opener;
-use crate::driver::store::{Bell, Hint};
+use crate::driver::stores::rules::Opener;
+use crate::driver::stores::{Bell, Hint};
 
 /// When to ring again after a process has ended.
 const ECHOES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(25)];

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Error, SimpleQueryMessage};
 use crate::core::lease::{Failure, Row};
 use crate::core::sql::postgres::{CHANNEL, DDL_LOCK, IdType, Table, quote_literal};
 use crate::core::{FencingToken, Name};
-use crate::driver::store::{ElectionRow, Job, StoreError};
+use crate::driver::stores::{ElectionRow, Job, StoreError};
 
 use super::access::{self, Hidden};
 use super::batch::{self, Queries, Query, Wave};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::core::lease::{Acquire, Failure, Row, is_beyond};
 use crate::core::{FencingToken, Name, StoreTime, default_margin};
-use crate::driver::store::StoreError;
+use crate::driver::stores::StoreError;
 
 /// The lease of a row that does not say: it is another program's, and those of `nest-leader-election` last so
 /// long, whatever its `leaseDuration` is.

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::core::lease::Failure;
-use crate::driver::memory::MemoryStore;
+use crate::driver::stores::memory::MemoryStore;
 #[cfg(feature = "postgres")]
-use crate::driver::postgres::{self, PostgresUrl};
-use crate::driver::store::{Bell, Store, StoreError};
+use crate::driver::stores::postgres::{self, PostgresUrl};
+use crate::driver::stores::{Bell, Store, StoreError};
 
 /// Where leases are kept. Two URLs that name the same place are equal. None shows a password.
 ///
@@ -24,7 +24,7 @@ use crate::driver::store::{Bell, Store, StoreError};
 /// `?filesystem=local` says that a file system in user space (FUSE) is not shared with other machines.
 ///
 /// ```
-/// use elector::driver::url::StoreUrl;
+/// use elector::driver::stores::url::StoreUrl;
 ///
 /// assert_eq!(StoreUrl::parse("sqlite:///tmp/leases.db").unwrap().to_string(), "sqlite:/tmp/leases.db");
 /// let refusal = StoreUrl::parse("redis://me:secret@cache/0").unwrap_err().to_string();

@@ -17,7 +17,7 @@ use super::process_lock::ProcessLock;
 use super::{fault, filesystem};
 use crate::core::sql::sqlite as sql;
 use crate::driver::host::clock;
-use crate::driver::store::StoreError;
+use crate::driver::stores::StoreError;
 
 /// The longest that opening waits for other programs.
 const PATIENCE: Duration = Duration::from_secs(5);

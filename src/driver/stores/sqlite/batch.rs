@@ -19,8 +19,8 @@ use crate::core::sql::sqlite as sql;
 use crate::core::{FencingToken, Instant, Name, StoreTime};
 use crate::driver::host::clock;
 use crate::driver::host::random;
-use crate::driver::rules;
-use crate::driver::store::{ElectionRow, Job, StoreError};
+use crate::driver::stores::rules;
+use crate::driver::stores::{ElectionRow, Job, StoreError};
 
 /// What became of each job, in order, and when. An error concerns one job alone.
 pub(super) struct Done {
@@ -332,7 +332,7 @@ pub(super) fn rows(
     Ok(found)
 }
 
-/// See [`crate::driver::store::Store::revoke`].
+/// See [`crate::driver::stores::Store::revoke`].
 pub(super) fn revoke(
     opened: &Opened,
     host: &Host,
@@ -365,7 +365,7 @@ pub(super) fn revoke(
     Ok(Some(rules::revoked_row(row, now, remaining)))
 }
 
-/// See [`crate::driver::store::Store::clean_up`].
+/// See [`crate::driver::stores::Store::clean_up`].
 pub(super) fn clean_up(opened: &Opened, host: &Host, path: &Path, until: Instant) -> Result<u64, StoreError> {
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
     let connection = &opened.connection;

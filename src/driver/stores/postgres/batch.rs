@@ -6,7 +6,7 @@ use tokio_postgres::{Client, Error, Row as SqlRow, Statement};
 use crate::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Row, StoreClock, Version};
 use crate::core::sql::postgres::Table;
 use crate::core::{FencingToken, StoreTime};
-use crate::driver::store::Job;
+use crate::driver::stores::Job;
 
 /// A statement's text and the types of its parameters. Prepared once per connection, or sent whole each
 /// time where connections are pooled by transaction.

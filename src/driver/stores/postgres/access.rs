@@ -8,7 +8,7 @@ use super::config::PostgresUrl;
 use super::connect::Session;
 use crate::core::lease::Failure;
 use crate::core::sql::postgres::{IdType, Table, quote_identifier};
-use crate::driver::store::StoreError;
+use crate::driver::stores::StoreError;
 
 /// The commands for which row security lets the role see or write no row at all.
 #[derive(Clone, Debug)]

@@ -19,7 +19,7 @@ use super::setup::{self, ServerInfo};
 use super::tls::{Encrypted, Handshake, Tls, find_error};
 use crate::core::lease::Failure;
 use crate::driver::host::descriptor_limit;
-use crate::driver::store::StoreError;
+use crate::driver::stores::StoreError;
 
 /// What a session tells without being asked.
 #[derive(Debug)]

@@ -37,8 +37,8 @@ use crate::core::sql::postgres::{CHANNEL, SERVER_CLOCK, Table};
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::clock;
 use crate::driver::host::descriptor_limit;
-use crate::driver::rules::Opener;
-use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError, Text, table_holds};
+use crate::driver::stores::rules::Opener;
+use crate::driver::stores::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError, Text, table_holds};
 
 pub use self::config::PostgresUrl;
 use self::connect::{Session, SessionEvent};

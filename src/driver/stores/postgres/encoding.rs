@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Error};
 use super::config::PostgresUrl;
 use crate::core::lease::{Failure, Op};
 use crate::core::sql::postgres::{Table, encoding_lacks};
-use crate::driver::store::{Job, StoreError};
+use crate::driver::stores::{Job, StoreError};
 
 /// Maximum number of remembered answers.
 const MOST_KNOWN: usize = 20_000;

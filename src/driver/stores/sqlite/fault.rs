@@ -8,7 +8,7 @@ use rusqlite::{Error, ErrorCode};
 
 use crate::core::lease::Failure;
 use crate::driver::host::descriptor_limit;
-use crate::driver::store::StoreError;
+use crate::driver::stores::StoreError;
 
 /// What is said after the program has closed descriptors of the store.
 pub(super) const CLOSED: &str = "this program closed descriptors that it did not open, the store's among \

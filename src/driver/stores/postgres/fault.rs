@@ -15,7 +15,7 @@ use crate::core::Name;
 use crate::core::lease::Failure;
 use crate::core::sql::sqlstate;
 use crate::driver::host::descriptor_limit;
-use crate::driver::store::StoreError;
+use crate::driver::stores::StoreError;
 
 /// A failure, for those who go on after it.
 #[derive(Debug)]

@@ -1,5 +1,13 @@
 //! What a store must do. `tests/conformance.rs` says it again as tests that run against each store.
 
+pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+mod rules;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+pub mod url;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -5,8 +5,8 @@
 //!
 //! ```
 //! use elector::core::lease::Failure;
-//! use elector::driver::memory::MemoryStore;
-//! use elector::driver::store::{Store, StoreError};
+//! use elector::driver::stores::memory::MemoryStore;
+//! use elector::driver::stores::{Store, StoreError};
 //! use std::sync::Arc;
 //!
 //! let control = MemoryStore::named("orders");
@@ -27,8 +27,8 @@ use crate::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Reply, Row, St
 use crate::core::{FencingToken, Name, StoreTime};
 use crate::driver::host::clock;
 use crate::driver::host::fork::PerProcess;
-use crate::driver::rules::{self, Opener};
-use crate::driver::store::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError};
+use crate::driver::stores::rules::{self, Opener};
+use crate::driver::stores::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError};
 
 /// A named store of this process, and the control over it. Cheap to clone.
 #[derive(Clone)]
