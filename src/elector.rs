@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::changes::Changes;
 #[cfg(feature = "capi")]
 use crate::core::lease::Phase;
 use crate::core::lease::{Config, Input, Leader, Leadership};
@@ -14,7 +13,8 @@ use crate::core::{FencingToken, Name, TimingOptions};
 use crate::driver::host::descriptor::Descriptor;
 use crate::driver::host::random;
 use crate::driver::hub::Hub;
-use crate::driver::seat::Seat;
+use crate::driver::hub::candidate::Seat;
+use crate::driver::hub::changes::Changes;
 use crate::driver::stores::StoreError;
 use crate::driver::stores::url::{InvalidUrl, StoreUrl};
 use crate::error::Error;
@@ -428,8 +428,8 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
-    use crate::changes::{Change, Listener};
     use crate::core::lease::{DeposedReason, Event};
+    use crate::driver::hub::changes::{Change, Listener};
 
     /// As a bug would: it panics under the machine's lock, half-way through what an input led to.
     struct Bomb;
@@ -472,7 +472,7 @@ mod tests {
     struct Deaf(AtomicBool);
 
     #[cfg(feature = "capi")]
-    impl crate::driver::seat::Host for Deaf {
+    impl crate::driver::hub::candidate::Host for Deaf {
         fn is_told(&self) -> bool {
             !self.0.load(Ordering::Relaxed)
         }

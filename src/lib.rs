@@ -80,8 +80,6 @@ pub mod core;
 #[cfg(feature = "capi")]
 pub mod capi;
 #[cfg(feature = "driver")]
-mod changes;
-#[cfg(feature = "driver")]
 pub mod driver;
 #[cfg(feature = "driver")]
 mod elector;
@@ -96,8 +94,8 @@ pub mod wasm;
 
 #[cfg(feature = "driver")]
 pub use self::{
-    changes::{Change, Changes},
     core::lease::{Leader, Leadership},
+    driver::hub::changes::{Change, Changes},
     elector::{Builder, Elector},
     error::Error,
     run_as_leader::Term,

@@ -9,10 +9,10 @@ use std::time::Duration;
 use futures_core::Stream;
 use tracing::Instrument;
 
-use crate::changes::{Change, Changes};
 use crate::core::lease::{DeposedReason, Event, Input, Phase};
 use crate::core::{FencingToken, Instant};
 use crate::driver::host::clock;
+use crate::driver::hub::changes::{Change, Changes};
 use crate::elector::Elector;
 use crate::error::Error;
 

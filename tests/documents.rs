@@ -5,7 +5,7 @@ use elector::core::FencingToken;
 use elector::core::lease::{DeposedReason, Event};
 
 const GUIDE: &str = include_str!("../src/docs/operating.md");
-const TELEMETRY: &str = include_str!("../src/driver/telemetry.rs");
+const TELEMETRY: &str = include_str!("../src/driver/hub/telemetry.rs");
 
 /// The rows of the guide's tables.
 fn rows() -> impl Iterator<Item = &'static str> {

@@ -4,7 +4,7 @@
 //! load may then see. The file under test is the very one of the library, over loom's atomics.
 #![cfg(feature = "driver")]
 
-#[path = "../src/driver/view.rs"]
+#[path = "../src/driver/hub/view.rs"]
 mod view;
 
 mod atomic {

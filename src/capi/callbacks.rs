@@ -11,10 +11,10 @@ use super::history::{Bell, History};
 use super::leadership::{elector_event, elector_reason};
 use super::options::{OnChange, OnLog};
 use super::text;
-use crate::changes::Change;
 use crate::core::lease::Event;
 use crate::driver::host::fork::{self, PerProcess};
 use crate::driver::host::threads;
+use crate::driver::hub::changes::Change;
 
 /// Maximum number of lines that wait for a slow callback; beyond it the oldest are lost.
 const MOST_LINES: usize = 1_000;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::changes::{Change, Listener};
 use crate::core::lease::Event;
 use crate::driver::host::fork::PerProcess;
-use crate::driver::seat::Host;
+use crate::driver::hub::candidate::Host;
+use crate::driver::hub::changes::{Change, Listener};
 
 /// Maximum number of changes kept. A reader that is further behind has missed the oldest, and can tell by
 /// the numbers.

@@ -11,8 +11,8 @@ use super::leadership::elector_leadership;
 use super::status::{elector_error, elector_status};
 use super::text;
 use crate::driver::host::clock;
-use crate::driver::seat::Shown;
-use crate::driver::view::View;
+use crate::driver::hub::candidate::Shown;
+use crate::driver::hub::view::View;
 
 /// What may be read of an elector without a call. Read it with `elector_am_i_leader_inline`, or with atomic
 /// loads in the same order; never write it.

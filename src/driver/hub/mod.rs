@@ -4,18 +4,25 @@
 //! The two threads are apart so that a store that hangs delays nothing but its own answers: deadlines pass,
 //! `StopNewWork` and `Deposed` are said, and `am_i_leader()` needs neither of them.
 
+mod atomic;
+pub(crate) mod candidate;
+pub(crate) mod changes;
+mod telemetry;
+pub(crate) mod view;
+mod worker;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::worker::Connection;
 use crate::core::lease::{Config, Input, Reply, Request, Wait};
 use crate::core::{Instant, Name};
 use crate::driver::host::fork::PerProcess;
 use crate::driver::host::{clock, contained, threads};
-use crate::driver::seat::{Seat, SeatId};
+use crate::driver::hub::candidate::{Seat, SeatId};
 use crate::driver::stores::url::StoreUrl;
 use crate::driver::stores::{Hint, Job, StoreError};
-use crate::driver::worker::{self, Connection};
 use crate::error::Error;
 
 /// The hub's thread looks at the clock at least so often, since the system's timers stand still while the

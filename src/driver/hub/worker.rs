@@ -9,10 +9,10 @@ use crate::core::lease::{Failure, Op, Outcome, Reply};
 use crate::core::sql::postgres::Table;
 use crate::driver::host::descriptor::Descriptor;
 use crate::driver::host::{clock, contained, random};
+use crate::driver::hub::candidate::SeatId;
+use crate::driver::hub::telemetry;
 use crate::driver::hub::{Board, Hub};
-use crate::driver::seat::SeatId;
 use crate::driver::stores::{Answer, Bell, Hint, Job, Store, StoreError, Text, table_holds};
-use crate::driver::telemetry;
 
 /// Maximum number of jobs in one batch, so that a release need not wait for a wave of any size.
 const MOST_JOBS: usize = 4_096;

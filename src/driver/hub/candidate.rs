@@ -6,7 +6,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::changes::{Change, Listener, Queue};
 #[cfg(feature = "postgres")]
 use crate::core::lease::LeaderId;
 use crate::core::lease::{
@@ -15,9 +14,10 @@ use crate::core::lease::{
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::{clock, contained, fork};
 use crate::driver::hub::Hub;
+use crate::driver::hub::changes::{Change, Listener, Queue};
+use crate::driver::hub::telemetry;
+use crate::driver::hub::view::View;
 use crate::driver::stores::Text;
-use crate::driver::telemetry;
-use crate::driver::view::View;
 
 /// Where a hub keeps a seat.
 pub(crate) type SeatId = u64;
