@@ -83,12 +83,6 @@ pub mod capi;
 pub mod driver;
 #[cfg(feature = "driver")]
 mod elector;
-#[cfg(feature = "driver")]
-mod error;
-#[cfg(feature = "postgres")]
-mod guard;
-#[cfg(feature = "driver")]
-mod run_as_leader;
 #[cfg(feature = "wasm")]
 pub mod wasm;
 
@@ -96,9 +90,7 @@ pub mod wasm;
 pub use self::{
     core::lease::{Leader, Leadership},
     driver::hub::changes::{Change, Changes},
-    elector::{Builder, Elector},
-    error::Error,
-    run_as_leader::Term,
+    elector::{Builder, Elector, Error, Term},
 };
 
 /// The long documents.

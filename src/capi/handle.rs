@@ -12,7 +12,7 @@ use super::status::{elector_error, elector_status};
 use crate::driver::stores::Hint;
 use crate::driver::stores::url::StoreUrl;
 use crate::elector::Elector;
-use crate::error::Error;
+use crate::elector::error::Error;
 
 /// One candidate of one election. Any thread may use it, any number at once.
 pub struct elector {

@@ -145,6 +145,6 @@ fn dependencies_point_one_way() {
         ],
     );
     assert!(
-        directions(&Tree::planted(&[("src/elector.rs", "use crate::{core, driver::hub};\n")])).is_empty()
+        directions(&Tree::planted(&[("src/elector/mod.rs", "use crate::{core, driver::hub};\n")])).is_empty()
     );
 }

@@ -23,7 +23,7 @@ use crate::driver::host::{clock, contained, threads};
 use crate::driver::hub::candidate::{Seat, SeatId};
 use crate::driver::stores::url::StoreUrl;
 use crate::driver::stores::{Hint, Job, StoreError};
-use crate::error::Error;
+use crate::elector::error::Error;
 
 /// The hub's thread looks at the clock at least so often, since the system's timers stand still while the
 /// machine is suspended and the lease does not.

@@ -3,7 +3,7 @@
 use crate::core::sql::postgres::Table;
 use crate::core::{FencingToken, lease::LeaderId};
 use crate::elector::Elector;
-use crate::error::Error;
+use crate::elector::error::Error;
 
 impl Elector {
     /// Fences the caller's own transaction: it can commit only if nobody else has been elected before it

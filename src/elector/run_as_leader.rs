@@ -14,7 +14,7 @@ use crate::core::{FencingToken, Instant};
 use crate::driver::host::clock;
 use crate::driver::hub::changes::{Change, Changes};
 use crate::elector::Elector;
-use crate::error::Error;
+use crate::elector::error::Error;
 
 /// The term that a piece of work runs under.
 #[derive(Clone, Debug)]

@@ -1,5 +1,10 @@
 //! What a Rust user holds.
 
+pub(crate) mod error;
+#[cfg(feature = "postgres")]
+mod guard;
+mod run_as_leader;
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +22,8 @@ use crate::driver::hub::candidate::Seat;
 use crate::driver::hub::changes::Changes;
 use crate::driver::stores::StoreError;
 use crate::driver::stores::url::{InvalidUrl, StoreUrl};
-use crate::error::Error;
+
+pub use self::{error::Error, run_as_leader::Term};
 
 /// One candidate of one election.
 ///
