@@ -187,7 +187,7 @@ fn the_store_being_gone_ends_leadership_at_once() {
     let mut changes = elector.changes();
     elector.campaign();
     elector.wait_until_leader(SOON).unwrap();
-    MemoryStore::named("gone").ring(&Hint::Gone);
+    MemoryStore::named("gone").notify(&Hint::Gone);
     assert!(matches!(next_turn(&mut changes), Event::Elected { .. }));
     assert!(matches!(next_turn(&mut changes), Event::Deposed { reason: DeposedReason::Revoked, .. }));
 }

@@ -9,6 +9,7 @@ use super::history::History;
 use super::log;
 use super::options::elector_options;
 use super::status::{elector_error, elector_status};
+use crate::driver::hub::candidate::Progress;
 use crate::driver::stores::Hint;
 use crate::driver::stores::url::StoreUrl;
 use crate::elector::Elector;
@@ -24,10 +25,10 @@ pub struct elector {
 impl elector {
     /// The elector, unless this is a forked child, where nobody keeps its lease.
     pub(super) fn here(&self) -> Result<&Elector, Fault> {
-        if self.elector.seat().is_forked() {
+        if self.elector.inner().is_forked() {
             return Err(forked());
         }
-        if self.elector.seat().is_dead() {
+        if self.elector.inner().is_dead() {
             let message = "a bug in Elector ended this elector before; it is never leader again";
             return Err(Fault::new(elector_status::Panic, message));
         }
@@ -106,12 +107,13 @@ fn make(options: &elector_options) -> Result<elector, Fault> {
     }
     let made = builder.build().map_err(fault)?;
     let history = History::new();
-    made.seat().listen(history.clone());
+    made.inner().listen(history.clone());
     if options.on_change.is_some() {
-        made.seat().tells(history.clone(), options.progress_gate);
+        let progress = if options.progress_gate { Progress::CallbacksAndAlive } else { Progress::Callbacks };
+        made.inner().gate_by(history.clone(), progress);
     }
-    let (hub, election) = (Arc::clone(&made.seat().hub), made.seat().election.clone());
-    let revive = Box::new(move || hub.ring(Hint::Election(election.clone())));
+    let (hub, election) = (Arc::clone(made.hub()), made.inner().election.clone());
+    let revive = Box::new(move || hub.notify(Hint::Election(election.clone())));
     let entry = callbacks::register(&history, options.on_change, options.on_log, revive);
     let entry = entry.map_err(|error| fault(Error::threads(error)))?;
     Ok(elector { elector: made, history, entry })
@@ -284,7 +286,7 @@ pub unsafe extern "C" fn elector_free(elector: *mut elector) {
     let free = || {
         // SAFETY: it came from `elector_new` and is not used any more.
         let elector = unsafe { Box::from_raw(elector) };
-        if elector.elector.seat().is_forked() {
+        if elector.elector.inner().is_forked() {
             // Locks in it may be held by threads that this process does not have.
             std::mem::forget(elector);
             return Ok(());

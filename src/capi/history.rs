@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::core::lease::Event;
 use crate::driver::host::fork::PerProcess;
-use crate::driver::hub::candidate::Host;
+use crate::driver::hub::candidate::Delivery;
 use crate::driver::hub::changes::{Change, Listener};
 
 /// Maximum number of changes kept. A reader that is further behind has missed the oldest, and can tell by
@@ -75,8 +75,8 @@ impl Listener for History {
 /// The histories of this process, whose waits a wake ends.
 static ALL: PerProcess<Mutex<Vec<Weak<History>>>> = PerProcess::new();
 
-impl Host for History {
-    fn is_told(&self) -> bool {
+impl Delivery for History {
+    fn is_up_to_date(&self) -> bool {
         self.untold().is_none()
     }
 }
@@ -273,12 +273,12 @@ mod tests {
         let history = History::new();
         let elected = Event::Elected { token: FencingToken::new(1).unwrap() };
         let _ = history.push(change(1));
-        assert!(history.is_told(), "nothing but an election matters");
+        assert!(history.is_up_to_date(), "nothing but an election matters");
         let _ = history.push(Change { event: elected.clone(), ..change(2) });
         let _ = history.push(Change { event: elected, ..change(3) });
-        assert!(!history.is_told() && !history.tells(1) && !history.is_told());
-        assert!(!history.tells(2) && !history.is_told(), "the next one waits too");
-        assert!(history.tells(3) && history.is_told(), "however long the callback takes");
+        assert!(!history.is_up_to_date() && !history.tells(1) && !history.is_up_to_date());
+        assert!(!history.tells(2) && !history.is_up_to_date(), "the next one waits too");
+        assert!(history.tells(3) && history.is_up_to_date(), "however long the callback takes");
         assert!(!history.tells(4), "nothing waited");
     }
 }

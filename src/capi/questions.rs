@@ -62,7 +62,7 @@ fn observe(elector: &elector) -> elector_leadership {
     if elector.here().is_err() {
         return elector_leadership::forked();
     }
-    let (leadership, revision, now) = elector.elector.seat().observe();
+    let (leadership, revision, now) = elector.elector.inner().observe();
     elector_leadership::of(leadership, revision, now)
 }
 
@@ -261,7 +261,7 @@ unsafe fn end(buffer: *mut c_char, capacity: usize) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_get_view(elector: *const elector) -> *const elector_view {
     // SAFETY: the caller keeps the conventions.
-    let shown = || unsafe { elector.as_ref() }.map(|elector| elector.elector.seat().shown());
+    let shown = || unsafe { elector.as_ref() }.map(|elector| elector.elector.inner().shown());
     value(std::ptr::null(), || shown().map(|shown| std::ptr::from_ref(shown).cast::<elector_view>()))
 }
 

@@ -62,7 +62,7 @@ impl Elector {
     fn guarded_term(&self) -> Result<(Table, LeaderId, FencingToken), Error> {
         // Work that is drained has its term still, and must be able to finish.
         let token = self.leadership().token.ok_or_else(|| Error::not_leader(self.election()))?;
-        let table = self.seat().hub.table().ok_or_else(|| Error::no_guard(self.election()))?;
-        Ok((table, self.seat().leader_id(), token))
+        let table = self.hub().table().ok_or_else(|| Error::no_guard(self.election()))?;
+        Ok((table, self.inner().leader_id(), token))
     }
 }

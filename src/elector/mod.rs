@@ -17,9 +17,10 @@ use crate::core::lease::{Config, Input, Leader, Leadership};
 use crate::core::{FencingToken, Name, TimingOptions};
 use crate::driver::host::descriptor::Descriptor;
 use crate::driver::host::random;
-use crate::driver::hub::Hub;
-use crate::driver::hub::candidate::Seat;
+use crate::driver::hub;
+use crate::driver::hub::candidate::Candidate;
 use crate::driver::hub::changes::Changes;
+use crate::driver::hub::shared::Hub;
 use crate::driver::stores::StoreError;
 use crate::driver::stores::url::{InvalidUrl, StoreUrl};
 
@@ -52,7 +53,8 @@ pub struct Elector {
 }
 
 struct Handle {
-    seat: Arc<Seat>,
+    candidate: Arc<Candidate>,
+    hub: Arc<Hub>,
     /// The lease is to end by itself.
     abandoned: AtomicBool,
     /// How much longer a lease is renewed for work of `run_as_leader` that is to stop.
@@ -66,9 +68,9 @@ impl Drop for Handle {
         if self.abandoned.load(Ordering::Relaxed) {
             return;
         }
-        self.seat.input(Input::Release);
-        if !self.seat.is_forked() {
-            self.seat.hub.retire(self.seat.id);
+        self.candidate.input(Input::Release);
+        if !self.candidate.is_forked() {
+            self.hub.retire(self.candidate.id);
         }
     }
 }
@@ -93,13 +95,13 @@ impl Elector {
     /// Stands for election until [`Elector::release`]. After a loss it stands again by itself. Standing
     /// already: no effect. Returns at once.
     pub fn campaign(&self) {
-        self.seat().input(Input::Campaign);
+        self.inner().input(Input::Campaign);
     }
 
     /// Stands down: not leader from this call on, and no candidate until the next [`Elector::campaign`].
     /// The store is told in the background. Again: no effect.
     pub fn release(&self) {
-        self.seat().input(Input::Release);
+        self.inner().input(Input::Release);
     }
 
     /// The same, and waits until the store has confirmed it, so that the next candidate leads at once. A
@@ -109,8 +111,8 @@ impl Elector {
     /// When the store does not confirm within `timeout`. This elector is not leader all the same, and the
     /// lease ends by itself.
     pub fn release_and_wait(&self, timeout: Duration) -> Result<(), Error> {
-        let before = self.seat().input(Input::Release);
-        if self.seat().wait_released(before, timeout) {
+        let before = self.inner().input(Input::Release);
+        if self.inner().wait_released(before, timeout) {
             return Ok(());
         }
         Err(Error::unconfirmed(self.election(), timeout, self.last_error()))
@@ -120,8 +122,8 @@ impl Elector {
     /// lease from the call, or two if the outcome of an attempt to take it was unknown; put a timeout of your
     /// runtime around it to wait less long.
     pub async fn release_and_confirm(&self) {
-        let before = self.seat().input(Input::Release);
-        poll_fn(|context| match self.seat().poll_released(before, context.waker()) {
+        let before = self.inner().input(Input::Release);
+        poll_fn(|context| match self.inner().poll_released(before, context.waker()) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         })
@@ -137,7 +139,7 @@ impl Elector {
     pub fn drain(&self) {
         match self.handle.running.load(Ordering::SeqCst) {
             true => self.drain_for(self.handle.drain),
-            false => drop(self.seat().input(Input::Drain)),
+            false => drop(self.inner().input(Input::Drain)),
         }
     }
 
@@ -145,17 +147,17 @@ impl Elector {
     /// what is left of the lease then: others are elected when it has ended by itself, with the reason
     /// `stalled`. Of several bounds the earliest counts.
     pub fn drain_for(&self, patience: Duration) {
-        self.seat().input(Input::DrainFor(patience));
+        self.inner().input(Input::DrainFor(patience));
     }
 
     /// The work in progress is done: ends what [`Elector::drain`] began.
     pub fn drained(&self) {
-        self.seat().input(Input::Drained);
+        self.inner().input(Input::Drained);
     }
 
     /// Says that the host makes progress. Needed at least every half lease with [`Builder::progress_gate`].
     pub fn alive(&self) {
-        self.seat().input(Input::Alive);
+        self.inner().input(Input::Alive);
     }
 
     // ---- Leadership ----
@@ -167,31 +169,31 @@ impl Elector {
     /// `true` must end before trust does: see [`Elector::leadership`].
     #[must_use]
     pub fn am_i_leader(&self) -> bool {
-        self.seat().am_i_leader()
+        self.inner().am_i_leader()
     }
 
     /// The fencing token of the current term, or `None` if this candidate does not lead.
     #[must_use]
     pub fn token(&self) -> Option<FencingToken> {
-        self.seat().token()
+        self.inner().token()
     }
 
     /// One consistent answer with the term's token and deadlines.
     #[must_use]
     pub fn leadership(&self) -> Leadership {
-        self.seat().leadership()
+        self.inner().leadership()
     }
 
     /// Who leads, as far as this candidate knows; it learns so while it stands.
     #[must_use]
     pub fn leader(&self) -> Option<Leader> {
-        self.seat().leader()
+        self.inner().leader()
     }
 
     /// Everything that happens from now on, in order.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        Changes::new(self.seat().subscribe())
+        Changes::new(self.inner().subscribe())
     }
 
     /// Waits until this candidate leads; `None` when `timeout` passed before. It must stand already.
@@ -214,13 +216,13 @@ impl Elector {
     /// The election's name.
     #[must_use]
     pub fn election(&self) -> &str {
-        &self.seat().election
+        &self.inner().election
     }
 
     /// This candidate's name.
     #[must_use]
     pub fn candidate(&self) -> &str {
-        &self.seat().candidate
+        &self.inner().name
     }
 
     /// Opens the store if it is not open yet, and says what came of it. Not needed: a campaign does it
@@ -230,11 +232,11 @@ impl Elector {
     /// What the store said, that it cannot keep the names or the meta text of this candidate, or that it said
     /// nothing within `timeout`.
     pub fn connect(&self, timeout: Duration) -> Result<(), Error> {
-        if self.seat().is_forked() {
+        if self.inner().is_forked() {
             return Err(Error::forked());
         }
-        let hub = &self.seat().hub;
-        match hub.connect(timeout, self.seat().texts()) {
+        let hub = &self.handle.hub;
+        match hub.connect(timeout, self.inner().texts()) {
             Some(result) => result.and_then(|()| hub.holds(self.election())).map_err(Error::from),
             None => Err(Error::unconfirmed(self.election(), timeout, self.last_error())),
         }
@@ -244,7 +246,7 @@ impl Elector {
     /// free row does not clear it.
     #[must_use]
     pub fn last_error(&self) -> Option<StoreError> {
-        if self.seat().is_forked() { None } else { self.seat().hub.last_error() }
+        if self.inner().is_forked() { None } else { self.handle.hub.last_error() }
     }
 
     /// The open file that proves to other processes that this one lives, where the store has one (SQLite
@@ -252,26 +254,31 @@ impl Elector {
     /// gone too.
     #[must_use]
     pub fn lock_fd(&self) -> Option<Arc<Descriptor>> {
-        if self.seat().is_forked() { None } else { self.seat().hub.lock_fd() }
+        if self.inner().is_forked() { None } else { self.handle.hub.lock_fd() }
     }
 
     /// Leaves a lease that is held to end by itself, instead of releasing it when the last handle is dropped.
     #[cfg(feature = "capi")]
     pub(crate) fn abandon(&self) {
         self.handle.abandoned.store(true, Ordering::Relaxed);
-        let (seat, hub) = (self.seat(), &self.seat().hub);
-        match seat.leadership().phase {
-            Phase::Leader | Phase::Draining => hub.abandon(seat),
+        let (candidate, hub) = (self.inner(), &self.handle.hub);
+        match candidate.leadership().phase {
+            Phase::Leader | Phase::Draining => hub.abandon(candidate),
             // Perhaps a release is still to be told to the store, whether or not a campaign followed it.
             Phase::Candidate | Phase::Standby => {
-                seat.input(Input::Release);
-                hub.retire(seat.id);
+                candidate.input(Input::Release);
+                hub.retire(candidate.id);
             }
         }
     }
 
-    pub(crate) fn seat(&self) -> &Seat {
-        &self.handle.seat
+    pub(crate) fn inner(&self) -> &Candidate {
+        &self.handle.candidate
+    }
+
+    #[cfg(any(feature = "postgres", feature = "capi"))]
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.handle.hub
     }
 
     /// Whether `run_as_leader` is under way.
@@ -416,9 +423,9 @@ impl Builder {
             seed: random::jitter(),
         };
         let drain = self.drain.unwrap_or(config.timing.lease() / 2);
-        let seat = Hub::join(&url, config)?;
+        let (hub, candidate) = hub::join(&url, config).map_err(Error::threads)?;
         let (abandoned, running) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Elector { handle: Arc::new(Handle { seat, abandoned, drain, running }) })
+        Ok(Elector { handle: Arc::new(Handle { candidate, hub, abandoned, drain, running }) })
     }
 }
 
@@ -435,6 +442,8 @@ mod tests {
 
     use super::*;
     use crate::core::lease::{DeposedReason, Event};
+    #[cfg(feature = "capi")]
+    use crate::driver::hub::candidate::{Delivery, Progress};
     use crate::driver::hub::changes::{Change, Listener};
 
     /// As a bug would: it panics under the machine's lock, half-way through what an input led to.
@@ -458,7 +467,7 @@ mod tests {
         let (victim, other) = (candidate("victim"), candidate("other"));
         let mut changes = victim.changes();
         let bomb: Arc<dyn Listener> = Arc::new(Bomb);
-        victim.seat().listen(Arc::clone(&bomb));
+        victim.inner().listen(Arc::clone(&bomb));
         victim.campaign();
         let elected = changes.next_timeout(soon).map(|change| change.event);
         let Some(Event::Elected { token }) = elected else { panic!("{elected:?}") };
@@ -478,8 +487,8 @@ mod tests {
     struct Deaf(AtomicBool);
 
     #[cfg(feature = "capi")]
-    impl crate::driver::hub::candidate::Host for Deaf {
-        fn is_told(&self) -> bool {
+    impl Delivery for Deaf {
+        fn is_up_to_date(&self) -> bool {
             !self.0.load(Ordering::Relaxed)
         }
     }
@@ -488,19 +497,19 @@ mod tests {
     #[test]
     fn a_term_that_its_host_is_not_told_of_ends_even_if_the_host_is_alive() {
         std::thread::scope(|scope| {
-            for is_gated in [false, true] {
-                scope.spawn(move || a_term_ends_that_its_host_is_not_told_of(is_gated));
+            for progress in [Progress::Callbacks, Progress::CallbacksAndAlive] {
+                scope.spawn(move || a_term_ends_that_its_host_is_not_told_of(progress));
             }
         });
     }
 
     #[cfg(feature = "capi")]
-    fn a_term_ends_that_its_host_is_not_told_of(is_gated: bool) {
+    fn a_term_ends_that_its_host_is_not_told_of(progress: Progress) {
         let soon = Duration::from_secs(60);
         let host = Arc::new(Deaf(AtomicBool::new(false)));
-        let store = format!("memory:deaf-{is_gated}");
+        let store = format!("memory:deaf-{progress:?}");
         let elector = Elector::builder("deaf").store(&store).progress_gate().build().unwrap();
-        elector.seat().tells(host.clone(), is_gated);
+        elector.inner().gate_by(host.clone(), progress);
         let mut changes = elector.changes();
         elector.campaign();
         let token = elector.wait_until_leader(soon).unwrap();

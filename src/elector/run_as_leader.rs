@@ -182,7 +182,7 @@ impl Elector {
     }
 
     async fn elected(&self, changes: &mut Changes) -> Result<FencingToken, Error> {
-        if self.seat().is_forked() {
+        if self.inner().is_forked() {
             return Err(Error::forked());
         }
         if let Some(token) = self.token() {
@@ -204,7 +204,7 @@ impl Elector {
                 }
             }
             // A candidate that stands down says no event.
-            match self.seat().poll_settled(context.waker()) {
+            match self.inner().poll_settled(context.waker()) {
                 true => Poll::Ready(Err(Error::released(self.election()))),
                 false => Poll::Pending,
             }
@@ -250,7 +250,7 @@ impl Drop for StandDown<'_> {
     fn drop(&mut self) {
         match self.kept.is_some_and(|token| self.elector.drains(token)) {
             // It goes on to drain, and does not stand afterwards.
-            true => drop(self.elector.seat().input(Input::Drain)),
+            true => drop(self.elector.inner().input(Input::Drain)),
             false => self.elector.release(),
         }
     }

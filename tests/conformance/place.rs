@@ -9,7 +9,7 @@ use elector::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Request, Req
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
 use elector::driver::stores::url::StoreUrl;
-use elector::driver::stores::{Answer, Bell, Hint, Job, Store};
+use elector::driver::stores::{Answer, Hint, Job, Notifier, Store};
 
 use crate::patiently::patiently;
 
@@ -57,11 +57,11 @@ impl Place {
         let (tell, told) = channel();
         // The bell may be rung from any thread.
         let tell = std::sync::Mutex::new(tell);
-        let bell: Bell = Arc::new(move |hint| drop(tell.lock().unwrap().send(hint)));
+        let bell: Notifier = Arc::new(move |hint| drop(tell.lock().unwrap().send(hint)));
         (self.open_with(bell), told)
     }
 
-    fn open_with(&self, bell: Bell) -> Handle {
+    fn open_with(&self, bell: Notifier) -> Handle {
         // A store may lose its patience with a busy machine.
         let handle = patiently(|| self.url.open(Arc::clone(&bell)));
         Handle(handle.unwrap())

@@ -90,7 +90,7 @@ fn retry<T>(refused: &mut u32, mut attempt: impl FnMut() -> Result<T, StoreError
 fn bell_threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
     let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
-    tasks.filter_map(name).filter(|name| name.trim() == "elector-bell").count()
+    tasks.filter_map(name).filter(|name| name.trim() == "elector-notify").count()
 }
 
 /// Uses the store in a forked child, drops it there, and goes on in the parent.

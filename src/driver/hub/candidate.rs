@@ -13,48 +13,63 @@ use crate::core::lease::{
 };
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::{clock, contained, fork};
-use crate::driver::hub::Hub;
 use crate::driver::hub::changes::{Change, Listener, Queue};
 use crate::driver::hub::telemetry;
 use crate::driver::hub::view::View;
 use crate::driver::stores::Text;
 
-/// Where a hub keeps a seat.
-pub(crate) type SeatId = u64;
+/// The number of a candidate in its hub.
+pub(crate) type CandidateId = u64;
 
-/// A host that learns of its elections through callbacks.
-pub(crate) trait Host: Send + Sync {
-    /// Whether the host was told of all its elections.
-    fn is_told(&self) -> bool;
+/// Takes what a machine wants next. Called under that machine's lock, so that requests and timers arrive in
+/// their order.
+pub(crate) trait Planner: Send + Sync {
+    /// The machine of candidate `id` wants `request` sent, and to be called again at `wait`.
+    fn planned(&self, id: CandidateId, election: &Name, request: Option<Request>, wait: Wait);
 }
 
-/// One candidate. The machine is stepped under a lock by whoever has news for it: the host's thread for
-/// campaign and release, so that these take effect before they return, and the hub's thread for the rest.
-pub(crate) struct Seat {
-    pub(crate) id: SeatId,
+/// The delivery of changes to a host by callbacks.
+pub(crate) trait Delivery: Send + Sync {
+    /// Whether the host was told of all its elections.
+    fn is_up_to_date(&self) -> bool;
+}
+
+/// What shows that a host with callbacks makes progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "capi"), allow(dead_code, reason = "only the C ABI has callbacks"))]
+pub(crate) enum Progress {
+    /// That its callbacks are up to date.
+    Callbacks,
+    /// That they are, and that it calls `alive`.
+    CallbacksAndAlive,
+}
+
+/// One candidate. Its machine is stepped under a lock: on the host's thread for campaign and release, so that
+/// these take effect before they return, and on the hub's thread for all other inputs.
+pub(crate) struct Candidate {
+    pub(crate) id: CandidateId,
     pub(crate) election: Name,
-    pub(crate) candidate: Name,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) name: Name,
+    planner: Arc<dyn Planner>,
     shown: Shown,
     machine: Mutex<Machine>,
     settled: Condvar,
-    host: OnceLock<Telling>,
+    gate: OnceLock<DeliveryGate>,
 }
 
-/// A host that hears of its elections only by being told.
-struct Telling {
-    host: Arc<dyn Host>,
-    /// It has a progress gate of its own besides, so that nothing else is a sign of life.
-    is_gated: bool,
-    /// It said so while it was not told of its election, which did not count then.
-    is_owed_alive: AtomicBool,
+/// Holds the machine's progress gate closed while the host has not been told of an election.
+struct DeliveryGate {
+    delivery: Arc<dyn Delivery>,
+    progress: Progress,
+    /// `alive` was called while the callbacks were not up to date. It counts once they are.
+    alive_outstanding: AtomicBool,
 }
 
 /// What may be read of a candidate without a call. Its layout is part of the C ABI (`elector_view`).
 #[repr(C)]
 pub(crate) struct Shown {
     pub(crate) view: View,
-    /// The number of this process in the line of forks, and that of the one in which the seat was made.
+    /// The fork generation of this process, and that of the process which made the candidate.
     pub(crate) forks: &'static AtomicU32,
     pub(crate) forks_then: u32,
 }
@@ -62,20 +77,20 @@ pub(crate) struct Shown {
 struct Machine {
     lease: Lease,
     queues: Vec<Arc<dyn Listener>>,
-    /// A renewal is a change only if it says that all is well again.
-    worried: bool,
-    /// The term that was begun and not ended, as those who listen know it.
-    open: Option<FencingToken>,
-    /// It panicked. Its state cannot be trusted, so it is never told anything again, and never leads.
+    /// Subscribers were told that the term is at risk, so the next renewal counts as a change.
+    at_risk: bool,
+    /// The term whose beginning subscribers were told of, and whose end they were not.
+    open_term: Option<FencingToken>,
+    /// The machine panicked. Its state cannot be trusted: it gets no further input and never leads.
     dead: bool,
-    /// Who waits for a release to be confirmed.
+    /// Tasks that wait for a release to be confirmed.
     waiting: Vec<Waker>,
 }
 
 impl Machine {
     fn new(lease: Lease) -> Machine {
         let (queues, waiting) = (Vec::new(), Vec::new());
-        Machine { lease, queues, worried: false, open: None, dead: false, waiting }
+        Machine { lease, queues, at_risk: false, open_term: None, dead: false, waiting }
     }
 
     fn has_released(&self, before: u64) -> bool {
@@ -83,30 +98,29 @@ impl Machine {
     }
 }
 
-impl Seat {
-    pub(crate) fn new(id: SeatId, hub: Arc<Hub>, config: Config) -> Seat {
+impl Candidate {
+    pub(crate) fn new(id: CandidateId, planner: Arc<dyn Planner>, config: Config) -> Candidate {
         let lease = Lease::new(config, clock::now());
         let config = lease.config();
-        Seat {
+        Candidate {
             id,
             election: config.election.clone(),
-            candidate: config.candidate.clone(),
-            hub,
+            name: config.candidate.clone(),
+            planner,
             shown: Shown { view: View::default(), forks: fork::counter(), forks_then: fork::generation() },
             machine: Mutex::new(Machine::new(lease)),
             settled: Condvar::new(),
-            host: OnceLock::new(),
+            gate: OnceLock::new(),
         }
     }
 
-    /// From now on the machine, which has a progress gate, is held back while `host` is not told that it was
-    /// elected. `is_gated` says that the host calls `alive` besides; else nothing more is asked of it.
+    /// Holds the machine's progress gate closed, from now on, while `delivery` is not up to date.
     #[cfg(feature = "capi")]
-    pub(crate) fn tells(&self, host: Arc<dyn Host>, is_gated: bool) {
-        let _ = self.host.set(Telling { host, is_gated, is_owed_alive: AtomicBool::new(false) });
+    pub(crate) fn gate_by(&self, delivery: Arc<dyn Delivery>, progress: Progress) {
+        let _ = self.gate.set(DeliveryGate { delivery, progress, alive_outstanding: AtomicBool::new(false) });
     }
 
-    /// Whether this is another process than the one that the seat was made in.
+    /// Whether this process is a forked child of the one that made the candidate.
     pub(crate) fn is_forked(&self) -> bool {
         fork::generation() != self.shown.forks_then
     }
@@ -128,7 +142,7 @@ impl Seat {
     /// The texts that it has the store keep, and what each is.
     pub(crate) fn texts(&self) -> Vec<Text> {
         let meta = self.lock().lease.config().meta.clone();
-        let names = [("election", &self.election), ("candidate", &self.candidate)];
+        let names = [("election", &self.election), ("candidate", &self.name)];
         let names = names.map(|(what, name)| (what, Arc::from(name.as_str())));
         names.into_iter().chain(meta.map(|meta| ("meta text", meta))).collect()
     }
@@ -143,7 +157,7 @@ impl Seat {
         FencingToken::new(token).filter(|_| !self.is_forked())
     }
 
-    /// What may be read of this candidate without a lock. It lives as long as the seat.
+    /// What may be read of this candidate without a lock. It lives as long as the candidate.
     #[cfg(feature = "capi")]
     pub(crate) fn shown(&self) -> &Shown {
         &self.shown
@@ -205,15 +219,17 @@ impl Seat {
     }
 
     fn step_for_host(&self, input: Input) -> u64 {
-        let Some(telling) = self.host.get() else { return self.step(input) };
-        match (telling.host.is_told(), input) {
+        let Some(gate) = self.gate.get() else { return self.step(input) };
+        match (gate.delivery.is_up_to_date(), input) {
             (false, Input::Alive) => {
-                telling.is_owed_alive.store(true, Ordering::Relaxed);
+                gate.alive_outstanding.store(true, Ordering::Relaxed);
                 self.step(Input::Timeout)
             }
             (false, input) => self.step(input),
             (true, input) => {
-                if !telling.is_gated || telling.is_owed_alive.swap(false, Ordering::Relaxed) {
+                if gate.progress == Progress::Callbacks
+                    || gate.alive_outstanding.swap(false, Ordering::Relaxed)
+                {
                     self.step(Input::Alive);
                 }
                 self.step(input)
@@ -234,8 +250,7 @@ impl Seat {
         let before = machine.lease.settlements();
         machine.lease.handle_input(now, input);
         let (request, wait) = self.drain(&mut machine, now, &mut woken);
-        // Still under the machine's lock, so that the hub hears of requests and timers in their order.
-        self.hub.planned(self.id, &self.election, request, wait);
+        self.planner.planned(self.id, &self.election, request, wait);
         if machine.lease.is_settled() || machine.lease.settlements() > before {
             self.settled.notify_all();
             woken.append(&mut machine.waiting);
@@ -249,7 +264,7 @@ impl Seat {
     fn die(&self) {
         tracing::error!(
             election = self.election.as_str(),
-            candidate = self.candidate.as_str(),
+            candidate = self.name.as_str(),
             "a bug in Elector ended this elector, which never leads again; please report it"
         );
         let mut machine = self.lock();
@@ -258,13 +273,13 @@ impl Seat {
         machine.dead = true;
         machine.lease = Lease::new(machine.lease.config().clone(), now);
         let mut woken = std::mem::take(&mut machine.waiting);
-        if let Some(token) = machine.open {
+        if let Some(token) = machine.open_term {
             let event = Event::Deposed { token, reason: DeposedReason::Revoked };
             let leadership = machine.lease.leadership(now);
             let told = contained::run(|| self.tell(&mut machine, event, leadership, now));
             woken.extend(told.unwrap_or_default());
         }
-        self.hub.planned(self.id, &self.election, None, Wait::NEVER);
+        self.planner.planned(self.id, &self.election, None, Wait::NEVER);
         self.settled.notify_all();
         drop(machine);
         wake(woken);
@@ -290,26 +305,26 @@ impl Seat {
 
     /// Returns those who are to be woken.
     fn tell(&self, machine: &mut Machine, event: Event, leadership: Leadership, now: Instant) -> Vec<Waker> {
-        contained::run(|| telemetry::event(&self.election, &self.candidate, &event, leadership, now));
+        contained::run(|| telemetry::event(&self.election, &self.name, &event, leadership, now));
         let is_renewal = matches!(event, Event::Renewed { .. });
-        if !is_renewal || machine.worried {
+        if !is_renewal || machine.at_risk {
             self.shown.view.count_change();
         }
-        machine.worried = match event {
+        machine.at_risk = match event {
             Event::AtRisk { .. } | Event::StopNewWork { .. } => true,
             Event::Elected { .. } | Event::Renewed { .. } | Event::Deposed { .. } => false,
-            _ => machine.worried,
+            _ => machine.at_risk,
         };
         match event {
-            Event::Elected { token } => machine.open = Some(token),
-            Event::Deposed { .. } => machine.open = None,
+            Event::Elected { token } => machine.open_term = Some(token),
+            Event::Deposed { .. } => machine.open_term = None,
             _ => {}
         }
         if machine.queues.is_empty() {
             return Vec::new();
         }
         let revision = self.shown.view.revision();
-        let change = Change::new(self.election.clone(), self.candidate.clone(), event, leadership, revision);
+        let change = Change::new(self.election.clone(), self.name.clone(), event, leadership, revision);
         machine.queues.retain(|queue| Arc::strong_count(queue) > 1);
         machine.queues.iter().filter_map(|queue| queue.push(change.clone())).collect()
     }
@@ -346,7 +361,7 @@ impl Seat {
         true
     }
 
-    /// [`Seat::poll_released`], and waits for it up to `timeout`.
+    /// [`Candidate::poll_released`], and waits for it up to `timeout`.
     pub(crate) fn wait_released(&self, before: u64, timeout: Duration) -> bool {
         if self.is_forked() {
             return true;
@@ -372,7 +387,7 @@ fn wake(woken: Vec<Waker>) {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Candidate {
     fn drop(&mut self) {
         if !self.is_forked() {
             for queue in &self.lock().queues {

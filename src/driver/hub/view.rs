@@ -1,9 +1,27 @@
 //! What may be read of a candidate without a lock: two numbers and a counter, written by one writer at a
 //! time.
-//!
-//! `tests/view.rs` compiles this very file against loom's atomics and tries every order of its steps.
 
-use super::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[cfg(test)]
+mod tests;
+
+/// An atomic number: the processor's, or in the tests that of a model checker, which tries every order of the
+/// steps.
+pub(crate) trait Atomic: Default {
+    fn load(&self, order: Ordering) -> u64;
+    fn store(&self, value: u64, order: Ordering);
+}
+
+impl Atomic for AtomicU64 {
+    fn load(&self, order: Ordering) -> u64 {
+        AtomicU64::load(self, order)
+    }
+
+    fn store(&self, value: u64, order: Ordering) {
+        AtomicU64::store(self, value, order);
+    }
+}
 
 /// A term is published token first and trust last, and withdrawn in the other order, so that whoever reads
 /// the same token before and after a trusted instant has read one term.
@@ -11,16 +29,16 @@ use super::atomic::{AtomicU64, Ordering};
 /// Its layout is part of the C ABI (`elector_view`).
 #[derive(Default)]
 #[repr(C)]
-pub(crate) struct View {
+pub(crate) struct View<A = AtomicU64> {
     /// Until when the term is trusted, in nanoseconds of the driver's clock; 0: not leader.
-    pub(crate) trusted_until: AtomicU64,
+    pub(crate) trusted_until: A,
     /// The term's fencing token; means something only while the term is trusted.
-    pub(crate) token: AtomicU64,
+    pub(crate) token: A,
     /// Counts what changed.
-    pub(crate) revision: AtomicU64,
+    pub(crate) revision: A,
 }
 
-impl View {
+impl<A: Atomic> View<A> {
     /// Leader under `token` until `trusted_until`. To be called by one thread at a time, as the rest of this.
     pub(crate) fn publish(&self, token: u64, trusted_until: u64) {
         if self.token.load(Ordering::Relaxed) != token {

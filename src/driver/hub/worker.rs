@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use crate::core::Instant;
 use crate::core::lease::{Failure, Op, Outcome, Reply};
-use crate::core::sql::postgres::Table;
-use crate::driver::host::descriptor::Descriptor;
 use crate::driver::host::{clock, contained, random};
-use crate::driver::hub::candidate::SeatId;
+use crate::driver::hub::candidate::CandidateId;
+use crate::driver::hub::shared::{Hub, Shared};
 use crate::driver::hub::telemetry;
-use crate::driver::hub::{Board, Hub};
-use crate::driver::stores::{Answer, Bell, Hint, Job, Store, StoreError, Text, table_holds};
+use crate::driver::stores::{Answer, Hint, Job, Notifier, Store, StoreError, Text};
 
 /// Maximum number of jobs in one batch, so that a release need not wait for a wave of any size.
 const MOST_JOBS: usize = 4_096;
@@ -22,32 +20,6 @@ const REOPEN_AFTER: Duration = Duration::from_millis(50);
 const CLEAN_UP_EVERY: Duration = Duration::from_secs(60);
 /// After a failure, so soon; after each further one, twice as late.
 const CLEAN_UP_AGAIN: Duration = Duration::from_secs(1);
-
-/// What is known of the connection, for those who ask.
-#[derive(Default)]
-pub(crate) struct Connection {
-    /// How often somebody asked for the store to be opened, and how often that was answered.
-    pub(crate) asked: u64,
-    pub(crate) answered: u64,
-    /// The texts that those who wait for an answer want to have kept, by the number of their question, and
-    /// the refusals.
-    pub(crate) texts: Vec<(u64, Vec<Text>)>,
-    pub(crate) unkept: Vec<(u64, StoreError)>,
-    /// The place where the leases were kept is gone, and the store should notice.
-    pub(crate) gone: bool,
-    /// What went wrong last, unless something worked since.
-    pub(crate) error: Option<StoreError>,
-    /// The kernel lock that proves that this process lives.
-    pub(crate) lock_fd: Option<Arc<Descriptor>>,
-    /// The table that guards name.
-    pub(crate) table: Option<Table>,
-}
-
-impl Connection {
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.gone || self.asked != self.answered
-    }
-}
 
 /// Serves the hub until it closes.
 pub(crate) fn run(hub: &Arc<Hub>) {
@@ -61,32 +33,32 @@ pub(crate) fn run(hub: &Arc<Hub>) {
         clean_up_at: clock::now().saturating_add(CLEAN_UP_EVERY.mul_f64(0.5 + random::fraction())),
     };
     loop {
-        let mut board = hub.lock();
-        while !board.has_store_work() {
+        let mut shared = hub.lock();
+        while !shared.has_store_work() {
             let left = worker.clean_up_at.saturating_since(clock::now());
             if left.is_zero() {
-                drop(board);
+                drop(shared);
                 contained::run(|| worker.clean_up());
-                board = hub.lock();
+                shared = hub.lock();
                 continue;
             }
-            board = match hub.store_wake.wait_timeout(board, left) {
-                Ok((board, _)) => board,
+            shared = match hub.store_wake.wait_timeout(shared, left) {
+                Ok((shared, _)) => shared,
                 Err(poisoned) => poisoned.into_inner().0,
             };
         }
-        if board.closed {
+        if shared.closed {
             return;
         }
-        if std::mem::take(&mut board.connection.gone) {
+        if std::mem::take(&mut shared.connection.gone) {
             // Used even if nobody campaigns: others cannot begin anew while this store holds on to the old
             // place.
             worker.clean_up_at = clock::now().saturating_add(CLEAN_UP_AGAIN);
         }
-        let asked = board.connection.asked;
-        let texts = board.connection.texts.clone();
-        let batch = take_batch(&mut board);
-        drop(board);
+        let asked = shared.connection.asked;
+        let texts = shared.connection.texts.clone();
+        let batch = take_batch(&mut shared);
+        drop(shared);
         let outcome = contained::run(|| worker.open(&hub.url)).unwrap_or_else(|| Err(panicked()));
         let outcome = if batch.is_empty() { outcome.and_then(|()| worker.check()) } else { outcome };
         match &outcome {
@@ -101,38 +73,38 @@ pub(crate) fn run(hub: &Arc<Hub>) {
                 fail(hub, batch, error);
             }
         }
-        let unkept = if outcome.is_ok() { worker.unkept(&texts) } else { Vec::new() };
-        let mut board = hub.lock();
-        board.connection.refuse(unkept);
-        board.connection.answered = asked;
+        let refused = if outcome.is_ok() { worker.refused(&texts) } else { Vec::new() };
+        let mut shared = hub.lock();
+        shared.connection.refuse(refused);
+        shared.connection.answered = asked;
         if let Err(error) = outcome {
-            board.connection.error = Some(error);
+            shared.connection.error = Some(error);
         }
-        drop(board);
+        drop(shared);
         hub.connection_changed.notify_all();
     }
 }
 
 /// The jobs for the next batch, the most urgent first: a release frees others, a renewal keeps a term, a
 /// take-over starts one, and a look can wait. What the machines gave up on meanwhile is dropped.
-fn take_batch(board: &mut Board) -> Vec<(SeatId, Job)> {
+fn take_batch(shared: &mut Shared) -> Vec<(CandidateId, Job)> {
     let now = clock::now();
-    board.jobs.retain(|(_, job)| job.request.deadline > now);
-    board.jobs.sort_by_key(|(_, job)| match job.request.op {
+    shared.jobs.retain(|(_, job)| job.request.deadline > now);
+    shared.jobs.sort_by_key(|(_, job)| match job.request.op {
         Op::Release { .. } => 0,
         Op::Renew { .. } => 1,
         Op::Acquire(_) => 2,
         Op::Look => 3,
     });
-    let rest = board.jobs.split_off(board.jobs.len().min(MOST_JOBS));
-    std::mem::replace(&mut board.jobs, rest)
+    let rest = shared.jobs.split_off(shared.jobs.len().min(MOST_JOBS));
+    std::mem::replace(&mut shared.jobs, rest)
 }
 
-fn fail(hub: &Hub, batch: Vec<(SeatId, Job)>, error: &StoreError) {
-    hub.answered(batch.into_iter().map(|(seat, job)| {
+fn fail(hub: &Hub, batch: Vec<(CandidateId, Job)>, error: &StoreError) {
+    hub.answered(batch.into_iter().map(|(candidate, job)| {
         // Nothing was sent, whatever else the error says.
         let failure = if error.is_permanent() { Failure::Refused } else { Failure::Unsent };
-        (seat, Reply { id: job.request.id, clock: None, outcome: Outcome::Failed(failure) })
+        (candidate, Reply { id: job.request.id, clock: None, outcome: Outcome::Failed(failure) })
     }));
 }
 
@@ -159,12 +131,13 @@ impl Worker {
             }
         }
         let hub = Weak::clone(&self.hub);
-        let bell: Bell = Arc::new(move |hint: Hint| {
+        let notifier: Notifier = Arc::new(move |hint: Hint| {
             if let Some(hub) = hub.upgrade() {
-                hub.ring(hint);
+                hub.notify(hint);
             }
         });
-        let opened = catch_unwind(AssertUnwindSafe(|| url.open(bell))).unwrap_or_else(|_| Err(panicked()));
+        let opened =
+            catch_unwind(AssertUnwindSafe(|| url.open(notifier))).unwrap_or_else(|_| Err(panicked()));
         match opened {
             Ok(store) => {
                 self.store = Some(store);
@@ -190,8 +163,8 @@ impl Worker {
         })
     }
 
-    /// The questions whose texts the store refuses, or about which it could not be asked.
-    fn unkept(&mut self, asked: &[(u64, Vec<Text>)]) -> Vec<(u64, StoreError)> {
+    /// The calls whose texts the store refuses, or cannot be asked about.
+    fn refused(&mut self, asked: &[(u64, Vec<Text>)]) -> Vec<(u64, StoreError)> {
         let mut refused = Vec::new();
         for (number, texts) in asked {
             let kept = self.store.as_mut().map(|store| catch_unwind(AssertUnwindSafe(|| store.keeps(texts))));
@@ -211,16 +184,16 @@ impl Worker {
     /// same one again.
     fn publish(&self, hub: &Hub) {
         let Some(store) = &self.store else { return };
-        let mut board = hub.lock();
-        board.connection.lock_fd = store.lock_fd();
+        let mut shared = hub.lock();
+        shared.connection.lock_fd = store.lock_fd();
         if let Some(table) = store.table() {
-            board.connection.table = Some(table);
+            shared.connection.table = Some(table);
         }
     }
 
-    fn execute(&mut self, hub: &Hub, batch: Vec<(SeatId, Job)>) {
+    fn execute(&mut self, hub: &Hub, batch: Vec<(CandidateId, Job)>) {
         let Some(store) = self.store.as_mut() else { return };
-        let (seats, jobs): (Vec<SeatId>, Vec<Job>) = batch.into_iter().unzip();
+        let (candidates, jobs): (Vec<CandidateId>, Vec<Job>) = batch.into_iter().unzip();
         let _span = tracing::debug_span!("elector.store.execute", jobs = jobs.len()).entered();
         let started = clock::now();
         let executed = catch_unwind(AssertUnwindSafe(|| store.execute(&jobs)));
@@ -244,7 +217,7 @@ impl Worker {
         if error.is_some() || !self.write_failed {
             hub.lock().connection.error = error;
         }
-        hub.answered(seats.into_iter().zip(answers.into_iter().map(|answer| answer.reply)));
+        hub.answered(candidates.into_iter().zip(answers.into_iter().map(|answer| answer.reply)));
     }
 
     fn clean_up(&mut self) {
@@ -299,64 +272,6 @@ fn panicked() -> StoreError {
 fn unknown(job: &Job, error: &StoreError) -> Answer {
     let reply = Reply { id: job.request.id, clock: None, outcome: Outcome::Failed(Failure::Unknown) };
     Answer { reply, error: Some(error.clone()) }
-}
-
-impl Connection {
-    /// Notes refusals for those who still wait for an answer.
-    fn refuse(&mut self, unkept: Vec<(u64, StoreError)>) {
-        for (ticket, error) in unkept {
-            let is_asked = self.texts.iter().any(|(number, _)| *number == ticket);
-            let is_known = self.unkept.iter().any(|(number, _)| *number == ticket);
-            if is_asked && !is_known {
-                self.unkept.push((ticket, error));
-            }
-        }
-    }
-
-    /// Forgets a question, and says what its texts were refused for.
-    fn end_question(&mut self, ticket: u64) -> Option<StoreError> {
-        self.texts.retain(|(number, _)| *number != ticket);
-        let at = self.unkept.iter().position(|(number, _)| *number == ticket)?;
-        Some(self.unkept.swap_remove(at).1)
-    }
-}
-
-impl Hub {
-    /// Has the store opened if it is not, and says what came of it, or that it cannot keep these texts;
-    /// `None` if that took longer than `timeout`. See [`Store::keeps`].
-    pub(crate) fn connect(&self, timeout: Duration, texts: Vec<Text>) -> Option<Result<(), StoreError>> {
-        let mut board = self.lock();
-        board.connection.asked += 1;
-        let ticket = board.connection.asked;
-        board.connection.texts.push((ticket, texts));
-        self.store_wake.notify_one();
-        let waited = self
-            .connection_changed
-            .wait_timeout_while(board, timeout, |board| board.connection.answered < ticket && !board.closed);
-        let mut board = match waited {
-            Ok((board, _)) => board,
-            Err(poisoned) => poisoned.into_inner().0,
-        };
-        let connection = &mut board.connection;
-        let unkept = connection.end_question(ticket);
-        let answered = connection.answered >= ticket;
-        answered.then(|| unkept.or_else(|| connection.error.clone()).map_or(Ok(()), Err))
-    }
-
-    /// Refuses an election that the store's table cannot hold, as far as the table is known.
-    pub(crate) fn holds(&self, election: &str) -> Result<(), StoreError> {
-        self.table().map_or(Ok(()), |table| table_holds(&self.url, &table, election))
-    }
-
-    /// See [`Store::table`].
-    pub(crate) fn table(&self) -> Option<Table> {
-        self.lock().connection.table.clone()
-    }
-
-    /// See [`Store::lock_fd`].
-    pub(crate) fn lock_fd(&self) -> Option<Arc<Descriptor>> {
-        self.lock().connection.lock_fd.clone()
-    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::core::{FencingToken, Name, StoreTime};
 use crate::driver::host::clock;
 use crate::driver::host::fork::PerProcess;
 use crate::driver::stores::rules::{self, Opener};
-use crate::driver::stores::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError};
+use crate::driver::stores::{Answer, ElectionRow, Hint, Job, Notifier, Store, StoreError};
 
 /// A named store of this process, and the control over it. Cheap to clone.
 #[derive(Clone)]
@@ -42,7 +42,7 @@ struct Shared {
     rows: BTreeMap<Name, Stored>,
     /// The largest token of a row that was deleted.
     floor: i64,
-    bells: HashMap<u64, Bell>,
+    notifiers: HashMap<u64, Notifier>,
     bells_ever: u64,
     failure: Option<StoreError>,
     delay: Duration,
@@ -74,13 +74,13 @@ impl MemoryStore {
         store
     }
 
-    /// Connects to it. `bell` rings when a lease is released or revoked through any connection.
+    /// Connects to it. `notifier` is called when a lease is released or revoked through any connection.
     #[must_use]
-    pub fn open(&self, bell: Bell) -> Box<dyn Store> {
+    pub fn open(&self, notifier: Notifier) -> Box<dyn Store> {
         let mut shared = self.lock();
         shared.bells_ever += 1;
         let id = shared.bells_ever;
-        shared.bells.insert(id, bell);
+        shared.notifiers.insert(id, notifier);
         Box::new(Connection { store: self.clone(), id, opener: Opener::this_process() })
     }
 
@@ -113,10 +113,10 @@ impl MemoryStore {
     }
 
     /// Gives a hint to every connection, as a store may at any time.
-    pub fn ring(&self, hint: &Hint) {
-        // Bells are rung without the lock: a bell may use the store.
-        let bells: Vec<Bell> = self.lock().bells.values().cloned().collect();
-        bells.iter().for_each(|bell| bell(hint.clone()));
+    pub fn notify(&self, hint: &Hint) {
+        // Called without the lock: a notifier may use the store.
+        let notifiers: Vec<Notifier> = self.lock().notifiers.values().cloned().collect();
+        notifiers.iter().for_each(|notifier| notifier(hint.clone()));
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -227,7 +227,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.store.lock().bells.remove(&self.id);
+        self.store.lock().notifiers.remove(&self.id);
     }
 }
 
@@ -252,7 +252,7 @@ impl Store for Connection {
         };
         let answers = jobs.iter().map(answer).collect();
         drop(shared);
-        released.into_iter().for_each(|election| self.store.ring(&Hint::Election(election)));
+        released.into_iter().for_each(|election| self.store.notify(&Hint::Election(election)));
         match failed {
             Some(error) => jobs.iter().map(|job| Answer::failed(job, &error)).collect(),
             None => answers,
@@ -285,7 +285,7 @@ impl Store for Connection {
             stored.expires_at = now.saturating_add(remaining);
         }
         drop(shared);
-        self.store.ring(&Hint::Election(election.clone()));
+        self.store.notify(&Hint::Election(election.clone()));
         Ok(Some(rules::revoked_row(row, now, remaining)))
     }
 

@@ -155,7 +155,7 @@ pub enum Hint {
 }
 
 /// How a store gives hints, from any thread. It must not block.
-pub type Bell = Arc<dyn Fn(Hint) + Send + Sync>;
+pub type Notifier = Arc<dyn Fn(Hint) + Send + Sync>;
 
 /// What went wrong in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]

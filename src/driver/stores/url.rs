@@ -9,7 +9,7 @@ use crate::core::lease::Failure;
 use crate::driver::stores::memory::MemoryStore;
 #[cfg(feature = "postgres")]
 use crate::driver::stores::postgres::{self, PostgresUrl};
-use crate::driver::stores::{Bell, Store, StoreError};
+use crate::driver::stores::{Notifier, Store, StoreError};
 
 /// Where leases are kept. Two URLs that name the same place are equal. None shows a password.
 ///
@@ -139,20 +139,20 @@ impl StoreUrl {
         }
     }
 
-    /// Connects to the store. `bell` gives its hints, from any thread.
+    /// Connects to the store. `notifier` gives its hints, from any thread.
     ///
     /// Of directories only the default store's own is created.
     ///
     /// # Errors
     /// When the store cannot be reached or used; the message says why and what to do.
-    pub fn open(&self, bell: Bell) -> Result<Box<dyn Store>, StoreError> {
+    pub fn open(&self, notifier: Notifier) -> Result<Box<dyn Store>, StoreError> {
         match &self.0 {
-            Place::Memory(name) => Ok(MemoryStore::named(name).open(bell)),
+            Place::Memory(name) => Ok(MemoryStore::named(name).open(notifier)),
             Place::Sqlite { path, trust_fuse, makes_files } => {
-                open_sqlite(path, *trust_fuse, *makes_files, bell)
+                open_sqlite(path, *trust_fuse, *makes_files, notifier)
             }
             #[cfg(feature = "postgres")]
-            Place::Postgres(url) => postgres::open(url, bell),
+            Place::Postgres(url) => postgres::open(url, notifier),
         }
     }
 }
@@ -265,12 +265,12 @@ fn open_sqlite(
     path: &Path,
     trust_fuse: bool,
     makes_files: bool,
-    bell: Bell,
+    notifier: Notifier,
 ) -> Result<Box<dyn Store>, StoreError> {
     use super::sqlite::SqliteStore;
 
     if !makes_files {
-        return Ok(Box::new(SqliteStore::for_questions(&resolve(path), trust_fuse, bell)?));
+        return Ok(Box::new(SqliteStore::for_questions(&resolve(path), trust_fuse, notifier)?));
     }
     let default = state_directory().filter(|default| path.parent() == Some(&**default));
     if let Some(directory) = &default {
@@ -280,12 +280,12 @@ fn open_sqlite(
         })?;
     }
     // The directory may be there only now, and a link in it decides which file this is.
-    let store = SqliteStore::open(&resolve(path), trust_fuse, bell)?;
+    let store = SqliteStore::open(&resolve(path), trust_fuse, notifier)?;
     Ok(Box::new(if default.is_some() { store.making_its_directory() } else { store }))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn open_sqlite(path: &Path, _: bool, _: bool, _: Bell) -> Result<Box<dyn Store>, StoreError> {
+fn open_sqlite(path: &Path, _: bool, _: bool, _: Notifier) -> Result<Box<dyn Store>, StoreError> {
     let found = format!("cannot open {}: this build has no SQLite store", path.display());
     Err(StoreError::new(Failure::Refused, format!("{found}; build it with the feature \"sqlite\"")))
 }

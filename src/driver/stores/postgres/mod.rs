@@ -38,7 +38,7 @@ use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::clock;
 use crate::driver::host::descriptor_limit;
 use crate::driver::stores::rules::Opener;
-use crate::driver::stores::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError, Text, table_holds};
+use crate::driver::stores::{Answer, ElectionRow, Hint, Job, Notifier, Store, StoreError, Text, table_holds};
 
 pub use self::config::PostgresUrl;
 use self::connect::{Session, SessionEvent};
@@ -76,7 +76,7 @@ const NEWS_AFTER_S: i64 = 1;
 const TABLE_CHANGED: [&str; 6] = ["42P01", "42703", "42883", "42804", "42501", "0A000"];
 
 /// Opens the store: connects, and finds, makes or adopts the table.
-pub(super) fn open(url: &PostgresUrl, bell: Bell) -> Result<Box<dyn Store>, StoreError> {
+pub(super) fn open(url: &PostgresUrl, notifier: Notifier) -> Result<Box<dyn Store>, StoreError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("elector-postgres")
@@ -90,7 +90,7 @@ pub(super) fn open(url: &PostgresUrl, bell: Bell) -> Result<Box<dyn Store>, Stor
         })?;
     let mut store = PostgresStore {
         url: url.clone(),
-        bell,
+        notifier,
         opener: Opener::this_process(),
         runtime: Some(runtime),
         connection: None,
@@ -103,7 +103,7 @@ pub(super) fn open(url: &PostgresUrl, bell: Bell) -> Result<Box<dyn Store>, Stor
 
 struct PostgresStore {
     url: PostgresUrl,
-    bell: Bell,
+    notifier: Notifier,
     opener: Opener,
     /// Taken out only when the store is dropped.
     runtime: Option<Runtime>,
@@ -158,7 +158,7 @@ impl PostgresStore {
     }
 
     fn connect(&self, patience: Duration) -> Result<Connection, StoreError> {
-        let bell = self.bell.clone();
+        let notifier = self.notifier.clone();
         let prefix = format!("{}/", self.url.schema());
         let echo = Arc::new(AtomicBool::new(false));
         let echoed = Arc::clone(&echo);
@@ -169,7 +169,7 @@ impl PostgresStore {
                     Some("") => echoed.store(true, Ordering::Relaxed),
                     Some(name) => {
                         if let Ok(election) = Name::new("election", name) {
-                            bell(Hint::Election(election));
+                            notifier(Hint::Election(election));
                         }
                     }
                     None => {}

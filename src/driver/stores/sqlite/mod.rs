@@ -6,7 +6,7 @@
 //!   the boot that their time counts from, and only after a reboot does the wall clock decide.
 //! * Rows name a byte that the holder's process keeps locked (`process_lock.rs`): once the kernel has freed
 //!   it, the row may be taken at once. A stopped process keeps its leases until they end.
-//! * A thread listens for releases, ends of processes and changes of the files (`bell.rs`).
+//! * A thread listens for releases, ends of processes and changes of the files (`notifier.rs`).
 //! * If a file is deleted or replaced, no lease in it protects anything any more: [`Hint::Gone`], and every
 //!   call fails until all leases granted through this store, and those seen through it, have ended; then the
 //!   store opens the path anew. This is looked at before and after each batch and before each commit, so that
@@ -23,7 +23,6 @@
 
 mod above_standard;
 mod batch;
-mod bell;
 mod calls;
 mod engine;
 mod fault;
@@ -31,6 +30,7 @@ mod files;
 mod filesystem;
 mod host;
 mod mapping;
+mod notifier;
 mod open;
 mod place;
 mod process_lock;
@@ -46,11 +46,11 @@ use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::clock;
 use crate::driver::host::descriptor::Descriptor;
 use crate::driver::stores::rules::Opener;
-use crate::driver::stores::{Answer, Bell, ElectionRow, Hint, Job, Store, StoreError};
-use bell::Watcher;
+use crate::driver::stores::{Answer, ElectionRow, Hint, Job, Notifier, Store, StoreError};
 use calls::Guarded;
 use files::Paths;
 use host::Host;
+use notifier::Watcher;
 use open::{Loss, Opened};
 pub use place::Place;
 use process_lock::ProcessLock;
@@ -69,7 +69,7 @@ pub struct SqliteStore {
     trust_fuse: bool,
     makes_files: bool,
     makes_directory: bool,
-    bell: Bell,
+    notifier: Notifier,
     host: Host,
     opener: Opener,
     terms: Terms,
@@ -163,13 +163,13 @@ impl Terms {
 impl SqliteStore {
     /// Opens the database at `path`, an absolute path whose directory exists; the file is made if there is
     /// none. `trust_fuse` admits file systems in user space, which may or may not be shared with other
-    /// machines. `bell` rings from a thread of its own.
+    /// machines. `notifier` is called from a thread of its own.
     ///
     /// # Errors
     /// When the place is unfit (no directory, no rights, a network file system), the file is not ours or
     /// damaged, or another program keeps it locked for five seconds.
-    pub fn open(path: &Path, trust_fuse: bool, bell: Bell) -> Result<SqliteStore, StoreError> {
-        SqliteStore::new(path, trust_fuse, true, bell)
+    pub fn open(path: &Path, trust_fuse: bool, notifier: Notifier) -> Result<SqliteStore, StoreError> {
+        SqliteStore::new(path, trust_fuse, true, notifier)
     }
 
     /// The same for one who only asks or revokes: no database is made, now or later. Where there is none, it
@@ -177,17 +177,26 @@ impl SqliteStore {
     ///
     /// # Errors
     /// As [`SqliteStore::open`].
-    pub fn for_questions(path: &Path, trust_fuse: bool, bell: Bell) -> Result<SqliteStore, StoreError> {
-        SqliteStore::new(path, trust_fuse, false, bell)
+    pub fn for_questions(
+        path: &Path,
+        trust_fuse: bool,
+        notifier: Notifier,
+    ) -> Result<SqliteStore, StoreError> {
+        SqliteStore::new(path, trust_fuse, false, notifier)
     }
 
-    fn new(path: &Path, trust_fuse: bool, makes_files: bool, bell: Bell) -> Result<SqliteStore, StoreError> {
+    fn new(
+        path: &Path,
+        trust_fuse: bool,
+        makes_files: bool,
+        notifier: Notifier,
+    ) -> Result<SqliteStore, StoreError> {
         let mut store = SqliteStore {
             paths: Paths::of(path),
             trust_fuse,
             makes_files,
             makes_directory: false,
-            bell,
+            notifier,
             host: Host::of_this_boot(),
             opener: Opener::this_process(),
             terms: Terms::default(),
@@ -215,7 +224,7 @@ impl SqliteStore {
         };
         let state = match opened {
             Some(opened) => {
-                let watcher = Watcher::start(paths, opened.identity.clone(), Arc::clone(&self.bell));
+                let watcher = Watcher::start(paths, opened.identity.clone(), Arc::clone(&self.notifier));
                 let watcher =
                     watcher.map_err(|error| fault::io(&paths.database, "listen on its files", &error))?;
                 State::Open { opened: Box::new(opened), watcher }
@@ -272,7 +281,7 @@ impl SqliteStore {
             }
         };
         self.state = State::Gone { loss: loss.into(), until, lock, reopen_at };
-        (self.bell)(Hint::Gone);
+        (self.notifier)(Hint::Gone);
         true
     }
 
@@ -319,7 +328,7 @@ impl SqliteStore {
         };
         let answers = jobs.iter().zip(done.results).map(answer).collect();
         if released {
-            ready.opened.lock.ring();
+            ready.opened.lock.notify();
         }
         answers
     }
@@ -382,7 +391,7 @@ impl Store for SqliteStore {
         let Ready { opened, host, path, until, _guarded, .. } = ready;
         let revoked = batch::revoke(opened, host, path, election, token, until)?;
         if revoked.is_some() {
-            opened.lock.ring();
+            opened.lock.notify();
         }
         Ok(revoked)
     }

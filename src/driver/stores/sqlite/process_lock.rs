@@ -192,7 +192,7 @@ impl ProcessLock {
     }
 
     /// Tells every process that listens on the lock file that something was released.
-    pub(super) fn ring(&self) {
+    pub(super) fn notify(&self) {
         // Nobody is hurt if it fails: they also look on their own.
         let _ = futimens(&*self.fd, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW);
     }

@@ -1,8 +1,8 @@
-//! Hears without asking: a thread that listens on the database's files and rings the hub's bell.
+//! Hears without asking: a thread that listens on the database's files and rings the hub's notifier.
 //!
 //! * Somebody released a lease: it touched the lock file (`IN_ATTRIB`).
 //! * A process ended: its descriptor of the lock file was closed (`IN_CLOSE_WRITE`). The kernel says so a
-//!   moment before it frees the byte, so the bell rings again a little later.
+//!   moment before it frees the byte, so the notifier rings again a little later.
 //! * A file was deleted, renamed or replaced, its directory moved, or another file system mounted over it:
 //!   [`Hint::Gone`].
 //! * The program closed our end of the socket that ends this thread, so others of the store's descriptors may
@@ -27,10 +27,10 @@ use crate::core::Instant;
 use crate::driver::host::descriptor::Descriptor;
 use crate::driver::host::{clock, descriptor_limit, threads};
 use crate::driver::stores::rules::Opener;
-use crate::driver::stores::{Bell, Hint};
+use crate::driver::stores::{Hint, Notifier};
 
 /// When to ring again after a process has ended.
-const ECHOES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(25)];
+const REPEATS: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(25)];
 
 /// The listening thread; it ends when this is dropped.
 pub(super) struct Watcher {
@@ -47,12 +47,16 @@ struct Fate {
 }
 
 impl Watcher {
-    /// Starts to listen. `None` if the thread cannot be started: the store then works without a bell.
+    /// Starts to listen. `None` if the thread cannot be started: the store then works without a notifier.
     ///
     /// # Errors
     /// When this process has no file descriptor left. inotify's own limits are no error: they are for all
     /// processes of a user, and reached by others.
-    pub(super) fn start(paths: &Paths, identity: Identity, bell: Bell) -> io::Result<Option<Watcher>> {
+    pub(super) fn start(
+        paths: &Paths,
+        identity: Identity,
+        notifier: Notifier,
+    ) -> io::Result<Option<Watcher>> {
         let (stop, stopped) = UnixStream::pair()?;
         let (stop, stopped) = (above_standard(stop)?, above_standard(stopped)?);
         let source = match Source::open(paths) {
@@ -66,8 +70,9 @@ impl Watcher {
             }
         };
         let (stopped, fate) = (Descriptor::new(stopped), Arc::<Fate>::default());
-        let mut ears = Ears { source, identity, bell, stopped, fate: Arc::clone(&fate), echoes: Vec::new() };
-        let started = threads::spawn("elector-bell", move || ears.listen());
+        let mut listener =
+            Listener { source, identity, notifier, stopped, fate: Arc::clone(&fate), repeats: Vec::new() };
+        let started = threads::spawn("elector-notify", move || listener.listen());
         let (stop, opener) = (Descriptor::new(stop), Opener::this_process());
         Ok(started.ok().map(|_| Watcher { stop, opener, fate }))
     }
@@ -83,25 +88,25 @@ impl Drop for Watcher {
         self.fate.is_dropped.store(true, Ordering::Release);
         // A forked child shares the socket with the parent's thread, which is to go on.
         if self.opener.is_this_process() && self.stop.is_ours() {
-            // Not joined: the bell may be what drops us.
+            // Not joined: the notifier may be what drops us.
             // SAFETY: a number that is ours, and a constant.
             unsafe { libc::shutdown(self.stop.as_raw_fd(), libc::SHUT_RDWR) };
         }
     }
 }
 
-struct Ears {
+struct Listener {
     source: Option<Source>,
     identity: Identity,
-    bell: Bell,
+    notifier: Notifier,
     /// Becomes readable when the store is gone, or when the other end was closed by others.
     stopped: Descriptor,
     fate: Arc<Fate>,
     /// When to ring again, latest first.
-    echoes: Vec<Instant>,
+    repeats: Vec<Instant>,
 }
 
-impl Ears {
+impl Listener {
     fn listen(&mut self) {
         let mut heard = Heard::default();
         loop {
@@ -111,10 +116,10 @@ impl Ears {
             }
             if heard.process_ended {
                 let now = clock::now();
-                self.echoes = ECHOES.iter().rev().map(|after| now.saturating_add(*after)).collect();
+                self.repeats = REPEATS.iter().rev().map(|after| now.saturating_add(*after)).collect();
             }
             if heard.released || heard.process_ended {
-                (self.bell)(Hint::Any);
+                (self.notifier)(Hint::Any);
             }
             let Some(next) = self.wait() else { return };
             heard = next;
@@ -124,7 +129,7 @@ impl Ears {
     /// Not of a store that was dropped: a new one may be open at that path.
     fn ring_gone(&self) {
         if !self.fate.is_dropped.load(Ordering::Acquire) {
-            (self.bell)(Hint::Gone);
+            (self.notifier)(Hint::Gone);
         }
     }
 
@@ -136,7 +141,7 @@ impl Ears {
 
     /// What is heard next; `None` when there is nothing more to hear.
     fn wait(&mut self) -> Option<Heard> {
-        let timeout = match (self.echoes.last(), &self.source) {
+        let timeout = match (self.repeats.last(), &self.source) {
             (Some(at), _) => timeout(at.saturating_since(clock::now())),
             (None, Some(source)) if source.hears_all() => PollTimeout::NONE,
             (None, _) => timeout(POLL_EVERY),
@@ -165,8 +170,8 @@ impl Ears {
             None => Heard { released: true, ..Heard::default() },
         };
         let now = clock::now();
-        while self.echoes.last().is_some_and(|at| *at <= now) {
-            self.echoes.pop();
+        while self.repeats.last().is_some_and(|at| *at <= now) {
+            self.repeats.pop();
             heard.released = true;
         }
         Some(heard)

@@ -1,22 +1,27 @@
 //! The two atomics that answer `am_i_leader()` and `token()`, in every order that the memory model allows.
 //!
 //! loom runs each model again and again, once for each order of the threads' steps and for each value that a
-//! load may then see. The file under test is the very one of the library, over loom's atomics.
-#![cfg(feature = "driver")]
-
-#[path = "../src/driver/hub/view.rs"]
-mod view;
-
-mod atomic {
-    pub use loom::sync::atomic::{AtomicU64, Ordering};
-}
+//! load may then see.
 
 use std::cell::Cell;
 
-use atomic::{AtomicU64, Ordering};
 use loom::sync::Arc;
+use loom::sync::atomic::AtomicU64;
 use loom::thread;
-use view::View;
+
+use super::{Atomic, Ordering};
+
+type View = super::View<AtomicU64>;
+
+impl Atomic for AtomicU64 {
+    fn load(&self, order: Ordering) -> u64 {
+        AtomicU64::load(self, order)
+    }
+
+    fn store(&self, value: u64, order: Ordering) {
+        AtomicU64::store(self, value, order);
+    }
+}
 
 /// A candidate and the time, both of which go on while others ask.
 #[derive(Default)]
