@@ -1,6 +1,8 @@
 //! The npm package says what the rest says.
 
-use crate::{Tree, holds};
+use std::collections::BTreeMap;
+
+use crate::{File, Tree, holds};
 
 const PACKAGE: &str = "bindings/js/package.json";
 const TYPES: &str = "src/wasm/types.d.ts";
@@ -12,6 +14,10 @@ const RUST_TABLE: &str = "src/driver/stores/postgres/table.rs";
 const RUST_STORE: &str = "src/driver/stores/postgres/mod.rs";
 const STORE: &str = "bindings/js/src/stores/postgres.ts";
 const LISTEN: &str = "bindings/js/src/stores/postgres-listening.ts";
+
+const SOURCES: &str = "bindings/js/src/";
+/// What every file of the package may import.
+const LOWEST: [&str; 5] = ["core", "errors", "clock", "changes", "store"];
 
 /// The string under a key, the first of this name in the text.
 fn value<'a>(text: &'a str, key: &str) -> &'a str {
@@ -197,4 +203,155 @@ fn the_glue_is_made_by_the_version_that_is_locked() {
     let other = tool.replace("1.2.3", "1.2.4");
     holds(bindgen, &[&[lock], &[lock, (BINDGEN, &other)]]);
     assert!(bindgen(&Tree::planted(&[lock, (BINDGEN, tool)])).is_empty());
+}
+
+/// A file of the package that another one names in an import, and the line that names it.
+struct Import {
+    line: usize,
+    target: String,
+}
+
+/// All that a file imports of the package: for values or types only, at once or when it is needed, to use it
+/// or to export it again.
+fn imports(file: &File) -> Vec<Import> {
+    let mut found = Vec::new();
+    for (at, quote) in file.text.match_indices(['"', '\'']) {
+        let (before, rest) = (&file.text[..at], &file.text[at + 1..]);
+        let Some((specifier, _)) = rest.split_once(quote) else { continue };
+        let names_a_module = ["from", "import", "import(", "require("];
+        let is_import = names_a_module.iter().any(|word| before.trim_end().ends_with(word));
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        let is_comment = ["*", "/*", "//"].iter().any(|mark| before[start..].trim_start().starts_with(mark));
+        if is_import && !is_comment && specifier.starts_with('.') {
+            let line = before.matches('\n').count() + 1;
+            found.push(Import { line, target: resolved(&file.path, specifier) });
+        }
+    }
+    found
+}
+
+/// The source file that a relative specifier in `path` means.
+fn resolved(path: &str, specifier: &str) -> String {
+    let mut folders: Vec<&str> = path.split('/').collect();
+    folders.pop();
+    for part in specifier.split('/') {
+        match part {
+            "." => {}
+            ".." => _ = folders.pop(),
+            _ => folders.push(part),
+        }
+    }
+    folders.join("/").replace(".js", ".ts")
+}
+
+fn sources(tree: &Tree) -> impl Iterator<Item = &File> {
+    tree.ending(".ts").filter(|file| file.path.starts_with(SOURCES))
+}
+
+/// A file of a circle cannot be read, tested or moved without all the others.
+fn circles(tree: &Tree) -> Vec<String> {
+    let all: BTreeMap<&str, Vec<Import>> =
+        sources(tree).map(|file| (file.path.as_str(), imports(file))).collect();
+    let mut found = Vec::new();
+    let mut known: Vec<&str> = Vec::new();
+    for (&path, own) in &all {
+        let first = own.iter().find_map(|import| Some((import.line, way(&all, &import.target, path)?)));
+        let Some((line, way)) = first.filter(|_| !known.contains(&path)) else { continue };
+        known.extend(&way);
+        let what = format!(
+            "imports {}, which imports it back; declare the interface where it is used, or move what both \
+             need into a file of its own",
+            way.join(", which imports ")
+        );
+        found.push(format!("{path}:{line}: {what}"));
+    }
+    found
+}
+
+/// The files from one to another, each of which imports the next; without the last.
+fn way<'a>(all: &'a BTreeMap<&'a str, Vec<Import>>, from: &'a str, to: &str) -> Option<Vec<&'a str>> {
+    let mut ways = vec![vec![from]];
+    let mut seen = vec![from];
+    while let Some(way) = ways.pop() {
+        for import in all.get(way.last()?).into_iter().flatten() {
+            if import.target == to {
+                return Some(way);
+            }
+            if !seen.contains(&import.target.as_str()) {
+                seen.push(&import.target);
+                ways.push([way.as_slice(), &[&import.target]].concat());
+            }
+        }
+    }
+    None
+}
+
+/// The layer of a file of the package, the lowest first: values and interfaces, stores, the elector, what the
+/// package exports, its NestJS module.
+fn layer(path: &str) -> u8 {
+    let inside = path.strip_prefix(SOURCES).unwrap_or(path);
+    match inside.split_once('/') {
+        Some(("wasm", _)) => 0,
+        Some(("stores", _)) => 1,
+        Some(_) => 4,
+        None if LOWEST.iter().any(|name| inside == format!("{name}.ts")) => 0,
+        None if inside == "index.ts" => 3,
+        None => 2,
+    }
+}
+
+/// A file uses its own layer and lower ones. Nothing uses an index, which is for users.
+fn layers(tree: &Tree) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in sources(tree) {
+        for Import { line, target } in imports(file) {
+            if layer(&target) > layer(&file.path) || target.ends_with("/index.ts") {
+                let what = format!("must not import {target}: imports point to lower layers only");
+                found.push(file.finding(line, what));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_files_of_the_npm_package_import_each_other_in_a_circle() {
+    const A: &str = "bindings/js/src/a.ts";
+    const B: &str = "bindings/js/src/stores/b.ts";
+    const C: &str = "bindings/js/src/c.ts";
+    let to_b = "import { b } from \"./stores/b.js\";\n";
+    holds(
+        circles,
+        &[
+            &[(A, "import { a } from \"./a.js\";\n")],
+            &[(A, to_b), (B, "import type { A } from \"../a.js\";\n")],
+            &[(A, to_b), (B, "import \"../a.js\";\n")],
+            &[(A, to_b), (B, "export {\n    a,\n} from '../a.js';\n")],
+            &[(A, to_b), (B, "const a = await import(\n    \"../a.js\");\n")],
+            &[(A, to_b), (B, "let a: import(\"../a.js\").A;\n")],
+            &[(A, to_b), (B, "export * from \"../c.js\";\n"), (C, "import { a } from \"./a.js\";\n")],
+            &[(A, to_b), (B, "import \"./d.js\";\nimport \"../c.js\";\n"), (C, to_b)],
+        ],
+    );
+    let comment = "/**\n * import { a } from \"../a.js\";\n */\nimport { c } from \"../c.js\";\n";
+    assert!(circles(&Tree::planted(&[(A, to_b), (B, comment), (C, "")])).is_empty());
+}
+
+#[test]
+fn imports_of_the_npm_package_point_to_lower_layers() {
+    let imports =
+        |path: &'static str, target: &str| (path, format!("import type {{ A }} from \"{target}\";\n"));
+    for (path, text) in [
+        imports("bindings/js/src/stores/a.ts", "../elector.js"),
+        imports("bindings/js/src/stores/a.ts", "../hub.js"),
+        imports("bindings/js/src/stores/a.ts", "../nestjs/a.js"),
+        imports("bindings/js/src/elector.ts", "./nestjs/a.js"),
+        imports("bindings/js/src/store.ts", "./stores/memory.js"),
+        imports("bindings/js/src/nestjs/a.ts", "../index.js"),
+        imports("bindings/js/src/index.ts", "./nestjs/index.js"),
+    ] {
+        holds(layers, &[&[(path, &text)]]);
+    }
+    let (path, text) = imports("bindings/js/src/nestjs/a.ts", "../stores/postgres.js");
+    assert!(layers(&Tree::planted(&[(path, &text)])).is_empty());
 }

@@ -13,7 +13,7 @@ export type { Term } from "./run.js";
 export type { Answer, Bell, Job, Store } from "./store.js";
 export { postgresStore } from "./stores/postgres.js";
 export type { PostgresOptions } from "./stores/postgres.js";
-export type { PostgresListener } from "./stores/postgres-listen.js";
+export type { PostgresListener } from "./stores/postgres-pool.js";
 export type { Queryable, QueryFunction } from "./stores/client.js";
 export { sqliteStore } from "./stores/sqlite.js";
 export type { SqliteClient, SqliteStatementLike } from "./stores/sqlite.js";

@@ -1,5 +1,5 @@
-import type { Change } from "./changes.js";
-import type { Elector } from "./elector.js";
+import type { Change, Changes } from "./changes.js";
+import type { Phase } from "./core.js";
 import { ElectorError } from "./errors.js";
 
 /** The term that a piece of work runs under. */
@@ -10,9 +10,34 @@ export interface Term {
     readonly signal: AbortSignal;
 }
 
+/** The elector that work runs under: what `runAsLeader` asks of it and tells it. */
+export interface Candidate {
+    readonly election: string;
+    readonly token: bigint | undefined;
+    readonly leadership: { readonly phase: Phase; readonly token?: bigint };
+    readonly lastError: ElectorError | undefined;
+    /** How often this candidate was made to stand down: by `release()` or `drain()`. */
+    readonly stoodDown: number;
+    /** The work was cut off and has not returned. */
+    isCutOff: boolean;
+    campaign(): void;
+    release(): Promise<void>;
+    drain(): void;
+    /** Drains because the work was cut off: the candidate campaigns again afterwards. */
+    windDown(): void;
+    /** Drains without a bound, or with that of before; no campaign follows. */
+    leaveToDrain(): void;
+    changes(): Changes;
+    on(event: "stopNewWork" | "deposed", listener: (change: Change) => void): () => void;
+    /** Resolves once there is nothing to lead, to try or to tell the store. */
+    whenSettled(): Promise<void>;
+    /** Counts the waits for this elector: the process must not end before them. */
+    keepAlive(by: 1 | -1): void;
+}
+
 /** See `Elector.runAsLeader`. */
 export async function runAsLeader<T>(
-    elector: Elector,
+    elector: Candidate,
     work: (term: Term) => T | PromiseLike<T>,
     stop: AbortSignal | undefined,
     isKept: () => boolean = () => false,
@@ -43,11 +68,11 @@ export async function runAsLeader<T>(
 }
 
 /** The term that drains, if one does. */
-function drainOf({ leadership }: Elector): bigint | undefined {
+function drainOf({ leadership }: Candidate): bigint | undefined {
     return leadership.phase === "draining" ? leadership.token : undefined;
 }
 
-async function elected(elector: Elector, stop: AbortSignal | undefined): Promise<bigint> {
+async function elected(elector: Candidate, stop: AbortSignal | undefined): Promise<bigint> {
     stop?.throwIfAborted();
     // Not for longer than it waits: what nobody reads would pile up in a long term.
     const changes = elector.changes();
@@ -68,7 +93,7 @@ async function elected(elector: Elector, stop: AbortSignal | undefined): Promise
 }
 
 async function* watch(
-    elector: Elector,
+    elector: Candidate,
     changes: AsyncIterable<Change>,
 ): AsyncGenerator<Change | "settled", void> {
     const settled = elector.whenSettled().then(() => ({ done: false as const, value: "settled" as const }));
@@ -83,7 +108,7 @@ async function* watch(
 type Ended<T> = { done: true; value: T } | { done: false };
 
 async function term<T>(
-    elector: Elector,
+    elector: Candidate,
     token: bigint,
     work: (term: Term) => T | PromiseLike<T>,
     stop: AbortSignal | undefined,
@@ -119,7 +144,7 @@ async function term<T>(
     }
 }
 
-function released(elector: Elector): ElectorError {
+function released(elector: Candidate): ElectorError {
     const message = `election ${JSON.stringify(elector.election)}: the elector was released meanwhile; ` +
         "campaign again to go on";
     return new ElectorError("RELEASED", message);

@@ -3,9 +3,7 @@ import { oneLine } from "../errors.js";
 import type { Store } from "../store.js";
 import type { LeaderElectorConfig } from "./config.js";
 import { electionOf, settingsOf } from "./config.js";
-import type { LeaderElections } from "./elections.js";
 import { invalid } from "./invalid.js";
-import { hasNestApplication } from "./nest.js";
 import { LeaderElectorService } from "./service.js";
 import { Ticks } from "./ticks.js";
 
@@ -21,8 +19,6 @@ const applications = new WeakMap<object, Application>();
 const running = new Set<Application>();
 /** The one that was made last, unless it is closed. It may not have started yet, and never start. */
 let newest: Application | undefined;
-/** Whose an object with decorated methods is. */
-const owners = new WeakMap<object, LeaderElections>();
 
 /**
  * What one application of Nest stands for, whichever of its modules import `forRoot()` and `forFeature()`:
@@ -30,10 +26,6 @@ const owners = new WeakMap<object, LeaderElections>();
  */
 export class Application {
     readonly ticks = new Ticks();
-    /** Of each `forRoot()` for an election and store of its own, in the order in which Nest made them. */
-    readonly roots: LeaderElections[] = [];
-    /** Whose decorated classes are, of which objects are made for each request. */
-    readonly #classes = new Map<object, LeaderElections>();
     readonly #seats = new Map<Store, Map<string, Seat>>();
     #isExplored = false;
     #standing: Promise<void> | undefined;
@@ -48,6 +40,14 @@ export class Application {
         applications.set(container, made);
         newest = made;
         return made;
+    }
+
+    /**
+     * The applications that code of this process may run in: those that stand for an election, and the
+     * newest. Those made before it that do not run were given up, as by a test that closes nothing.
+     */
+    static current(): Application[] {
+        return [...new Set(newest ? [...running, newest] : running)];
     }
 
     /** The candidate for an election on a store; `by` tells people who asks for it. */
@@ -88,17 +88,6 @@ export class Application {
         const isNew = !this.#isExplored;
         this.#isExplored = true;
         return isNew;
-    }
-
-    /** Remembers an object with decorated methods, and its class. */
-    own(instance: object, elections: LeaderElections): void {
-        owners.set(instance, elections);
-        this.#classes.set(instance.constructor, elections);
-    }
-
-    /** The elections of an object of a class, as far as this application knows; else the first. */
-    ofClass(instance: object | undefined): LeaderElections | undefined {
-        return (instance && this.#classes.get(instance.constructor)) ?? this.roots[0];
     }
 
     /** Stands everywhere. An application that cannot start must not go on leading. */
@@ -190,36 +179,4 @@ function refuseOther(election: string, known: Seat, config: LeaderElectorConfig,
     invalid(`${both(known.by, by)} stand for the election ${JSON.stringify(election)} on one store with ` +
         `different settings: ${differences.join(", ")}; give both the same, or give one of them an ` +
         "election of its own (`lockId` or `election`)");
-}
-
-/**
- * The elections of the application that an object belongs to; none in a process that has made no application
- * of Nest, as in a unit test. Where there is one, an object of a class that it does not know goes by it: the
- * application's own code may have made that object, and then it must not run on every replica.
- */
-export function electionsOf(
-    instance: object | undefined,
-    decorator: string,
-    method: string,
-): LeaderElections | undefined {
-    const owner = instance && owners.get(instance);
-    if (owner) return owner;
-    // Objects made for each request are not known one by one. Those that were made before the newest and do
-    // not run were given up, as by a test that closes nothing, and count no more.
-    const all = new Set(newest ? [...running, newest] : running);
-    const [only] = all;
-    const found = all.size === 1 ? only?.ofClass(instance) : undefined;
-    if (found) {
-        // Also once it is closed.
-        if (instance) owners.set(instance, found);
-        return found;
-    }
-    if (!hasNestApplication()) return undefined;
-    const [count, cure] = all.size > 1
-        ? [`${all.size} applications`, "run each in a process of its own, or make its class a provider of " +
-            "the default scope"]
-        : ["no application", "import LeaderElectorModule.forRoot(); a unit test of a plain object needs a " +
-            "process (in Jest: a file) that makes no application of Nest"];
-    return invalid(`@${decorator}() on ${method}: ${count} of this process with an election that it could ` +
-        `belong to; ${cure}`);
 }

@@ -1,7 +1,7 @@
 import type { ElectorOptions } from "../options.js";
 import type { Store } from "../store.js";
 import type { Queryable } from "../stores/client.js";
-import type { PostgresListener } from "../stores/postgres-listen.js";
+import type { PostgresListener } from "../stores/postgres-pool.js";
 import { invalid } from "./invalid.js";
 
 /** Where warnings go: Nest's `Logger`, `console`, or a logger of your own. */

@@ -1,9 +1,9 @@
 import { SetMetadata, UseGuards } from "@nestjs/common";
 import "reflect-metadata";
 import type { DeposedReason } from "../core.js";
-import { electionsOf } from "./application.js";
 import { LeaderGuard } from "./guard.js";
 import { ELECTION, ON_DEPOSED, ON_ELECTED } from "./metadata.js";
+import { electionsOf } from "./owners.js";
 import { NotRun } from "./refusal.js";
 import { unavailable } from "./unavailable.js";
 import type { Method } from "./wrapping.js";

@@ -11,6 +11,9 @@ export interface LeaderElectorFeature
     readonly election: string;
 }
 
+/** Of each `forRoot()` for an election and store of its own, in the order in which Nest made them. */
+const roots = new WeakMap<Application, LeaderElections[]>();
+
 /** The elections of an application, by name, as the modules see them that import this `forRoot()`. */
 export class LeaderElections implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown {
     /** The one of `forRoot()`. */
@@ -31,10 +34,16 @@ export class LeaderElections implements OnApplicationBootstrap, OnModuleDestroy,
         options: LeaderElectorModuleOptions,
     ): LeaderElections {
         const made = new LeaderElections(application, store, options);
-        const known = application.roots.find(({ root }) => root === made.root);
+        const all = LeaderElections.rootsOf(application);
+        const known = all.find(({ root }) => root === made.root);
         if (known) return known;
-        application.roots.push(made);
+        roots.set(application, [...all, made]);
         return made;
+    }
+
+    /** @internal Those of each `forRoot()` of an application. */
+    static rootsOf(application: Application): readonly LeaderElections[] {
+        return roots.get(application) ?? [];
     }
 
     /** The service of an election; without a name: that of `forRoot()`. */

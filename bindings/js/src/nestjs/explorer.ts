@@ -12,6 +12,7 @@ import { ELECTION, ON_DEPOSED, ON_ELECTED, ONCE_PER_TICK } from "./metadata.js";
 import type { Host } from "./host.js";
 import { electionsIn } from "./host.js";
 import { cronOf } from "./once-per-tick.js";
+import { own } from "./owners.js";
 import type { LeaderElectorService } from "./service.js";
 import type { Schedulers } from "./ticks.js";
 import { mark } from "./ticks.js";
@@ -80,7 +81,7 @@ export class LeaderExplorer implements OnModuleInit {
         if (all.length === 0) return;
         const name = fullName(instance, key);
         const elections = await this.#electionsOf(wrapper);
-        elections.application.own(instance, elections);
+        own(instance, elections);
         // A misspelt election is told at the start, not at the first call.
         for (const { election } of all) elections.get(election);
         const isMadeAnew = wrapper.isTransient || !wrapper.isDependencyTreeStatic();

@@ -1,9 +1,9 @@
 import "reflect-metadata";
-import { electionsOf } from "./application.js";
 import type { LeaderElections } from "./elections.js";
 import { invalid } from "./invalid.js";
 import type { Ticking } from "./metadata.js";
 import { ONCE_PER_TICK } from "./metadata.js";
+import { electionsOf } from "./owners.js";
 import { NotRun } from "./refusal.js";
 import type { CronOptions } from "./ticks.js";
 import { isMarked } from "./ticks.js";

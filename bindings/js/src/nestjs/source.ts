@@ -1,6 +1,6 @@
 import type { Store } from "../store.js";
 import type { Queryable } from "../stores/client.js";
-import type { PostgresListener } from "../stores/postgres-listen.js";
+import type { PostgresListener } from "../stores/postgres-pool.js";
 import { postgresStore } from "../stores/postgres.js";
 import { invalid } from "./invalid.js";
 

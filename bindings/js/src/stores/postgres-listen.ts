@@ -1,20 +1,7 @@
 import type { Bell } from "../store.js";
-import type { Heard } from "./postgres-listening.js";
 import { CHANNEL, listenOn, onNotified } from "./postgres-listening.js";
-import type { PgConnection } from "./postgres-pool.js";
+import type { Heard, PgConnection, PostgresListener } from "./postgres-pool.js";
 import { poolOf } from "./postgres-pool.js";
-
-/**
- * What a client may have that notifications come through: `listen(channel, callback)` of PGlite or
- * postgres.js, the events of a `Client` of `pg`, or what a `Pool` of `pg` makes connections with. A TypeORM
- * `DataSource` has such a pool.
- */
-export interface PostgresListener {
-    listen?(channel: string, heard: Heard): PromiseLike<unknown>;
-    readonly Client?: unknown;
-    readonly options?: unknown;
-    readonly driver?: unknown;
-}
 
 /**
  * Listens for releases if the client can. Nothing depends on it but how soon a release is noticed. `testMs`

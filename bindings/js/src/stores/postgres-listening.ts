@@ -1,10 +1,9 @@
 import type { Bell } from "../store.js";
-import type { PgConnection, Pool } from "./postgres-pool.js";
+import type { Heard, PgConnection, Pool } from "./postgres-pool.js";
 
 /** The channel on which a release is told. The payload is `schema/election`. */
 export const CHANNEL = "elector";
 
-export type Heard = (payload: string) => void;
 interface Notification { readonly channel: string; readonly payload?: string | undefined }
 
 /** A connection is tested at least so often, since an elector with a shorter lease may join later. */

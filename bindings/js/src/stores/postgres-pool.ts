@@ -1,5 +1,19 @@
 import { oneLine } from "../errors.js";
-import type { PostgresListener } from "./postgres-listen.js";
+
+/** Called with the payload of each notification on a channel. */
+export type Heard = (payload: string) => void;
+
+/**
+ * What a client may have that notifications come through: `listen(channel, callback)` of PGlite or
+ * postgres.js, the events of a `Client` of `pg`, or what a `Pool` of `pg` makes connections with. A TypeORM
+ * `DataSource` has such a pool.
+ */
+export interface PostgresListener {
+    listen?(channel: string, heard: Heard): PromiseLike<unknown>;
+    readonly Client?: unknown;
+    readonly options?: unknown;
+    readonly driver?: unknown;
+}
 
 /** A connection of `pg`. */
 export interface PgConnection {
