@@ -3,13 +3,12 @@ pub mod lease;
 mod name;
 mod random;
 pub mod sql;
+pub mod table;
 mod time;
 mod timing;
 mod token;
 
 pub use name::{InvalidName, Name};
 pub use time::{Instant, StoreTime};
-#[cfg(feature = "driver")]
-pub(crate) use timing::default_margin;
 pub use timing::{InvalidTiming, Timing, TimingOptions};
 pub use token::{FencingToken, InvalidToken};

@@ -1,23 +1,13 @@
 //! The simulated store: one row, atomic operations, a clock of its own, and what befalls a real one.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use elector::core::lease::{Acquire, LeaderId, Op, Outcome, Row, StoreClock, Version};
+use elector::core::lease::{LeaderId, Op, Outcome, Row, StoreClock};
+use elector::core::table::{self, Executed, Record};
 use elector::core::{FencingToken, StoreTime};
 
 use crate::clock::Clock;
-
-/// The one row of the one election, as it lies in the store.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Record {
-    pub holder: Option<LeaderId>,
-    pub token: FencingToken,
-    pub expires_at: StoreTime,
-    pub lease: Duration,
-    pub meta: Option<Arc<str>>,
-}
 
 /// Follows the rules of `elector::driver::stores::Store` for a single election.
 pub struct Store {
@@ -74,32 +64,18 @@ impl Store {
     }
 
     pub fn execute(&mut self, at: u64, op: &Op) -> Outcome {
-        match op {
-            Op::Look => Outcome::Seen(self.show(at)),
-            Op::Acquire(acquire) => self.acquire(at, acquire),
-            Op::Renew { token, holder, lease } => {
-                let now = self.now(at);
-                match self.row.clone() {
-                    Some(row)
-                        if row.holder.as_ref() == Some(holder)
-                            && row.token == *token
-                            && row.expires_at > now =>
-                    {
-                        let expires_at = now.saturating_add(*lease);
-                        self.commit(at, Some(Record { expires_at, lease: *lease, ..row }));
-                        Outcome::Renewed
-                    }
-                    _ => Outcome::Lost,
-                }
-            }
-            Op::Release { token, holder } => {
-                let held = |row: &Record| row.holder.as_ref() == Some(holder) && row.token == *token;
-                if let Some(row) = self.row.clone().filter(held) {
-                    let expires_at = self.now(at).min(row.expires_at);
-                    self.commit(at, Some(Record { holder: None, expires_at, meta: None, ..row }));
-                }
-                Outcome::Released
-            }
+        let now = self.now(at);
+        let executed = table::execute(self.row.as_ref(), 0, op, now, now.as_micros());
+        let Executed { outcome, written } = executed.expect("no simulated clock reaches the last token");
+        if let (Outcome::Granted { token }, Op::Acquire(acquire)) = (&outcome, op) {
+            self.grants.push((*token, acquire.holder.clone()));
+        }
+        if written.is_some() {
+            self.commit(at, written);
+        }
+        match outcome {
+            Outcome::Seen(row) => Outcome::Seen(row.map(|row| self.as_shown(row))),
+            outcome => outcome,
         }
     }
 
@@ -165,36 +141,12 @@ impl Store {
         self.commit(at, row);
     }
 
-    fn acquire(&mut self, at: u64, acquire: &Acquire) -> Outcome {
-        let now = self.now(at);
-        let free = self.row.as_ref().is_none_or(|row| row.expires_at <= now);
-        let version = self.show(at).map_or(Version::Absent, |row| row.version());
-        if !free || acquire.unchanged.is_some_and(|seen| seen != version) {
-            return Outcome::Seen(self.show(at));
-        }
-        let by_clock = FencingToken::new(now.as_micros() as u64).unwrap();
-        let token = self.row.as_ref().map_or(by_clock, |row| row.token.next().unwrap().max(by_clock));
-        self.grants.push((token, acquire.holder.clone()));
-        let record = Record {
-            holder: Some(acquire.holder.clone()),
-            token,
-            expires_at: now.saturating_add(acquire.lease),
-            lease: acquire.lease,
-            meta: acquire.meta.clone(),
-        };
-        self.commit(at, Some(record));
-        Outcome::Granted { token }
+    pub fn show(&self, at: u64) -> Option<Row> {
+        self.row.as_ref().map(|record| self.as_shown(record.row(self.now(at))))
     }
 
-    pub fn show(&self, at: u64) -> Option<Row> {
-        self.row.as_ref().map(|row| Row {
-            holder: row.holder.clone(),
-            token: Some(row.token),
-            expires_at: row.expires_at,
-            remaining: row.expires_at.saturating_since(self.now(at)),
-            lease: self.shows_lease.then_some(row.lease),
-            meta: row.meta.clone(),
-        })
+    fn as_shown(&self, row: Row) -> Row {
+        Row { lease: row.lease.filter(|_| self.shows_lease), ..row }
     }
 
     fn commit(&mut self, at: u64, row: Option<Record>) {

@@ -97,6 +97,5 @@ pub use message::{
     Acquire, DeposedReason, Event, Failure, Input, Leader, LeaderId, Leadership, Op, Outcome, Output, Phase,
     Reply, Request, RequestId, Row, StoreClock, Version, Wait,
 };
-#[cfg(feature = "driver")]
 pub(crate) use seen::is_beyond;
 pub use state::{Config, Lease};

@@ -19,16 +19,17 @@
 //! assert!(store.rows(None).is_ok());
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Reply, Row, StoreClock};
+use crate::core::lease::{Failure, Outcome, Reply, Row, StoreClock};
+use crate::core::table::{Record, Table};
 use crate::core::{FencingToken, Name, StoreTime};
 use crate::driver::host::clock;
 use crate::driver::host::fork::PerProcess;
-use crate::driver::stores::rules::{self, Opener};
-use crate::driver::stores::{Answer, ElectionRow, Hint, Job, Notifier, Store, StoreError};
+use crate::driver::stores::opener::Opener;
+use crate::driver::stores::{Answer, ElectionRow, Hint, Job, Notifier, Store, StoreError, no_token_left};
 
 /// A named store of this process, and the control over it. Cheap to clone.
 #[derive(Clone)]
@@ -39,24 +40,13 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct Shared {
-    rows: BTreeMap<Name, Stored>,
-    /// The largest token of a row that was deleted.
-    floor: i64,
+    table: Table,
     notifiers: HashMap<u64, Notifier>,
-    bells_ever: u64,
+    connections_ever: u64,
     failure: Option<StoreError>,
     delay: Duration,
     clock_offset_us: i64,
     timeline: u64,
-}
-
-struct Stored {
-    holder: Option<LeaderId>,
-    token: FencingToken,
-    expires_at: StoreTime,
-    since_unix_us: i64,
-    lease: Duration,
-    meta: Option<Arc<str>>,
 }
 
 static STORES: PerProcess<Mutex<HashMap<Arc<str>, MemoryStore>>> = PerProcess::new();
@@ -78,8 +68,8 @@ impl MemoryStore {
     #[must_use]
     pub fn open(&self, notifier: Notifier) -> Box<dyn Store> {
         let mut shared = self.lock();
-        shared.bells_ever += 1;
-        let id = shared.bells_ever;
+        shared.connections_ever += 1;
+        let id = shared.connections_ever;
         shared.notifiers.insert(id, notifier);
         Box::new(Connection { store: self.clone(), id, opener: Opener::this_process() })
     }
@@ -98,7 +88,7 @@ impl MemoryStore {
 
     /// Deletes a row as if by hand; says whether there was one.
     pub fn delete_row(&self, election: &Name) -> bool {
-        self.lock().rows.remove(election).is_some()
+        self.lock().table.delete(election)
     }
 
     /// Steps the store's clock by so many microseconds, forward if positive.
@@ -135,71 +125,6 @@ impl Shared {
         let now = i64::try_from(clock::now().as_nanos() / 1_000).unwrap_or(i64::MAX);
         let now = StoreTime::from_micros(now.saturating_add(self.clock_offset_us));
         StoreClock { now, timeline: self.timeline }
-    }
-
-    fn row(&self, election: &Name, now: StoreTime) -> Option<Row> {
-        self.rows.get(election).map(|stored| stored.row(now))
-    }
-
-    fn execute(&mut self, election: &Name, op: &Op, now: StoreTime) -> Result<Outcome, StoreError> {
-        match op {
-            Op::Look => Ok(Outcome::Seen(self.row(election, now))),
-            Op::Acquire(acquire) => self.acquire(election, acquire, now),
-            Op::Renew { token, holder, lease } => match self.own(election, *token, holder) {
-                Some(stored) if stored.expires_at > now => {
-                    stored.expires_at = now.saturating_add(*lease);
-                    stored.lease = *lease;
-                    Ok(Outcome::Renewed)
-                }
-                _ => Ok(Outcome::Lost),
-            },
-            Op::Release { token, holder } => {
-                if let Some(stored) = self.own(election, *token, holder) {
-                    stored.holder = None;
-                    stored.meta = None;
-                    stored.expires_at = now;
-                }
-                Ok(Outcome::Released)
-            }
-        }
-    }
-
-    fn acquire(&mut self, election: &Name, acquire: &Acquire, now: StoreTime) -> Result<Outcome, StoreError> {
-        let row = self.row(election, now);
-        if !rules::may_take(row.as_ref(), acquire) {
-            return Ok(Outcome::Seen(row));
-        }
-        let previous = self.rows.get(election).map_or(self.floor, |stored| stored.token.get() as i64);
-        let since_unix_us = clock::unix_micros();
-        let token = rules::next_token(election, previous, since_unix_us)?;
-        let stored = Stored {
-            holder: Some(acquire.holder.clone()),
-            token,
-            expires_at: now.saturating_add(acquire.lease),
-            since_unix_us,
-            lease: acquire.lease,
-            meta: acquire.meta.clone(),
-        };
-        self.rows.insert(election.clone(), stored);
-        Ok(Outcome::Granted { token })
-    }
-
-    fn own(&mut self, election: &Name, token: FencingToken, holder: &LeaderId) -> Option<&mut Stored> {
-        let stored = self.rows.get_mut(election)?;
-        (stored.token == token && stored.holder.as_ref() == Some(holder)).then_some(stored)
-    }
-}
-
-impl Stored {
-    fn row(&self, now: StoreTime) -> Row {
-        Row {
-            holder: self.holder.clone(),
-            token: Some(self.token),
-            expires_at: self.expires_at,
-            remaining: self.expires_at.saturating_since(now),
-            lease: Some(self.lease),
-            meta: self.meta.clone(),
-        }
     }
 }
 
@@ -241,14 +166,17 @@ impl Store for Connection {
         let mut released = Vec::new();
         let mut shared = self.store.lock();
         let clock = shared.clock();
-        let answer = |job: &Job| match shared.execute(&job.election, &job.request.op, clock.now) {
+        let unix_us = clock::unix_micros();
+        let mut execute =
+            |job: &Job| shared.table.execute(&job.election, &job.request.op, clock.now, unix_us);
+        let answer = |job: &Job| match execute(job) {
             Ok(outcome) => {
                 if outcome == Outcome::Released {
                     released.push(job.election.clone());
                 }
                 Answer { reply: Reply { id: job.request.id, clock: Some(clock), outcome }, error: None }
             }
-            Err(error) => Answer::failed(job, &error),
+            Err(error) => Answer::failed(job, &no_token_left(&job.election, error)),
         };
         let answers = jobs.iter().map(answer).collect();
         drop(shared);
@@ -263,52 +191,40 @@ impl Store for Connection {
         self.wait(Duration::MAX)?;
         let shared = self.store.lock();
         let now = shared.clock().now;
-        let wanted = shared.rows.iter().filter(|(name, _)| election.is_none_or(|election| election == *name));
-        let show = |(name, stored): (&Name, &Stored)| ElectionRow {
+        let wanted = |name: &Name| election.is_none_or(|election| election == name);
+        let show = |(name, record): (&Name, &Record)| ElectionRow {
             election: name.clone(),
-            row: stored.row(now),
-            since_unix_us: stored.since_unix_us,
+            row: record.row(now),
+            since_unix_us: record.since_unix_us,
         };
-        Ok(wanted.map(show).collect())
+        Ok(shared.table.rows().filter(|(name, _)| wanted(name)).map(show).collect())
     }
 
     fn revoke(&mut self, election: &Name, token: Option<FencingToken>) -> Result<Option<Row>, StoreError> {
         self.wait(Duration::MAX)?;
         let mut shared = self.store.lock();
         let now = shared.clock().now;
-        let Some(row) = shared.row(election, now) else { return Ok(None) };
-        let Some(remaining) = rules::revoked_remaining(&row, token) else { return Ok(None) };
-        if let Some(stored) = shared.rows.get_mut(election) {
-            stored.token = rules::next_token(election, stored.token.get() as i64, 0)?;
-            stored.holder = None;
-            stored.meta = None;
-            stored.expires_at = now.saturating_add(remaining);
-        }
+        let revoked = shared.table.revoke(election, token, now);
         drop(shared);
-        self.store.notify(&Hint::Election(election.clone()));
-        Ok(Some(rules::revoked_row(row, now, remaining)))
+        let revoked = revoked.map_err(|error| no_token_left(election, error))?;
+        if revoked.is_some() {
+            self.store.notify(&Hint::Election(election.clone()));
+        }
+        Ok(revoked)
     }
 
     fn clean_up(&mut self) -> Result<u64, StoreError> {
         self.wait(Duration::MAX)?;
         let mut shared = self.store.lock();
         let now = shared.clock().now;
-        let dead = |stored: &Stored| now.saturating_since(stored.expires_at) >= rules::DEAD_FOR;
-        let dead = shared.rows.iter().filter(|(_, stored)| dead(stored)).map(|(name, _)| name.clone());
-        let dead: Vec<Name> = dead.take(rules::CLEAN_UP_AT_ONCE).collect();
-        for name in &dead {
-            if let Some(stored) = shared.rows.remove(name) {
-                shared.floor = shared.floor.max(stored.token.get() as i64);
-            }
-        }
-        Ok(dead.len() as u64)
+        Ok(shared.table.clean_up(now))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::lease::{Request, RequestId};
+    use crate::core::lease::{Acquire, LeaderId, Op, Request, RequestId};
 
     fn job(op: Op) -> Job {
         let deadline = clock::now().saturating_add(Duration::from_millis(50));

@@ -1,9 +1,9 @@
 //! What a store must do. `tests/conformance.rs` says it again as tests that run against each store.
 
 pub mod memory;
+mod opener;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-mod rules;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod url;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::core::lease::{Failure, LeaderId, Outcome, Reply, Request, Row};
 use crate::core::sql::postgres::Table;
+use crate::core::table::NoTokenLeft;
 use crate::core::{FencingToken, Name};
 use crate::driver::host::descriptor::Descriptor;
 
@@ -192,6 +193,11 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+/// The error for an election that has no token left.
+pub(crate) fn no_token_left(election: &Name, error: NoTokenLeft) -> StoreError {
+    StoreError::new(Failure::Refused, format!("election {election:?}: {error}"))
+}
 
 /// Refuses an election that the table of the store at `url` cannot hold.
 pub(crate) fn table_holds(url: &impl fmt::Display, table: &Table, election: &str) -> Result<(), StoreError> {

@@ -37,7 +37,7 @@ use crate::core::sql::postgres::{CHANNEL, SERVER_CLOCK, Table};
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::clock;
 use crate::driver::host::descriptor_limit;
-use crate::driver::stores::rules::Opener;
+use crate::driver::stores::opener::Opener;
 use crate::driver::stores::{Answer, ElectionRow, Hint, Job, Notifier, Store, StoreError, Text, table_holds};
 
 pub use self::config::PostgresUrl;

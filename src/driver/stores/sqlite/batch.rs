@@ -16,11 +16,11 @@ use super::open::{Loss, Opened};
 use super::process_lock::ProcessLock;
 use crate::core::lease::{Acquire, LeaderId, Op, Outcome, Row, StoreClock};
 use crate::core::sql::sqlite as sql;
+use crate::core::table;
 use crate::core::{FencingToken, Instant, Name, StoreTime};
 use crate::driver::host::clock;
 use crate::driver::host::random;
-use crate::driver::stores::rules;
-use crate::driver::stores::{ElectionRow, Job, StoreError};
+use crate::driver::stores::{ElectionRow, Job, StoreError, no_token_left};
 
 /// What became of each job, in order, and when. An error concerns one job alone.
 pub(super) struct Done {
@@ -192,7 +192,7 @@ fn look(opened: &Opened, host: &Host, jobs: &[Job]) -> rusqlite::Result<(Done, b
             Op::Renew { .. } | Op::Release { .. } => None,
         };
         if let Op::Acquire(acquire) = &job.request.op {
-            takeable |= rules::may_take(row.as_ref(), acquire);
+            takeable |= table::may_take(row.as_ref(), acquire);
         }
         results.push(Ok(Outcome::Seen(row)));
     }
@@ -277,13 +277,13 @@ impl<'a> Write<'a> {
             Some((row, token)) => (Some(row), token),
             None => (None, self.floor()?),
         };
-        if !self.may_grant || !rules::may_take(row.as_ref(), acquire) {
+        if !self.may_grant || !table::may_take(row.as_ref(), acquire) {
             return Ok(Ok(Outcome::Seen(row)));
         }
         let now = self.view.now;
-        let token = match rules::next_token(election, previous, now.wall) {
+        let token = match table::next_token(previous, now.wall) {
             Ok(token) => token,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(error) => return Ok(Err(no_token_left(election, error))),
         };
         let lease = micros(acquire.lease);
         self.connection.prepare_cached(sql::TAKE)?.execute(params![
@@ -349,8 +349,8 @@ pub(super) fn revoke(
         return Ok(None);
     };
     drop(select);
-    let Some(remaining) = rules::revoked_remaining(&row, token) else { return Ok(None) };
-    let next = rules::next_token(election, previous, 0)?;
+    let Some(remaining) = table::revoked_remaining(&row, token) else { return Ok(None) };
+    let next = table::next_token(previous, 0).map_err(|error| no_token_left(election, error))?;
     let left = micros(remaining);
     let values = params![
         &**election,
@@ -362,7 +362,7 @@ pub(super) fn revoke(
     transaction.execute(sql::REVOKE, values).map_err(in_sqlite)?;
     let now = StoreTime::from_micros(view.now.boot);
     commit(transaction, opened, path)?;
-    Ok(Some(rules::revoked_row(row, now, remaining)))
+    Ok(Some(table::revoked_row(row, now, remaining)))
 }
 
 /// See [`crate::driver::stores::Store::clean_up`].
@@ -392,14 +392,14 @@ pub(super) fn clean_up(opened: &Opened, host: &Host, path: &Path, until: Instant
 
 fn dead_rows(connection: &Connection, host: &Host) -> rusqlite::Result<Vec<(String, i64)>> {
     let now = Now::read();
-    let dead_for = micros(rules::DEAD_FOR);
+    let dead_for = micros(table::DEAD_FOR);
     let mut select = connection.prepare_cached(sql::SELECT_DEAD)?;
     let values = params![
         sql::FLOOR_ID,
         host.boot_id,
         now.boot - dead_for,
         now.wall - dead_for,
-        rules::CLEAN_UP_AT_ONCE as i64
+        table::CLEAN_UP_AT_ONCE as i64
     ];
     select.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }

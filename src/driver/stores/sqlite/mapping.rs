@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
 
-use crate::driver::stores::rules::Opener;
+use crate::driver::stores::opener::Opener;
 
 /// The length that is mapped. Nothing is ever read through it, so the file may be shorter, or empty.
 const LENGTH: usize = 1;

@@ -45,7 +45,7 @@ use crate::core::lease::{Acquire, Failure, Op, Outcome, Reply, Row};
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::clock;
 use crate::driver::host::descriptor::Descriptor;
-use crate::driver::stores::rules::Opener;
+use crate::driver::stores::opener::Opener;
 use crate::driver::stores::{Answer, ElectionRow, Hint, Job, Notifier, Store, StoreError};
 use calls::Guarded;
 use files::Paths;

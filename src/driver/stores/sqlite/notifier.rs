@@ -26,7 +26,7 @@ use super::watch::{Heard, POLL_EVERY, Source};
 use crate::core::Instant;
 use crate::driver::host::descriptor::Descriptor;
 use crate::driver::host::{clock, descriptor_limit, threads};
-use crate::driver::stores::rules::Opener;
+use crate::driver::stores::opener::Opener;
 use crate::driver::stores::{Hint, Notifier};
 
 /// When to ring again after a process has ended.

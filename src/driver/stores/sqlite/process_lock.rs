@@ -44,7 +44,7 @@ use crate::driver::host::clock;
 use crate::driver::host::descriptor::{Descriptor, FileId};
 use crate::driver::host::fork::PerProcess;
 use crate::driver::host::random;
-use crate::driver::stores::rules::Opener;
+use crate::driver::stores::opener::Opener;
 
 /// What a new lock file says after its tag.
 const NOTE: &str = "\nElector: running processes keep bytes of this file locked. Do not delete it.\n";
