@@ -451,7 +451,8 @@ fn nobody_leads_before_the_trust_of_a_leader_without_descriptors_has_ended() {
     assert_eq!(helper.hear(), "Revoked");
     other.release();
     let third: u64 = helper.hear_within(3 * SOON).parse().expect("a token");
-    assert!(third > second.get(), "it leads again");
+    // On a busy machine it may have been elected again, and released, before the other was.
+    assert!(third > first && third != second.get(), "it leads again: {first}, {second}, {third}");
     assert_eq!(helper.hear(), "untouched");
 }
 
