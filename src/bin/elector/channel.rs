@@ -11,6 +11,8 @@ use std::str::FromStr;
 use elector::core::Instant;
 use nix::sys::signal::Signal;
 
+use crate::os::ended::Ended;
+
 /// `elector run` to its guardian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -53,26 +55,6 @@ pub enum Report {
     Exited(Ended),
     /// Nothing of the command is left. The guardian ends now.
     Gone,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It exited with this code.
-    Code(i32),
-    /// This signal killed it.
-    Signal(i32),
-}
-
-impl Ended {
-    /// The exit code that says the same, as shells do: 128 + n for signal n.
-    pub fn exit_code(self) -> u8 {
-        let code = match self {
-            Ended::Code(code) => code,
-            Ended::Signal(signal) => 128 + signal,
-        };
-        u8::try_from(code & 0xff).unwrap_or(u8::MAX)
-    }
 }
 
 impl fmt::Display for Order {
@@ -255,11 +237,5 @@ mod tests {
         assert!(matches!(near.receive().unwrap(), Received::Message(Report::Started(9))));
         assert!(matches!(near.receive().unwrap(), Received::Message(Report::Gone)));
         assert!(matches!(near.receive::<Report>().unwrap(), Received::End));
-    }
-
-    #[test]
-    fn exit_codes_are_those_of_shells() {
-        assert_eq!(Ended::Code(3).exit_code(), 3);
-        assert_eq!(Ended::Signal(15).exit_code(), 143);
     }
 }

@@ -45,14 +45,13 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::unistd::{Pid, getpgrp, setpgid};
 
-use crate::channel::{Channel, Ended, Order, Received, Report};
-use crate::child;
+use crate::channel::{Channel, Order, Received, Report};
 use crate::keeper;
-use crate::processes::{self, Change, Reaped};
-use crate::terminal::Terminal;
-
-/// Signals that end the guardian's work in an orderly way, should somebody send them to it.
-pub const ENDING: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
+use crate::os::child;
+use crate::os::ended::Ended;
+use crate::os::processes::{self, Change, Reaped};
+use crate::os::signals::ENDING;
+use crate::os::terminal::Terminal;
 
 /// What the guardian is started with.
 #[derive(clap::Args)]

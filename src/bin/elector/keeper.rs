@@ -19,8 +19,8 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{ForkResult, Pid, fork, getppid, setpgid};
 
-use crate::guardian::ENDING;
-use crate::processes::{self, Reaped};
+use crate::os::processes::{self, Reaped};
+use crate::os::signals::ENDING;
 
 /// `elector run` to the keeper: kill the guardian at once. The guardian gets the same signal when the keeper
 /// is killed.

@@ -9,13 +9,14 @@ use elector::driver::clock;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::getpgrp;
 
-use crate::channel::{Ended, Report};
+use crate::channel::Report;
 use crate::exit::Failure;
+use crate::os::ended::Ended;
+use crate::os::signals::ENDING;
+use crate::os::terminal::Terminal;
 use crate::output;
 use crate::run::{Message, Run};
-use crate::signals;
 use crate::term::{Plan, Term};
-use crate::terminal::Terminal;
 
 /// Between two looks whether the keeper is gone; the first ones come sooner.
 const LOOK: Duration = Duration::from_millis(20);
@@ -192,7 +193,7 @@ impl Run<'_> {
             }
             return;
         }
-        if signals::ends(signal) {
+        if ENDING.contains(&signal) {
             self.interrupted.get_or_insert(signal);
         }
         state.term.signal(signal);

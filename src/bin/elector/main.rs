@@ -1,7 +1,7 @@
 //! `elector`: the command line. It parses, dispatches, and turns results into exit codes.
 
+#[cfg(target_os = "linux")]
 mod channel;
-mod child;
 #[cfg(target_os = "linux")]
 mod command;
 mod demo;
@@ -16,20 +16,16 @@ mod keeper;
 mod lead;
 mod operate;
 mod options;
+mod os;
 mod output;
 mod printer;
 #[cfg(target_os = "linux")]
-mod processes;
-#[cfg(target_os = "linux")]
 mod run;
 mod schema;
-mod signals;
 mod status;
 mod stores;
 #[cfg(target_os = "linux")]
 mod term;
-#[cfg(target_os = "linux")]
-mod terminal;
 mod watch;
 
 use std::io;

@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::signals;
+use crate::os::signals;
 
 /// Maximum number of lines that wait for a slow reader.
 const MOST: usize = 1_000;

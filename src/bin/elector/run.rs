@@ -12,17 +12,18 @@ use elector::{Change, Elector};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, gethostname, getpgrp};
 
-use crate::channel::{Ended, Report};
+use crate::channel::Report;
 use crate::command::{cannot_start, find};
 use crate::events::Events;
 use crate::exit::{self, Failure};
 use crate::lead::Outcome;
 use crate::options::RunOptions;
+use crate::os::ended::Ended;
+use crate::os::processes;
+use crate::os::signals::{self, ENDING};
+use crate::os::terminal::Terminal;
 use crate::output;
-use crate::processes;
-use crate::signals;
 use crate::stores;
-use crate::terminal::Terminal;
 
 /// How long the store may take to take the release.
 const RELEASE: Duration = Duration::from_secs(2);
@@ -71,7 +72,8 @@ pub fn run(options: &RunOptions) -> Result<u8, Failure> {
     let (outbox, inbox) = channel();
     let forward = outbox.clone();
     // Before any other thread: all of them inherit the mask.
-    let mask = signals::hear(move |signal| forward.send(Message::Signal(signal)).is_ok())?;
+    let mask = signals::hear(move |signal| forward.send(Message::Signal(signal)).is_ok())
+        .map_err(|error| Failure::system("listen for signals", &error))?;
     let events = options.events.as_deref().map(Events::open).transpose()?;
     let elector = stores::elector(options, &url, &candidate)?;
     let mut run = Run {
@@ -228,7 +230,7 @@ impl Run<'_> {
                     self.record(&change);
                     self.explain(&change);
                 }
-                Some(Message::Signal(signal)) if signals::ends(signal) => {
+                Some(Message::Signal(signal)) if ENDING.contains(&signal) => {
                     self.interrupted = Some(signal);
                     let _ = self.elector.release_and_wait(Duration::from_millis(250));
                     return None;
@@ -270,7 +272,7 @@ impl Run<'_> {
     /// Takes note of what comes while there is no command.
     pub fn absorb(&mut self, message: Message) {
         match message {
-            Message::Signal(signal) if signals::ends(signal) => {
+            Message::Signal(signal) if ENDING.contains(&signal) => {
                 self.interrupted.get_or_insert(signal);
             }
             Message::Change(change) => self.record(&change),

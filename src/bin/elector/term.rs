@@ -18,8 +18,8 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
 use crate::channel::{Channel, Order, Received, Report};
-use crate::child;
 use crate::keeper;
+use crate::os::child;
 
 /// What a guardian is to be started with.
 pub struct Plan<'a> {

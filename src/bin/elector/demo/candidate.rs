@@ -10,10 +10,13 @@ use elector::Elector;
 use elector::core::Instant;
 use elector::driver::clock;
 
-use super::LEASE;
 use crate::exit::Failure;
 use crate::options::CandidateOptions;
 
+/// The election in which it stands.
+const ELECTION: &str = "demo";
+/// Short, so that the part with the stopped leader does not bore.
+pub const LEASE: Duration = Duration::from_secs(2);
 /// How often it asks itself whether it leads.
 const SAMPLE: Duration = Duration::from_millis(1);
 /// How often a leader says that it still leads.
@@ -74,7 +77,7 @@ impl FromStr for News {
 
 /// Runs one candidate until its standard input ends. A line there makes it release and stand again later.
 pub fn run(options: &CandidateOptions) -> Result<u8, Failure> {
-    let elector = Elector::builder(super::ELECTION)
+    let elector = Elector::builder(ELECTION)
         .store(&options.store)
         .candidate(&options.name)
         .lease(LEASE)

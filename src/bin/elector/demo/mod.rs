@@ -20,20 +20,17 @@ use elector::driver::clock;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
-use crate::channel::Ended;
 use crate::exit::Failure;
 use crate::options::DemoOptions;
+use crate::os::ended::Ended;
+use crate::os::{child, signals};
 use crate::output::{BOLD, Colour, GREEN, RED, Table};
-use crate::{child, signals};
-use candidate::News;
+use candidate::{LEASE, News};
 use claims::Claims;
 use view::{State, View, YELLOW, print_now};
 
 const PLAIN: Style = Style::new();
-const ELECTION: &str = "demo";
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
-/// Short, so that the part with the stopped leader does not bore.
-const LEASE: Duration = Duration::from_secs(2);
 /// How long each leader leads before the next thing happens.
 const CALM: Duration = Duration::from_millis(600);
 /// Longer than anything here may take, on a busy machine too.
@@ -61,7 +58,8 @@ pub fn run(options: &DemoOptions) -> Result<u8, Failure> {
     let mask = signals::hear(move |signal| {
         // It is only Ctrl-Z's end that needs nothing.
         signal == Signal::SIGCONT || forward.send(Message::Signal(signal)).is_ok()
-    })?;
+    })
+    .map_err(|error| Failure::system("listen for signals", &error))?;
     let folder = Folder::new()?;
     let mut demo = Demo {
         mask,

@@ -4,8 +4,6 @@ use std::{io, thread};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
-use crate::exit::Failure;
-
 const HEARD: [Signal; 7] = [
     Signal::SIGTERM,
     Signal::SIGINT,
@@ -16,21 +14,19 @@ const HEARD: [Signal; 7] = [
     Signal::SIGCONT,
 ];
 
-/// Whether `signal` asks a program to end.
-pub fn ends(signal: Signal) -> bool {
-    matches!(signal, Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT)
-}
+/// The signals that ask a program to end.
+#[cfg(target_os = "linux")]
+pub const ENDING: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
 /// Gives every signal that comes from now on to `tell`, until that returns false. Returns the mask from
 /// before, for children. To be called before other threads are started: they inherit the mask.
 ///
 /// What the caller of this program ignores stays ignored (`nohup`, a shell's background jobs).
-pub fn hear(tell: impl Fn(Signal) -> bool + Send + 'static) -> Result<SigSet, Failure> {
-    let internal = |error: nix::Error| Failure::internal(format!("cannot listen for signals: {error}"));
+pub fn hear(tell: impl Fn(Signal) -> bool + Send + 'static) -> io::Result<SigSet> {
     let mut heard = SigSet::empty();
     heard.extend(HEARD.into_iter().filter(|signal| !is_ignored(*signal)));
     let mut before = SigSet::empty();
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&heard), Some(&mut before)).map_err(internal)?;
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&heard), Some(&mut before))?;
     let listen = move || {
         while let Ok(signal) = heard.wait() {
             if !tell(signal) {
@@ -38,10 +34,7 @@ pub fn hear(tell: impl Fn(Signal) -> bool + Send + 'static) -> Result<SigSet, Fa
             }
         }
     };
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(listen)
-        .map_err(|error| Failure::system("start a thread", &error))?;
+    thread::Builder::new().name("signals".into()).spawn(listen)?;
     Ok(before)
 }
 

@@ -48,7 +48,7 @@ pub fn dies_with_us(command: &mut Command) {
 
 /// The child's process group gets the terminal.
 #[cfg(target_os = "linux")]
-pub fn takes(command: &mut Command, terminal: Option<crate::terminal::Terminal>) {
+pub fn takes(command: &mut Command, terminal: Option<crate::os::terminal::Terminal>) {
     if let Some(terminal) = terminal {
         // SAFETY: `take` makes system calls only.
         unsafe {
