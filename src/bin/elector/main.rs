@@ -1,31 +1,18 @@
 //! `elector`: the command line. It parses, dispatches, and turns results into exit codes.
 
-#[cfg(target_os = "linux")]
-mod channel;
-#[cfg(target_os = "linux")]
-mod command;
 mod demo;
-#[cfg(target_os = "linux")]
-mod events;
 mod exit;
-#[cfg(target_os = "linux")]
-mod guardian;
-#[cfg(target_os = "linux")]
-mod keeper;
-#[cfg(target_os = "linux")]
-mod lead;
 mod operate;
 mod options;
 mod os;
 mod output;
+mod parse;
 mod printer;
 #[cfg(target_os = "linux")]
 mod run;
 mod schema;
 mod status;
 mod stores;
-#[cfg(target_os = "linux")]
-mod term;
 mod watch;
 
 use std::io;
@@ -37,7 +24,7 @@ use crate::exit::Failure;
 use crate::options::{Asked, Cli, Part, Task};
 
 fn main() -> ExitCode {
-    let asked = output::log().and_then(|()| options::parse());
+    let asked = output::log().and_then(|()| parse::parse());
     let result = asked.and_then(|asked| match asked {
         Asked::Task(task) => perform(&task),
         Asked::Part(part) => play(&part),
@@ -87,7 +74,7 @@ fn perform(task: &Task) -> Result<u8, Failure> {
 fn play(part: &Part) -> Result<u8, Failure> {
     match part {
         #[cfg(target_os = "linux")]
-        Part::Guardian(arguments) => guardian::run(arguments).map(|()| 0).map_err(Failure::internal),
+        Part::Guardian(options) => run::guardian::run(options).map(|()| 0).map_err(Failure::internal),
         Part::DemoCandidate(options) => demo::candidate::run(options),
     }
 }

@@ -1,15 +1,16 @@
-//! The command line: what may be asked for, and one line for what may not.
+//! The command line: its tasks and their options.
 
 use std::ffi::OsString;
+#[cfg(target_os = "linux")]
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use elector::core::sql::postgres::is_schema;
 use elector::core::{FencingToken, Name, TimingOptions};
 
-use crate::exit::{self, Failure};
+use crate::exit;
 
 /// Leader election and leases: run a command on one of many machines only.
 #[derive(Parser)]
@@ -104,9 +105,9 @@ pub enum Task {
 #[derive(Parser)]
 #[command(name = "elector")]
 pub enum Part {
-    /// See `guardian.rs`.
+    /// See `run/guardian.rs`.
     #[cfg(target_os = "linux")]
-    Guardian(crate::guardian::Arguments),
+    Guardian(GuardianOptions),
     /// See `demo/candidate.rs`.
     DemoCandidate(CandidateOptions),
 }
@@ -323,6 +324,30 @@ pub struct CandidateOptions {
     pub store: String,
 }
 
+/// What a guardian is started with: see `run/guardian.rs`.
+#[cfg(target_os = "linux")]
+#[derive(Args)]
+pub struct GuardianOptions {
+    /// The inherited descriptor of the channel to `elector run`.
+    #[arg(long)]
+    pub channel: RawFd,
+    /// The time between SIGTERM and SIGKILL.
+    #[arg(long)]
+    pub grace_ms: u64,
+    /// How long before the hard deadline SIGKILL is sent at the latest.
+    #[arg(long)]
+    pub slack_ms: u64,
+    /// The inherited descriptor of the store's lock file, if it is an SQLite store.
+    #[arg(long, requires = "database")]
+    pub lock: Option<RawFd>,
+    /// The store's database.
+    #[arg(long)]
+    pub database: Option<PathBuf>,
+    /// The command and its arguments.
+    #[arg(last = true, required = true)]
+    pub command: Vec<OsString>,
+}
+
 /// Whose SQL.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Dialect {
@@ -365,88 +390,6 @@ fn task(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!("there is no such task; give one of {}", tasks.join(", ")))
-}
-
-/// Reads the command line. `Err` holds what to print and the exit code.
-pub fn parse() -> Result<Asked, Failure> {
-    let first = std::env::args_os().nth(1);
-    let is_part = first.is_some_and(|word| Part::command().find_subcommand(word).is_some());
-    let asked = match is_part {
-        true => Part::try_parse().map(Asked::Part),
-        false => Cli::try_parse().map(|cli| Asked::Task(cli.task)),
-    };
-    asked.map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = error.print();
-            let code = if error.use_stderr() { exit::USAGE } else { 0 };
-            Failure { code, message: String::new() }
-        }
-        _ => Failure::usage(one_line(&error)),
-    })
-}
-
-/// clap's message without the usage block: what is wrong, its tips, and where to read more.
-fn one_line(error: &clap::Error) -> String {
-    if error.kind() == ErrorKind::InvalidUtf8 {
-        let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
-        let wrong = words.find(|word| word.to_str().is_none()).unwrap_or_default();
-        return format!(
-            "'{}' is not UTF-8; write it in UTF-8 (only CMD and its arguments may be other bytes)",
-            wrong.to_string_lossy()
-        );
-    }
-    let text = without_secrets(error.render().to_string());
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let parts =
-        text.split("\n\n").filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
-    // clap's advice to pass an unknown option as a value helps nobody here.
-    let lines = parts.flat_map(|part| part.split("  tip: ")).filter(|part| !part.starts_with("to pass "));
-    let sentences: Vec<String> = lines
-        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
-        .filter(|part| !part.is_empty())
-        .collect();
-    let hint = if is_stray_word(error) { stray_word_hint() } else { "" };
-    format!("{}{hint}; see `elector{} --help`", sentences.join("; "), asked_subcommand())
-}
-
-/// Whether a word that is no option stands where none may.
-fn is_stray_word(error: &clap::Error) -> bool {
-    let word = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(word)) => word,
-        _ => return false,
-    };
-    error.kind() == ErrorKind::UnknownArgument && !word.starts_with('-')
-}
-
-fn stray_word_hint() -> &'static str {
-    match asked_subcommand().trim() {
-        "run" => "; write `--` before CMD",
-        "watch" | "status" | "release" | "break" => "; an election is given with --election NAME",
-        _ => "",
-    }
-}
-
-/// clap repeats words that it did not expect. A store's URL in the wrong place must not show its password.
-fn without_secrets(text: String) -> String {
-    let words = std::env::args_os().skip(1).take_while(|word| word != "--");
-    let words = words.filter_map(|word| word.into_string().ok());
-    let values = words.map(|word| match word.split_once('=') {
-        Some((option, value)) if option.starts_with("--") => value.to_owned(),
-        _ => word,
-    });
-    let may_be_url = |word: &String| {
-        word.contains("://") || word.contains('@') || (word.contains('=') && !word.starts_with('-'))
-    };
-    values.filter(may_be_url).fold(text, |text, word| text.replace(&word, "…"))
-}
-
-/// The subcommand on our command line, with a space before it.
-fn asked_subcommand() -> String {
-    let word = std::env::args_os().nth(1).and_then(|word| word.into_string().ok());
-    let known = |word: &String| Cli::command().find_subcommand(word).is_some();
-    word.filter(known).map(|word| format!(" {word}")).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,22 +1,30 @@
 //! `elector run`: wait to be elected, run the command under a guardian, release.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+mod channel;
+mod command;
+mod events;
+pub mod guardian;
+mod keeper;
+mod lead;
+mod state;
+mod term;
+
+use std::process;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
-use std::{process, thread};
 
+use elector::Change;
 use elector::core::lease::Event;
-use elector::core::{FencingToken, Instant, Name};
+use elector::core::{FencingToken, Name};
 use elector::driver::clock;
-use elector::driver::stores::url::StoreUrl;
-use elector::{Change, Elector};
-use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{Pid, gethostname, getpgrp};
+use nix::unistd::{gethostname, getpgrp};
 
-use crate::channel::Report;
-use crate::command::{cannot_start, find};
-use crate::events::Events;
+use self::command::{cannot_start, find};
+use self::events::Events;
+use self::lead::Outcome;
+use self::state::{Message, Run};
 use crate::exit::{self, Failure};
-use crate::lead::Outcome;
 use crate::options::RunOptions;
 use crate::os::ended::Ended;
 use crate::os::processes;
@@ -40,19 +48,6 @@ const SHORTEST_TERM: Duration = Duration::from_secs(1);
 
 /// The driving thread goes round its loop at least so often, and an eighth of the lease at least.
 const ROUND: Duration = Duration::from_secs(1);
-
-/// Everything that `elector run` waits for arrives here.
-pub enum Message {
-    Change(Change),
-    Signal(Signal),
-    Guardian(Option<Report>),
-}
-
-impl From<Option<Report>> for Message {
-    fn from(report: Option<Report>) -> Message {
-        Message::Guardian(report)
-    }
-}
 
 /// Runs `elector run`.
 pub fn run(options: &RunOptions) -> Result<u8, Failure> {
@@ -99,32 +94,6 @@ pub fn run(options: &RunOptions) -> Result<u8, Failure> {
         events.close();
     }
     result
-}
-
-/// The driving thread's state. Whatever this thread does must not block: where it hangs for half a lease, the
-/// progress gate ends the term.
-pub struct Run<'a> {
-    pub options: &'a RunOptions,
-    pub url: StoreUrl,
-    pub candidate: Name,
-    pub terminal: Option<Terminal>,
-    pub mask: SigSet,
-    pub elector: Elector,
-    inbox: Receiver<Message>,
-    pub outbox: Sender<Message>,
-    events: Option<Events>,
-    /// The term whose beginning was recorded last, and the one whose end was.
-    begun: Option<FencingToken>,
-    ended: Option<FencingToken>,
-    /// The first signal that asks us to end.
-    pub interrupted: Option<Signal>,
-    /// Since when the store fails, and what was last said about that.
-    troubled_since: Option<Instant>,
-    trouble: Option<String>,
-    /// The longest time between two signs of life.
-    round: Duration,
-    /// The only child whose end is awaited.
-    pub keeper: Option<Pid>,
 }
 
 impl Run<'_> {
@@ -184,14 +153,6 @@ impl Run<'_> {
         };
         let thread = thread::Builder::new().name("changes".into()).spawn(forward);
         thread.map(|_| ()).map_err(|error| Failure::system("start a thread", &error))
-    }
-
-    /// The next message, or nothing after this time or sooner. Every loop of this thread waits here, so that
-    /// the elector sees it go round.
-    pub fn next(&mut self, at_most: Duration) -> Option<Message> {
-        self.elector.alive();
-        processes::bury(self.keeper);
-        self.inbox.recv_timeout(at_most.min(self.round)).ok()
     }
 
     /// Waits for the store's first answer; false if a signal came first. A store that is out of reach may
@@ -269,28 +230,6 @@ impl Run<'_> {
         false
     }
 
-    /// Takes note of what comes while there is no command.
-    pub fn absorb(&mut self, message: Message) {
-        match message {
-            Message::Signal(signal) if ENDING.contains(&signal) => {
-                self.interrupted.get_or_insert(signal);
-            }
-            Message::Change(change) => self.record(&change),
-            Message::Signal(_) | Message::Guardian(_) => {}
-        }
-    }
-
-    pub fn record(&mut self, change: &Change) {
-        match change.event {
-            Event::Elected { token } => self.begun = Some(token),
-            Event::Deposed { token, .. } => self.ended = Some(token),
-            _ => {}
-        }
-        if let Some(events) = &mut self.events {
-            events.write(change);
-        }
-    }
-
     fn explain(&self, change: &Change) {
         let election = self.election();
         match &change.event {
@@ -326,20 +265,6 @@ impl Run<'_> {
             output::complain(format!("waiting for the store: {trouble}"));
             self.trouble = Some(trouble);
         }
-    }
-
-    pub fn say(&self, text: impl std::fmt::Display) {
-        if !self.options.quiet {
-            output::say(output::clean(&text.to_string()));
-        }
-    }
-
-    pub fn election(&self) -> &Name {
-        &self.options.election.name
-    }
-
-    fn signal_code(&self) -> u8 {
-        self.interrupted.map_or(0, |signal| Ended::Signal(signal as i32).exit_code())
     }
 }
 

@@ -28,7 +28,6 @@ use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -45,53 +44,32 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::unistd::{Pid, getpgrp, setpgid};
 
-use crate::channel::{Channel, Order, Received, Report};
-use crate::keeper;
+use super::channel::{Channel, Order, Received, Report};
+use super::keeper;
+use crate::options::GuardianOptions;
 use crate::os::child;
 use crate::os::ended::Ended;
 use crate::os::processes::{self, Change, Reaped};
 use crate::os::signals::ENDING;
 use crate::os::terminal::Terminal;
 
-/// What the guardian is started with.
-#[derive(clap::Args)]
-pub struct Arguments {
-    /// The inherited descriptor of the channel to `elector run`.
-    #[arg(long)]
-    channel: RawFd,
-    /// The time between SIGTERM and SIGKILL.
-    #[arg(long)]
-    grace_ms: u64,
-    /// How long before the hard deadline SIGKILL is sent at the latest.
-    #[arg(long)]
-    slack_ms: u64,
-    /// The inherited descriptor of the store's lock file, if it is an SQLite store.
-    #[arg(long, requires = "database")]
-    lock: Option<RawFd>,
-    /// The store's database.
-    #[arg(long)]
-    database: Option<PathBuf>,
-    #[arg(last = true, required = true)]
-    command: Vec<OsString>,
-}
-
 /// Runs the guardian to its end.
-pub fn run(arguments: &Arguments) -> io::Result<()> {
+pub fn run(options: &GuardianOptions) -> io::Result<()> {
     processes::wait_for_children();
     let job = getpgrp();
     let (heard, mask) = block()?;
-    if !keeper::split(arguments.channel, &heard)? {
+    if !keeper::split(options.channel, &heard)? {
         return Ok(());
     }
     let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-    let mut channel = adopt(arguments.channel)?;
+    let mut channel = adopt(options.channel)?;
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     prctl::set_name(c"elector-guard")?;
     prctl::set_child_subreaper(true)?;
     // The first extension starts the command. Without one, `elector run` died before, and there is nothing
     // to do.
     let Received::Message(Order::Extend { soft, hard }) = channel.receive()? else { return Ok(()) };
-    let place = watch_place(arguments);
+    let place = watch_place(options);
     let reason = match place {
         Err(PlaceIsLost) => Some(Report::Displaced),
         Ok(_) if clock::now() >= soft => Some(Report::Expired),
@@ -103,7 +81,7 @@ pub fn run(arguments: &Arguments) -> io::Result<()> {
         return Ok(());
     }
     let terminal = Terminal::of(job);
-    let group = match start(&arguments.command, terminal, mask) {
+    let group = match start(&options.command, terminal, mask) {
         Ok(group) => group,
         Err(error) => {
             channel.send(Report::Failed(error.raw_os_error().unwrap_or(libc::EINVAL)));
@@ -124,8 +102,8 @@ pub fn run(arguments: &Arguments) -> io::Result<()> {
         policy: Policy {
             soft,
             hard,
-            grace: Duration::from_millis(arguments.grace_ms),
-            slack: Duration::from_millis(arguments.slack_ms),
+            grace: Duration::from_millis(options.grace_ms),
+            slack: Duration::from_millis(options.slack_ms),
             stopped_at: None,
         },
         parent_gone: false,
@@ -161,8 +139,8 @@ fn adopt(channel: RawFd) -> io::Result<Channel> {
 struct PlaceIsLost;
 
 /// Watches the files of the store, if it has any.
-fn watch_place(arguments: &Arguments) -> Result<Option<Place>, PlaceIsLost> {
-    match (&arguments.database, arguments.lock) {
+fn watch_place(options: &GuardianOptions) -> Result<Option<Place>, PlaceIsLost> {
+    match (&options.database, options.lock) {
         (Some(database), Some(lock)) => Place::watch(database, lock).map(Some).ok_or(PlaceIsLost),
         _ => Ok(None),
     }

@@ -17,8 +17,8 @@ use elector::driver::descriptor::Descriptor;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
-use crate::channel::{Channel, Order, Received, Report};
-use crate::keeper;
+use super::channel::{Channel, Order, Received, Report};
+use super::keeper;
 use crate::os::child;
 
 /// What a guardian is to be started with.

@@ -9,14 +9,14 @@ use elector::driver::clock;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::getpgrp;
 
-use crate::channel::Report;
+use super::channel::Report;
+use super::state::{Message, Run};
+use super::term::{Plan, Term};
 use crate::exit::Failure;
 use crate::os::ended::Ended;
 use crate::os::signals::ENDING;
 use crate::os::terminal::Terminal;
 use crate::output;
-use crate::run::{Message, Run};
-use crate::term::{Plan, Term};
 
 /// Between two looks whether the keeper is gone; the first ones come sooner.
 const LOOK: Duration = Duration::from_millis(20);

@@ -1,0 +1,106 @@
+//! What the parts of `elector run` share: the state of the driving thread, and the inbox at which it waits.
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use elector::core::lease::Event;
+use elector::core::{FencingToken, Instant, Name};
+use elector::driver::url::StoreUrl;
+use elector::{Change, Elector};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::Pid;
+
+use super::channel::Report;
+use super::events::Events;
+use crate::options::RunOptions;
+use crate::os::ended::Ended;
+use crate::os::processes;
+use crate::os::signals::ENDING;
+use crate::os::terminal::Terminal;
+use crate::output;
+
+/// Everything that `elector run` waits for arrives here.
+pub enum Message {
+    Change(Change),
+    Signal(Signal),
+    Guardian(Option<Report>),
+}
+
+impl From<Option<Report>> for Message {
+    fn from(report: Option<Report>) -> Message {
+        Message::Guardian(report)
+    }
+}
+
+/// The driving thread's state. Whatever this thread does must not block: where it hangs for half a lease, the
+/// progress gate ends the term.
+pub struct Run<'a> {
+    pub options: &'a RunOptions,
+    pub url: StoreUrl,
+    pub candidate: Name,
+    pub terminal: Option<Terminal>,
+    pub mask: SigSet,
+    pub elector: Elector,
+    pub inbox: Receiver<Message>,
+    pub outbox: Sender<Message>,
+    pub events: Option<Events>,
+    /// The term whose beginning was recorded last, and the one whose end was.
+    pub begun: Option<FencingToken>,
+    pub ended: Option<FencingToken>,
+    /// The first signal that asks us to end.
+    pub interrupted: Option<Signal>,
+    /// Since when the store fails, and what was last said about that.
+    pub troubled_since: Option<Instant>,
+    pub trouble: Option<String>,
+    /// The longest time between two signs of life.
+    pub round: Duration,
+    /// The only child whose end is awaited.
+    pub keeper: Option<Pid>,
+}
+
+impl Run<'_> {
+    /// The next message, or nothing after this time or sooner. Every loop of this thread waits here, so that
+    /// the elector sees it go round.
+    pub fn next(&mut self, at_most: Duration) -> Option<Message> {
+        self.elector.alive();
+        processes::bury(self.keeper);
+        self.inbox.recv_timeout(at_most.min(self.round)).ok()
+    }
+
+    /// Takes note of what comes while there is no command.
+    pub fn absorb(&mut self, message: Message) {
+        match message {
+            Message::Signal(signal) if ENDING.contains(&signal) => {
+                self.interrupted.get_or_insert(signal);
+            }
+            Message::Change(change) => self.record(&change),
+            Message::Signal(_) | Message::Guardian(_) => {}
+        }
+    }
+
+    pub fn record(&mut self, change: &Change) {
+        match change.event {
+            Event::Elected { token } => self.begun = Some(token),
+            Event::Deposed { token, .. } => self.ended = Some(token),
+            _ => {}
+        }
+        if let Some(events) = &mut self.events {
+            events.write(change);
+        }
+    }
+
+    pub fn say(&self, text: impl std::fmt::Display) {
+        if !self.options.quiet {
+            output::say(output::clean(&text.to_string()));
+        }
+    }
+
+    pub fn election(&self) -> &Name {
+        &self.options.election.name
+    }
+
+    /// The exit code after a signal asked us to end.
+    pub fn signal_code(&self) -> u8 {
+        self.interrupted.map_or(0, |signal| Ended::Signal(signal as i32).exit_code())
+    }
+}
