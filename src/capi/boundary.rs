@@ -3,24 +3,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::status::{elector_error, elector_status};
+use super::status::{Fault, elector_error, elector_status};
 use super::text;
-
-/// Why a call fails.
-pub(super) struct Fault {
-    pub(super) status: elector_status,
-    pub(super) message: String,
-}
-
-impl Fault {
-    pub(super) fn new(status: elector_status, message: impl Into<String>) -> Fault {
-        Fault { status, message: message.into() }
-    }
-
-    pub(super) fn argument(message: impl ToString) -> Fault {
-        Fault::new(elector_status::InvalidArgument, message.to_string())
-    }
-}
 
 /// Runs a call and tells how it went.
 pub(super) unsafe fn call(
@@ -50,23 +34,19 @@ fn panicked(payload: &(dyn Any + Send)) -> Fault {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let found = text.unwrap_or("no message");
-    Fault::new(elector_status::Panic, format!("a bug in Elector: {found}; please report it"))
+    Fault::bug(found)
 }
 
 /// The object behind a pointer of the caller.
 pub(super) unsafe fn reference<'a, T>(pointer: *const T, what: &str) -> Result<&'a T, Fault> {
     // SAFETY: the conventions have the caller pass NULL or a live object.
-    unsafe { pointer.as_ref() }.ok_or_else(|| null(what))
+    unsafe { pointer.as_ref() }.ok_or_else(|| Fault::null(what))
 }
 
 /// The same, to be changed.
 pub(super) unsafe fn exclusive<'a, T>(pointer: *mut T, what: &str) -> Result<&'a mut T, Fault> {
     // SAFETY: as above, and no other thread uses it.
-    unsafe { pointer.as_mut() }.ok_or_else(|| null(what))
-}
-
-pub(super) fn null(what: &str) -> Fault {
-    Fault::new(elector_status::NullPointer, format!("{what} is NULL; pass one"))
+    unsafe { pointer.as_mut() }.ok_or_else(|| Fault::null(what))
 }
 
 /// A struct that begins with its `struct_size: u32` and may grow at its end.
@@ -90,7 +70,7 @@ fn check_size<T: Growing>(size: usize, what: &str) -> Result<(), Fault> {
 /// Checks that the caller's struct can take an answer.
 pub(super) unsafe fn can_fill<T: Growing>(out: *mut T, what: &str) -> Result<(), Fault> {
     if out.is_null() {
-        return Err(null(what));
+        return Err(Fault::null(what));
     }
     // SAFETY: the struct begins with its size.
     check_size::<T>(unsafe { out.cast::<u32>().read() } as usize, what)
@@ -110,7 +90,7 @@ pub(super) unsafe fn fill<T: Growing>(out: *mut T, value: &T) {
 /// A copy of the caller's struct; what it is too short for is as in `empty`.
 pub(super) unsafe fn read<T: Growing>(given: *const T, empty: T, what: &str) -> Result<T, Fault> {
     if given.is_null() {
-        return Err(null(what));
+        return Err(Fault::null(what));
     }
     let mut copy = empty;
     // SAFETY: the struct begins with its size, and no more is read than both hold.

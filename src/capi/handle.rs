@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::boundary::{Fault, call, null, reference};
+use super::boundary::{call, reference};
 use super::callbacks::{self, Entry, is_callback};
 use super::history::History;
 use super::log;
 use super::options::elector_options;
-use super::status::{elector_error, elector_status};
-use crate::driver::hub::candidate::Progress;
-use crate::driver::stores::Hint;
-use crate::driver::stores::url::StoreUrl;
+use super::status::{Fault, elector_error, elector_status};
+use crate::driver::store::Hint;
+use crate::driver::url::StoreUrl;
 use crate::elector::Elector;
 use crate::elector::error::Error;
 
@@ -134,7 +133,7 @@ pub unsafe extern "C" fn elector_new(
     // SAFETY: the caller keeps the conventions.
     unsafe {
         call(error_out, || {
-            let out = elector_out.as_mut().ok_or_else(|| null("elector_out"))?;
+            let out = elector_out.as_mut().ok_or_else(|| Fault::null("elector_out"))?;
             *out = std::ptr::null_mut();
             *out = Box::into_raw(Box::new(make(reference(options, "options")?)?));
             Ok(())

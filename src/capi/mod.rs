@@ -10,13 +10,15 @@ mod boundary;
 #[cfg(feature = "driver")]
 mod callbacks;
 #[cfg(feature = "driver")]
+mod change;
+#[cfg(feature = "driver")]
 mod handle;
 #[cfg(feature = "driver")]
 mod history;
 mod leadership;
+mod lease;
 #[cfg(feature = "driver")]
 mod log;
-mod machine;
 mod options;
 #[cfg(feature = "driver")]
 mod questions;
@@ -26,7 +28,7 @@ mod text;
 mod version;
 
 pub use self::leadership::{elector_event, elector_leadership, elector_reason};
-pub use self::machine::{
+pub use self::lease::{
     elector_input, elector_input_kind, elector_lease, elector_lease_free, elector_lease_input,
     elector_lease_leadership, elector_lease_new, elector_lease_poll, elector_op, elector_outcome,
     elector_output, elector_output_kind, elector_unchanged,
@@ -37,7 +39,7 @@ pub use self::status::{elector_error, elector_status, elector_status_name};
 pub use self::version::{ELECTOR_ABI_VERSION, elector_abi_version, elector_version};
 #[cfg(feature = "driver")]
 pub use self::{
-    callbacks::elector_change,
+    change::elector_change,
     handle::{
         elector, elector_alive, elector_campaign, elector_connect, elector_drain, elector_drain_for,
         elector_drained, elector_free, elector_new, elector_release,

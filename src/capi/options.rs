@@ -5,10 +5,10 @@ use std::ffi::c_char;
 use std::ffi::c_void;
 use std::time::Duration;
 
-use super::boundary::{Fault, call, exclusive};
+use super::boundary::{call, exclusive};
 #[cfg(feature = "driver")]
-use super::callbacks::elector_change;
-use super::status::{elector_error, elector_status};
+use super::change::elector_change;
+use super::status::{Fault, elector_error, elector_status};
 use super::text;
 use crate::core::lease::Config;
 use crate::core::sql::postgres::is_schema;

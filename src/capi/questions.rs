@@ -3,12 +3,13 @@
 use std::ffi::c_char;
 use std::mem::offset_of;
 
-use super::boundary::{Fault, call, can_fill, fill, reference, value};
-use super::callbacks::{elector_change, is_callback};
+use super::boundary::{call, can_fill, fill, reference, value};
+use super::callbacks::is_callback;
+use super::change::elector_change;
 use super::handle::{elector, may_wait, timeout};
 use super::history::{Bell, History, Waited};
 use super::leadership::elector_leadership;
-use super::status::{elector_error, elector_status};
+use super::status::{Fault, elector_error, elector_status};
 use super::text;
 use crate::driver::host::clock;
 use crate::driver::hub::candidate::Shown;

@@ -1,6 +1,7 @@
 //! What calls return.
 
 use std::ffi::c_char;
+use std::fmt::Display;
 
 /// What a call came to. A number means the same for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,4 +101,29 @@ pub struct elector_error {
 pub extern "C" fn elector_status_name(status: i32) -> *const c_char {
     let known = elector_status::ALL.into_iter().find(|known| *known as i32 == status);
     known.map_or(c"UNKNOWN", elector_status::name).as_ptr()
+}
+
+/// Why a call fails.
+pub(super) struct Fault {
+    pub(super) status: elector_status,
+    pub(super) message: String,
+}
+
+impl Fault {
+    pub(super) fn new(status: elector_status, message: impl Into<String>) -> Fault {
+        Fault { status, message: message.into() }
+    }
+
+    pub(super) fn argument(message: impl ToString) -> Fault {
+        Fault::new(elector_status::InvalidArgument, message.to_string())
+    }
+    /// `what` is NULL.
+    pub(super) fn null(what: &str) -> Fault {
+        Fault::new(elector_status::NullPointer, format!("{what} is NULL; pass one"))
+    }
+
+    /// A bug in this library, found where it says.
+    pub(super) fn bug(found: impl Display) -> Fault {
+        Fault::new(elector_status::Panic, format!("a bug in Elector: {found}; please report it"))
+    }
 }

@@ -2,13 +2,12 @@
 
 use std::ffi::{CStr, c_char};
 
-use super::boundary::{Fault, null};
-use super::status::elector_status;
+use super::status::{Fault, elector_status};
 
 /// A string of the caller's.
 pub(super) unsafe fn required<'a>(text: *const c_char, what: &str) -> Result<&'a str, Fault> {
     // SAFETY: passed on.
-    unsafe { optional(text, what) }?.ok_or_else(|| null(what))
+    unsafe { optional(text, what) }?.ok_or_else(|| Fault::null(what))
 }
 
 /// The same, or `None` for NULL.

@@ -8,7 +8,7 @@ use crate::{Tree, holds};
 const HEADER: &str = "include/elector.h";
 /// In the order in which a reader wants them.
 const SOURCES: [&str; 9] =
-    ["version", "status", "options", "handle", "leadership", "questions", "callbacks", "machine", "sql"];
+    ["version", "status", "options", "handle", "leadership", "questions", "change", "lease", "sql"];
 
 fn made(root: &Path) -> String {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml is right");

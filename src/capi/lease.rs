@@ -4,10 +4,10 @@ use std::ffi::{CString, c_char};
 use std::ptr::null;
 use std::time::Duration;
 
-use super::boundary::{Fault, Growing, call, can_fill, exclusive, fill, null as is_null, read, reference};
+use super::boundary::{Growing, call, can_fill, exclusive, fill, read, reference};
 use super::leadership::{elector_event, elector_leadership, elector_reason};
 use super::options::elector_options;
-use super::status::{elector_error, elector_status};
+use super::status::{Fault, elector_error, elector_status};
 use super::text;
 use crate::core::lease::{
     Event, Failure, Input, LeaderId, Lease, Op, Outcome, Output, Reply, Request, RequestId, Row, StoreClock,
@@ -250,7 +250,7 @@ pub unsafe extern "C" fn elector_lease_new(
     // SAFETY: the caller keeps the conventions.
     unsafe {
         call(error_out, || {
-            let out = lease_out.as_mut().ok_or_else(|| is_null("lease_out"))?;
+            let out = lease_out.as_mut().ok_or_else(|| Fault::null("lease_out"))?;
             *out = std::ptr::null_mut();
             let config = reference(options, "options")?.config(incarnation, seed)?;
             let meta = config.meta.as_deref().and_then(|meta| CString::new(meta).ok());
