@@ -12,7 +12,7 @@ use super::status::{Fault, elector_error, elector_status};
 use crate::driver::store::Hint;
 use crate::driver::url::StoreUrl;
 use crate::elector::Elector;
-use crate::elector::error::Error;
+use crate::error::{Error, Kind};
 
 /// One candidate of one election. Any thread may use it, any number at once.
 pub struct elector {
@@ -39,23 +39,21 @@ fn forked() -> Fault {
     fault(Error::forked())
 }
 
+/// The fault that C is told of for an error of the library.
 pub(super) fn fault(error: Error) -> Fault {
-    let status = if error.is_forked() {
-        elector_status::Forked
-    } else if error.is_invalid_timing() {
-        elector_status::InvalidTiming
-    } else if error.is_invalid_input() {
-        elector_status::InvalidArgument
-    } else if error.is_timeout() {
-        elector_status::Timeout
-    } else if error.is_store() && error.is_permanent() {
-        elector_status::StoreRefused
-    } else if error.is_store() {
-        elector_status::StoreFailed
-    } else if error.is_no_random() {
-        elector_status::NoRandom
-    } else {
-        elector_status::NoThread
+    let status = match error.kind() {
+        Kind::Forked => elector_status::Forked,
+        Kind::Timing(_) => elector_status::InvalidTiming,
+        Kind::Name(_) | Kind::Url(_) => elector_status::InvalidArgument,
+        Kind::Unconfirmed { .. } => elector_status::Timeout,
+        Kind::Store(error) if error.is_permanent() => elector_status::StoreRefused,
+        Kind::Store(_) => elector_status::StoreFailed,
+        Kind::NoRandom(_) => elector_status::NoRandom,
+        Kind::Threads(_) => elector_status::NoThread,
+        // Errors of `run_as_leader` and of guarded transactions, which no function of this interface calls.
+        Kind::Released { .. } | Kind::Busy { .. } => return Fault::bug(error),
+        #[cfg(feature = "postgres")]
+        Kind::NotLeader { .. } | Kind::Guard { .. } => return Fault::bug(error),
     };
     Fault::new(status, error.to_string())
 }
@@ -298,4 +296,38 @@ pub unsafe extern "C" fn elector_free(elector: *mut elector) {
     };
     // SAFETY: there is no error to write.
     unsafe { call(std::ptr::null_mut(), free) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::lease::Failure;
+    use crate::core::{Name, TimingOptions};
+    use crate::driver::store::StoreError;
+
+    #[test]
+    fn each_kind_of_error_has_its_own_status() {
+        let store = |failure| Error::from(StoreError::new(failure, "the store said so"));
+        let lease = Some(Duration::ZERO);
+        let timing = TimingOptions { lease, ..TimingOptions::default() }.build().unwrap_err();
+        let system = || std::io::Error::from_raw_os_error(libc::EAGAIN);
+        let errors = [
+            (Error::forked(), elector_status::Forked),
+            (timing.into(), elector_status::InvalidTiming),
+            (Name::new("election", "").unwrap_err().into(), elector_status::InvalidArgument),
+            (StoreUrl::parse("nowhere:").unwrap_err().into(), elector_status::InvalidArgument),
+            (Error::unconfirmed("e", Duration::ZERO, None), elector_status::Timeout),
+            (store(Failure::Refused), elector_status::StoreRefused),
+            (store(Failure::Unsent), elector_status::StoreFailed),
+            (store(Failure::Unknown), elector_status::StoreFailed),
+            (Error::no_random(system()), elector_status::NoRandom),
+            (Error::threads(system()), elector_status::NoThread),
+            (Error::released("e"), elector_status::Panic),
+            (Error::busy("e"), elector_status::Panic),
+        ];
+        for (error, status) in errors {
+            let found = format!("{error:?}");
+            assert_eq!(fault(error).status, status, "{found}");
+        }
+    }
 }

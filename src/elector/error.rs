@@ -15,8 +15,9 @@ pub struct Error {
     kind: Kind,
 }
 
+/// The kinds of errors, for code of this crate that must treat each of them.
 #[derive(Debug)]
-enum Kind {
+pub(crate) enum Kind {
     Name(InvalidName),
     Timing(InvalidTiming),
     Url(InvalidUrl),
@@ -47,6 +48,12 @@ enum Kind {
 }
 
 impl Error {
+    /// What kind of error it is, to be matched without a wildcard: a new kind must not go unnoticed.
+    #[cfg(feature = "capi")]
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
     /// The caller gave something that can never work: a name, a timing or a store URL.
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
