@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 use crate::exit::Failure;
+use crate::operate::Confirmation;
 use crate::options::{Asked, Cli, Part, Task};
 
 fn main() -> ExitCode {
@@ -50,7 +51,10 @@ fn perform(task: &Task) -> Result<u8, Failure> {
         Task::Watch { election, store } => watch::run(&election.name, store),
         Task::Status(options) => status::run(options),
         Task::Release { election, token, store } => operate::release(&election.name, *token, store),
-        Task::Break { election, yes, store } => operate::break_term(&election.name, *yes, store),
+        Task::Break { election, yes, store } => {
+            let confirmation = if *yes { Confirmation::Given } else { Confirmation::Ask };
+            operate::break_term(&election.name, confirmation, store)
+        }
         Task::Demo(options) => demo::run(options),
         Task::Migrate { store } => operate::migrate(store),
         Task::Schema { dialect, schema } => schema::run(*dialect, schema.as_deref()),

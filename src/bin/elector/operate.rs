@@ -40,15 +40,24 @@ pub fn release(election: &Name, token: FencingToken, store: &StoreOption) -> Res
     }
 }
 
+/// Whether `elector break` needs the operator's confirmation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// Ask for it at the terminal.
+    Ask,
+    /// It was given on the command line (`--yes`).
+    Given,
+}
+
 /// Runs `elector break`.
-pub fn break_term(election: &Name, yes: bool, store: &StoreOption) -> Result<u8, Failure> {
+pub fn break_term(election: &Name, confirmation: Confirmation, store: &StoreOption) -> Result<u8, Failure> {
     let (mut store, url) = stores::open_existing(store)?;
     let Some(row) = present(&mut *store, election)? else { return Err(unknown(election, &url)) };
     let nothing = || Failure::no(format!("nobody leads '{election}'; there is nothing to break"));
     if row.remaining.is_zero() {
         return Err(nothing());
     }
-    if !yes {
+    if confirmation == Confirmation::Ask {
         confirm(election, &row)?;
     }
     match store.revoke(election, None).map_err(Failure::store)? {

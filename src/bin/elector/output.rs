@@ -25,19 +25,19 @@ pub enum Colour {
 impl Colour {
     /// For what goes to standard output.
     pub fn of_stdout() -> Colour {
-        Colour::of(io::stdout().is_terminal())
+        Colour::of(&io::stdout())
     }
 
     /// For what goes to standard error.
     pub fn of_stderr() -> Colour {
-        Colour::of(io::stderr().is_terminal())
+        Colour::of(&io::stderr())
     }
 
     /// See <https://no-color.org>: any non-empty value counts.
-    fn of(terminal: bool) -> Colour {
+    fn of(stream: &impl IsTerminal) -> Colour {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        if terminal && !dumb && !set("NO_COLOR") { Colour::On } else { Colour::Off }
+        if stream.is_terminal() && !dumb && !set("NO_COLOR") { Colour::On } else { Colour::Off }
     }
 
     /// `text` in `style`, if colours are on.

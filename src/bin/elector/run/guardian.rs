@@ -45,7 +45,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use nix::unistd::{Pid, getpgrp, setpgid};
 
 use super::channel::{Channel, Order, Received, Report};
-use super::keeper;
+use super::keeper::{self, Next};
 use crate::options::GuardianOptions;
 use crate::os::child;
 use crate::os::ended::Ended;
@@ -58,8 +58,9 @@ pub fn run(options: &GuardianOptions) -> io::Result<()> {
     processes::wait_for_children();
     let job = getpgrp();
     let (heard, mask) = block()?;
-    if !keeper::split(options.channel, &heard)? {
-        return Ok(());
+    match keeper::split(options.channel, &heard)? {
+        Next::Exit => return Ok(()),
+        Next::Guard => {}
     }
     let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let mut channel = adopt(options.channel)?;

@@ -26,9 +26,18 @@ use crate::os::signals::ENDING;
 /// is killed.
 pub const ALARM: Signal = Signal::SIGUSR1;
 
-/// Splits this process, which has one thread, in two: false in the keeper once nothing is left of the term,
-/// true in the guardian at once. `heard` is blocked by now: what the keeper is to hear.
-pub fn split(channel: RawFd, heard: &SigSet) -> io::Result<bool> {
+/// What a process does after [`split`].
+pub enum Next {
+    /// This is the guardian: it starts the command.
+    Guard,
+    /// Nothing is left to do: no process of the term is left, or none was started.
+    Exit,
+}
+
+/// Splits this process, which has one thread, in two: the keeper and, below it, the guardian. Returns at once
+/// in the guardian, and in the keeper when no process of the term is left. `heard` are the signals that the
+/// keeper waits for; they must be blocked.
+pub fn split(channel: RawFd, heard: &SigSet) -> io::Result<Next> {
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     prctl::set_child_subreaper(true)?;
     let keeper = Pid::this();
@@ -37,7 +46,7 @@ pub fn split(channel: RawFd, heard: &SigSet) -> io::Result<bool> {
         ForkResult::Child => {
             prctl::set_pdeathsig(ALARM)?;
             // The request does nothing if the parent died before it. Nothing was started yet.
-            Ok(getppid() == keeper)
+            Ok(if getppid() == keeper { Next::Guard } else { Next::Exit })
         }
         ForkResult::Parent { child } => {
             // SAFETY: the guardian has its own copy, and nothing else in this process owns this one. Its
@@ -45,7 +54,7 @@ pub fn split(channel: RawFd, heard: &SigSet) -> io::Result<bool> {
             drop(unsafe { OwnedFd::from_raw_fd(channel) });
             prctl::set_name(c"elector-keeper")?;
             keep(child, heard);
-            Ok(false)
+            Ok(Next::Exit)
         }
     }
 }
