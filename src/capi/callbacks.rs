@@ -7,35 +7,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::change::elector_change;
-use super::history::{Bell, History};
+use super::history::{History, Notifier};
 use super::options::{OnChange, OnLog};
 use crate::driver::fork::{self, PerProcess};
 use crate::driver::threads;
 
 /// Maximum number of lines that wait for a slow callback; beyond it the oldest are lost.
-const MOST_LINES: usize = 1_000;
+const MAX_LINES: usize = 1_000;
 
 /// An elector's functions.
 pub(super) struct Entry {
     history: Arc<History>,
     on_change: Option<OnChange>,
     on_log: Option<OnLog>,
-    /// Has the elector go on that was held back while nothing was told.
-    revive: Box<dyn Fn() + Send + Sync>,
+    /// Resumes an elector that was gated because its callback was not told of an election.
+    resume: Box<dyn Fn() + Send + Sync>,
     /// Held while a function is called.
     calling: Mutex<u64>,
     ended: AtomicBool,
 }
 
+/// What the thread has to do: whom to call, and the lines of the log that were not told yet.
 #[derive(Default)]
-struct Desk {
+struct Dispatcher {
     entries: Vec<Arc<Entry>>,
     lines: VecDeque<(i32, String)>,
     lost_lines: u64,
     running: bool,
 }
 
-static DESK: PerProcess<Mutex<Desk>> = PerProcess::new();
+static DISPATCHER: PerProcess<Mutex<Dispatcher>> = PerProcess::new();
 
 thread_local! {
     /// In which process, by [`fork::generation`], this is the thread that calls the caller's functions.
@@ -53,7 +54,7 @@ pub(super) fn register(
     history: &Arc<History>,
     on_change: Option<OnChange>,
     on_log: Option<OnLog>,
-    revive: Box<dyn Fn() + Send + Sync>,
+    resume: Box<dyn Fn() + Send + Sync>,
 ) -> std::io::Result<Option<Arc<Entry>>> {
     if on_change.is_none() && on_log.is_none() {
         return Ok(None);
@@ -62,16 +63,16 @@ pub(super) fn register(
         history: Arc::clone(history),
         on_change,
         on_log,
-        revive,
+        resume,
         calling: Mutex::new(0),
         ended: AtomicBool::new(false),
     });
-    let mut desk = lock();
-    if !desk.running {
+    let mut dispatcher = lock();
+    if !dispatcher.running {
         threads::spawn("elector-calls", run)?;
-        desk.running = true;
+        dispatcher.running = true;
     }
-    desk.entries.push(Arc::clone(&entry));
+    dispatcher.entries.push(Arc::clone(&entry));
     Ok(Some(entry))
 }
 
@@ -80,7 +81,7 @@ pub(super) fn register(
 pub(super) fn unregister(entry: &Arc<Entry>) {
     lock().entries.retain(|known| !Arc::ptr_eq(known, entry));
     entry.ended.store(true, Ordering::SeqCst);
-    Bell::ring();
+    Notifier::notify();
     if !is_callback() {
         drop(entry.calling.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -88,38 +89,38 @@ pub(super) fn unregister(entry: &Arc<Entry>) {
 
 /// A line for the log. Called from anywhere, under whatever locks.
 pub(super) fn log(level: i32, line: String) {
-    let mut desk = lock();
-    if desk.entries.iter().all(|entry| entry.on_log.is_none()) {
+    let mut dispatcher = lock();
+    if dispatcher.entries.iter().all(|entry| entry.on_log.is_none()) {
         return;
     }
-    if desk.lines.len() == MOST_LINES {
-        desk.lines.pop_front();
-        desk.lost_lines += 1;
+    if dispatcher.lines.len() == MAX_LINES {
+        dispatcher.lines.pop_front();
+        dispatcher.lost_lines += 1;
     }
-    desk.lines.push_back((level, line));
-    drop(desk);
-    Bell::ring();
+    dispatcher.lines.push_back((level, line));
+    drop(dispatcher);
+    Notifier::notify();
 }
 
-fn lock() -> MutexGuard<'static, Desk> {
-    DESK.get().lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> MutexGuard<'static, Dispatcher> {
+    DISPATCHER.get().lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn run() {
     CALLS_IN.set(Some(fork::generation()));
-    let mut heard = 0;
+    let mut seen = 0;
     loop {
-        let mut desk = lock();
-        if desk.entries.is_empty() {
-            desk.running = false;
-            desk.lines.clear();
-            desk.lost_lines = 0;
+        let mut dispatcher = lock();
+        if dispatcher.entries.is_empty() {
+            dispatcher.running = false;
+            dispatcher.lines.clear();
+            dispatcher.lost_lines = 0;
             return;
         }
-        let entries = desk.entries.clone();
-        let lines = std::mem::take(&mut desk.lines);
-        let lost = std::mem::take(&mut desk.lost_lines);
-        drop(desk);
+        let entries = dispatcher.entries.clone();
+        let lines = std::mem::take(&mut dispatcher.lines);
+        let lost = std::mem::take(&mut dispatcher.lost_lines);
+        drop(dispatcher);
         if lost > 0 {
             let warn = super::options::elector_log_level::Warn as i32;
             tell(&entries, warn, format!("{lost} log lines were lost: the callback takes too long"));
@@ -134,7 +135,7 @@ fn run() {
         if !is_callback() {
             return;
         }
-        heard = Bell::wait(heard, None);
+        seen = Notifier::wait(seen, None);
     }
 }
 
@@ -169,7 +170,7 @@ impl Entry {
             let Some(change) = self.history.after(*told) else { return };
             *told = change.revision;
             if self.history.tells(change.revision) {
-                (self.revive)();
+                (self.resume)();
             }
             let change = elector_change::of(&change);
             // SAFETY: as above.

@@ -109,9 +109,9 @@ fn make(options: &elector_options) -> Result<elector, Fault> {
         let progress = if options.progress_gate { Progress::CallbacksAndAlive } else { Progress::Callbacks };
         made.inner().gate_by(history.clone(), progress);
     }
-    let (hub, election) = (Arc::clone(made.hub()), made.inner().election.clone());
-    let revive = Box::new(move || hub.notify(Hint::Election(election.clone())));
-    let entry = callbacks::register(&history, options.on_change, options.on_log, revive);
+    let (hub, election) = (Arc::clone(&made.seat().hub), made.seat().election.clone());
+    let resume = Box::new(move || hub.ring(Hint::Election(election.clone())));
+    let entry = callbacks::register(&history, options.on_change, options.on_log, resume);
     let entry = entry.map_err(|error| fault(Error::threads(error)))?;
     Ok(elector { elector: made, history, entry })
 }

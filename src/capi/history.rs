@@ -12,7 +12,7 @@ use crate::driver::hub::changes::{Change, Listener};
 
 /// Maximum number of changes kept. A reader that is further behind has missed the oldest, and can tell by
 /// the numbers.
-const MOST_KEPT: usize = 1_000;
+const MAX_KEPT: usize = 1_000;
 
 /// The latest changes of one elector, by their revisions.
 #[derive(Default)]
@@ -56,7 +56,7 @@ impl Listener for History {
         if kept.latest() == change.revision {
             return None;
         }
-        if kept.changes.len() == MOST_KEPT {
+        if kept.changes.len() == MAX_KEPT {
             kept.changes.pop_front();
         }
         if is_election(&change) {
@@ -65,7 +65,7 @@ impl Listener for History {
         kept.changes.push_back(change);
         drop(kept);
         self.grown.notify_all();
-        Bell::ring();
+        Notifier::notify();
         None
     }
 
@@ -110,13 +110,13 @@ impl History {
         self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends every wait that has begun, and rings the bell.
+    /// Ends every `elector_wait` that has begun, and every `elector_wait_any`.
     pub(super) fn wake_all() {
         let all = ALL.get().lock().unwrap_or_else(PoisonError::into_inner).clone();
         for history in all.iter().filter_map(Weak::upgrade) {
             history.wake();
         }
-        Bell::ring();
+        Notifier::notify();
     }
 
     fn wake(&self) {
@@ -170,32 +170,32 @@ fn left(deadline: Option<Instant>) -> Option<Duration> {
     Some(deadline.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
 }
 
-/// Rings whenever anything of any elector in this process changes.
+/// Counts whatever a waiting thread must look at: changes of any elector of this process, wake-ups, log lines.
 #[derive(Default)]
-pub(super) struct Bell {
-    rung: Mutex<u64>,
-    rings: Condvar,
+pub(super) struct Notifier {
+    count: Mutex<u64>,
+    changed: Condvar,
 }
 
-static BELL: PerProcess<Bell> = PerProcess::new();
+static NOTIFIER: PerProcess<Notifier> = PerProcess::new();
 
-impl Bell {
-    pub(super) fn ring() {
-        let bell = BELL.get();
-        *bell.rung.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        bell.rings.notify_all();
+impl Notifier {
+    pub(super) fn notify() {
+        let notifier = NOTIFIER.get();
+        *notifier.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        notifier.changed.notify_all();
     }
 
-    /// How often it has rung, once that is another number than `heard` or the time is over.
-    pub(super) fn wait(heard: u64, timeout: Option<Duration>) -> u64 {
-        let bell = BELL.get();
+    /// Waits until the count is another than `seen`, or for `timeout`. Returns the count.
+    pub(super) fn wait(seen: u64, timeout: Option<Duration>) -> u64 {
+        let notifier = NOTIFIER.get();
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut rung = bell.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        while *rung == heard {
+        let mut count = notifier.count.lock().unwrap_or_else(PoisonError::into_inner);
+        while *count == seen {
             let Some(left) = left(deadline) else { break };
-            rung = bell.rings.wait_timeout(rung, left).unwrap_or_else(PoisonError::into_inner).0;
+            count = notifier.changed.wait_timeout(count, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        *rung
+        *count
     }
 }
 

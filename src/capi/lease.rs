@@ -196,7 +196,7 @@ unsafe impl Growing for elector_output {
     const FIRST_SIZE: usize = size_of::<Self>();
 }
 
-const NOTHING: elector_output = elector_output {
+const EMPTY_OUTPUT: elector_output = elector_output {
     struct_size: 0,
     kind: elector_output_kind::Wait,
     wait_earliest_ns: 0,
@@ -285,7 +285,7 @@ pub unsafe extern "C" fn elector_lease_input(
     unsafe {
         call(error_out, || {
             let lease = exclusive(lease, "lease")?;
-            let input = understood(&read(input, SILENCE, "input")?)?;
+            let input = parse_input(&read(input, EMPTY_INPUT, "input")?)?;
             lease.lease.handle_input(Instant::from_nanos(now_ns), input);
             Ok(())
         })
@@ -310,7 +310,7 @@ pub unsafe extern "C" fn elector_lease_poll(
                 Output::WaitUntil(wait) => elector_output {
                     wait_earliest_ns: wait.earliest.as_nanos(),
                     wait_latest_ns: wait.latest.as_nanos(),
-                    ..NOTHING
+                    ..EMPTY_OUTPUT
                 },
             };
             fill(output_out, &output);
@@ -341,7 +341,7 @@ pub unsafe extern "C" fn elector_lease_leadership(
     }
 }
 
-const SILENCE: elector_input = elector_input {
+const EMPTY_INPUT: elector_input = elector_input {
     struct_size: 0,
     kind: 0,
     request_id: 0,
@@ -361,7 +361,7 @@ const SILENCE: elector_input = elector_input {
 };
 
 /// The input that a struct means.
-unsafe fn understood(given: &elector_input) -> Result<Input, Fault> {
+unsafe fn parse_input(given: &elector_input) -> Result<Input, Fault> {
     use elector_input_kind as Kind;
     let plain = [
         (Kind::Campaign, Input::Campaign),
@@ -443,63 +443,63 @@ fn c_string(text: &str) -> CString {
 
 impl elector_lease {
     fn request(&self, request: &Request) -> elector_output {
-        let mut said = elector_output {
+        let mut output = elector_output {
             kind: elector_output_kind::Send,
             request_id: request.id.0,
             request_deadline_ns: request.deadline.as_nanos(),
-            ..NOTHING
+            ..EMPTY_OUTPUT
         };
         if !matches!(request.op, Op::Look) {
-            said.holder = self.holder.as_ptr();
+            output.holder = self.holder.as_ptr();
         }
         let millis = |lease: Duration| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
         match &request.op {
-            Op::Look => said.op = elector_op::Look,
+            Op::Look => output.op = elector_op::Look,
             Op::Acquire(acquire) => {
-                said.op = elector_op::Acquire;
-                said.lease_ms = millis(acquire.lease);
-                said.meta = self.meta.as_ref().map_or(null(), |meta| meta.as_ptr());
+                output.op = elector_op::Acquire;
+                output.lease_ms = millis(acquire.lease);
+                output.meta = self.meta.as_ref().map_or(null(), |meta| meta.as_ptr());
                 match acquire.unchanged {
                     None => {}
-                    Some(Version::Absent) => said.unchanged = elector_unchanged::Absent,
+                    Some(Version::Absent) => output.unchanged = elector_unchanged::Absent,
                     Some(Version::Row { token, expires_at }) => {
-                        said.unchanged = elector_unchanged::Same;
-                        said.unchanged_token = token.map_or(0, FencingToken::get);
-                        said.unchanged_expires_us = expires_at.as_micros();
+                        output.unchanged = elector_unchanged::Same;
+                        output.unchanged_token = token.map_or(0, FencingToken::get);
+                        output.unchanged_expires_us = expires_at.as_micros();
                     }
                 }
             }
             Op::Renew { token, lease, .. } => {
-                (said.op, said.token, said.lease_ms) = (elector_op::Renew, token.get(), millis(*lease));
+                (output.op, output.token, output.lease_ms) = (elector_op::Renew, token.get(), millis(*lease));
             }
-            Op::Release { token, .. } => (said.op, said.token) = (elector_op::Release, token.get()),
+            Op::Release { token, .. } => (output.op, output.token) = (elector_op::Release, token.get()),
         }
-        said
+        output
     }
 
     fn event(&mut self, event: &Event) -> elector_output {
         self.revision += 1;
-        let mut said = elector_output {
+        let mut output = elector_output {
             kind: elector_output_kind::Event,
             event: elector_event::of(event),
             token: elector_event::token(event),
             reason: elector_event::reason(event),
-            ..NOTHING
+            ..EMPTY_OUTPUT
         };
         match event {
             Event::LeaderChanged { leader } => {
                 self.leader = leader.as_ref().map(|leader| c_string(leader.id.candidate()));
                 let meta = leader.as_ref().and_then(|leader| leader.meta.as_deref());
                 self.leader_meta = meta.map(c_string);
-                said.leader = self.leader.as_ref().map_or(null(), |leader| leader.as_ptr());
-                said.leader_meta = self.leader_meta.as_ref().map_or(null(), |meta| meta.as_ptr());
+                output.leader = self.leader.as_ref().map_or(null(), |leader| leader.as_ptr());
+                output.leader_meta = self.leader_meta.as_ref().map_or(null(), |meta| meta.as_ptr());
             }
-            Event::StoreClockStepped { by_us } => said.by_us = *by_us,
+            Event::StoreClockStepped { by_us } => output.by_us = *by_us,
             Event::PoisonedRow { remaining_ms } => {
-                said.by_us = i64::try_from(remaining_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
+                output.by_us = i64::try_from(remaining_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
             }
             _ => {}
         }
-        said
+        output
     }
 }

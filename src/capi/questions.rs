@@ -7,7 +7,7 @@ use super::boundary::{call, can_fill, fill, reference, value};
 use super::callbacks::is_callback;
 use super::change::elector_change;
 use super::handle::{elector, may_wait, timeout};
-use super::history::{Bell, History, Waited};
+use super::history::{History, Notifier, Waited};
 use super::leadership::elector_leadership;
 use super::status::{Fault, elector_error, elector_status};
 use super::text;
@@ -140,7 +140,7 @@ pub unsafe extern "C" fn elector_wait(
 #[unsafe(no_mangle)]
 pub extern "C" fn elector_wait_any(seen_count: u64, timeout_ms: u32) -> u64 {
     let timeout_ms = if is_callback() { 0 } else { timeout_ms };
-    value(seen_count, || Some(Bell::wait(seen_count, timeout(timeout_ms))))
+    value(seen_count, || Some(Notifier::wait(seen_count, timeout(timeout_ms))))
 }
 
 /// Ends every `elector_wait` and `elector_wait_any` of this process. Each `elector_wait` that has begun

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     });
     let code = result.unwrap_or_else(|failure| {
         if !failure.message.is_empty() {
-            output::complain(&failure.message);
+            output::error(&failure.message);
         }
         failure.code
     });

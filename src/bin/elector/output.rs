@@ -117,7 +117,7 @@ pub fn say(text: impl fmt::Display) {
 }
 
 /// One line that says what failed.
-pub fn complain(text: impl fmt::Display) {
+pub fn error(text: impl fmt::Display) {
     let head = Colour::of_stderr().paint(RED, "elector:");
     STDERR.print(format!("{head} {}\n", clean(&text.to_string())));
 }

@@ -12,12 +12,12 @@ use std::time::Duration;
 use crate::os::signals;
 
 /// Maximum number of lines that wait for a slow reader.
-const MOST: usize = 1_000;
+const MAX_LINES: usize = 1_000;
 /// At the end of the process, a reader that takes no line for so long is not waited for any longer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const READER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Between two attempts to write to a non-blocking stream that is full.
-const FULL: Duration = Duration::from_millis(20);
+/// Pause between two attempts to write to a non-blocking stream that is full.
+const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// Standard error.
 pub static STDERR: Printer = Printer::new("standard error", || Box::new(io::stderr()));
@@ -53,7 +53,7 @@ impl Printer {
     pub fn print(&'static self, text: String) {
         let mut state = self.lock();
         if !state.has_thread {
-            if signals::spawn_deaf("printer", move || self.write_all()).is_err() {
+            if signals::spawn_without_signals("printer", move || self.write_all()).is_err() {
                 // A process that gets no thread keeps no lease either, since that takes threads.
                 drop(state);
                 let _ = (self.open)().write_all(text.as_bytes());
@@ -61,7 +61,7 @@ impl Printer {
             }
             state.has_thread = true;
         }
-        if state.waiting.len() >= MOST {
+        if state.waiting.len() >= MAX_LINES {
             state.dropped += 1;
             return;
         }
@@ -79,7 +79,8 @@ impl Printer {
         let mut state = self.lock();
         while state.is_writing || !state.waiting.is_empty() || state.dropped > 0 {
             let written = state.written;
-            let waited = self.changed.wait_timeout_while(state, PATIENCE, |state| state.written == written);
+            let waited =
+                self.changed.wait_timeout_while(state, READER_TIMEOUT, |state| state.written == written);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
             if state.written == written {
                 return;
@@ -124,7 +125,7 @@ fn write_patiently(out: &mut dyn Write, mut text: &[u8]) -> io::Result<()> {
         match out.write(text) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => text = &text[count..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(FULL),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY_AFTER),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -194,9 +195,9 @@ mod tests {
         while !PRINTER.lock().is_writing {
             thread::yield_now();
         }
-        fits(MOST + 5);
+        fits(MAX_LINES + 5);
         assert_eq!(PRINTER.lock().dropped, 5);
-        for _ in 0..=MOST {
+        for _ in 0..=MAX_LINES {
             assert!(!reader.recv().unwrap().contains("dropped"));
         }
         assert_eq!(reader.recv().unwrap(), "elector: 5 lines dropped: this was not read\n");

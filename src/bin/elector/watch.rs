@@ -20,7 +20,7 @@ use crate::stores;
 /// time.
 const POLL: Duration = Duration::from_millis(500);
 /// A store that does not answer for so long is told of.
-const SILENCE: Duration = Duration::from_millis(700);
+const SLOW_ANSWER: Duration = Duration::from_millis(700);
 /// Hints may come in bursts; the store is not read more often than this.
 const SHORTEST: Duration = Duration::from_millis(5);
 
@@ -46,20 +46,20 @@ const NOBODY: Seen = (None, None);
 /// Runs `elector watch`, until it is ended.
 pub fn run(election: &Name, store: &StoreOption) -> Result<u8, Failure> {
     // One hint in the queue is enough: they all mean "look".
-    let (bell, hints) = sync_channel(1);
+    let (notifier, hints) = sync_channel(1);
     // Nothing is made: where there is no file, nobody leads.
     let url = stores::url(store)?.for_questions();
     stores::warn_of_memory(&url, "nobody else's leader is ever seen");
-    let ring = move |_| {
-        let _ = bell.try_send(());
+    let notify = move |_| {
+        let _ = notifier.try_send(());
     };
-    let silence = tell_of_silence(format!("{url} has not answered yet; waiting for it"))?;
-    let mut store = silence.time(|| url.open(Arc::new(ring))).map_err(Failure::store)?;
+    let watchdog = Watchdog::start(format!("{url} has not answered yet; waiting for it"))?;
+    let mut store = watchdog.time(|| url.open(Arc::new(notify))).map_err(Failure::store)?;
     let mut seen: Option<Seen> = None;
     let mut troubled = false;
     loop {
         let mut wait = POLL;
-        match silence.time(|| store.rows(Some(election))) {
+        match watchdog.time(|| store.rows(Some(election))) {
             Ok(rows) => {
                 troubled = false;
                 let row = rows.first();
@@ -91,45 +91,45 @@ pub fn run(election: &Name, store: &StoreOption) -> Result<u8, Failure> {
         std::thread::sleep(SHORTEST);
         match hints.recv_timeout(wait.saturating_sub(SHORTEST).max(SHORTEST)) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-            // A store without hints has dropped the bell.
+            // A store without hints has dropped the notifier.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(wait),
         }
     }
 }
 
-/// Says on a thread of its own that the store is silent, while a question waits for it.
-struct Silence(Sender<()>);
+/// Tells the user, from a thread of its own, that a query takes longer than [`SLOW_ANSWER`].
+struct Watchdog(Sender<()>);
 
-impl Silence {
-    /// Asks the question.
-    fn time<T>(&self, ask: impl FnOnce() -> T) -> T {
+impl Watchdog {
+    /// Starts the thread. It prints `text` once for consecutive slow queries.
+    fn start(text: String) -> Result<Watchdog, Failure> {
+        let (edges, incoming) = channel();
+        let watch = move || {
+            let mut told = false;
+            // A query sends one message when it begins, and one when it has ended.
+            while let Ok(()) = incoming.recv() {
+                match incoming.recv_timeout(SLOW_ANSWER) {
+                    Ok(()) => told = false,
+                    Err(_) => {
+                        if !std::mem::replace(&mut told, true) {
+                            output::say(output::clean(&text));
+                        }
+                        let _ = incoming.recv();
+                    }
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("watchdog".into()).spawn(watch);
+        thread.map(|_| Watchdog(edges)).map_err(|error| Failure::system("start a thread", &error))
+    }
+
+    /// Runs a query under the watchdog.
+    fn time<T>(&self, query: impl FnOnce() -> T) -> T {
         let _ = self.0.send(());
-        let answer = ask();
+        let answer = query();
         let _ = self.0.send(());
         answer
     }
-}
-
-/// Has `text` said when a question takes longer than [`SILENCE`]; again only after one that did not.
-fn tell_of_silence(text: String) -> Result<Silence, Failure> {
-    let (question, moments) = channel();
-    let tell = move || {
-        let mut told = false;
-        // One moment is the beginning of a question, and the next one its end.
-        while let Ok(()) = moments.recv() {
-            match moments.recv_timeout(SILENCE) {
-                Ok(()) => told = false,
-                Err(_) => {
-                    if !std::mem::replace(&mut told, true) {
-                        output::say(output::clean(&text));
-                    }
-                    let _ = moments.recv();
-                }
-            }
-        }
-    };
-    let thread = std::thread::Builder::new().name("silence".into()).spawn(tell);
-    thread.map(|_| Silence(question)).map_err(|error| Failure::system("start a thread", &error))
 }
 
 fn state(row: Option<&ElectionRow>) -> Seen {

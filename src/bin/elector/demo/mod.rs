@@ -32,7 +32,7 @@ use view::{State, View, YELLOW, print_now};
 const PLAIN: Style = Style::new();
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 /// How long each leader leads before the next thing happens.
-const CALM: Duration = Duration::from_millis(600);
+const LEAD_TIME: Duration = Duration::from_millis(600);
 /// Longer than anything here may take, on a busy machine too.
 const TOO_LONG: Duration = Duration::from_secs(60);
 
@@ -55,7 +55,7 @@ struct Measured {
 pub fn run(options: &DemoOptions) -> Result<u8, Failure> {
     let (outbox, inbox) = channel();
     let forward = outbox.clone();
-    let mask = signals::hear(move |signal| {
+    let mask = signals::listen(move |signal| {
         // It is only Ctrl-Z's end that needs nothing.
         signal == Signal::SIGCONT || forward.send(Message::Signal(signal)).is_ok()
     })
@@ -136,15 +136,15 @@ impl Demo {
             self.spawn(who, 0)?;
         }
         self.elected("election", None, start)?;
-        self.calm(CALM)?;
+        self.wait(LEAD_TIME)?;
         self.hand_over()?;
-        self.calm(CALM)?;
+        self.wait(LEAD_TIME)?;
         for _ in 0..kills {
             self.kill_leader()?;
-            self.calm(CALM)?;
+            self.wait(LEAD_TIME)?;
         }
         self.pause_leader()?;
-        self.calm(CALM)
+        self.wait(LEAD_TIME)
     }
 
     fn hand_over(&mut self) -> Result<(), Stop> {
@@ -167,7 +167,7 @@ impl Demo {
         self.view.set(who, State::Down);
         self.view.tell(start, Some(who), RED, "kill -9");
         self.elected("kill -9", Some(who), start)?;
-        self.calm(CALM / 2)?;
+        self.wait(LEAD_TIME / 2)?;
         self.spawn(who, life)?;
         Ok(())
     }
@@ -184,7 +184,7 @@ impl Demo {
         );
         self.view.tell(start, Some(who), YELLOW, &text);
         self.elected("SIGSTOP", Some(who), start)?;
-        self.calm(CALM)?;
+        self.wait(LEAD_TIME)?;
         let continued = clock::now();
         self.continued = Some((who, continued));
         let _ = kill(pid, Signal::SIGCONT);
@@ -225,7 +225,7 @@ impl Demo {
         Ok(())
     }
 
-    fn calm(&mut self, time: Duration) -> Result<(), Stop> {
+    fn wait(&mut self, time: Duration) -> Result<(), Stop> {
         let end = clock::now().saturating_add(time);
         while clock::now() < end {
             self.step_until(end)?;
@@ -249,10 +249,10 @@ impl Demo {
     fn step_until(&mut self, end: Instant) -> Result<Option<(Instant, usize, u64)>, Stop> {
         self.view.refresh();
         let wait = end.saturating_since(clock::now()).min(Duration::from_millis(50));
-        self.inbox.recv_timeout(wait).map_or(Ok(None), |message| self.note(message))
+        self.inbox.recv_timeout(wait).map_or(Ok(None), |message| self.handle(message))
     }
 
-    fn note(&mut self, message: Message) -> Result<Option<(Instant, usize, u64)>, Stop> {
+    fn handle(&mut self, message: Message) -> Result<Option<(Instant, usize, u64)>, Stop> {
         match message {
             Message::Signal(signal) => Err(Stop::Signal(signal)),
             // The last words of a process that was killed.
@@ -332,7 +332,7 @@ impl Demo {
             process.reader.take().map(JoinHandle::join);
         }
         while let Ok(message) = self.inbox.try_recv() {
-            let _ = self.note(message);
+            let _ = self.handle(message);
         }
     }
 

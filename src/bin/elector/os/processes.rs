@@ -138,7 +138,7 @@ pub fn reap() -> Reaped {
 
 /// Reaps ended children except `awaited`, which `Term` reaps. They may be children of any kind: those of a
 /// shell that became this program by `exec`, and every orphan of a container whose first process this is.
-pub fn bury(awaited: Option<Pid>) {
+pub fn reap_except(awaited: Option<Pid>) {
     while let Some(ended) = ended_child() {
         if Some(ended) == awaited {
             // The kernel names it first each time, so the others are asked for by their numbers.

@@ -1,10 +1,10 @@
-//! The signals that `elector run` and `elector demo` hear.
+//! The signals that `elector run` and `elector demo` handle.
 
 use std::{io, thread};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
-const HEARD: [Signal; 7] = [
+const HANDLED: [Signal; 7] = [
     Signal::SIGTERM,
     Signal::SIGINT,
     Signal::SIGHUP,
@@ -18,17 +18,17 @@ const HEARD: [Signal; 7] = [
 #[cfg(target_os = "linux")]
 pub const ENDING: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
 
-/// Gives every signal that comes from now on to `tell`, until that returns false. Returns the mask from
-/// before, for children. To be called before other threads are started: they inherit the mask.
+/// Calls `tell`, on a thread of its own, with every signal from now on, until that returns false. Returns the
+/// mask from before, for children. To be called before other threads are started: they inherit the mask.
 ///
 /// What the caller of this program ignores stays ignored (`nohup`, a shell's background jobs).
-pub fn hear(tell: impl Fn(Signal) -> bool + Send + 'static) -> io::Result<SigSet> {
-    let mut heard = SigSet::empty();
-    heard.extend(HEARD.into_iter().filter(|signal| !is_ignored(*signal)));
+pub fn listen(tell: impl Fn(Signal) -> bool + Send + 'static) -> io::Result<SigSet> {
+    let mut handled = SigSet::empty();
+    handled.extend(HANDLED.into_iter().filter(|signal| !is_ignored(*signal)));
     let mut before = SigSet::empty();
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&heard), Some(&mut before))?;
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&handled), Some(&mut before))?;
     let listen = move || {
-        while let Ok(signal) = heard.wait() {
+        while let Ok(signal) = handled.wait() {
             if !tell(signal) {
                 return;
             }
@@ -38,8 +38,8 @@ pub fn hear(tell: impl Fn(Signal) -> bool + Send + 'static) -> io::Result<SigSet
     Ok(before)
 }
 
-/// Starts a thread that takes no signals, whether or not others of this process hear them yet.
-pub fn spawn_deaf(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+/// Starts a thread with all signals blocked, also before [`listen`] was called.
+pub fn spawn_without_signals(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     // A new thread has the mask of the one that starts it.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);

@@ -70,12 +70,12 @@ impl Events {
         match self.queue.try_send(change.clone()) {
             Ok(()) if self.dropped > 0 => {
                 let count = std::mem::take(&mut self.dropped);
-                output::complain(format!("--events: {count} events were dropped: the reader is too slow"));
+                output::error(format!("--events: {count} events were dropped: the reader is too slow"));
             }
             Err(TrySendError::Full(_)) => {
                 self.dropped += 1;
                 if self.dropped == 1 {
-                    output::complain(format!(
+                    output::error(format!(
                         "the reader of --events is too slow; {QUEUE} events wait, further ones are dropped"
                     ));
                 }
@@ -114,7 +114,7 @@ fn write_all(mut to: Box<dyn Write + Send>, incoming: &Receiver<Change>) {
     while let Ok(change) = incoming.recv() {
         if let Err(error) = output::json_line(&mut to, &change) {
             if error.kind() != io::ErrorKind::BrokenPipe {
-                output::complain(format!("--events: {error}; no more events are written"));
+                output::error(format!("--events: {error}; no more events are written"));
             }
             return;
         }

@@ -57,12 +57,12 @@ use crate::os::terminal::Terminal;
 pub fn run(options: &GuardianOptions) -> io::Result<()> {
     processes::wait_for_children();
     let job = getpgrp();
-    let (heard, mask) = block()?;
-    match keeper::split(options.channel, &heard)? {
+    let (handled, mask) = block()?;
+    match keeper::split(options.channel, &handled)? {
         Next::Exit => return Ok(()),
         Next::Guard => {}
     }
-    let signals = SignalFd::with_flags(&heard, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let signals = SignalFd::with_flags(&handled, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let mut channel = adopt(options.channel)?;
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     prctl::set_name(c"elector-guard")?;
@@ -147,17 +147,17 @@ fn watch_place(options: &GuardianOptions) -> Result<Option<Place>, PlaceIsLost> 
     }
 }
 
-/// Blocks the signals that concern us, to be heard in another way, and the terminal's stop signals, for good.
+/// Blocks the signals that concern us, to be read in another way, and the terminal's stop signals, for good.
 /// Returns the former, and the mask from before, for the command.
 fn block() -> io::Result<(SigSet, SigSet)> {
-    let mut heard = SigSet::empty();
-    heard.extend(ENDING);
-    heard.extend([Signal::SIGCHLD, keeper::ALARM]);
-    let mut blocked = heard;
+    let mut handled = SigSet::empty();
+    handled.extend(ENDING);
+    handled.extend([Signal::SIGCHLD, keeper::ALARM]);
+    let mut blocked = handled;
     blocked.extend([Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGTSTP]);
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), Some(&mut before))?;
-    Ok((heard, before))
+    Ok((handled, before))
 }
 
 /// Starts the command in a process group of its own that dies with this process.
@@ -244,8 +244,8 @@ impl Watch {
             } else {
                 self.sleep(None)?;
             }
-            self.hear_signals()?;
-            self.hear_orders()?;
+            self.read_signals()?;
+            self.read_orders()?;
         }
         Ok(())
     }
@@ -336,9 +336,9 @@ impl Watch {
         }
     }
 
-    fn hear_signals(&mut self) -> io::Result<()> {
-        while let Some(heard) = self.signals.read_signal()? {
-            let is = |signal: Signal| signal as u32 == heard.ssi_signo;
+    fn read_signals(&mut self) -> io::Result<()> {
+        while let Some(info) = self.signals.read_signal()? {
+            let is = |signal: Signal| signal as u32 == info.ssi_signo;
             if is(keeper::ALARM) {
                 self.channel.send(Report::Unkept);
             }
@@ -349,7 +349,7 @@ impl Watch {
         Ok(())
     }
 
-    fn hear_orders(&mut self) -> io::Result<()> {
+    fn read_orders(&mut self) -> io::Result<()> {
         while !self.parent_gone {
             match self.channel.receive()? {
                 Received::Message(Order::Extend { .. }) if self.displaced => {}

@@ -35,9 +35,9 @@ pub enum Next {
 }
 
 /// Splits this process, which has one thread, in two: the keeper and, below it, the guardian. Returns at once
-/// in the guardian, and in the keeper when no process of the term is left. `heard` are the signals that the
+/// in the guardian, and in the keeper when no process of the term is left. `handled` are the signals that the
 /// keeper waits for; they must be blocked.
-pub fn split(channel: RawFd, heard: &SigSet) -> io::Result<Next> {
+pub fn split(channel: RawFd, handled: &SigSet) -> io::Result<Next> {
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     prctl::set_child_subreaper(true)?;
     let keeper = Pid::this();
@@ -53,14 +53,14 @@ pub fn split(channel: RawFd, heard: &SigSet) -> io::Result<Next> {
             // stream must end when the guardian does.
             drop(unsafe { OwnedFd::from_raw_fd(channel) });
             prctl::set_name(c"elector-keeper")?;
-            keep(child, heard);
+            keep(child, handled);
             Ok(Next::Exit)
         }
     }
 }
 
 /// Returns when the guardian has ended and nothing of the command is left.
-fn keep(guardian: Pid, heard: &SigSet) {
+fn keep(guardian: Pid, handled: &SigSet) {
     loop {
         match processes::reap() {
             Reaped::Child(pid, change) if pid == guardian && change.is_end() => {
@@ -69,7 +69,7 @@ fn keep(guardian: Pid, heard: &SigSet) {
             Reaped::Child(..) => {}
             Reaped::NoChild => return,
             // The guardian is our child and not reaped, so its number is nobody else's.
-            Reaped::Nothing => match heard.wait() {
+            Reaped::Nothing => match handled.wait() {
                 Ok(ALARM) => drop(kill(guardian, Signal::SIGKILL)),
                 Ok(signal) if ENDING.contains(&signal) => drop(kill(guardian, Signal::SIGTERM)),
                 _ => {}

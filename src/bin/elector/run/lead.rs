@@ -104,10 +104,10 @@ impl Run<'_> {
             match self.next(wait.max(Duration::from_millis(20))) {
                 Some(Message::Change(change)) => {
                     self.record(&change);
-                    self.follow(state, &change);
+                    self.handle_change(state, &change);
                 }
-                Some(Message::Signal(signal)) => self.pass_on(state, signal),
-                Some(Message::Guardian(Some(report))) => self.note(state, report),
+                Some(Message::Signal(signal)) => self.handle_signal(state, signal),
+                Some(Message::Guardian(Some(report))) => self.handle_report(state, report),
                 Some(Message::Guardian(None)) => return self.conclude(state),
                 None => {}
             }
@@ -140,7 +140,7 @@ impl Run<'_> {
         }
     }
 
-    fn follow(&self, state: &mut TermState, change: &Change) {
+    fn handle_change(&self, state: &mut TermState, change: &Change) {
         match change.event {
             Event::Deposed { token, reason } if token == state.token => {
                 state.lost = true;
@@ -175,7 +175,7 @@ impl Run<'_> {
         let lease = self.options.timing.lease();
         if clock::now() >= since.saturating_add(lease) {
             let signal = Signal::try_from(signal).map_or("a signal", Signal::as_str);
-            output::complain(format!(
+            output::error(format!(
                 "CMD has been stopped by {signal} for one lease ({} ms); ending CMD and releasing the lease. \
                  Use --keep-stopped to keep a stopped CMD",
                 lease.as_millis()
@@ -186,7 +186,7 @@ impl Run<'_> {
         }
     }
 
-    fn pass_on(&mut self, state: &mut TermState, signal: Signal) {
+    fn handle_signal(&mut self, state: &mut TermState, signal: Signal) {
         if signal == Signal::SIGCONT {
             if std::mem::take(&mut state.suspended) || state.stopped.is_some() {
                 state.term.resume();
@@ -199,7 +199,7 @@ impl Run<'_> {
         state.term.signal(signal);
     }
 
-    fn note(&self, state: &mut TermState, report: Report) {
+    fn handle_report(&self, state: &mut TermState, report: Report) {
         match report {
             Report::Failed(errno) => state.outcome = Some(Outcome::NotStarted(errno)),
             Report::Expired => {
@@ -209,11 +209,11 @@ impl Run<'_> {
             }
             Report::Unkept => {
                 state.lost = true;
-                output::complain("the keeper of CMD's processes was killed; stopping CMD");
+                output::error("the keeper of CMD's processes was killed; stopping CMD");
             }
             Report::Displaced => {
                 state.lost = true;
-                output::complain(format!(
+                output::error(format!(
                     "{} no longer leads to the file of this lease; CMD is killed",
                     self.url
                 ));
@@ -240,7 +240,7 @@ impl Run<'_> {
             return outcome;
         }
         if !state.gone && !state.lost {
-            output::complain("the guardian was killed, so CMD was killed too");
+            output::error("the guardian was killed, so CMD was killed too");
         }
         Outcome::Lost
     }

@@ -33,21 +33,21 @@ use crate::os::terminal::Terminal;
 use crate::output;
 use crate::stores;
 
-/// How long the store may take to take the release.
-const RELEASE: Duration = Duration::from_secs(2);
-/// How long a store may take to answer for the first time, and so to refuse us, before we stand.
-const FIRST_ANSWER: Duration = Duration::from_secs(5);
-/// Trouble with the store that lasts so long is told of.
-const TROUBLE: Duration = Duration::from_millis(500);
-/// How long the last event of a term, which is on its way, may take to arrive on a busy machine.
-const LAST_EVENT: Duration = Duration::from_secs(60);
-/// How long signals may have to wait meanwhile.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// A command that ends at once must not make a hot loop of elections out of `--forever`.
-const SHORTEST_TERM: Duration = Duration::from_secs(1);
+/// Timeout of the release at the end of a term.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long to wait for the store's first answer before the campaign: a store that refuses ends the program.
+const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A failure of the store is reported when it has lasted this long.
+const REPORT_TROUBLE_AFTER: Duration = Duration::from_millis(500);
+/// Timeout for the last event of a term to arrive; long, since the machine may be busy.
+const LAST_EVENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Length of one attempt to reach the store, during which no signal is handled.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(100);
+/// With `--forever`, terms begin at most this often: a command that ends at once must not cause a busy loop.
+const MIN_TERM: Duration = Duration::from_secs(1);
 
-/// The driving thread goes round its loop at least so often, and an eighth of the lease at least.
-const ROUND: Duration = Duration::from_secs(1);
+/// The driving thread says that it is alive at least this often, and eight times per lease.
+const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs `elector run`.
 pub fn run(options: &RunOptions) -> Result<u8, Failure> {
@@ -67,7 +67,7 @@ pub fn run(options: &RunOptions) -> Result<u8, Failure> {
     let (outbox, inbox) = channel();
     let forward = outbox.clone();
     // Before any other thread: all of them inherit the mask.
-    let mask = signals::hear(move |signal| forward.send(Message::Signal(signal)).is_ok())
+    let mask = signals::listen(move |signal| forward.send(Message::Signal(signal)).is_ok())
         .map_err(|error| Failure::system("listen for signals", &error))?;
     let events = options.events.as_deref().map(Events::open).transpose()?;
     let elector = stores::elector(options, &url, &candidate)?;
@@ -86,10 +86,10 @@ pub fn run(options: &RunOptions) -> Result<u8, Failure> {
         interrupted: None,
         troubled_since: None,
         trouble: None,
-        round: ROUND.min(options.timing.lease() / 8),
+        max_wait: MAX_WAIT.min(options.timing.lease() / 8),
         keeper: None,
     };
-    let result = run.stand_until_done();
+    let result = run.run_terms();
     if let Some(events) = run.events.take() {
         events.close();
     }
@@ -97,7 +97,7 @@ pub fn run(options: &RunOptions) -> Result<u8, Failure> {
 }
 
 impl Run<'_> {
-    fn stand_until_done(&mut self) -> Result<u8, Failure> {
+    fn run_terms(&mut self) -> Result<u8, Failure> {
         self.forward_changes()?;
         if !self.reach_the_store()? {
             return Ok(self.signal_code());
@@ -114,7 +114,7 @@ impl Run<'_> {
             if let Some(code) = self.done(&outcome)? {
                 return Ok(code);
             }
-            if clock::now().saturating_since(began) < SHORTEST_TERM && !self.pause(SHORTEST_TERM) {
+            if clock::now().saturating_since(began) < MIN_TERM && !self.pause(MIN_TERM) {
                 return Ok(self.signal_code());
             }
         }
@@ -158,10 +158,10 @@ impl Run<'_> {
     /// Waits for the store's first answer; false if a signal came first. A store that is out of reach may
     /// come back; one that refuses will not.
     fn reach_the_store(&mut self) -> Result<bool, Failure> {
-        let end = clock::now().saturating_add(FIRST_ANSWER);
+        let end = clock::now().saturating_add(FIRST_ANSWER_TIMEOUT);
         loop {
             let began = clock::now();
-            match self.elector.connect(PATIENCE) {
+            match self.elector.connect(CONNECT_TIMEOUT) {
                 Ok(()) => return Ok(true),
                 Err(error) if error.is_permanent() => return Err(stores::refusal(error)),
                 Err(_) if clock::now() >= end => return Ok(true),
@@ -171,7 +171,7 @@ impl Run<'_> {
                     self.explain_trouble(Some(trouble));
                 }
             }
-            let rest = began.saturating_add(PATIENCE).saturating_since(clock::now());
+            let rest = began.saturating_add(CONNECT_TIMEOUT).saturating_since(clock::now());
             if !self.pause(rest) {
                 return Ok(false);
             }
@@ -186,7 +186,7 @@ impl Run<'_> {
             if let (true, Some(token)) = (leadership.is_leader, leadership.token) {
                 return Some(token);
             }
-            match self.next(TROUBLE / 2) {
+            match self.next(REPORT_TROUBLE_AFTER / 2) {
                 Some(Message::Change(change)) => {
                     self.record(&change);
                     self.explain(&change);
@@ -204,12 +204,12 @@ impl Run<'_> {
 
     /// Gives the lease up, now that nothing of the command is left.
     fn release(&mut self, token: FencingToken) {
-        if let Err(error) = self.elector.release_and_wait(RELEASE) {
-            output::complain(format!("the lease could not be released and will end by itself: {error}"));
+        if let Err(error) = self.elector.release_and_wait(RELEASE_TIMEOUT) {
+            output::error(format!("the lease could not be released and will end by itself: {error}"));
         }
-        let end = clock::now().saturating_add(LAST_EVENT);
+        let end = clock::now().saturating_add(LAST_EVENT_TIMEOUT);
         while self.events.is_some() && self.ended < self.begun.max(Some(token)) && clock::now() < end {
-            if let Some(message) = self.next(LAST_EVENT) {
+            if let Some(message) = self.next(LAST_EVENT_TIMEOUT) {
                 self.absorb(message);
             }
         }
@@ -261,8 +261,8 @@ impl Run<'_> {
         // One that counts down is the same trouble.
         let without_numbers = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
         let is_new = self.trouble.as_deref().map(without_numbers) != Some(without_numbers(&trouble));
-        if is_new && now.saturating_since(since) >= TROUBLE {
-            output::complain(format!("waiting for the store: {trouble}"));
+        if is_new && now.saturating_since(since) >= REPORT_TROUBLE_AFTER {
+            output::error(format!("waiting for the store: {trouble}"));
             self.trouble = Some(trouble);
         }
     }

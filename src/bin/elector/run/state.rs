@@ -52,8 +52,8 @@ pub struct Run<'a> {
     /// Since when the store fails, and what was last said about that.
     pub troubled_since: Option<Instant>,
     pub trouble: Option<String>,
-    /// The longest time between two signs of life.
-    pub round: Duration,
+    /// The longest wait between two calls of `Elector::alive`.
+    pub max_wait: Duration,
     /// The only child whose end is awaited.
     pub keeper: Option<Pid>,
 }
@@ -63,8 +63,8 @@ impl Run<'_> {
     /// the elector sees it go round.
     pub fn next(&mut self, at_most: Duration) -> Option<Message> {
         self.elector.alive();
-        processes::bury(self.keeper);
-        self.inbox.recv_timeout(at_most.min(self.round)).ok()
+        processes::reap_except(self.keeper);
+        self.inbox.recv_timeout(at_most.min(self.max_wait)).ok()
     }
 
     /// Takes note of what comes while there is no command.

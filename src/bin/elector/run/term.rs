@@ -112,8 +112,8 @@ impl Term {
     /// Kills the guardian, and the command with it: for a guardian that misses its own deadline.
     pub fn kill(&self) {
         // One that was stopped hears nothing.
-        self.tell_keeper(Signal::SIGCONT);
-        self.tell_keeper(keeper::ALARM);
+        self.signal_keeper(Signal::SIGCONT);
+        self.signal_keeper(keeper::ALARM);
     }
 
     /// The keeper's process.
@@ -128,7 +128,7 @@ impl Term {
     }
 
     /// The keeper is our child, and its number is nobody else's before [`Term::is_gone`] said so.
-    fn tell_keeper(&self, signal: Signal) {
+    fn signal_keeper(&self, signal: Signal) {
         let _ = kill(self.keeper(), signal);
     }
 }
