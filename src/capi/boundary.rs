@@ -1,4 +1,4 @@
-//! Between C and Rust: no panic goes out, no bad pointer comes in.
+//! The boundary between C and Rust: panics become a status, pointers are checked, structs may differ in size.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::status::{Fault, elector_error, elector_status};
 use super::text;
 
-/// Runs a call and tells how it went.
+/// Runs the body of a call. Returns its status, and fills in `error_out` if that is not NULL.
 pub(super) unsafe fn call(
     error_out: *mut elector_error,
     body: impl FnOnce() -> Result<(), Fault>,
@@ -25,7 +25,7 @@ pub(super) unsafe fn call(
     status
 }
 
-/// Runs a call that only gives a value; `failed` stands for whatever went wrong.
+/// Runs the body of a call that returns a value: `failed` if there is none or the body panics.
 pub(super) fn value<T>(failed: T, body: impl FnOnce() -> Option<T>) -> T {
     catch_unwind(AssertUnwindSafe(body)).ok().flatten().unwrap_or(failed)
 }
@@ -37,13 +37,13 @@ fn panicked(payload: &(dyn Any + Send)) -> Fault {
     Fault::bug(found)
 }
 
-/// The object behind a pointer of the caller.
+/// The object that a pointer of the caller points to.
 pub(super) unsafe fn reference<'a, T>(pointer: *const T, what: &str) -> Result<&'a T, Fault> {
     // SAFETY: the conventions have the caller pass NULL or a live object.
     unsafe { pointer.as_ref() }.ok_or_else(|| Fault::null(what))
 }
 
-/// The same, to be changed.
+/// The object that a pointer of the caller points to, to be changed.
 pub(super) unsafe fn exclusive<'a, T>(pointer: *mut T, what: &str) -> Result<&'a mut T, Fault> {
     // SAFETY: as above, and no other thread uses it.
     unsafe { pointer.as_mut() }.ok_or_else(|| Fault::null(what))
@@ -52,7 +52,7 @@ pub(super) unsafe fn exclusive<'a, T>(pointer: *mut T, what: &str) -> Result<&'a
 /// A struct that begins with its `struct_size: u32` and may grow at its end.
 ///
 /// # Safety
-/// `repr(C)`, the first field is that size, and every pattern of bytes that callers may leave in it is valid.
+/// `repr(C)`, the first field is that size, and every byte pattern that a caller may leave in it is valid.
 pub(super) unsafe trait Growing: Copy {
     /// The size in the first version that had it: no caller has a smaller one. When fields are added at the
     /// end, this becomes the offset of the first of them.
@@ -67,7 +67,7 @@ fn check_size<T: Growing>(size: usize, what: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Checks that the caller's struct can take an answer.
+/// Checks that the caller's struct can be filled in.
 pub(super) unsafe fn can_fill<T: Growing>(out: *mut T, what: &str) -> Result<(), Fault> {
     if out.is_null() {
         return Err(Fault::null(what));
@@ -76,7 +76,7 @@ pub(super) unsafe fn can_fill<T: Growing>(out: *mut T, what: &str) -> Result<(),
     check_size::<T>(unsafe { out.cast::<u32>().read() } as usize, what)
 }
 
-/// Fills the caller's struct as far as it and ours go. Its `struct_size` stays.
+/// Fills in the fields of the caller's struct that both versions have. Its `struct_size` stays.
 pub(super) unsafe fn fill<T: Growing>(out: *mut T, value: &T) {
     // SAFETY: `can_fill` was asked. No more is written than both structs hold, and not the first field.
     unsafe {
@@ -87,7 +87,7 @@ pub(super) unsafe fn fill<T: Growing>(out: *mut T, value: &T) {
     }
 }
 
-/// A copy of the caller's struct; what it is too short for is as in `empty`.
+/// A copy of the caller's struct; fields that it does not have are those of `empty`.
 pub(super) unsafe fn read<T: Growing>(given: *const T, empty: T, what: &str) -> Result<T, Fault> {
     if given.is_null() {
         return Err(Fault::null(what));

@@ -1,4 +1,4 @@
-//! The one thread that calls the caller's functions.
+//! The thread that calls the caller's callbacks: one for all electors of the process.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -12,22 +12,22 @@ use super::options::{OnChange, OnLog};
 use crate::driver::fork::{self, PerProcess};
 use crate::driver::threads;
 
-/// Maximum number of lines that wait for a slow callback; beyond it the oldest are lost.
+/// Maximum number of log lines that wait for a slow callback; beyond it the oldest are dropped.
 const MAX_LINES: usize = 1_000;
 
-/// An elector's functions.
+/// The callbacks of one elector.
 pub(super) struct Entry {
     history: Arc<History>,
     on_change: Option<OnChange>,
     on_log: Option<OnLog>,
     /// Resumes an elector that was gated because its callback was not told of an election.
     resume: Box<dyn Fn() + Send + Sync>,
-    /// Held while a function is called.
+    /// The revision of the latest change that was told. Locked while a callback runs.
     calling: Mutex<u64>,
     ended: AtomicBool,
 }
 
-/// What the thread has to do: whom to call, and the lines of the log that were not told yet.
+/// The work of the thread: whose callbacks to call, and the log lines that wait.
 #[derive(Default)]
 struct Dispatcher {
     entries: Vec<Arc<Entry>>,
@@ -39,17 +39,17 @@ struct Dispatcher {
 static DISPATCHER: PerProcess<Mutex<Dispatcher>> = PerProcess::new();
 
 thread_local! {
-    /// In which process, by [`fork::generation`], this is the thread that calls the caller's functions.
+    /// The process, by [`fork::generation`], in which this thread is the one that calls callbacks.
     static CALLS_IN: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
-/// Whether this is the thread that calls the caller's functions. In a child that one of them has forked it is
-/// not any more: the child goes on in it with whatever it likes, and has another such thread if it needs one.
+/// Whether this thread is the one that calls callbacks. False in a child that a callback has forked: the
+/// child's program goes on in this thread, and gets another one for callbacks if it needs that.
 pub(super) fn is_callback() -> bool {
     CALLS_IN.get() == Some(fork::generation())
 }
 
-/// Has the functions called from now on, until `unregister`.
+/// Calls these callbacks from now on, until `unregister`.
 pub(super) fn register(
     history: &Arc<History>,
     on_change: Option<OnChange>,
@@ -76,8 +76,7 @@ pub(super) fn register(
     Ok(Some(entry))
 }
 
-/// When this returns, nothing of the entry is being called or will be; in a callback of its own, nothing will
-/// be once that has returned.
+/// Ends the calls of this entry's callbacks. Waits for one that is running, unless this is called from it.
 pub(super) fn unregister(entry: &Arc<Entry>) {
     lock().entries.retain(|known| !Arc::ptr_eq(known, entry));
     entry.ended.store(true, Ordering::SeqCst);
@@ -87,7 +86,7 @@ pub(super) fn unregister(entry: &Arc<Entry>) {
     }
 }
 
-/// A line for the log. Called from anywhere, under whatever locks.
+/// Queues a line for the log callbacks. The caller may hold any other lock.
 pub(super) fn log(level: i32, line: String) {
     let mut dispatcher = lock();
     if dispatcher.entries.iter().all(|entry| entry.on_log.is_none()) {
@@ -139,7 +138,7 @@ fn run() {
     }
 }
 
-/// Tells a line once to each function and its data.
+/// Calls each log callback once with the line, however many electors share it.
 fn tell(entries: &[Arc<Entry>], level: i32, line: String) {
     let Ok(line) = CString::new(line.replace('\0', "\u{fffd}")) else { return };
     let mut told: Vec<OnLog> = Vec::new();
@@ -156,16 +155,16 @@ fn tell(entries: &[Arc<Entry>], level: i32, line: String) {
 }
 
 impl Entry {
-    /// Whether the elector is neither freed nor, in a child that a callback has forked, dead.
+    /// False once the elector was freed, and in a child that a callback has forked.
     fn may_be_called(&self) -> bool {
         !self.ended.load(Ordering::SeqCst) && is_callback()
     }
 
-    /// Tells the changes that were not told yet.
+    /// Calls the callback for each change for which it was not called yet.
     fn catch_up(&self) {
         let Some(callback) = self.on_change else { return };
         let mut told = self.calling.lock().unwrap_or_else(PoisonError::into_inner);
-        // Asked first: a forked child may find the history locked for good.
+        // Checked before the history is locked: in a forked child it may be locked for ever.
         while self.may_be_called() {
             let Some(change) = self.history.after(*told) else { return };
             *told = change.revision;

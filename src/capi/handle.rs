@@ -22,7 +22,7 @@ pub struct elector {
 }
 
 impl elector {
-    /// The elector, unless this is a forked child, where nobody keeps its lease.
+    /// The elector, unless this is a forked child, where it is dead, or a panic has ended it.
     pub(super) fn here(&self) -> Result<&Elector, Fault> {
         if self.elector.inner().is_forked() {
             return Err(forked());
@@ -39,7 +39,7 @@ fn forked() -> Fault {
     fault(Error::forked())
 }
 
-/// The fault that C is told of for an error of the library.
+/// The fault that C gets for an error of the library.
 pub(super) fn fault(error: Error) -> Fault {
     let status = match error.kind() {
         Kind::Forked => elector_status::Forked,
@@ -58,7 +58,7 @@ pub(super) fn fault(error: Error) -> Fault {
     Fault::new(status, error.to_string())
 }
 
-/// A call that waits may not be made by a callback.
+/// A fault if this is a callback, in which no call may wait.
 pub(super) fn may_wait(what: &str) -> Result<(), Fault> {
     if !is_callback() {
         return Ok(());
@@ -67,7 +67,7 @@ pub(super) fn may_wait(what: &str) -> Result<(), Fault> {
     Err(Fault::new(elector_status::InCallback, message))
 }
 
-/// A number of milliseconds to wait; `None` for ever.
+/// The timeout for a number of milliseconds; `None` is ELECTOR_WAIT_FOREVER.
 pub(super) fn timeout(timeout_ms: u32) -> Option<Duration> {
     (timeout_ms != u32::MAX).then(|| Duration::from_millis(timeout_ms.into()))
 }
@@ -95,7 +95,7 @@ fn make(options: &elector_options) -> Result<elector, Fault> {
     if options.strict {
         builder = builder.strict();
     }
-    // Whoever hears of elections by a callback is not to lead for ever while that is not called.
+    // A program that learns of elections from its callback must not lead while that is not called.
     if options.progress_gate || options.on_change.is_some() {
         builder = builder.progress_gate();
     }
@@ -139,7 +139,7 @@ pub unsafe extern "C" fn elector_new(
     }
 }
 
-/// Does something with an elector.
+/// Runs `body` with the elector, unless that is NULL or dead.
 unsafe fn with(
     elector: *const elector,
     error_out: *mut elector_error,
@@ -149,7 +149,7 @@ unsafe fn with(
     unsafe { call(error_out, || body(reference(elector, "elector")?.here()?)) }
 }
 
-/// Tells an elector something that cannot fail.
+/// Runs a method that cannot fail.
 unsafe fn tell(
     elector: *const elector,
     error_out: *mut elector_error,
@@ -212,7 +212,7 @@ pub unsafe extern "C" fn elector_release(
             elector.release();
             return if timeout_ms == 0 { Ok(()) } else { may_wait("elector_release with a timeout") };
         }
-        // Once: another thread may campaign from then on.
+        // One call for both: another thread may campaign between two.
         elector.release_and_wait(timeout(timeout_ms).unwrap_or(Duration::MAX)).map_err(fault)
     };
     // SAFETY: the caller keeps the conventions.
@@ -283,8 +283,8 @@ pub unsafe extern "C" fn elector_free(elector: *mut elector) {
     let free = || {
         // SAFETY: it came from `elector_new` and is not used any more.
         let elector = unsafe { Box::from_raw(elector) };
-        if elector.elector.inner().is_forked() {
-            // Locks in it may be held by threads that this process does not have.
+        if elector.elector.seat().is_forked() {
+            // Its locks may be held by threads that exist in the parent process only.
             std::mem::forget(elector);
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The latest changes of one elector, for those who wait for them.
+//! The latest changes of one elector, and waiting for the next one.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,8 +10,8 @@ use crate::driver::host::fork::PerProcess;
 use crate::driver::hub::candidate::Delivery;
 use crate::driver::hub::changes::{Change, Listener};
 
-/// Maximum number of changes kept. A reader that is further behind has missed the oldest, and can tell by
-/// the numbers.
+/// Maximum number of changes kept. A reader that is further behind misses the oldest, which it can tell from
+/// the revisions.
 const MAX_KEPT: usize = 1_000;
 
 /// The latest changes of one elector, by their revisions.
@@ -19,14 +19,14 @@ const MAX_KEPT: usize = 1_000;
 pub(super) struct History {
     kept: Mutex<Kept>,
     grown: Condvar,
-    /// Where a callback tells of them: the first election that it was not called for yet.
+    /// For an elector with a callback: the first election for which it was not called yet.
     untold: Mutex<Option<u64>>,
 }
 
 #[derive(Default)]
 struct Kept {
     changes: VecDeque<Change>,
-    /// How often those who wait were woken without a change.
+    /// How often waiting threads were woken without a change.
     wakes: u64,
 }
 
@@ -52,7 +52,7 @@ pub(super) enum Waited {
 impl Listener for History {
     fn push(&self, change: Change) -> Option<Waker> {
         let mut kept = self.lock();
-        // A renewal that tells nothing new has no number of its own.
+        // A renewal without news has no revision of its own.
         if kept.latest() == change.revision {
             return None;
         }
@@ -72,7 +72,7 @@ impl Listener for History {
     fn close(&self) {}
 }
 
-/// The histories of this process, whose waits a wake ends.
+/// All histories of this process, for [`History::wake_all`].
 static ALL: PerProcess<Mutex<Vec<Weak<History>>>> = PerProcess::new();
 
 impl Delivery for History {
@@ -85,7 +85,7 @@ impl History {
     pub(super) fn new() -> Arc<History> {
         let made = Arc::new(History::default());
         let mut all = ALL.get().lock().unwrap_or_else(PoisonError::into_inner);
-        // Only then, or each of many would look at all others.
+        // Only when the list is full, so that a new history takes constant time on average.
         if all.len() == all.capacity() {
             all.retain(|known| known.strong_count() > 0);
         }
@@ -93,8 +93,8 @@ impl History {
         made
     }
 
-    /// The callback is being told of the change with this number. Whether that was the last election that it
-    /// had not been told of.
+    /// Records that the callback is called for this change. True if no election is left for which it was not
+    /// called, and there was one.
     pub(super) fn tells(&self, revision: u64) -> bool {
         let kept = self.lock();
         let mut untold = self.untold();
@@ -143,12 +143,12 @@ impl History {
         Waited::Changed
     }
 
-    /// The change with this number, unless it is not known any more or yet.
+    /// The change with this revision, unless it is too old or has not happened.
     pub(super) fn get(&self, revision: u64) -> Option<Change> {
         self.lock().at(revision).cloned()
     }
 
-    /// The first change after `seen` that is known.
+    /// The first change after `seen` that is kept.
     pub(super) fn after(&self, seen: u64) -> Option<Change> {
         let kept = self.lock();
         let first = kept.changes.front()?.revision;
@@ -170,7 +170,8 @@ fn left(deadline: Option<Instant>) -> Option<Duration> {
     Some(deadline.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
 }
 
-/// Counts whatever a waiting thread must look at: changes of any elector of this process, wake-ups, log lines.
+/// Wakes the threads that wait for any elector of this process. Counts the notifications: changes, wake-ups,
+/// log lines, and callbacks that were unregistered.
 #[derive(Default)]
 pub(super) struct Notifier {
     count: Mutex<u64>,

@@ -1,4 +1,4 @@
-//! Gives what this library tells `tracing` to the caller's log functions.
+//! A `tracing` subscriber that passes the library's events to the caller's log functions.
 
 use std::fmt::{Debug, Write};
 use std::sync::Once;
@@ -10,7 +10,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use super::callbacks;
 use super::options::elector_log_level;
 
-/// Listens from now on. A program in Rust that has set a subscriber of its own keeps it.
+/// Sets the subscriber. A program in Rust that has set one already keeps it.
 pub(super) fn listen() {
     static LISTEN: Once = Once::new();
     LISTEN.call_once(|| drop(tracing::subscriber::set_global_default(Lines)));
@@ -51,7 +51,7 @@ fn level(level: &Level) -> elector_log_level {
     }
 }
 
-/// "message name=value name=value".
+/// One event as text: "message name=value name=value".
 #[derive(Default)]
 struct Line {
     message: String,

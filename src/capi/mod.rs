@@ -1,7 +1,8 @@
 //! The C ABI. `include/elector.h` is generated from here; its first comment states the conventions.
 //!
-//! Every function is `unsafe` because it takes pointers: what a caller must keep is said in those conventions
-//! and above each function. No panic leaves this module: `boundary.rs` makes a status of it.
+//! Every function is `unsafe` because it takes pointers: those conventions and the comment above each
+//! function state what a caller must ensure. No panic leaves this module: `boundary.rs` turns it into a
+//! status.
 
 #![allow(non_camel_case_types, reason = "these are the names in C")]
 #![allow(clippy::missing_safety_doc, reason = "the header's conventions say it once for all")]

@@ -122,7 +122,7 @@ impl Fault {
         Fault::new(elector_status::NullPointer, format!("{what} is NULL; pass one"))
     }
 
-    /// A bug in this library, found where it says.
+    /// A bug in this library; `found` says where it was noticed.
     pub(super) fn bug(found: impl Display) -> Fault {
         Fault::new(elector_status::Panic, format!("a bug in Elector: {found}; please report it"))
     }

@@ -1,16 +1,16 @@
-//! Strings in and out.
+//! Strings from C and to C.
 
 use std::ffi::{CStr, c_char};
 
 use super::status::{Fault, elector_status};
 
-/// A string of the caller's.
+/// A string of the caller; NULL is a fault.
 pub(super) unsafe fn required<'a>(text: *const c_char, what: &str) -> Result<&'a str, Fault> {
     // SAFETY: passed on.
     unsafe { optional(text, what) }?.ok_or_else(|| Fault::null(what))
 }
 
-/// The same, or `None` for NULL.
+/// A string of the caller, or `None` for NULL.
 pub(super) unsafe fn optional<'a>(text: *const c_char, what: &str) -> Result<Option<&'a str>, Fault> {
     if text.is_null() {
         return Ok(None);
@@ -24,9 +24,9 @@ pub(super) unsafe fn optional<'a>(text: *const c_char, what: &str) -> Result<Opt
     })
 }
 
-/// Writes strings, each with a NUL, one behind the other. What does not fit is cut at a character, and what
-/// follows it is then empty, so that as many strings as there is room for NULs can always be read. Returns
-/// how long the whole is without its last NUL.
+/// Writes strings, each with a NUL, one after the other. A string that does not fit is cut at a character,
+/// and those after it are empty, so that the caller can read as many strings as there is room for NULs.
+/// Returns the full length without the last NUL.
 pub(super) unsafe fn write(buffer: *mut c_char, capacity: usize, texts: &[&str]) -> usize {
     let whole = texts.iter().map(|text| text.len() + 1).sum::<usize>().saturating_sub(1);
     if buffer.is_null() {
@@ -54,8 +54,8 @@ pub(super) unsafe fn write(buffer: *mut c_char, capacity: usize, texts: &[&str])
     whole
 }
 
-/// The same with one string, which is written whole or, where it does not fit, not at all: a statement that
-/// is cut would be another one.
+/// Writes one string, or "" if it does not fit: a statement that is cut is another statement. Returns the
+/// full length without the NUL.
 pub(super) unsafe fn write_whole(buffer: *mut c_char, capacity: usize, text: &str) -> usize {
     let shown = if text.len() < capacity { text } else { "" };
     // SAFETY: passed on.

@@ -5,7 +5,7 @@ use std::io;
 
 use elector::driver::descriptor_limit;
 
-/// A code and what it says.
+/// Each exit code and its meaning.
 pub const CODES: [(u8, &str); 9] = [
     (0, "done; for `run`: CMD ended with 0"),
     (NO, "it is not so: no such term, or the question was answered with no"),
@@ -38,7 +38,7 @@ pub const NOT_EXECUTABLE: u8 = 126;
 /// As in shells.
 pub const NOT_FOUND: u8 = 127;
 
-/// Of `EAGAIN`, where a process or a thread was to be started.
+/// Advice for `EAGAIN` when a process or a thread was to be started.
 const NO_PROCESS: &str =
     "the limit of processes is reached; raise it (ulimit -u, or pids.max of a container), or end some";
 
@@ -48,12 +48,12 @@ pub fn help() -> String {
     format!("Exit codes:\n{}", lines.join("\n"))
 }
 
-/// Why a task ended early: one line, and the exit code.
+/// Why a task failed: one line, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
     /// The exit code.
     pub code: u8,
-    /// What was asked, what was found, what to do. Empty if there is nothing to say.
+    /// What was asked, what was found, what to do. Empty: nothing is printed.
     pub message: String,
 }
 
@@ -90,7 +90,7 @@ impl Failure {
 }
 
 impl From<io::Error> for Failure {
-    /// A reader that closed its end early has seen what it wanted; nothing to say then.
+    /// A broken pipe is no failure: the reader (`head`, a pager) has read enough.
     fn from(error: io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure { code: 0, message: String::new() },

@@ -1,4 +1,4 @@
-//! `elector`: the command line. It parses, dispatches, and turns results into exit codes.
+//! `elector`: the command line program. Parses, dispatches, and turns results into exit codes.
 
 mod demo;
 mod exit;
@@ -59,14 +59,14 @@ fn perform(task: &Task) -> Result<u8, Failure> {
         Task::Migrate { store } => operate::migrate(store),
         Task::Schema { dialect, schema } => schema::run(*dialect, schema.as_deref()),
         Task::Completions { shell } => {
-            // Into memory first: the generator panics where it cannot write.
+            // Into memory first: the generator panics when a write fails.
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "elector", &mut script);
             print(&script)
         }
         Task::Man { task } => {
             let mut page = Vec::new();
-            // By itself it would name the task as what has the version.
+            // The default would put the task's name before the version.
             let source = concat!("elector ", env!("CARGO_PKG_VERSION"));
             clap_mangen::Man::new(manual(task.as_deref())).source(source).render(&mut page)?;
             print(&page)
@@ -74,7 +74,7 @@ fn perform(task: &Task) -> Result<u8, Failure> {
     }
 }
 
-/// What the other tasks start this program for.
+/// Runs a part: a process that another task of this program started.
 fn play(part: &Part) -> Result<u8, Failure> {
     match part {
         #[cfg(target_os = "linux")]

@@ -1,8 +1,8 @@
-//! What an operator does to a store: `elector migrate` makes its table, `elector release` and `elector break`
-//! end a term.
+//! Commands of an operator: `elector migrate` creates the table, `elector release` and `elector break` end a
+//! term.
 //!
-//! The latter two only revoke: the holder fails its next renewal, and nobody takes over before the lease
-//! has run out, when the holder has stopped trusting it. So neither can make two leaders.
+//! The latter two only revoke: the holder fails its next renewal, and no candidate takes over before the
+//! lease has expired, when the holder does not trust it any more. So neither can cause two leaders.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;

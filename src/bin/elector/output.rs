@@ -18,7 +18,7 @@ use crate::printer::{STDERR, STDOUT};
 pub enum Colour {
     /// A terminal that shows them.
     On,
-    /// A file, a pipe, a terminal that cannot, or a user who said so.
+    /// A file, a pipe, a terminal without colours, or a user who set `NO_COLOR`.
     Off,
 }
 
@@ -66,7 +66,7 @@ pub fn nobody_reads() -> bool {
     told && end[0].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
 }
 
-/// Texts of others (names, metas) as one line without control characters: they must not drive the terminal.
+/// Escapes control characters: names and meta texts of other candidates must not control the terminal.
 pub fn clean(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
@@ -96,7 +96,7 @@ pub fn log() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the log goes. It is written by threads that keep leases, under their locks, so it may not block.
+/// The writer of the log. It must not block: threads that renew leases log while they hold their locks.
 struct Log;
 
 impl Write for Log {
@@ -111,18 +111,18 @@ impl Write for Log {
     }
 }
 
-/// Says something to the person who started us, on standard error.
+/// Prints a notice on standard error.
 pub fn say(text: impl fmt::Display) {
     STDERR.print(format!("{} {text}\n", Colour::of_stderr().paint(DIM, "elector:")));
 }
 
-/// One line that says what failed.
+/// Prints an error on standard error, as one line.
 pub fn error(text: impl fmt::Display) {
     let head = Colour::of_stderr().paint(RED, "elector:");
     STDERR.print(format!("{head} {}\n", clean(&text.to_string())));
 }
 
-/// Waits until what people are to read is written, for as long as they read.
+/// Waits until both streams are written, unless their readers have stopped reading.
 pub fn finish() {
     STDOUT.finish();
     STDERR.finish();

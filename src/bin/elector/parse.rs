@@ -1,4 +1,4 @@
-//! Parses the command line, and says in one line what is wrong with it.
+//! Parses the command line; an error becomes one line.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
@@ -26,7 +26,7 @@ pub fn parse() -> Result<Asked, Failure> {
     })
 }
 
-/// clap's message without the usage block: what is wrong, its tips, and where to read more.
+/// clap's message without the usage block: the error, tips, and where to read more.
 fn one_line(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::InvalidUtf8 {
         let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
@@ -40,7 +40,7 @@ fn one_line(error: &clap::Error) -> String {
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let parts =
         text.split("\n\n").filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
-    // clap's advice to pass an unknown option as a value helps nobody here.
+    // clap's advice to pass an unknown option as a value does not apply here.
     let lines = parts.flat_map(|part| part.split("  tip: ")).filter(|part| !part.starts_with("to pass "));
     let sentences: Vec<String> = lines
         .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -50,7 +50,7 @@ fn one_line(error: &clap::Error) -> String {
     format!("{}{hint}; see `elector{} --help`", sentences.join("; "), asked_subcommand())
 }
 
-/// Whether a word that is no option stands where none may.
+/// Whether the error is a positional argument where none is allowed.
 fn is_stray_word(error: &clap::Error) -> bool {
     let word = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(word)) => word,
@@ -67,7 +67,8 @@ fn stray_word_hint() -> &'static str {
     }
 }
 
-/// clap repeats words that it did not expect. A store's URL in the wrong place must not show its password.
+/// Removes arguments that may be URLs from clap's message, which quotes unexpected ones: a URL may hold a
+/// password.
 fn without_secrets(text: String) -> String {
     let words = std::env::args_os().skip(1).take_while(|word| word != "--");
     let words = words.filter_map(|word| word.into_string().ok());
@@ -81,7 +82,7 @@ fn without_secrets(text: String) -> String {
     values.filter(may_be_url).fold(text, |text, word| text.replace(&word, "…"))
 }
 
-/// The subcommand on our command line, with a space before it.
+/// The subcommand of this command line, with a space before it.
 fn asked_subcommand() -> String {
     let word = std::env::args_os().nth(1).and_then(|word| word.into_string().ok());
     let known = |word: &String| Cli::command().find_subcommand(word).is_some();

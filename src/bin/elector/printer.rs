@@ -1,7 +1,7 @@
-//! Writes what people read, on a thread of its own: a pipe that is full, or a terminal after Ctrl-S, must not
-//! hold up what keeps a lease.
+//! Writes to standard output and standard error on a thread of its own: a full pipe, or a terminal after
+//! Ctrl-S, must not delay renewals.
 //!
-//! Lines that do not fit into the queue are dropped. How many were, the reader is told once it reads again.
+//! Lines that do not fit into the queue are dropped. Their number is printed when the reader reads again.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use crate::os::signals;
 
 /// Maximum number of lines that wait for a slow reader.
 const MAX_LINES: usize = 1_000;
-/// At the end of the process, a reader that takes no line for so long is not waited for any longer.
+/// At the end of the process, waiting ends when the reader has taken no line for this long.
 const READER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause between two attempts to write to a non-blocking stream that is full.
@@ -34,9 +34,9 @@ pub struct Printer {
 
 struct State {
     waiting: VecDeque<String>,
-    /// How many lines were dropped since the reader was last told of some.
+    /// How many lines were dropped since the last notice about it.
     dropped: u64,
-    /// How many were written.
+    /// How many lines were written.
     written: u64,
     is_writing: bool,
     has_thread: bool,
@@ -49,7 +49,7 @@ impl Printer {
         Printer { name, open, state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Has `text` written, unless too much waits already. Returns at once.
+    /// Queues `text`, or drops it if the queue is full. Returns at once.
     pub fn print(&'static self, text: String) {
         let mut state = self.lock();
         if !state.has_thread {
@@ -65,7 +65,7 @@ impl Printer {
             state.dropped += 1;
             return;
         }
-        // They would have come before this one.
+        // The dropped lines came before this one.
         if let Some(notice) = self.notice(&mut state) {
             state.waiting.push_back(notice);
         }
@@ -74,7 +74,7 @@ impl Printer {
         self.changed.notify_all();
     }
 
-    /// Waits until all is written, for as long as somebody reads. To be called at the end of the process.
+    /// Waits until the queue is written, or the reader stops reading. To be called at the end of the process.
     pub fn finish(&self) {
         let mut state = self.lock();
         while state.is_writing || !state.waiting.is_empty() || state.dropped > 0 {
@@ -98,7 +98,7 @@ impl Printer {
             };
             state.is_writing = true;
             drop(state);
-            // A reader that closed its end has read what it wanted.
+            // An error means that the reader has closed its end, and wants no more.
             let _ = write_patiently(&mut *out, text.as_bytes());
             state = self.lock();
             state.is_writing = false;
@@ -107,7 +107,7 @@ impl Printer {
         }
     }
 
-    /// How many lines were dropped, once.
+    /// The notice about dropped lines, if there are any; resets their number.
     fn notice(&self, state: &mut State) -> Option<String> {
         let dropped = std::mem::take(&mut state.dropped);
         let lines = if dropped == 1 { "line" } else { "lines" };
@@ -119,7 +119,7 @@ impl Printer {
     }
 }
 
-/// Writes all of it. A stream may be non-blocking, since whoever shares it may have set that.
+/// Writes all of `text`, also to a non-blocking stream: a process that shares the stream may have set that.
 fn write_patiently(out: &mut dyn Write, mut text: &[u8]) -> io::Result<()> {
     while !text.is_empty() {
         match out.write(text) {

@@ -1,4 +1,4 @@
-//! `elector schema`: the statements that create the table, for those who do not let programs do that.
+//! `elector schema`: prints the statements that create the table, for an operator who runs them by hand.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use crate::options::Dialect;
 /// Runs `elector schema`.
 pub fn run(dialect: Dialect, schema: Option<&str>) -> Result<u8, Failure> {
     let statements = match (dialect, schema) {
-        // Nobody needs to make `public`, and to try needs a right that few have.
+        // `public` exists already, and CREATE SCHEMA needs a privilege that few roles have.
         (Dialect::Postgres, None | Some("public")) => Table::migrate("public"),
         (Dialect::Postgres, Some(schema)) => Table::create_schema(schema) + &Table::migrate(schema),
         (Dialect::Sqlite, None) => sqlite::INITIALIZE.to_owned(),

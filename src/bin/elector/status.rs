@@ -17,20 +17,20 @@ struct Line<'a> {
     election: &'a str,
     /// `held`, `expired`, `revoked` or `vacant`.
     state: &'static str,
-    /// The leader's name; null if nobody leads.
+    /// The leader's name; null without a leader.
     candidate: Option<&'a str>,
-    /// The same with the random number of its run.
+    /// The leader's name and incarnation.
     leader: Option<&'a str>,
     /// The token of this term, or of the last one.
     token: Option<u64>,
     /// When the term began, by the store's clock.
     since_ms: i64,
-    /// How long until somebody else may take over; 0 if at once.
+    /// How long until another candidate may take over; 0: now.
     remaining_ms: u64,
     meta: Option<&'a str>,
 }
 
-/// What an operator should know besides, as `--json` shows it.
+/// A remark of the store for the operator, as `--json` shows it.
 #[derive(Serialize)]
 struct Remark<'a> {
     remark: &'a str,
@@ -52,13 +52,13 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A row that nobody leads by may still be held up, or free because its leader released it or did not.
+/// The state of a row, as `--json` shows it.
 fn state(row: &Row) -> &'static str {
     match (row.holder.is_some(), row.remaining.is_zero()) {
         (true, false) => "held",
         // Its leader stopped renewing: it crashed, or was cut off.
         (true, true) => "expired",
-        // Nobody may take over before the revoked lease has run out.
+        // No candidate may take over before the revoked lease has expired.
         (false, false) => "revoked",
         // Released, or revoked and over.
         (false, true) => "vacant",

@@ -11,7 +11,7 @@ use crate::exit::Failure;
 use crate::options::{RunOptions, StoreOption};
 use crate::output;
 
-/// The store that was asked for.
+/// The URL of the store: `--store`, else `$ELECTOR_STORE`, else the default.
 pub fn url(option: &StoreOption) -> Result<StoreUrl, Failure> {
     match &option.url {
         Some(url) => StoreUrl::parse(url).map_err(Failure::usage),
@@ -19,7 +19,7 @@ pub fn url(option: &StoreOption) -> Result<StoreUrl, Failure> {
     }
 }
 
-/// A connection to it, for one question.
+/// Opens a store for a single command.
 fn open(url: &StoreUrl) -> Result<Box<dyn Store>, Failure> {
     url.open(Arc::new(|_| {})).map_err(Failure::store)
 }
@@ -30,7 +30,7 @@ pub fn migrate(option: &StoreOption) -> Result<StoreUrl, Failure> {
     open(&url).map(|_| url)
 }
 
-/// The same, but does not create what does not exist: a question must leave nothing behind.
+/// Opens the store without creating a file or a table: a query must not change the store.
 pub fn open_existing(option: &StoreOption) -> Result<(Box<dyn Store>, StoreUrl), Failure> {
     let url = url(option)?.for_questions();
     warn_of_memory(&url, "what other processes keep under that name is not seen");
@@ -38,7 +38,7 @@ pub fn open_existing(option: &StoreOption) -> Result<(Box<dyn Store>, StoreUrl),
     Ok((store, url))
 }
 
-/// Says what a store in memory means for a process of its own.
+/// Warns that a store in memory is not shared with other processes.
 pub fn warn_of_memory(url: &StoreUrl, consequence: &str) {
     if url.to_string().starts_with("memory:") {
         output::say(output::clean(&format!("{url} is in this process alone: {consequence}")));

@@ -1,4 +1,4 @@
-//! `elector watch`: a JSON line per change of leader, without standing.
+//! `elector watch`: prints a JSON line per change of leader, without being a candidate.
 
 use std::io;
 use std::sync::Arc;
@@ -16,15 +16,14 @@ use crate::options::StoreOption;
 use crate::output;
 use crate::stores;
 
-/// Without a hint, the store is read so often. A lease that ran out gives no hint, so then it is read on
-/// time.
+/// Poll interval when no hint comes. The end of a lease gives no hint, so the store is read then, too.
 const POLL: Duration = Duration::from_millis(500);
-/// A store that does not answer for so long is told of.
+/// A query that takes longer than this is reported.
 const SLOW_ANSWER: Duration = Duration::from_millis(700);
-/// Hints may come in bursts; the store is not read more often than this.
+/// Minimum time between two reads: hints may come in bursts.
 const SHORTEST: Duration = Duration::from_millis(5);
 
-/// Who leads, as one line: a `leader_changed` as `elector run --events` writes it, but of no candidate.
+/// One line of output: `leader_changed` as in `elector run --events`, without a candidate of its own.
 #[derive(Serialize)]
 struct Line<'a> {
     at_ms: i64,
@@ -38,16 +37,16 @@ struct Line<'a> {
     reason: Option<&'static str>,
 }
 
-/// What one line tells from the next.
+/// The fields by which a new line differs from the last one.
 type Seen = (Option<LeaderId>, Option<u64>);
 
 const NOBODY: Seen = (None, None);
 
 /// Runs `elector watch`, until it is ended.
 pub fn run(election: &Name, store: &StoreOption) -> Result<u8, Failure> {
-    // One hint in the queue is enough: they all mean "look".
+    // A queue of one hint is enough: each asks for the same read.
     let (notifier, hints) = sync_channel(1);
-    // Nothing is made: where there is no file, nobody leads.
+    // Creates nothing: without a file, no election has a leader.
     let url = stores::url(store)?.for_questions();
     stores::warn_of_memory(&url, "nobody else's leader is ever seen");
     let notify = move |_| {
@@ -68,7 +67,7 @@ pub fn run(election: &Name, store: &StoreOption) -> Result<u8, Failure> {
                     let found = format!("there is no election '{election}' in {url} yet; watching for one");
                     output::say(output::clean(&found));
                 }
-                // That the row of a term that has ended is removed is no news.
+                // The clean-up of the row of an ended term is no change of leader.
                 let is_gone = now == NOBODY && seen.as_ref().is_some_and(|(leader, _)| leader.is_none());
                 if seen.as_ref() != Some(&now) && !is_gone {
                     output::json_line(io::stdout().lock(), &line(election, row))?;

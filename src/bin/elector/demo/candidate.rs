@@ -1,4 +1,5 @@
-//! One candidate of the demo: a process that stands, and says every millisecond's news on standard output.
+//! One candidate of the demo: a process that campaigns, samples its leadership every millisecond, and reports
+//! changes on standard output.
 
 use std::io::{self, BufRead, Write};
 use std::str::FromStr;
@@ -13,18 +14,19 @@ use elector::driver::clock;
 use crate::exit::Failure;
 use crate::options::CandidateOptions;
 
-/// The election in which it stands.
+/// The election of the demo.
 const ELECTION: &str = "demo";
-/// Short, so that the part with the stopped leader does not bore.
+/// Short, so that the demo does not wait long for the stopped leader's lease to expire.
 pub const LEASE: Duration = Duration::from_secs(2);
-/// How often it asks itself whether it leads.
+/// Interval between two samples.
 const SAMPLE: Duration = Duration::from_millis(1);
-/// How often a leader says that it still leads.
+/// Interval between two reports of a leader that still leads.
 const BEAT: Duration = Duration::from_millis(10);
-/// A pause between two samples after which a candidate says that it woke; shorter than the demo stops one.
+/// After a pause of this length between two samples, a candidate reports that it woke. Shorter than the demo
+/// stops one.
 const STOPPED: Duration = Duration::from_millis(400);
 
-/// What a candidate says. All times are of the boot clock, which the processes share.
+/// A report of a candidate. All times are of the boot clock, which the processes share.
 ///
 /// Each answer of `am_i_leader()` lies between two readings of the clock, however long the machine pauses
 /// there. So the first answer counts from the reading after it and the last one until the reading before it:
@@ -53,7 +55,7 @@ impl News {
 
     fn say(self) {
         let mut out = io::stdout().lock();
-        // The demo is gone if this fails, and then so is this process.
+        // A failure means that the demo has ended; then this process is killed too.
         let _ = writeln!(out, "{}", self.line()).and_then(|()| out.flush());
     }
 }
@@ -75,7 +77,8 @@ impl FromStr for News {
     }
 }
 
-/// Runs one candidate until its standard input ends. A line there makes it release and stand again later.
+/// Runs one candidate until its standard input ends. At each line of input it releases, and campaigns again
+/// later.
 pub fn run(options: &CandidateOptions) -> Result<u8, Failure> {
     let elector = Elector::builder(ELECTION)
         .store(&options.store)
@@ -92,7 +95,7 @@ pub fn run(options: &CandidateOptions) -> Result<u8, Failure> {
             break;
         }
         elector.release();
-        // The others are to take over, not this one again.
+        // Another candidate is to take over, not this one.
         thread::sleep(Duration::from_millis(300));
         elector.campaign();
     }

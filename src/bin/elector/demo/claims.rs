@@ -1,10 +1,10 @@
-//! When each candidate surely led, by its own answers, and whether that broke a promise.
+//! The terms that the candidates reported, and whether they broke a guarantee.
 
 use std::time::Duration;
 
 use elector::core::Instant;
 
-/// A term as its candidate told of it.
+/// A term as its candidate reported it.
 struct Claim {
     who: usize,
     token: u64,

@@ -31,13 +31,13 @@ use view::{State, View, YELLOW, print_now};
 
 const PLAIN: Style = Style::new();
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
-/// How long each leader leads before the next thing happens.
+/// How long each leader leads before the next step.
 const LEAD_TIME: Duration = Duration::from_millis(600);
-/// Longer than anything here may take, on a busy machine too.
+/// Timeout of each step; long, since the machine may be busy.
 const TOO_LONG: Duration = Duration::from_secs(60);
 
 enum Message {
-    /// From candidate number so, in its so-many-th life.
+    /// From this candidate, in this life of it (0 is the first).
     News(usize, u32, News),
     Signal(Signal),
 }
@@ -56,7 +56,7 @@ pub fn run(options: &DemoOptions) -> Result<u8, Failure> {
     let (outbox, inbox) = channel();
     let forward = outbox.clone();
     let mask = signals::listen(move |signal| {
-        // It is only Ctrl-Z's end that needs nothing.
+        // SIGCONT after Ctrl-Z needs no action.
         signal == Signal::SIGCONT || forward.send(Message::Signal(signal)).is_ok()
     })
     .map_err(|error| Failure::system("listen for signals", &error))?;
@@ -105,7 +105,7 @@ impl From<Failure> for Stop {
 struct Process {
     child: Child,
     life: u32,
-    /// The thread that reads what it says.
+    /// The thread that reads its standard output.
     reader: Option<JoinHandle<()>>,
 }
 
@@ -116,7 +116,7 @@ struct Demo {
     outbox: Sender<Message>,
     inbox: Receiver<Message>,
     processes: Vec<Process>,
-    /// Who had the largest token so far.
+    /// The candidate with the largest token so far.
     leader: Option<(usize, u64)>,
     measured: Vec<Measured>,
     claims: Claims,
@@ -233,7 +233,7 @@ impl Demo {
         Ok(())
     }
 
-    /// The next piece of news; it is a failure if none comes in time.
+    /// Handles the next message; fails if none comes before the deadline.
     fn step(&mut self, deadline: Instant) -> Result<Option<(Instant, usize, u64)>, Stop> {
         if clock::now() >= deadline {
             let seconds = TOO_LONG.as_secs();
@@ -245,7 +245,7 @@ impl Demo {
         self.step_until(deadline)
     }
 
-    /// At most one piece of news; returns who was elected by it.
+    /// Handles at most one message; returns the election that it reported.
     fn step_until(&mut self, end: Instant) -> Result<Option<(Instant, usize, u64)>, Stop> {
         self.view.refresh();
         let wait = end.saturating_since(clock::now()).min(Duration::from_millis(50));
@@ -255,12 +255,12 @@ impl Demo {
     fn handle(&mut self, message: Message) -> Result<Option<(Instant, usize, u64)>, Stop> {
         match message {
             Message::Signal(signal) => Err(Stop::Signal(signal)),
-            // The last words of a process that was killed.
+            // A message of a process that was killed.
             Message::News(who, life, _) if self.processes[who].life != life => Ok(None),
             Message::News(who, _, News::Leads { at, token }) => {
                 self.claims.begin(who, token, at);
                 self.view.set(who, State::Leading);
-                // News of one process may come later than younger news of another.
+                // Messages of different processes may arrive out of order.
                 let is_new = self.leader.is_none_or(|(_, latest)| latest < token);
                 Ok(is_new.then(|| {
                     self.leader = Some((who, token));
@@ -279,7 +279,7 @@ impl Demo {
                 Ok(None)
             }
             Message::News(who, _, News::Woke { at, token }) => {
-                // A pause before it was stopped, or of another, is the machine's.
+                // Other pauses are caused by the machine.
                 if self.continued.is_some_and(|(stopped, continued)| who == stopped && at >= continued) {
                     self.woke.get_or_insert(token);
                 }
@@ -296,7 +296,7 @@ impl Demo {
             .arg("demo-candidate")
             .arg(format!("--name={}", NAMES[who]))
             .arg(format!("--store={}", self.store))
-            // Not in our group: Ctrl-C is ours to handle.
+            // In a process group of its own: only this process handles Ctrl-C.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
@@ -324,7 +324,7 @@ impl Demo {
         Ok(())
     }
 
-    /// Ends every process that the demo started, and takes note of what they said to the end.
+    /// Kills every process that the demo started, and handles their last messages.
     fn end(&mut self) {
         for process in &mut self.processes {
             let _ = process.child.kill();
@@ -372,7 +372,7 @@ fn millis(duration: Duration) -> String {
     format!("{:.1}", duration.as_secs_f64() * 1_000.0)
 }
 
-/// A folder of our own that goes when we go.
+/// A temporary folder, removed when it is dropped.
 struct Folder(PathBuf);
 
 impl Folder {

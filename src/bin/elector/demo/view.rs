@@ -10,7 +10,7 @@ use elector::driver::clock;
 use crate::output::{BOLD, Colour, DIM, GREEN, RED};
 use crate::printer::STDOUT;
 
-/// Who is stopped.
+/// A stopped candidate.
 pub const YELLOW: Style = AnsiColor::Yellow.on_default();
 /// What one character of a lane stands for.
 const CELL: Duration = Duration::from_millis(100);
@@ -21,21 +21,21 @@ const FRAME: Duration = Duration::from_millis(50);
 /// What a candidate does, as its lane shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It does not run.
+    /// Its process does not run.
     Down,
-    /// It stands and does not lead.
+    /// It campaigns and does not lead.
     Standing,
     /// It leads.
     Leading,
-    /// SIGSTOP.
+    /// Stopped by SIGSTOP.
     Stopped,
 }
 
-/// The picture.
+/// The timeline.
 pub struct View {
     start: Instant,
     names: Vec<&'static str>,
-    /// For each candidate, what it did from when on.
+    /// For each candidate, its states and since when it had each.
     lanes: Vec<Vec<(Instant, State)>>,
     live: bool,
     unicode: bool,
@@ -45,7 +45,7 @@ pub struct View {
 }
 
 impl View {
-    /// An empty one that begins now.
+    /// An empty timeline that begins now.
     pub fn new(names: &[&'static str]) -> View {
         let utf8 = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let locale = utf8("LC_ALL").or_else(|| utf8("LC_CTYPE")).or_else(|| utf8("LANG")).unwrap_or_default();
@@ -67,7 +67,7 @@ impl View {
         view
     }
 
-    /// Says what happened to the candidate `who` at `at`.
+    /// Prints what happened to the candidate `who` at `at`.
     pub fn tell(&mut self, at: Instant, who: Option<usize>, style: Style, text: &str) {
         self.erase();
         let name = who.map_or("", |who| self.names[who]);
@@ -153,7 +153,7 @@ impl View {
         }
     }
 
-    /// Leaves the picture as it is; what comes next is printed below it.
+    /// Stops drawing; later output is printed below the lanes.
     pub fn close(&mut self) {
         if std::mem::take(&mut self.live) {
             print_now("\x1b[?25h");
@@ -168,7 +168,7 @@ impl Drop for View {
     }
 }
 
-/// A reader that closed its end, or does not read, is no reason not to clean up the processes.
+/// Prints without blocking or failing: the demo must end its processes whatever the reader does.
 pub fn print_now(text: &str) {
     STDOUT.print(text.to_owned());
 }

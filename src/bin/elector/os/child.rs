@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
-/// The child starts with this signal mask; the standard library would let it inherit ours.
+/// The child starts with this signal mask instead of ours.
 pub fn has_mask(command: &mut Command, mask: SigSet) {
     // SAFETY: one system call, on a value that the closure owns.
     unsafe {
@@ -15,8 +15,7 @@ pub fn has_mask(command: &mut Command, mask: SigSet) {
     }
 }
 
-/// The child inherits `descriptor`, which stays closed to all other children. It must stay open until the
-/// spawn.
+/// The child inherits `descriptor`; other children do not. It must stay open until the spawn.
 pub fn inherits(command: &mut Command, descriptor: &impl AsRawFd) {
     let descriptor = descriptor.as_raw_fd();
     // SAFETY: one system call, on a number.

@@ -1,6 +1,6 @@
-//! How a process ended, and the exit code by which another process says the same.
+//! How a process ended, and the exit code that stands for it.
 
-/// How a process ended. Signals are numbers: a real-time one has no name.
+/// How a process ended. Signals are numbers: a real-time signal has no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// It exited with this code.
@@ -11,7 +11,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// The exit code that says the same, as shells do: 128 + n for signal n.
+    /// The exit code that stands for it, as in shells: 128 + n for signal n.
     pub fn exit_code(self) -> u8 {
         let code = match self {
             Ended::Code(code) => code,

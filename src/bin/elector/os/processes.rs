@@ -1,8 +1,8 @@
-//! The processes that a command leaves behind: finding them, and ending every one.
+//! Finds the descendants of this process, signals them, and reaps them.
 //!
-//! A process that wants to hear of all its descendants' orphans is a "child subreaper" (prctl(2)): whoever
-//! lost its parent becomes its child, whatever group or session it moved to. So "nothing is left" is simply
-//! "`waitpid` knows no child".
+//! A "child subreaper" (prctl(2)) becomes the parent of each descendant whose parent has ended, whatever
+//! process group or session the descendant moved to. So no process of a command is left when `waitpid` finds
+//! no child.
 
 use std::fs;
 use std::thread;
@@ -17,13 +17,13 @@ pub fn children() -> Vec<Pid> {
     children_of(Pid::this())
 }
 
-/// Makes sure that we learn how our children end. A caller that ignores SIGCHLD hands that down to us.
+/// Resets SIGCHLD: a process inherits from its caller that it is ignored, and `waitpid` reports nothing then.
 pub fn wait_for_children() {
     // SAFETY: no handler is installed.
     let _ = unsafe { signal::signal(Signal::SIGCHLD, SigHandler::SigDfl) };
 }
 
-/// Whether this system tells who the children of a process are.
+/// Whether this system lists the children of a process.
 pub fn can_be_listed() -> bool {
     fs::read("/proc/thread-self/children").is_ok()
 }
@@ -53,23 +53,22 @@ fn descendants() -> Vec<Pid> {
 
 /// Sends `signal` once to each process of `group`, and to each descendant that has left the group.
 ///
-/// `group` must be given only while its leader is not reaped: after that its number may be somebody else's.
+/// `group` must be given only while its leader is not reaped: after that another group may have its number.
 pub fn signal_all(group: Option<Pid>, signal: Signal) {
     if let Some(group) = group {
         let _ = killpg(group, signal);
     }
     for pid in descendants() {
-        // Between being found and being signalled a grandchild may end and be reaped. Its number is used
-        // again only after all others were, so this cannot hit a stranger in practice.
+        // A grandchild may end and be reaped before it is signalled. The kernel uses its number again only
+        // after all others, so no other process is signalled in practice.
         if group.is_none() || getpgid(Some(pid)) != group.ok_or(Errno::ESRCH) {
             let _ = kill(pid, signal);
         }
     }
 }
 
-/// Sends SIGKILL to the group and to all direct children. Whoever is orphaned by that becomes a child, so
-/// doing it again until no child is left gets everybody. Direct children cannot be mistaken: only we reap
-/// them.
+/// Sends SIGKILL to the group and to all direct children. Their children become ours, so repeating it until
+/// no child is left ends all descendants. The number of a direct child is safe to signal: only we reap it.
 pub fn kill_children(group: Option<Pid>) {
     if let Some(group) = group {
         let _ = killpg(group, Signal::SIGKILL);
@@ -79,7 +78,7 @@ pub fn kill_children(group: Option<Pid>) {
     }
 }
 
-/// What happened to a child. Signals are numbers: a real-time one has no name.
+/// A change of state of a child. Signals are numbers: a real-time signal has no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It exited with this code.
@@ -110,19 +109,19 @@ impl Change {
     }
 }
 
-/// The next change of a child without waiting for it.
+/// The result of [`reap`].
 pub enum Reaped {
-    /// This happened to this child.
+    /// The state of this child changed.
     Child(Pid, Change),
-    /// There are children, and nothing happened to them.
+    /// No state of a child has changed.
     Nothing,
     /// There is no child.
     NoChild,
 }
 
-/// Asks for the next change of any child.
+/// The next change of state of any child, without waiting for one.
 pub fn reap() -> Reaped {
-    // Not nix's: it reaps a child that a real-time signal has ended, and then says that this was an error.
+    // nix's `waitpid` returns an error for a child that a real-time signal has ended, after reaping it.
     let options = libc::WNOHANG | libc::WUNTRACED | libc::WCONTINUED;
     loop {
         let mut status = 0;
@@ -136,12 +135,13 @@ pub fn reap() -> Reaped {
     }
 }
 
-/// Reaps ended children except `awaited`, which `Term` reaps. They may be children of any kind: those of a
-/// shell that became this program by `exec`, and every orphan of a container whose first process this is.
+/// Reaps all ended children except `awaited`, which `Term` reaps. This process may have children that it did
+/// not start: those of a shell that replaced itself by `exec`, and all orphans of a container whose first
+/// process this is.
 pub fn reap_except(awaited: Option<Pid>) {
     while let Some(ended) = ended_child() {
         if Some(ended) == awaited {
-            // The kernel names it first each time, so the others are asked for by their numbers.
+            // The kernel names this child first each time, so the others are reaped by number.
             children().into_iter().filter(|pid| *pid != ended).for_each(reap_one);
             return;
         }
@@ -149,7 +149,7 @@ pub fn reap_except(awaited: Option<Pid>) {
     }
 }
 
-/// A child that has ended and is not reaped.
+/// The number of a child that has ended and is not reaped.
 fn ended_child() -> Option<Pid> {
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: the structure is plain numbers, for which zeros are fine; the call fills in those of a child,

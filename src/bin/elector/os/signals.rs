@@ -21,7 +21,7 @@ pub const ENDING: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP
 /// Calls `tell`, on a thread of its own, with every signal from now on, until that returns false. Returns the
 /// mask from before, for children. To be called before other threads are started: they inherit the mask.
 ///
-/// What the caller of this program ignores stays ignored (`nohup`, a shell's background jobs).
+/// A signal that the caller of this program ignores stays ignored (`nohup`, background jobs of a shell).
 pub fn listen(tell: impl Fn(Signal) -> bool + Send + 'static) -> io::Result<SigSet> {
     let mut handled = SigSet::empty();
     handled.extend(HANDLED.into_iter().filter(|signal| !is_ignored(*signal)));
@@ -40,7 +40,7 @@ pub fn listen(tell: impl Fn(Signal) -> bool + Send + 'static) -> io::Result<SigS
 
 /// Starts a thread with all signals blocked, also before [`listen`] was called.
 pub fn spawn_without_signals(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    // A new thread has the mask of the one that starts it.
+    // A new thread inherits the mask of its creator.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(body);
     before.thread_set_mask()?;

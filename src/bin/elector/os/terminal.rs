@@ -1,4 +1,4 @@
-//! Who may read from the terminal: the shell's job, and the command's process group inside it.
+//! The terminal's foreground process group: that of the shell's job, or that of the command inside it.
 
 use std::io::{self, IsTerminal};
 
@@ -21,8 +21,8 @@ impl Terminal {
         (input.is_terminal() && tcgetpgrp(&input) == Ok(job)).then_some(Terminal { job, alone })
     }
 
-    /// Whether the command may have the terminal before it asks for it. In `elector run … | less` another
-    /// program of the job reads the keys.
+    /// Whether the command gets the terminal at its start. In `elector run … | less` another program of the
+    /// job reads from it, so the command gets it when it asks.
     pub fn is_ours_alone(self) -> bool {
         self.alone
     }
@@ -47,14 +47,14 @@ impl Terminal {
         tcgetpgrp(io::stdin()) == Ok(group)
     }
 
-    /// Gives the terminal back to our job, unless somebody else than `group` has it by now.
+    /// Gives the terminal back to our job if `group` still has it.
     pub fn give_back(self, group: Pid) {
         if self.is_lent_to(group) {
             let _ = hand_to(self.job);
         }
     }
 
-    /// Takes the terminal back from a group of which nothing is left.
+    /// Takes the terminal back from a group without processes.
     pub fn reclaim(self) {
         if tcgetpgrp(io::stdin()).is_ok_and(|group| killpg(group, None) == Err(Errno::ESRCH)) {
             let _ = hand_to(self.job);
@@ -62,7 +62,8 @@ impl Terminal {
     }
 }
 
-/// A group in the background that does this is stopped by SIGTTOU, so that signal is blocked meanwhile.
+/// Makes `group` the foreground group. SIGTTOU would stop a background group that does this, so it is
+/// blocked.
 fn hand_to(group: Pid) -> io::Result<()> {
     let mut block = SigSet::empty();
     block.add(Signal::SIGTTOU);

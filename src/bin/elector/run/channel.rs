@@ -1,7 +1,7 @@
-//! What `elector run` and its guardian say to each other: one line per message over a socket pair.
+//! The protocol between `elector run` and its guardian: one line per message over a socket pair.
 //!
 //! Times are nanoseconds on the boot clock, which all processes of a machine share. The end of the stream
-//! means that the other process is gone.
+//! means that the other process has ended.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -16,12 +16,12 @@ use crate::os::ended::Ended;
 /// `elector run` to its guardian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// The command may run until `soft`, and everything of it must be gone by `hard`. The latest one counts,
-    /// and the first one starts the command.
+    /// The command may run until `soft`, and all its processes must have ended by `hard`. Each extension
+    /// replaces the one before; the first one starts the command.
     Extend {
         /// SIGTERM at this instant.
         soft: Instant,
-        /// SIGKILL so long before this instant that nothing runs any more when it comes.
+        /// SIGKILL is sent early enough that no process is left at this instant.
         hard: Instant,
     },
     /// Pass this signal on to the command's process group.
@@ -39,9 +39,9 @@ pub enum Report {
     Started(i32),
     /// The command could not be started, for this `errno`.
     Failed(i32),
-    /// Somebody typed Ctrl-Z.
+    /// Ctrl-Z stopped the command.
     Suspended,
-    /// This signal stopped the command, and nobody typed it.
+    /// This signal stopped the command, other than by Ctrl-Z.
     Stopped(i32),
     /// The command was continued.
     Continued,
@@ -51,9 +51,9 @@ pub enum Report {
     Unkept,
     /// The store's path leads elsewhere: the command got SIGKILL.
     Displaced,
-    /// The command itself ended; other processes of it may be left.
+    /// The command itself ended; processes that it started may be left.
     Exited(Ended),
-    /// Nothing of the command is left. The guardian ends now.
+    /// No process of the command is left. The guardian ends now.
     Gone,
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// A line that is no message. Both ends are the same program, so this is a fault of it.
+/// A line that is no message: a bug, since both ends are the same program.
 #[derive(Debug)]
 pub struct NotUnderstood;
 
@@ -147,9 +147,9 @@ pub struct Channel {
 pub enum Received<M> {
     /// A message.
     Message(M),
-    /// Nothing for now; only where the stream does not block.
+    /// No message yet; only from a non-blocking stream.
     Nothing,
-    /// The other process is gone.
+    /// The other process has ended.
     End,
 }
 
@@ -164,7 +164,7 @@ impl Channel {
         &self.stream
     }
 
-    /// Says `message`. A peer that is gone or that does not read is noticed elsewhere, so this cannot fail.
+    /// Sends `message`. Errors are ignored: a peer that has ended or does not read is noticed elsewhere.
     pub fn send(&self, message: impl fmt::Display) {
         let _ = (&self.stream).write_all(format!("{message}\n").as_bytes());
     }
@@ -186,7 +186,7 @@ impl Channel {
                 Ok(count) => self.unread.extend_from_slice(&bytes[..count]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::Nothing),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A reset means that the peer ended with messages of ours unread.
+                // A reset means that the peer ended before it had read all our messages.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Received::End),
                 Err(error) => return Err(error),
             }

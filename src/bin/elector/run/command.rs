@@ -1,4 +1,4 @@
-//! The command of `elector run`, before it is started: whether it can be, and why not.
+//! Checks that the command of `elector run` can be started, and explains why not.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::exit::{self, Failure};
 
-/// Refuses a command that cannot run before anything is elected for it.
+/// Fails if the command cannot be started, so that no term begins for it.
 pub fn find(command: &OsStr) -> Result<(), Failure> {
     let executable = |path: &Path| access(path, AccessFlags::X_OK).is_ok() && path.is_file();
     if command.as_bytes().contains(&b'/') {
@@ -30,11 +30,11 @@ pub fn find(command: &OsStr) -> Result<(), Failure> {
     }
 }
 
-/// Why it was not started, from the `errno` of the attempt.
+/// The failure to start the command, from its `errno`.
 pub fn cannot_start(command: &OsStr, errno: i32) -> Failure {
     let name = command.to_string_lossy();
     if matches!(errno, libc::EMFILE | libc::ENFILE | libc::EAGAIN | libc::ENOMEM) {
-        // Nothing is wrong with the command.
+        // The system lacks a resource; the command itself is fine.
         return Failure::system(format_args!("start CMD '{name}'"), &io::Error::from_raw_os_error(errno));
     }
     let missing = matches!(errno, libc::ENOENT | libc::ENOTDIR);

@@ -1,4 +1,4 @@
-//! `--events`: one JSON line per event, without ever delaying what keeps the command alive.
+//! `--events`: writes one JSON line per event, without delaying renewals.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -15,17 +15,16 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use crate::exit::Failure;
 use crate::output;
 
-/// How many events may wait for a slow reader, and how long the last ones may take at the end.
+/// Maximum number of events that wait for a slow reader, and the timeout for the last ones at the end.
 const QUEUE: usize = 10_000;
 const LAST_LINES: Duration = Duration::from_secs(5);
 
-/// Where the events go. A thread of its own writes them: a reader that does not read must not hold up
-/// renewals.
+/// The writer of the events. It has a thread of its own: a reader that does not read must not delay renewals.
 pub struct Events {
     queue: SyncSender<Change>,
     written: Receiver<()>,
     created: Option<PathBuf>,
-    /// How many events were dropped since the last that was not.
+    /// How many events were dropped since the last one that was queued.
     dropped: u64,
     any: bool,
 }
@@ -64,7 +63,7 @@ impl Events {
         Ok(Events { queue, written, created, dropped: 0, any: false })
     }
 
-    /// Hands over one event.
+    /// Queues one event, or drops it if the queue is full.
     pub fn write(&mut self, change: &Change) {
         self.any = true;
         match self.queue.try_send(change.clone()) {
@@ -80,13 +79,12 @@ impl Events {
                     ));
                 }
             }
-            // What was wrong with the file was said.
+            // Disconnected: the thread has reported the error and ended.
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
         }
     }
 
-    /// Waits for the last lines, but not forever. If there never was one, no file is left that was not there
-    /// before.
+    /// Waits for the last lines, at most [`LAST_LINES`]. Removes a file that was created for no event.
     pub fn close(self) {
         drop(self.queue);
         let _ = self.written.recv_timeout(LAST_LINES);
@@ -101,7 +99,7 @@ fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
     match OpenOptions::new().append(true).create_new(true).open(path) {
         Ok(file) => Ok((file, true)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            // A pipe that nobody reads would be waited for, and no signal would end that.
+            // Opening a pipe without a reader would block, and no signal would end that.
             let file = OpenOptions::new().append(true).custom_flags(libc::O_NONBLOCK).open(path)?;
             fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
             Ok((file, false))

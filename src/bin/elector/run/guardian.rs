@@ -1,18 +1,18 @@
-//! The guardian: a small process between `elector run` and the command, so that the command never outlives
-//! trust.
+//! The guardian: a small process between `elector run` and the command. It ends the command before the hard
+//! deadline of the lease.
 //!
 //! ```text
 //! elector run ──socket pair── guardian ──parent of── CMD ── …
 //!      └───── keeper ─────────────┘
 //! ```
 //!
-//! `elector run` tells it every extension of trust in absolute time. The guardian needs nothing else to be
-//! safe:
+//! `elector run` sends it the deadlines of each renewal in absolute time. The guardian needs nothing else to
+//! be safe:
 //!
 //! * No extension comes (`elector run` is stopped, hangs, or lost the store): SIGTERM at the soft
 //!   deadline, SIGKILL before the hard one. The timer runs on the boot clock, so it fires at once after a
 //!   suspend.
-//! * `elector run` dies: the stream ends; the same at once.
+//! * `elector run` dies: the stream ends; SIGTERM at once, the grace, SIGKILL.
 //! * The guardian dies: the kernel kills CMD (`PR_SET_PDEATHSIG`), and the keeper (`keeper.rs`), which
 //!   inherits the orphans, kills them.
 //! * The keeper dies: SIGTERM, the grace, SIGKILL.
@@ -67,8 +67,7 @@ pub fn run(options: &GuardianOptions) -> io::Result<()> {
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     prctl::set_name(c"elector-guard")?;
     prctl::set_child_subreaper(true)?;
-    // The first extension starts the command. Without one, `elector run` died before, and there is nothing
-    // to do.
+    // The first extension starts the command. If there is none, `elector run` has died: nothing to do.
     let Received::Message(Order::Extend { soft, hard }) = channel.receive()? else { return Ok(()) };
     let place = watch_place(options);
     let reason = match place {
@@ -113,7 +112,7 @@ pub fn run(options: &GuardianOptions) -> io::Result<()> {
     };
     let result = watch.keep();
     if result.is_err() {
-        // Whatever went wrong, the command must not run unwatched.
+        // On any error: the command must not run without a guardian.
         processes::kill_until_none_is_left();
     }
     if let Some(terminal) = terminal {
@@ -147,8 +146,8 @@ fn watch_place(options: &GuardianOptions) -> Result<Option<Place>, PlaceIsLost> 
     }
 }
 
-/// Blocks the signals that concern us, to be read in another way, and the terminal's stop signals, for good.
-/// Returns the former, and the mask from before, for the command.
+/// Blocks the signals that the guardian and the keeper read, and the stop signals of the terminal, which they
+/// ignore. Returns the set of the former, and the mask from before, for the command.
 fn block() -> io::Result<(SigSet, SigSet)> {
     let mut handled = SigSet::empty();
     handled.extend(ENDING);
@@ -184,7 +183,7 @@ struct Policy {
 }
 
 impl Policy {
-    /// When SIGTERM is due, if it was not sent yet. Even without any soft deadline it comes before SIGKILL.
+    /// When SIGTERM is due, if it was not sent yet; never later than SIGKILL.
     fn stop_at(&self) -> Instant {
         self.soft.min(self.last_moment())
     }
@@ -209,20 +208,20 @@ struct Watch {
     signals: SignalFd,
     timer: TimerFd,
     terminal: Option<Terminal>,
-    /// The command's process and its process group.
+    /// The command's process, which is also its process group.
     group: Pid,
-    /// The command itself was reaped: the number of its group may now be anybody's.
+    /// The command itself was reaped, so another process group may have its number.
     leader_ended: bool,
     policy: Policy,
     parent_gone: bool,
-    /// Where the lease is kept, if that is an SQLite file.
+    /// The files of an SQLite store.
     place: Option<Place>,
-    /// The lease is kept nowhere any more, so nothing extends it.
+    /// The store's files were replaced or moved: the lease protects nothing, and no extension counts.
     displaced: bool,
 }
 
 impl Watch {
-    /// Returns when nothing of the command is left.
+    /// Returns when no process of the command is left.
     fn keep(&mut self) -> io::Result<()> {
         while self.reap_all() {
             let now = clock::now();
@@ -232,8 +231,8 @@ impl Watch {
                 (self.policy.soft, self.policy.hard) = (Instant::ZERO, Instant::ZERO);
                 self.stop(now);
             }
-            // Said first, even where both are due at once: `elector run` must not take what follows for an
-            // end that the command came to by itself.
+            // Reported first, even if both deadlines have passed: `elector run` must not take the exit that
+            // follows for one of the command's own.
             if self.policy.stopped_at.is_none() && now >= self.policy.stop_at() {
                 self.channel.send(Report::Expired);
                 self.stop(now);
@@ -250,7 +249,7 @@ impl Watch {
         Ok(())
     }
 
-    /// SIGTERM to all, once. A process that is stopped can act on it only after SIGCONT.
+    /// Sends SIGTERM to all processes, once, and SIGCONT: a stopped process cannot act on SIGTERM.
     fn stop(&mut self, now: Instant) {
         if self.policy.stopped_at.is_none() {
             self.policy.stopped_at = Some(now);
@@ -267,7 +266,8 @@ impl Watch {
         (!self.leader_ended).then_some(self.group)
     }
 
-    /// Waits for a signal, an order, the next deadline or the next look at the files; or at most so long.
+    /// Waits for a signal, an order, the next deadline or the next check of the files, for `at_most` if
+    /// given.
     fn sleep(&self, at_most: Option<Duration>) -> io::Result<()> {
         // An absolute time of zero would disarm the timer.
         let next = Duration::from_nanos(self.policy.next().as_nanos().max(1));
@@ -292,7 +292,7 @@ impl Watch {
         }
     }
 
-    /// Says whether any child is left.
+    /// Handles all changes of children. False if no child is left.
     fn reap_all(&mut self) -> bool {
         loop {
             match processes::reap() {
@@ -315,12 +315,13 @@ impl Watch {
         };
         self.leader_ended = true;
         self.channel.send(Report::Exited(ended));
-        // Whatever the command started and left behind ends with the term too.
+        // Processes that the command left behind end with the term too.
         self.stop(clock::now());
     }
 
-    /// The command was stopped. If it wants the terminal that our job has, it gets it. If that was Ctrl-Z,
-    /// the whole job is to stop, and the shell gets the terminal. Otherwise only `elector run` hears of it.
+    /// The command was stopped by `signal`. By Ctrl-Z: the terminal goes back to the job, which is to stop
+    /// too. For using the terminal while our job has it: it gets the terminal and goes on. Otherwise it is
+    /// only reported.
     fn stopped_by(&self, signal: i32) {
         match self.terminal {
             Some(terminal) if terminal.is_lent_to(self.group) => {
@@ -374,7 +375,7 @@ impl Watch {
         if let Some(group) = self.live_group() {
             let _ = killpg(group, signal);
             if ENDING.contains(&signal) {
-                // A process that is stopped, by reading from the terminal for instance, would not hear it.
+                // A stopped process cannot act on it.
                 let _ = killpg(group, Signal::SIGCONT);
             }
         }

@@ -1,16 +1,16 @@
-//! The keeper: a process of the guardian's program whose only child is the guardian, so that whatever a
-//! killed guardian leaves behind has somebody to end it.
+//! The keeper: the parent process of the guardian. When the guardian is killed, the keeper ends the processes
+//! that are left of the command.
 //!
 //! ```text
 //! elector run ── keeper ── guardian ── CMD ── …
 //! ```
 //!
-//! Orphans go to the next living subreaper above them (prctl(2)). Were that `elector run` itself, its
-//! children could be anybody's: those of a shell that replaced itself by `exec elector run`, and as the first
-//! process of a container every orphan in it. The keeper is new when the term begins, so all that ever
-//! becomes its child descends from the guardian.
+//! The kernel gives orphans to the nearest subreaper above them (prctl(2)). `elector run` cannot be that: it
+//! may have children that are not of the command, from a shell that replaced itself by `exec elector run`, or
+//! all orphans of a container whose first process it is. The keeper starts with the term and starts the
+//! guardian only, so all its children descend from the guardian.
 //!
-//! It decides nothing. If it dies, the guardian ends the command in an orderly way.
+//! If the keeper dies, the guardian ends the command: SIGTERM, the grace, SIGKILL.
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -41,7 +41,7 @@ pub fn split(channel: RawFd, handled: &SigSet) -> io::Result<Next> {
     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     prctl::set_child_subreaper(true)?;
     let keeper = Pid::this();
-    // SAFETY: no other thread exists, so the child may do whatever its parent may.
+    // SAFETY: no other thread exists, so the child may do all that its parent may.
     match unsafe { fork()? } {
         ForkResult::Child => {
             prctl::set_pdeathsig(ALARM)?;
@@ -59,7 +59,7 @@ pub fn split(channel: RawFd, handled: &SigSet) -> io::Result<Next> {
     }
 }
 
-/// Returns when the guardian has ended and nothing of the command is left.
+/// Returns when the guardian has ended and no process of the command is left.
 fn keep(guardian: Pid, handled: &SigSet) {
     loop {
         match processes::reap() {
@@ -68,7 +68,7 @@ fn keep(guardian: Pid, handled: &SigSet) {
             }
             Reaped::Child(..) => {}
             Reaped::NoChild => return,
-            // The guardian is our child and not reaped, so its number is nobody else's.
+            // The guardian is our child and not reaped, so no other process has its number.
             Reaped::Nothing => match handled.wait() {
                 Ok(ALARM) => drop(kill(guardian, Signal::SIGKILL)),
                 Ok(signal) if ENDING.contains(&signal) => drop(kill(guardian, Signal::SIGTERM)),

@@ -1,4 +1,4 @@
-//! One term of `elector run`: from the election until nothing of the command is left.
+//! One term of `elector run`: from the election until no process of the command is left.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::os::signals::ENDING;
 use crate::os::terminal::Terminal;
 use crate::output;
 
-/// Between two looks whether the keeper is gone; the first ones come sooner.
+/// Pause between two checks whether the keeper has ended; the first pauses are shorter.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How a term ended.
@@ -37,21 +37,21 @@ pub enum Outcome {
 struct TermState {
     term: Term,
     token: FencingToken,
-    /// The last end of trust that the guardian was told.
+    /// The hard deadline that the guardian was last sent.
     hard: Instant,
-    /// The command is being ended, because leadership ended before it or it hangs.
+    /// The command is being ended, because leadership ended or because it hangs.
     lost: bool,
     outcome: Option<Outcome>,
     /// The job is stopped by Ctrl-Z.
     suspended: bool,
     /// Since when the command is stopped, and by which signal.
     stopped: Option<(Instant, i32)>,
-    /// The guardian said that nothing is left.
+    /// The guardian reported that no process of the command is left.
     gone: bool,
 }
 
 impl Run<'_> {
-    /// One term: from the election until nothing of the command is left.
+    /// Runs the command for one term. Returns when no process of it is left.
     pub fn lead(&mut self, token: FencingToken) -> Result<Outcome, Failure> {
         let plan = Plan {
             command: &self.options.command,
@@ -83,7 +83,7 @@ impl Run<'_> {
         let outcome = self.keep(&mut state);
         self.finish(state.term);
         if let Some(terminal) = self.terminal {
-            // A guardian that was killed cannot have done it.
+            // A guardian that was killed could not give it back.
             terminal.reclaim();
         }
         Ok(outcome)
@@ -91,8 +91,8 @@ impl Run<'_> {
 
     fn keep(&mut self, state: &mut TermState) -> Outcome {
         loop {
-            // A guardian that was stopped by somebody misses its deadline: half of the slack is left for us
-            // then.
+            // A guardian that is stopped by a signal misses its deadline. Then this thread kills the command,
+            // in the second half of the slack.
             let overdue = state.hard.saturating_sub(self.options.timing.slack() / 2);
             let wait = overdue.saturating_since(clock::now());
             if wait.is_zero() {
@@ -114,8 +114,8 @@ impl Run<'_> {
         }
     }
 
-    /// After the guardian ended, however it did: waits until nothing of the command is left. That may take
-    /// long, and the lease is kept meanwhile, if it can be.
+    /// Waits until no process of the command is left, after the guardian has ended or was killed. That may
+    /// take long; the lease is renewed meanwhile.
     fn finish(&mut self, mut term: Term) {
         term.kill();
         let mut pause = Duration::from_millis(1);
@@ -128,7 +128,7 @@ impl Run<'_> {
         self.keeper = None;
     }
 
-    /// Tells the guardian how long trust lasts now.
+    /// Sends the guardian the present deadlines, or ends the command if this term is over.
     fn extend(&self, state: &mut TermState) {
         let leadership = self.elector.leadership();
         if leadership.is_leader && leadership.token == Some(state.token) {
@@ -156,8 +156,8 @@ impl Run<'_> {
         }
     }
 
-    /// A command that wanted the terminal while the job was in the background goes on once the job has it. Of
-    /// `fg` no signal tells, where the job itself was not stopped.
+    /// Continues a command that was stopped because it used the terminal while the job was in the background.
+    /// This is polled: when only the command was stopped, `fg` sends the job no signal.
     fn resume_in_the_foreground(&self, state: &mut TermState) {
         let wants = matches!(state.stopped, Some((_, libc::SIGTTIN | libc::SIGTTOU)));
         if wants && self.terminal.is_some_and(Terminal::is_ours) {
@@ -166,7 +166,7 @@ impl Run<'_> {
         }
     }
 
-    /// A command that stays stopped does no work, and would keep the lease for ever.
+    /// Ends a command that has been stopped for a lease: it does no work, and would keep the lease for ever.
     fn end_if_hung(&self, state: &mut TermState) {
         let Some((since, signal)) = state.stopped.filter(|_| !state.lost && !self.options.keep_stopped)
         else {
@@ -234,7 +234,7 @@ impl Run<'_> {
         }
     }
 
-    /// The guardian ended.
+    /// The outcome, after the guardian has ended.
     fn conclude(&self, state: &mut TermState) -> Outcome {
         if let Some(outcome) = state.outcome.take() {
             return outcome;

@@ -1,4 +1,4 @@
-//! `elector run`: wait to be elected, run the command under a guardian, release.
+//! `elector run`: waits to be elected, runs the command under a guardian, releases the lease.
 
 mod channel;
 mod command;
@@ -66,7 +66,7 @@ pub fn run(options: &RunOptions) -> Result<u8, Failure> {
     processes::wait_for_children();
     let (outbox, inbox) = channel();
     let forward = outbox.clone();
-    // Before any other thread: all of them inherit the mask.
+    // Before any other thread is started: all inherit the mask.
     let mask = signals::listen(move |signal| forward.send(Message::Signal(signal)).is_ok())
         .map_err(|error| Failure::system("listen for signals", &error))?;
     let events = options.events.as_deref().map(Events::open).transpose()?;
@@ -120,12 +120,12 @@ impl Run<'_> {
         }
     }
 
-    /// The exit code, if there is to be no other term.
+    /// The exit code, or `None` if there is to be another term.
     fn done(&self, outcome: &Outcome) -> Result<Option<u8>, Failure> {
         match *outcome {
             Outcome::NotStarted(errno) => Err(cannot_start(&self.options.command[0], errno)),
             Outcome::Ended(ended) => {
-                // As in a shell's loop: a command that Ctrl-C killed ends the loop too.
+                // As in a loop of a shell: Ctrl-C that kills the command also ends the loop.
                 let typed =
                     matches!(ended, Ended::Signal(libc::SIGINT | libc::SIGQUIT)) && self.terminal.is_some();
                 let again = self.options.forever && self.interrupted.is_none() && !typed;
@@ -141,7 +141,7 @@ impl Run<'_> {
         }
     }
 
-    /// Changes arrive from a thread of their own, so that one inbox holds all there is to wait for.
+    /// Starts a thread that forwards the changes, so that the driving thread waits at one inbox only.
     fn forward_changes(&self) -> Result<(), Failure> {
         let mut changes = self.elector.changes();
         let outbox = self.outbox.clone();
@@ -155,8 +155,8 @@ impl Run<'_> {
         thread.map(|_| ()).map_err(|error| Failure::system("start a thread", &error))
     }
 
-    /// Waits for the store's first answer; false if a signal came first. A store that is out of reach may
-    /// come back; one that refuses will not.
+    /// Waits for the store's first answer; false if a signal came first. Fails if the store refuses; an
+    /// unreachable store is retried.
     fn reach_the_store(&mut self) -> Result<bool, Failure> {
         let end = clock::now().saturating_add(FIRST_ANSWER_TIMEOUT);
         loop {
@@ -178,7 +178,7 @@ impl Run<'_> {
         }
     }
 
-    /// The token, or nothing if a signal came first.
+    /// Campaigns. Returns the token of the new term, or `None` if a signal came first.
     fn wait_to_be_elected(&mut self) -> Option<FencingToken> {
         self.elector.campaign();
         loop {
@@ -202,7 +202,8 @@ impl Run<'_> {
         }
     }
 
-    /// Gives the lease up, now that nothing of the command is left.
+    /// Releases the lease, when no process of the command is left, and waits until the end of the term was
+    /// written to the events.
     fn release(&mut self, token: FencingToken) {
         if let Err(error) = self.elector.release_and_wait(RELEASE_TIMEOUT) {
             output::error(format!("the lease could not be released and will end by itself: {error}"));
@@ -215,7 +216,7 @@ impl Run<'_> {
         }
     }
 
-    /// Waits, and says whether no signal came.
+    /// Waits for this time. False if a signal came first.
     fn pause(&mut self, pause: Duration) -> bool {
         let end = clock::now().saturating_add(pause);
         while self.interrupted.is_none() {
@@ -249,7 +250,7 @@ impl Run<'_> {
         }
     }
 
-    /// Tells of trouble with the store that lasts, once.
+    /// Reports a failure of the store that lasts, once.
     fn explain_trouble(&mut self, trouble: Option<String>) {
         let now = clock::now();
         let Some(trouble) = trouble else {
@@ -258,7 +259,7 @@ impl Run<'_> {
             return;
         };
         let since = *self.troubled_since.get_or_insert(now);
-        // One that counts down is the same trouble.
+        // Messages that differ only in a number, such as a remaining time, are the same failure.
         let without_numbers = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
         let is_new = self.trouble.as_deref().map(without_numbers) != Some(without_numbers(&trouble));
         if is_new && now.saturating_since(since) >= REPORT_TROUBLE_AFTER {
@@ -268,7 +269,7 @@ impl Run<'_> {
     }
 }
 
-/// `hostname-pid`, cut to what a name may hold.
+/// The default name: `hostname-pid`.
 fn default_candidate() -> Result<Name, Failure> {
     let host = gethostname().unwrap_or_else(|_| "host".into());
     let name = format!("{}-{}", host.to_string_lossy(), process::id());

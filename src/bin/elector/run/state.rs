@@ -1,4 +1,4 @@
-//! What the parts of `elector run` share: the state of the driving thread, and the inbox at which it waits.
+//! The state of the driving thread, which all parts of `elector run` share, and the messages it waits for.
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::os::signals::ENDING;
 use crate::os::terminal::Terminal;
 use crate::output;
 
-/// Everything that `elector run` waits for arrives here.
+/// A message to the driving thread.
 pub enum Message {
     Change(Change),
     Signal(Signal),
@@ -32,8 +32,8 @@ impl From<Option<Report>> for Message {
     }
 }
 
-/// The driving thread's state. Whatever this thread does must not block: where it hangs for half a lease, the
-/// progress gate ends the term.
+/// The driving thread's state. This thread must not block: when it hangs for half a lease, the progress gate
+/// ends the term.
 pub struct Run<'a> {
     pub options: &'a RunOptions,
     pub url: StoreUrl,
@@ -44,12 +44,12 @@ pub struct Run<'a> {
     pub inbox: Receiver<Message>,
     pub outbox: Sender<Message>,
     pub events: Option<Events>,
-    /// The term whose beginning was recorded last, and the one whose end was.
+    /// The latest term whose begin was recorded, and the latest whose end was.
     pub begun: Option<FencingToken>,
     pub ended: Option<FencingToken>,
-    /// The first signal that asks us to end.
+    /// The first signal that asked this program to end.
     pub interrupted: Option<Signal>,
-    /// Since when the store fails, and what was last said about that.
+    /// Since when the store fails, and the latest message about it.
     pub troubled_since: Option<Instant>,
     pub trouble: Option<String>,
     /// The longest wait between two calls of `Elector::alive`.
@@ -59,15 +59,15 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The next message, or nothing after this time or sooner. Every loop of this thread waits here, so that
-    /// the elector sees it go round.
+    /// Waits for the next message, at most this long; may return without one earlier. Every loop of this
+    /// thread waits here, which tells the elector that the thread makes progress.
     pub fn next(&mut self, at_most: Duration) -> Option<Message> {
         self.elector.alive();
         processes::reap_except(self.keeper);
         self.inbox.recv_timeout(at_most.min(self.max_wait)).ok()
     }
 
-    /// Takes note of what comes while there is no command.
+    /// Handles a message while no command runs.
     pub fn absorb(&mut self, message: Message) {
         match message {
             Message::Signal(signal) if ENDING.contains(&signal) => {

@@ -21,11 +21,11 @@ use super::channel::{Channel, Order, Received, Report};
 use super::keeper;
 use crate::os::child;
 
-/// What a guardian is to be started with.
+/// What a guardian is started with.
 pub struct Plan<'a> {
     /// The command and its arguments.
     pub command: &'a [OsString],
-    /// The command's environment beside our own.
+    /// Environment variables of the command in addition to ours.
     pub environment: Vec<(&'static str, String)>,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
@@ -33,7 +33,7 @@ pub struct Plan<'a> {
     pub slack: Duration,
     /// The signal mask that we were started with, for the command.
     pub mask: SigSet,
-    /// The store's file lock, to be held until the last process of the term is gone.
+    /// The store's file lock; keeper and guardian hold it until they end.
     pub lock: Option<Arc<Descriptor>>,
     /// The store's file, to be watched.
     pub database: Option<&'a Path>,
@@ -46,8 +46,8 @@ pub struct Term {
 }
 
 impl Term {
-    /// Starts a guardian; the command starts with the first [`Term::extend`]. What the guardian reports
-    /// arrives at `reports`, ending with `None` when the guardian is gone.
+    /// Starts a guardian; the first [`Term::extend`] starts the command. The guardian's reports are sent to
+    /// `reports`, and `None` after it has ended.
     pub fn start<M: From<Option<Report>> + Send + 'static>(
         plan: &Plan<'_>,
         reports: Sender<M>,
@@ -84,12 +84,12 @@ impl Term {
             }
             let _ = reports.send(None.into());
         })?;
-        // A guardian that is stopped reads nothing; waiting for it must not stop us too.
+        // A stopped guardian reads nothing, and must not block this thread.
         near.set_write_timeout(Some(Duration::from_millis(10)))?;
         Ok(Term { keeper, channel: Channel::new(near) })
     }
 
-    /// Lets the command run until `soft`, and exist until `hard`.
+    /// Lets the command run until `soft`; all its processes end by `hard`.
     pub fn extend(&self, soft: Instant, hard: Instant) {
         self.channel.send(Order::Extend { soft, hard });
     }
@@ -109,9 +109,9 @@ impl Term {
         self.channel.send(Order::Stop);
     }
 
-    /// Kills the guardian, and the command with it: for a guardian that misses its own deadline.
+    /// Kills the guardian, and the command with it: for a guardian that misses its deadline.
     pub fn kill(&self) {
-        // One that was stopped hears nothing.
+        // A stopped keeper cannot act on a signal.
         self.signal_keeper(Signal::SIGCONT);
         self.signal_keeper(keeper::ALARM);
     }
@@ -121,13 +121,13 @@ impl Term {
         Pid::from_raw(self.keeper.id() as i32)
     }
 
-    /// Whether the keeper has ended, and so nothing of the command is left. Other children of this process
-    /// are not touched.
+    /// Whether the keeper has ended, and so no process of the command is left. Other children of this process
+    /// are not reaped.
     pub fn is_gone(&mut self) -> bool {
         !matches!(self.keeper.try_wait(), Ok(None))
     }
 
-    /// The keeper is our child, and its number is nobody else's before [`Term::is_gone`] said so.
+    /// The keeper is our child, so no other process has its number until [`Term::is_gone`] has reaped it.
     fn signal_keeper(&self, signal: Signal) {
         let _ = kill(self.keeper(), signal);
     }
