@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::change::elector_change;
 use super::history::{History, Notifier};
 use super::options::{OnChange, OnLog};
-use crate::driver::fork::{self, PerProcess};
-use crate::driver::threads;
+use crate::driver::host::fork::{self, PerProcess};
+use crate::driver::host::threads;
 
 /// Maximum number of log lines that wait for a slow callback; beyond it the oldest are dropped.
 const MAX_LINES: usize = 1_000;

@@ -5,8 +5,8 @@ use std::ffi::c_char;
 use super::boundary::Growing;
 use super::leadership::{elector_event, elector_reason};
 use super::text;
-use crate::changes::Change;
 use crate::core::lease::Event;
+use crate::driver::hub::changes::Change;
 
 /// One change of one elector. Begin with ELECTOR_CHANGE_INIT.
 #[derive(Clone, Copy)]

@@ -9,10 +9,11 @@ use super::history::History;
 use super::log;
 use super::options::elector_options;
 use super::status::{Fault, elector_error, elector_status};
-use crate::driver::store::Hint;
-use crate::driver::url::StoreUrl;
+use crate::driver::hub::candidate::Progress;
+use crate::driver::stores::Hint;
+use crate::driver::stores::url::StoreUrl;
 use crate::elector::Elector;
-use crate::error::{Error, Kind};
+use crate::elector::error::{Error, Kind};
 
 /// One candidate of one election. Any thread may use it, any number at once.
 pub struct elector {
@@ -109,8 +110,8 @@ fn make(options: &elector_options) -> Result<elector, Fault> {
         let progress = if options.progress_gate { Progress::CallbacksAndAlive } else { Progress::Callbacks };
         made.inner().gate_by(history.clone(), progress);
     }
-    let (hub, election) = (Arc::clone(&made.seat().hub), made.seat().election.clone());
-    let resume = Box::new(move || hub.ring(Hint::Election(election.clone())));
+    let (hub, election) = (Arc::clone(made.hub()), made.inner().election.clone());
+    let resume = Box::new(move || hub.notify(Hint::Election(election.clone())));
     let entry = callbacks::register(&history, options.on_change, options.on_log, resume);
     let entry = entry.map_err(|error| fault(Error::threads(error)))?;
     Ok(elector { elector: made, history, entry })
@@ -283,7 +284,7 @@ pub unsafe extern "C" fn elector_free(elector: *mut elector) {
     let free = || {
         // SAFETY: it came from `elector_new` and is not used any more.
         let elector = unsafe { Box::from_raw(elector) };
-        if elector.elector.seat().is_forked() {
+        if elector.elector.inner().is_forked() {
             // Its locks may be held by threads that exist in the parent process only.
             std::mem::forget(elector);
             return Ok(());
@@ -303,7 +304,7 @@ mod tests {
     use super::*;
     use crate::core::lease::Failure;
     use crate::core::{Name, TimingOptions};
-    use crate::driver::store::StoreError;
+    use crate::driver::stores::StoreError;
 
     #[test]
     fn each_kind_of_error_has_its_own_status() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use elector::core::lease::Event;
 use elector::core::{FencingToken, Instant, Name};
-use elector::driver::url::StoreUrl;
+use elector::driver::stores::url::StoreUrl;
 use elector::{Change, Elector};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
