@@ -1,4 +1,4 @@
-//! What goes into the lease machine and what comes out of it.
+//! The vocabulary of the lease machine: inputs, outputs, requests, replies, rows and events.
 
 use ::core::fmt;
 use ::core::time::Duration;
@@ -9,35 +9,36 @@ use serde::ser::SerializeStruct;
 
 use crate::core::{FencingToken, Instant, Name, StoreTime};
 
-/// Something that happened outside, told to the machine.
+/// Something that happened, told to the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// The host wants to lead. Heard again while it already stands: no effect.
+    /// The host wants to lead. No effect on a machine that campaigns or leads already.
     Campaign,
-    /// The host gives up at once: not leader from this call on, and no candidate until the next `Campaign`.
+    /// The host stands down at once: not leader from this call on, and no candidate until the next
+    /// `Campaign`.
     Release,
-    /// The host gives up once its work in progress is done. Not leader for new work from this call on,
-    /// but the lease is kept until [`Input::Drained`] or until it can be kept no longer.
+    /// The host stands down once its work in progress is done. Not leader for new work from this call on,
+    /// but the lease is renewed until [`Input::Drained`] or until it cannot be renewed any more.
     Drain,
-    /// [`Input::Drain`], renewed for at most this long: work that takes longer keeps what is left of the
-    /// lease then, which ends by itself. While it drains already, the earlier end counts.
+    /// [`Input::Drain`], with the lease renewed for at most this long. Work that takes longer has what is
+    /// left of the lease then, until it expires. If the machine drains already, the earlier end counts.
     DrainFor(Duration),
     /// The work in progress of a draining host is done.
     Drained,
-    /// The host makes progress. Only needed with the progress gate.
+    /// The host makes progress. Needed only with the progress gate.
     Alive,
     /// Time passed. May come early, late or twice.
     Timeout,
-    /// The store answered, or the driver knows that it will not. May come late, twice or never.
+    /// The store answered, or the driver knows that it will not. A reply may come late, twice or never.
     Reply(Reply),
     /// The election may have become free: look now rather than later.
     Hint,
-    /// The driver knows that the lease protects nothing any more (its file was lost, the process was
-    /// forked): stop trusting it at once.
+    /// The lease protects nothing any more, as the driver knows (its file was lost, the process was forked):
+    /// stop trusting it at once.
     Revoked,
 }
 
-/// Something for the driver to do. Drain [`Lease::poll_output`](super::Lease::poll_output) until
+/// Something for the driver to do. Poll [`Lease::poll_output`](super::Lease::poll_output) until
 /// [`Output::WaitUntil`] comes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
@@ -51,8 +52,8 @@ pub enum Output {
 
 /// A window of time for the next [`Input::Timeout`].
 ///
-/// From `earliest` on it does its work; by `latest` it must come. The slack lets one driver fire the
-/// timers of many elections together, so that their operations travel as one statement.
+/// The timeout has its effect from `earliest` on, and is due by `latest`. The slack lets one driver fire the
+/// timers of many elections together, so that their operations travel as one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
     /// Before this a timeout does nothing.
@@ -62,7 +63,7 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// Nothing is due ever.
+    /// Nothing is due.
     pub const NEVER: Wait = Wait { earliest: Instant::MAX, latest: Instant::MAX };
 
     /// Due at `at` precisely.
@@ -71,14 +72,14 @@ impl Wait {
         Wait { earliest: at, latest: at }
     }
 
-    /// The window in which the first of both is served.
+    /// The earlier start and the earlier end of both windows.
     #[must_use]
     pub fn or(self, other: Wait) -> Wait {
         Wait { earliest: self.earliest.min(other.earliest), latest: self.latest.min(other.latest) }
     }
 }
 
-/// Names one request of one machine; never used twice by it.
+/// The id of one request of one machine, which never uses it twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
@@ -87,14 +88,32 @@ pub struct RequestId(pub u64);
 pub struct Request {
     /// To be repeated in the [`Reply`].
     pub id: RequestId,
-    /// After this instant of the driver's clock the machine goes on without the answer. A driver that has not
+    /// After this instant of the driver's clock the machine goes on without the reply. A driver that has not
     /// sent the request by then should drop it.
     pub deadline: Instant,
-    /// What to do.
+    /// The operation.
     pub op: Op,
 }
 
-/// The operations of a store (DESIGN: look, acquire, renew, release).
+/// A request that was sent, as the machine remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) id: RequestId,
+    pub(crate) kind: Kind,
+    pub(crate) at: Instant,
+    pub(crate) deadline: Instant,
+}
+
+/// The operation of a request that was sent, and the term that it was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Look,
+    Acquire,
+    Renew(FencingToken),
+    Release(FencingToken),
+}
+
+/// The four operations of a store.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// Read the row. Writes nothing.
@@ -105,7 +124,7 @@ pub enum Op {
     Renew {
         /// The term to extend.
         token: FencingToken,
-        /// Who holds it.
+        /// Its holder.
         holder: LeaderId,
         /// The length of the lease, counted by the store from now.
         lease: Duration,
@@ -115,7 +134,7 @@ pub enum Op {
     Release {
         /// The term to end.
         token: FencingToken,
-        /// Who held it.
+        /// Its holder.
         holder: LeaderId,
     },
 }
@@ -133,21 +152,21 @@ impl Op {
     }
 }
 
-/// What an acquire asks for.
+/// The arguments of an acquire.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Acquire {
-    /// Who asks.
+    /// The candidate that is to hold the row.
     pub holder: LeaderId,
-    /// A text that others read beside the holder's name, an address for instance.
+    /// A text that others read beside the holder's name, for example an address.
     pub meta: Option<Arc<str>>,
     /// The length of the lease, counted by the store from now.
     pub lease: Duration,
-    /// Take the row only if it still is as it was seen. Set after a full lease of waiting (`strict`, or a
-    /// store clock that was stepped).
+    /// Take the row only if it still has this version. Set by a cautious take-over, after a full lease of
+    /// waiting (`strict`, or after a clock step of the store was seen).
     pub unchanged: Option<Version>,
 }
 
-/// What tells one state of a row from the next.
+/// The version of a row, by which a candidate sees whether the row was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     /// There is no row.
@@ -161,14 +180,14 @@ pub enum Version {
     },
 }
 
-/// The answer to a [`Request`].
+/// The reply to a [`Request`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     /// The request's id.
     pub id: RequestId,
-    /// The store's clock when it executed the operation; `None` if it did not answer.
+    /// The store's clock when it executed the operation; `None` if the store did not answer.
     pub clock: Option<StoreClock>,
-    /// What became of it.
+    /// The result.
     pub outcome: Outcome,
 }
 
@@ -177,11 +196,11 @@ pub struct Reply {
 pub struct StoreClock {
     /// The time.
     pub now: StoreTime,
-    /// Which history the store is on; another number after a standby was promoted.
+    /// The number of the store's history; it changes when a standby is promoted.
     pub timeline: u64,
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// Look: the row as it stands. Acquire: not taken, and this is the row as it stands.
@@ -193,7 +212,7 @@ pub enum Outcome {
     },
     /// Renew: extended.
     Renewed,
-    /// Renew: the row is no longer this holder's, and never will be again under this token.
+    /// Renew: the row is not this holder's any more, and never will be again under this token.
     Lost,
     /// Release: the row is not this holder's any more.
     Released,
@@ -215,7 +234,7 @@ pub enum Failure {
 /// A row as a store shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// Who holds it; `None` in a row that was released or revoked.
+    /// Its holder; `None` in a row that was released or revoked.
     pub holder: Option<LeaderId>,
     /// The row's token; `None` in a row that another program wrote.
     pub token: Option<FencingToken>,
@@ -230,7 +249,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// What tells this state of the row from the next.
+    /// The row's version.
     #[must_use]
     pub fn version(&self) -> Version {
         Version::Row { token: self.token, expires_at: self.expires_at }
@@ -240,7 +259,7 @@ impl Row {
 /// A candidate's name with the random number of this one run of it, as the store keeps it: `name#16 hex
 /// digits`.
 ///
-/// The number makes sure that nobody adopts a lease of an earlier process with the same name.
+/// The number keeps a process from adopting the lease of an earlier process with the same name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(transparent)]
 pub struct LeaderId(Arc<str>);
@@ -252,7 +271,7 @@ impl LeaderId {
         LeaderId(format!("{candidate}#{incarnation:016x}").into())
     }
 
-    /// An id as a store gave it; other programs' ids have no number. An empty one is nobody's.
+    /// An id as a store gave it; ids of other programs have no number. `None` if it is empty: no holder.
     #[must_use]
     pub fn from_store(text: &str) -> Option<LeaderId> {
         (!text.is_empty()).then(|| LeaderId(text.into()))
@@ -288,7 +307,8 @@ impl fmt::Debug for LeaderId {
     }
 }
 
-/// What the host is told, in order. Between `Elected` and its one `Deposed` all events carry the same token.
+/// What the host is told, in order. All events of a term, from `Elected` to its one `Deposed`, carry the same
+/// token.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -308,37 +328,38 @@ pub enum Event {
         /// The term.
         token: FencingToken,
     },
-    /// The soft deadline, or a drain: start no new work. A later `Renewed` lifts it, unless draining. While
-    /// draining it is told again at the soft deadline: end the work in progress.
+    /// The soft deadline has come, or a drain has begun: start no new work. A later `Renewed` lifts it,
+    /// except in a drain. A drain that reaches the soft deadline gets the event again: end the work in
+    /// progress.
     StopNewWork {
         /// The term.
         token: FencingToken,
     },
-    /// The term is over; said exactly once, at or before the end of trust.
+    /// The term is over. Told exactly once, at or before the hard deadline.
     Deposed {
         /// The term.
         token: FencingToken,
         /// Why.
         reason: DeposedReason,
     },
-    /// The leader changed: it is this candidate, another candidate, or none. As JSON it has the leader's
-    /// token beside the others' too.
+    /// The leader changed: it is this candidate, another candidate, or none. In JSON the leader's token also
+    /// stands where every other event has its token.
     LeaderChanged {
-        /// Who leads now, as far as is known.
+        /// The leader, as far as this candidate knows.
         #[serde(flatten, serialize_with = "with_token")]
         leader: Option<Leader>,
     },
-    /// The store's clock jumped against ours. Before it takes over a lease from before the jump, this
-    /// candidate waits one full lease by its own clock.
+    /// The store's clock stepped, compared with this candidate's. For one full lease of its own clock the
+    /// candidate takes nothing over.
     StoreClockStepped {
-        /// Microseconds; forward is positive.
+        /// The step in microseconds; forward is positive.
         by_us: i64,
     },
     /// The store continues on another timeline: a standby was promoted, and commits may be lost.
-    /// Handled like a stepped clock.
+    /// Handled like a clock step.
     TimelineChanged,
-    /// The row's expiry is further ahead than its lease could have set it. Nobody can take it over before;
-    /// `elector break` clears it.
+    /// The row's expiry is further ahead than its lease could have set it. No candidate can take the row over
+    /// before; `elector break` clears it.
     PoisonedRow {
         /// Milliseconds until it expires.
         remaining_ms: u64,
@@ -351,13 +372,13 @@ pub enum Event {
 pub enum DeposedReason {
     /// The host released it before its soft deadline, or after a drain.
     Released,
-    /// No renewal succeeded before trust ended, or before the host gave up past the soft deadline.
+    /// No renewal succeeded before the hard deadline, or before the host released after the soft deadline.
     Expired,
-    /// The store says that the row is not ours: it was taken over, revoked or deleted.
+    /// The row is not this candidate's any more: it was taken over, revoked or deleted.
     Lost,
     /// The progress gate withheld renewals, or the work of a drain took longer than its bound.
     Stalled,
-    /// The driver said that the lease protects nothing any more.
+    /// The driver said that the lease protects nothing any more ([`Input::Revoked`]).
     Revoked,
 }
 
@@ -375,7 +396,7 @@ impl DeposedReason {
     }
 }
 
-/// Every event about a term has its token in the same place.
+/// Puts the leader's token where every event about a term has its token.
 fn with_token<S: serde::Serializer>(leader: &Option<Leader>, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(serde::Serialize)]
     struct Fields<'a> {
@@ -386,7 +407,7 @@ fn with_token<S: serde::Serializer>(leader: &Option<Leader>, serializer: S) -> R
     serde::Serialize::serialize(&Fields { leader, token }, serializer)
 }
 
-/// Who leads. As JSON it has the candidate's name too.
+/// The leader of an election. Its JSON also has the candidate's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leader {
     /// The candidate with its incarnation.
@@ -408,13 +429,13 @@ impl serde::Serialize for Leader {
     }
 }
 
-/// Where a machine stands.
+/// The phase of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Does not want to lead.
+    /// Does not campaign.
     Standby,
-    /// Wants to lead and does not.
+    /// Campaigns and does not lead.
     Candidate,
     /// Leads.
     Leader,
@@ -422,12 +443,12 @@ pub enum Phase {
     Draining,
 }
 
-/// One consistent answer to "do I lead?".
+/// One consistent answer to the question whether a candidate leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leadership {
     /// Whether this candidate leads, at the instant that was asked about.
     pub is_leader: bool,
-    /// Where the machine stands.
+    /// The machine's phase.
     pub phase: Phase,
     /// The term's token while the lease is trusted, draining included.
     pub token: Option<FencingToken>,

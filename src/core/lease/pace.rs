@@ -9,10 +9,10 @@ use crate::core::{Instant, Timing};
 /// Maximum number of operations that may follow each other at once.
 const BURST: u64 = 20;
 
-/// A bound that no input can exceed: at most `20 + elapsed / (retry / 10)` operations, whatever hints and
-/// replies come in. With the default timing that is twenty at once and twenty a second.
+/// The bound on operations: at most `20 + elapsed / (retry / 10)`, whatever hints and replies come in. With
+/// the default timing that is twenty at once and twenty a second.
 ///
-/// It is the generic cell rate algorithm (ITU-T I.371): one instant holds the whole state.
+/// The generic cell rate algorithm (ITU-T I.371): one instant is the whole state.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     period: Duration,
@@ -37,7 +37,7 @@ impl Pace {
 }
 
 /// The pause before a candidate's next operation after `failures` in a row: twice as long each time, from
-/// `retry` up to a third of the lease, of which the last half is drawn so that candidates part.
+/// `retry` up to a third of the lease. Half of each is random, so that candidates do not retry together.
 pub(crate) fn back_off(timing: &Timing, failures: u32, random: &mut Random) -> Duration {
     let doubled = nanos(timing.retry()).saturating_mul(1 << failures.saturating_sub(1).min(20));
     let longest = (timing.lease() / 3).max(timing.retry());

@@ -1,92 +1,93 @@
-//! What a candidate knows of the row, and how long it has been so.
+//! What a candidate knows of the row, and how long the row has stood unchanged.
 
 use ::core::time::Duration;
 
 use super::message::{Row, Version};
 use crate::core::{Instant, Timing};
 
-/// The last state of the row that was seen, and the rule for taking it over without trusting the store's
-/// clock.
+/// The last state of the row that was seen, and the rule of the *cautious take-over*, which does not rely on
+/// the store's clock.
 ///
-/// Normally the store's clock alone decides when a lease has ended. A *strict* candidate takes over only what
-/// has also stood unchanged for one full lease of the candidate's own clock. And any candidate that saw the
-/// store's clock step or its timeline change takes over nothing for one full lease of its own clock: then
-/// every trust that was given before has ended, whatever the row says.
+/// Normally the store's clock alone decides when a lease has ended. Two kinds of candidate are cautious. A
+/// *strict* candidate takes over only a row that has also stood unchanged for one full lease of the
+/// candidate's own clock. A candidate that saw the store's clock step, or its timeline change, takes over
+/// nothing for one full lease of its own clock: by then the trust of every earlier leader has ended, whatever
+/// the row says.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     strict: bool,
-    /// When the store was last seen to have stepped its clock or changed its timeline.
-    shaken_at: Option<Instant>,
-    last: Option<Sight>,
+    /// When the store's clock was last seen to step, or its timeline to change.
+    clock_step_seen_at: Option<Instant>,
+    last: Option<SeenRow>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Sight {
+struct SeenRow {
     version: Version,
     since: Instant,
-    /// The longest time that the row could still be valid, as far as anything said so.
+    /// The longest lease that the row may have: its own, what remains of it, or this candidate's.
     lease: Duration,
 }
 
 impl Seen {
     pub(crate) fn new(strict: bool) -> Seen {
-        Seen { strict, shaken_at: None, last: None }
+        Seen { strict, clock_step_seen_at: None, last: None }
     }
 
-    /// Whether a takeover at `now` needs more than the store's word.
-    pub(crate) fn wary(&self, now: Instant, timing: &Timing) -> bool {
-        self.strict || self.shaken_at.is_some_and(|at| now < at.saturating_add(self.full(timing)))
+    /// Whether a take-over at `now` must be a cautious one.
+    pub(crate) fn is_cautious(&self, now: Instant, timing: &Timing) -> bool {
+        self.strict || self.clock_step_seen_at.is_some_and(|at| now < at.saturating_add(self.full(timing)))
     }
 
-    /// Takes note of the row as a reply showed it.
+    /// Records the row as a reply showed it.
     pub(crate) fn row(&mut self, now: Instant, row: Option<&Row>, timing: &Timing) {
         let version = row.map_or(Version::Absent, Row::version);
         let lease = row.map_or(Duration::ZERO, |row| {
             let asked = row.lease.unwrap_or_default();
-            // A row further ahead than its lease could set it would make the wait endless: it is poisoned.
+            // The remaining time of a poisoned row does not count: it would make the wait endless.
             if is_poisoned(row, timing) { asked } else { asked.max(row.remaining) }
         });
         let lease = lease.max(timing.lease());
         match &mut self.last {
             Some(last) if last.version == version => last.lease = last.lease.max(lease),
-            last => *last = Some(Sight { version, since: now, lease }),
+            last => *last = Some(SeenRow { version, since: now, lease }),
         }
     }
 
     /// A reply showed that the store's clock was stepped, or that its timeline changed.
-    pub(crate) fn shake(&mut self, now: Instant) {
-        self.shaken_at = Some(now);
+    pub(crate) fn clock_step_seen(&mut self, now: Instant) {
+        self.clock_step_seen_at = Some(now);
     }
 
-    /// When a wary candidate may take over, and the state that the row must still be in; `None` before it has
-    /// seen the row at all.
-    pub(crate) fn takeover(&self, timing: &Timing) -> Option<(Instant, Version)> {
+    /// When a cautious candidate may take over, and the state that the row must still be in; `None` before
+    /// the candidate has seen the row.
+    pub(crate) fn take_over(&self, timing: &Timing) -> Option<(Instant, Version)> {
         let last = self.last?;
-        let shaken_at = self.shaken_at.unwrap_or(Instant::ZERO);
-        let since = if self.strict { last.since.max(shaken_at) } else { shaken_at };
+        let step = self.clock_step_seen_at.unwrap_or(Instant::ZERO);
+        let since = if self.strict { last.since.max(step) } else { step };
         Some((since.saturating_add(self.full(timing)), last.version))
     }
 
-    /// Forgets the row: it is about to be changed by ourselves.
+    /// Forgets the row, because this machine's own term changes it. A clock step stays remembered.
     pub(crate) fn forget(&mut self) {
         self.last = None;
     }
 
-    /// A full lease by our own clock, however slow the holder's is.
+    /// A full lease by this candidate's clock, with 1 % for a holder whose clock is slower.
     fn full(&self, timing: &Timing) -> Duration {
         let lease = self.last.map_or(timing.lease(), |last| last.lease);
         lease.saturating_add(lease / 100).saturating_add(timing.margin())
     }
 }
 
-/// Whether the row's expiry is further ahead than its own lease (or ours, where it does not say) could
-/// set it.
+/// Whether the row's expiry is further ahead than its lease could have set it. Where the row does not tell
+/// its lease, ten times this candidate's lease is assumed.
 pub(crate) fn is_poisoned(row: &Row, timing: &Timing) -> bool {
     let lease = row.lease.unwrap_or_else(|| timing.lease().saturating_mul(10));
     is_beyond(row.remaining, lease, timing.margin())
 }
 
-/// Whether more remains of a lease than it could have been given: 1 % is for the clocks.
+/// Whether more remains of a lease than its length, with 1 % and the margin for differences of the clocks.
 pub(crate) fn is_beyond(remaining: Duration, lease: Duration, margin: Duration) -> bool {
     remaining > lease.saturating_add(lease / 100).saturating_add(margin)
 }
@@ -108,46 +109,46 @@ mod tests {
     }
 
     #[test]
-    fn a_wary_candidate_waits_the_longest_lease_that_anything_named() {
+    fn a_cautious_candidate_waits_the_longest_lease_that_the_row_named() {
         let timing = Timing::default();
         let mut seen = Seen::new(true);
-        assert_eq!(seen.takeover(&timing), None);
+        assert_eq!(seen.take_over(&timing), None);
         seen.row(Instant::ZERO, Some(&row(1, 0)), &timing);
         let wait = Duration::from_millis(20_200) + timing.margin();
-        assert_eq!(seen.takeover(&timing).unwrap().0, Instant::ZERO.saturating_add(wait));
+        assert_eq!(seen.take_over(&timing).unwrap().0, Instant::ZERO.saturating_add(wait));
         seen.row(Instant::from_millis(900), Some(&row(1, 0)), &timing);
-        assert_eq!(seen.takeover(&timing).unwrap().0, Instant::ZERO.saturating_add(wait), "unchanged");
+        assert_eq!(seen.take_over(&timing).unwrap().0, Instant::ZERO.saturating_add(wait), "unchanged");
         seen.row(Instant::from_millis(1_000), Some(&row(2, 0)), &timing);
-        assert_eq!(seen.takeover(&timing).unwrap().0, Instant::from_millis(1_000).saturating_add(wait));
+        assert_eq!(seen.take_over(&timing).unwrap().0, Instant::from_millis(1_000).saturating_add(wait));
     }
 
     #[test]
-    fn a_shaken_store_makes_wary_for_a_full_lease_whatever_is_seen_or_forgotten() {
+    fn a_clock_step_makes_cautious_for_a_full_lease_whatever_is_seen_or_forgotten() {
         let timing = Timing::default();
         let mut seen = Seen::new(false);
         let (at, full) = (Instant::from_millis(5), Duration::from_millis(10_100) + timing.margin());
         seen.row(Instant::ZERO, Some(&row(1, 0)), &timing);
-        assert!(!seen.wary(at, &timing));
-        seen.shake(at);
+        assert!(!seen.is_cautious(at, &timing));
+        seen.clock_step_seen(at);
         seen.forget();
-        assert!(seen.wary(at, &timing) && seen.takeover(&timing).is_none());
+        assert!(seen.is_cautious(at, &timing) && seen.take_over(&timing).is_none());
         // The row may have changed before the step: that it differs from what was seen last says nothing.
         let short = Row { lease: Some(Duration::from_secs(10)), ..row(2, 0) };
         seen.row(Instant::from_millis(6), Some(&short), &timing);
-        assert_eq!(seen.takeover(&timing).unwrap().0, at.saturating_add(full));
-        assert!(seen.wary(at.saturating_add(full - Duration::from_nanos(1)), &timing));
-        assert!(!seen.wary(at.saturating_add(full), &timing));
+        assert_eq!(seen.take_over(&timing).unwrap().0, at.saturating_add(full));
+        assert!(seen.is_cautious(at.saturating_add(full - Duration::from_nanos(1)), &timing));
+        assert!(!seen.is_cautious(at.saturating_add(full), &timing));
     }
 
     #[test]
-    fn a_strict_candidate_counts_again_from_a_shake() {
+    fn a_strict_candidate_counts_again_from_a_clock_step() {
         let timing = Timing::default();
         let mut seen = Seen::new(true);
         seen.row(Instant::ZERO, None, &timing);
-        seen.shake(Instant::from_millis(700));
+        seen.clock_step_seen(Instant::from_millis(700));
         seen.row(Instant::from_millis(701), None, &timing);
         let full = Duration::from_millis(10_100) + timing.margin();
         let from = Instant::from_millis(700).saturating_add(full);
-        assert_eq!(seen.takeover(&timing), Some((from, Version::Absent)));
+        assert_eq!(seen.take_over(&timing), Some((from, Version::Absent)));
     }
 }

@@ -1,15 +1,15 @@
-//! Notices when the store's clock jumps against ours.
+//! Detects steps of the store's clock.
 
 use ::core::time::Duration;
 
 use super::message::StoreClock;
 use crate::core::{Instant, Timing};
 
-/// Compares how far the store's clock went with how far ours did.
+/// Compares how far the store's clock went with how far this candidate's clock went.
 ///
-/// A reply shows one reading of the store's clock, taken somewhere between our sending the request and our
-/// receiving the reply. Two replies therefore bound how much time the store's clock should have counted; what
-/// goes beyond the bounds by more than a drift of 1 % and the margin is a jump. The older reading is kept for
+/// A reply carries one reading of the store's clock, taken between the send of the request and the receipt of
+/// the reply. Two replies therefore bound how much time the store's clock should have counted. A reading
+/// beyond these bounds by more than a drift of 1 % and the margin shows a step. The older reading is kept for
 /// up to a lease, so that several small steps within one lease add up and are seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Skew {
@@ -23,14 +23,14 @@ struct Anchor {
     clock: StoreClock,
 }
 
-/// What a reading showed.
+/// What a reading shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// Both clocks went alike.
+    /// Both clocks went at the same rate.
     Steady,
-    /// The store's clock jumped by so many microseconds.
+    /// The store's clock stepped by this number of microseconds; forward is positive.
     Stepped(i64),
-    /// The store continues another history.
+    /// The store continues on another timeline.
     TimelineChanged,
 }
 
@@ -53,7 +53,7 @@ impl Skew {
         }
         let went = i128::from(clock.now.as_micros()) - i128::from(anchor.clock.now.as_micros());
         let micros = |duration: Duration| duration.as_micros() as i128;
-        // Negative where an older question was answered later: that may have happened before the anchor.
+        // Negative if an older request was answered later: it may have been executed before the anchor's.
         let between =
             |from: Instant, to: Instant| (i128::from(to.as_nanos()) - i128::from(from.as_nanos())) / 1_000;
         let (least, most) = (between(anchor.received, sent), between(anchor.sent, received));

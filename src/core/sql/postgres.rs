@@ -10,7 +10,7 @@
 //! * `acquire` locks with `FOR UPDATE SKIP LOCKED`: it takes no row that a guarded transaction holds with
 //!   `FOR KEY SHARE`, and racing candidates never queue. Renewals change no key column and lock with `FOR NO
 //!   KEY UPDATE SKIP LOCKED`, so guards never block them, and a row that somebody else has locked costs the
-//!   other elections of its wave nothing.
+//!   other elections of its batch nothing.
 //! * A statement that changes nothing writes nothing: no WAL, no transaction id.
 //! * None is quadratic, whatever the server guesses: it plans a prepared statement for arrays of a few
 //!   elements, and then joins what it thinks small by a loop in a loop. So nothing but the table itself, by
