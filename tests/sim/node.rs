@@ -37,7 +37,7 @@ pub struct Run {
     pub open: BTreeSet<RequestId>,
     pub last_id: Option<RequestId>,
     pub watch: Watch,
-    /// The era of the latest reading of the store's clock, and of the latest that was seen to be shaken.
+    /// The era of the latest reading of the store's clock, and of the latest one that showed a step.
     pub era: u64,
     pub informed: u64,
 }

@@ -59,7 +59,7 @@ impl World {
     /// lease) and the lease that stood has ended. Who saw the store's clock step waits a full lease as well.
     fn first_leader(&mut self) -> Result<(), Broken> {
         let (free, lease) = (self.store.free_from(self.at), self.plan.lease());
-        let limit = free + 2 * lease / 3 + SPREAD + 8 * self.plan.one_way + self.wary_wait(true);
+        let limit = free + 2 * lease / 3 + SPREAD + 8 * self.plan.one_way + self.cautious_wait(true);
         let led = self.run_until_led(limit, "after the heal")?;
         self.note_gap(0, led.saturating_sub(free));
         Ok(())
@@ -73,8 +73,8 @@ impl World {
     }
 
     /// How long a candidate may wait that does not go by the store's clock alone.
-    fn wary_wait(&self, may_have_seen_steps: bool) -> u64 {
-        let shake = [
+    fn cautious_wait(&self, may_have_seen_steps: bool) -> u64 {
+        let steps = [
             Fault::BigSteps,
             Fault::SmallSteps,
             Fault::Promote,
@@ -82,7 +82,7 @@ impl World {
             Fault::WildRates,
             Fault::StaleNow,
         ];
-        if self.plan.strict || (may_have_seen_steps && shake.iter().any(|&fault| self.plan.has(fault))) {
+        if self.plan.strict || (may_have_seen_steps && steps.iter().any(|&fault| self.plan.has(fault))) {
             // A full lease and what the machine adds, counted from a look up to a third of a lease away.
             // Where rows do not tell their lease, one that was far ahead may have been as long as it
             // looked.
@@ -112,7 +112,7 @@ impl World {
         self.run_until(self.at + 2 * self.plan.one_way)?;
         let free = self.store.free_from(self.at);
         // The sleeper's clock may be 1 % slow over the third of a lease between two looks.
-        let slack = 4 * self.plan.one_way + self.plan.lease() / 300 + self.wary_wait(false);
+        let slack = 4 * self.plan.one_way + self.plan.lease() / 300 + self.cautious_wait(false);
         if self.nodes.len() == 1 {
             let at = self.random.between(self.at, free);
             self.enqueue(at, Happening::Restart { node: leader });
@@ -143,7 +143,7 @@ impl World {
             }
         }
         self.confirmed(leader, before, told, term)?;
-        let limit = released + 6 * self.plan.one_way + self.wary_wait(false);
+        let limit = released + 6 * self.plan.one_way + self.cautious_wait(false);
         let led = self.run_until_led(limit, "after a release")?;
         self.note_gap(2, led - released);
         Ok(())
