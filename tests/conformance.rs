@@ -9,8 +9,6 @@ mod patiently;
 mod place;
 #[path = "conformance/properties.rs"]
 mod properties;
-#[path = "witness.rs"]
-mod witness;
 
 /// One test per property and store.
 macro_rules! conformance {

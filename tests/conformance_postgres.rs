@@ -2,12 +2,6 @@
 //! database of its own. tests/setup-postgres.sh installs what is needed.
 #![cfg(all(feature = "postgres", target_os = "linux"))]
 
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "postgres/binaries.rs"]
-mod binaries;
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "postgres/cluster.rs"]
-mod cluster;
 #[macro_use]
 #[path = "conformance/list.rs"]
 mod list;
@@ -17,16 +11,8 @@ mod patiently;
 mod place;
 #[path = "conformance/properties.rs"]
 mod properties;
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "postgres/session.rs"]
-mod session;
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "postgres/site.rs"]
-mod site;
-#[path = "witness.rs"]
-mod witness;
 
-use cluster::{Release, fresh_database};
+use elector_kit::cluster::{Release, fresh_database};
 use place::Place;
 
 macro_rules! conformance {

@@ -2,8 +2,6 @@
 
 #[path = "elector/timed.rs"]
 mod timed;
-#[path = "witness.rs"]
-mod witness;
 #[path = "elector/work.rs"]
 mod work;
 

@@ -27,8 +27,6 @@ mod terminals;
 mod timed;
 #[path = "guardian/verdicts.rs"]
 mod verdicts;
-#[path = "witness.rs"]
-mod witness;
 
 use std::fs;
 use std::os::unix::process::CommandExt;

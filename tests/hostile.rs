@@ -2,9 +2,6 @@
 //! dropped at once. None of it may hang a hub or fill the memory.
 #![cfg(all(unix, feature = "driver"))]
 
-#[path = "witness.rs"]
-mod witness;
-
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::mpsc::channel;
@@ -14,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use elector::Elector;
 use elector::core::lease::Event;
-use witness::Witness;
+use elector_kit::witness::Witness;
 
 /// How long a test waits for what must come.
 const SOON: Duration = Duration::from_secs(60);

@@ -6,27 +6,12 @@
 //! on; `ELECTOR_LANGUAGES_SEED` repeats the order of a run.
 #![cfg(all(feature = "postgres", target_os = "linux"))]
 
-#[path = "postgres/binaries.rs"]
-#[allow(dead_code, reason = "the tests of the store use the rest")]
-mod binaries;
 #[path = "postgres/candidate.rs"]
-#[allow(dead_code, reason = "as above")]
+#[allow(dead_code, reason = "the tests of PostgreSQL use the rest")]
 mod candidate;
-#[path = "postgres/cluster.rs"]
-#[allow(dead_code, reason = "as above")]
-mod cluster;
 #[path = "postgres/field.rs"]
 #[allow(dead_code, reason = "as above")]
 mod field;
-#[path = "postgres/session.rs"]
-#[allow(dead_code, reason = "as above")]
-mod session;
-#[path = "postgres/site.rs"]
-#[allow(dead_code, reason = "as above")]
-mod site;
-#[path = "postgres/waiting.rs"]
-#[allow(dead_code, reason = "as above")]
-mod waiting;
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -35,7 +20,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use cluster::{Release, fresh_database};
+use elector_kit::cluster::{Release, fresh_database};
 use field::{Field, LEASE};
 
 /// How many candidates of each language campaign at any time.

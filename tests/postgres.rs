@@ -6,13 +6,8 @@
 
 #[path = "postgres/adoption.rs"]
 mod adoption;
-#[path = "postgres/binaries.rs"]
-mod binaries;
 #[path = "postgres/candidate.rs"]
 mod candidate;
-#[allow(dead_code, reason = "the bench uses the rest")]
-#[path = "postgres/cluster.rs"]
-mod cluster;
 #[path = "postgres/commands.rs"]
 mod commands;
 #[path = "postgres/descriptors.rs"]
@@ -29,6 +24,8 @@ mod handle;
 mod history;
 #[path = "postgres/isolation.rs"]
 mod isolation;
+#[path = "postgres/leading.rs"]
+mod leading;
 #[path = "postgres/locks.rs"]
 mod locks;
 #[path = "postgres/machinery.rs"]
@@ -45,43 +42,21 @@ mod patiently;
 mod peer;
 #[path = "postgres/permissions.rs"]
 mod permissions;
-#[path = "postgres/pgbouncer.rs"]
-mod pgbouncer;
 #[path = "postgres/plans.rs"]
 mod plans;
 #[path = "postgres/pooler.rs"]
 mod pooler;
 #[path = "postgres/processes.rs"]
 mod processes;
-#[path = "postgres/proxy.rs"]
-mod proxy;
 #[path = "postgres/row_security.rs"]
 mod row_security;
 #[path = "postgres/servers.rs"]
 mod servers;
-#[path = "postgres/session.rs"]
-mod session;
-#[path = "postgres/site.rs"]
-mod site;
 #[path = "descriptors/sweep.rs"]
 mod sweep;
 #[path = "postgres/tokens.rs"]
 mod tokens;
-#[path = "postgres/waiting.rs"]
-mod waiting;
 #[path = "postgres/watch.rs"]
 mod watch;
-mod witness;
 
-/// One test per property and release.
-macro_rules! on_each_release {
-    ($($property:ident)*) => {
-        mod system {
-            $(#[test] fn $property() { super::$property(crate::cluster::Release::System) })*
-        }
-        mod newest {
-            $(#[test] fn $property() { super::$property(crate::cluster::Release::Newest) })*
-        }
-    };
-}
-pub(crate) use on_each_release;
+use elector_kit::on_each_release;

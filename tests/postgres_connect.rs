@@ -6,8 +6,6 @@
 mod authority;
 #[path = "postgres_connect/server.rs"]
 mod server;
-#[path = "witness.rs"]
-mod witness;
 
 use std::fs;
 use std::net::TcpListener;
@@ -290,7 +288,7 @@ fn what_is_no_server_is_said_to_be_none() {
 /// Bounds on real time.
 mod timed {
     use super::*;
-    use witness::Witness;
+    use elector_kit::witness::Witness;
 
     #[test]
     fn a_silent_server_costs_its_connect_timeout_and_no_more() {

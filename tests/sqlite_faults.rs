@@ -17,5 +17,3 @@ mod site;
 mod terms;
 #[path = "sqlite_faults/timed.rs"]
 mod timed;
-#[path = "witness.rs"]
-mod witness;

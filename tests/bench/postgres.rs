@@ -8,12 +8,6 @@ mod candidate;
 mod figure;
 mod many;
 
-#[allow(dead_code, reason = "the tests use the rest")]
-#[path = "../postgres/binaries.rs"]
-mod binaries;
-#[allow(dead_code, reason = "the tests use the rest")]
-#[path = "../postgres/cluster.rs"]
-mod cluster;
 #[path = "postgres/crash.rs"]
 mod crash;
 #[path = "postgres/crowd.rs"]
@@ -25,18 +19,12 @@ mod load;
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../postgres/peer.rs"]
 mod peer;
-#[allow(dead_code, reason = "the tests use the rest")]
-#[path = "../postgres/session.rs"]
-mod session;
-#[allow(dead_code, reason = "the tests use the rest")]
-#[path = "../postgres/site.rs"]
-mod site;
 #[path = "postgres/standby.rs"]
 mod standby;
 
 use std::process::ExitCode;
 
-use cluster::{Cluster, Plan, Release};
+use elector_kit::cluster::{Cluster, Plan, Release};
 use figure::{Bench, Figure, percentile_ms};
 
 const BENCHES: [Bench; 5] = [

@@ -8,7 +8,7 @@ use elector::driver::clock;
 use elector::driver::stores::Hint;
 
 use crate::place::{LEASE, Place, SHORT, SOON, acquire, id, name};
-use crate::witness::Witness;
+use elector_kit::witness::Witness;
 
 fn seen(outcome: Outcome) -> elector::core::lease::Row {
     match outcome {

@@ -5,9 +5,9 @@ use std::sync::mpsc::{Sender, channel};
 use elector::core::Instant as ClockTime;
 use elector::driver::clock;
 
-use super::witness::Witness;
 use super::work::cut_off;
 use super::*;
+use elector_kit::witness::Witness;
 
 const SECOND: Duration = Duration::from_secs(1);
 

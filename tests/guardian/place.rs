@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::beats::{self, Beat, Manner};
-use crate::witness::Witness;
+use elector_kit::witness::Witness;
 
 /// What comes within `DEADLINE` comes neither by the end of this lease nor by a look, one in a third of it.
 pub const LONG: &[&str] = &["--lease-ms=300000", GRACE_OPTION];

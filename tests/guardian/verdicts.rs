@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::witness::{Verdict, Waits, verdict};
+use elector_kit::witness::{Verdict, Waits, verdict};
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

@@ -5,4 +5,4 @@ RUSTC=$(tests/setup-msrv.sh)
 export RUSTC
 say "$("$RUSTC" -V)"
 check "Rust $(msrv) compiles everything" \
-  env CARGO_TARGET_DIR="$CARGO_TARGET_DIR/msrv" cargo check -q --all-features --all-targets
+  env CARGO_TARGET_DIR="$CARGO_TARGET_DIR/msrv" cargo check -q --workspace --all-features --all-targets

@@ -10,12 +10,13 @@ use elector::driver::stores::url::StoreUrl;
 use serde_json::json;
 
 use crate::candidate::Stand;
-use crate::cluster::{Release, fresh_database, shared_pid};
 use crate::field::{Field, Leader, STEADY};
+use crate::leading::leading;
 use crate::peer::Peer;
-use crate::session::Session;
-use crate::waiting::{leading, wait_until};
 use crate::watch::{SLACK, watch};
+use elector_kit::cluster::{Release, fresh_database, shared_pid};
+use elector_kit::session::Session;
+use elector_kit::waiting::wait_until;
 
 /// How far two clocks of one machine may part while a row of the peer lasts; what is left is rounded, too.
 const CLOCKS: Duration = Duration::from_millis(20);

@@ -8,9 +8,9 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::cluster::{Cluster, Release, Stop, fresh_database};
 use crate::field::{LEASE, STEADY};
-use crate::waiting::wait_until;
+use elector_kit::cluster::{Cluster, Release, Stop, fresh_database};
+use elector_kit::waiting::wait_until;
 
 crate::on_each_release! {
     commands_of_two_terms_never_run_at_once_whatever_is_killed
@@ -165,7 +165,7 @@ fn operators_see_and_end_terms(release: Release) {
 
 fn an_election_that_the_table_cannot_hold_is_refused_at_once(release: Release) {
     let url = fresh_database(release);
-    crate::session::Session::open(&url).run(crate::peer::TABLE);
+    elector_kit::session::Session::open(&url).run(crate::peer::TABLE);
     let asked = |election| {
         let ask = |words: &[&str]| {
             let command = ["--", "false"].iter().filter(|_| words[0] == "run");

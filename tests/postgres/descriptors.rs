@@ -3,8 +3,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::cluster::{Cluster, Release};
 use crate::sweep::{as_a_child, sweep};
+use elector_kit::cluster::{Cluster, Release};
 
 /// The host's name is looked up in files, certificates are looked for in folders, and the password is in a
 /// file.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use elector::Elector;
 
-use crate::cluster::{Release, fresh_database};
-use crate::session::Session;
-use crate::waiting;
+use crate::leading::{lead, leading};
+use elector_kit::cluster::{Release, fresh_database};
+use elector_kit::session::Session;
+use elector_kit::waiting;
 
 crate::on_each_release! {
     a_text_that_the_encoding_lacks_is_refused_at_once_and_names_it
@@ -60,7 +61,7 @@ fn a_text_that_the_encoding_lacks_is_refused_at_once_and_names_it(release: Relea
             let (code, said) = elector(&url, question);
             assert!(code == Some(69) && said.contains(encoding), "{question:?}: {code:?}: {said}");
         }
-        let leader = waiting::leading(candidate(&url, [held; 3]));
+        let leader = leading(candidate(&url, [held; 3]));
         let (code, said) = elector(&url, &["status", "--json"]);
         assert!(code == Some(0) && said.matches(&format!("\"{held}\"")).count() == 3, "{said}");
         leader.release_and_wait(waiting::SOON).unwrap();
@@ -83,7 +84,7 @@ fn a_text_that_the_encoding_lacks_fails_nothing_but_its_own_election(release: Re
     let all: Vec<Elector> = (0..64).map(elector).collect();
     all.iter().for_each(Elector::campaign);
     let (held, lacking): (Vec<_>, Vec<_>) = all.iter().enumerate().partition(|(number, _)| number % 8 > 2);
-    held.iter().for_each(|(_, elector)| _ = waiting::lead(elector));
+    held.iter().for_each(|(_, elector)| _ = lead(elector));
     assert!(lacking.iter().all(|(_, elector)| !elector.am_i_leader()));
     let rows = Session::open(&url).number("SELECT count(*) FROM leader_lease");
     assert_eq!(rows, held.len() as i64);
@@ -95,7 +96,7 @@ fn a_text_that_the_encoding_lacks_fails_nothing_but_its_own_election(release: Re
 fn an_encoding_that_lacks_nothing_takes_every_text(release: Release) {
     for encoding in ["UTF8", "SQL_ASCII"] {
         let url = database(release, encoding);
-        let leader = waiting::leading(candidate(&url, ["ночь 🌙", "лидер", "指導者"]));
+        let leader = leading(candidate(&url, ["ночь 🌙", "лидер", "指導者"]));
         let (code, said) = elector(&url, &["status", "--json"]);
         assert!(code == Some(0), "{said}");
         assert!(["ночь 🌙", "лидер", "指導者"].iter().all(|text| said.contains(text)), "{said}");
@@ -107,7 +108,7 @@ fn an_encoding_that_lacks_nothing_takes_every_text(release: Release) {
 fn a_meta_text_of_another_program_that_is_too_long_is_not_sent_with_each_look(release: Release) {
     let url = fresh_database(release);
     let operator = Session::open(&url);
-    let leader = waiting::leading(candidate(&url, ["nightly", "theirs", "text"]));
+    let leader = leading(candidate(&url, ["nightly", "theirs", "text"]));
     for (length, shown) in [(65_536, 65_536), (65_537, 0), (40_000_000, 0)] {
         operator.run(&format!("UPDATE leader_lease SET meta = repeat('x', {length})"));
         let standby = candidate(&url, ["nightly", "ours", ""]);

@@ -9,7 +9,7 @@ use elector::driver::clock;
 use nix::sys::signal::Signal;
 
 use crate::candidate::{Candidate, Report, Said, Stand};
-use crate::waiting::SOON;
+use elector_kit::waiting::SOON;
 
 /// The lease where a test waits for its end. A busy machine may cost such a term, so that no test may rely on
 /// keeping it.

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use elector::Elector;
 
-use crate::cluster::{Cluster, Release};
 use crate::field::{Field, LEASE, Leader};
-use crate::proxy::{Proxy, Way};
-use crate::session::Session;
-use crate::waiting::{self, SOON, renewed, wait_until};
+use crate::leading;
+use elector_kit::cluster::{Cluster, Release};
+use elector_kit::proxy::{Proxy, Way};
+use elector_kit::session::Session;
+use elector_kit::waiting::{SOON, renewed, wait_until};
 
 crate::on_each_release! {
     an_open_guard_delays_the_next_leader_until_it_ends_and_then_fences_the_old_one
@@ -26,7 +27,7 @@ crate::on_each_release! {
 fn leading(url: &str, election: &str) -> Elector {
     let builder = Elector::builder(election).store(url).lease(Duration::from_secs(300));
     let builder = builder.renew(Duration::from_millis(300)).retry(Duration::from_millis(50));
-    waiting::leading(builder.build().unwrap())
+    leading::leading(builder.build().unwrap())
 }
 
 /// Work guarded by this elector: one row written under the guard, committed after `hold` has run.
@@ -55,7 +56,7 @@ fn an_open_guard_delays_the_next_leader_until_it_ends_and_then_fences_the_old_on
     let mut fenced = None;
     // The short lease may end before the guard is taken, or right after; then the next term tries.
     wait_until("guarded work", || {
-        waiting::leading(old.clone());
+        leading::leading(old.clone());
         let done = guarded(&mut session, &old, || {
             let Ok(sql) = old.guard_sql() else { return };
             fenced = Some(sql);
@@ -199,7 +200,7 @@ fn without_leadership_there_is_no_guard(release: Release) {
     let idle = elector().build().unwrap();
     assert!(idle.guard_sql().unwrap_err().is_not_leader());
     assert!(guarded(&mut session, &idle, || ()).is_err());
-    let leader = waiting::leading(elector().build().unwrap());
+    let leader = leading::leading(elector().build().unwrap());
     guarded(&mut session, &leader, || ()).unwrap();
     // The row is gone by an operator's hand: the server decides, not what the elector still believes.
     session.run("DELETE FROM leader_lease");
@@ -247,7 +248,7 @@ pub fn released_under_a_guard(url: &str) {
     .unwrap();
     // What was released is free once the guard is gone, long before its lease would have ended.
     guarding.campaign();
-    waiting::lead(&guarding);
+    leading::lead(&guarding);
 }
 
 /// How soon the next leader is elected.

@@ -10,7 +10,7 @@ use elector::driver::stores::url::StoreUrl;
 use elector::driver::stores::{Answer, Job, Store};
 
 use crate::patiently::patiently;
-use crate::waiting::SOON;
+use elector_kit::waiting::SOON;
 
 pub struct Handle {
     pub store: Box<dyn Store>,

@@ -10,13 +10,13 @@ use elector::driver::stores::url::StoreUrl;
 use elector::driver::stores::{Job, Store};
 
 use crate::candidate::Stand;
-use crate::cluster::{Cluster, Release, Stop, fresh_database};
 use crate::field::{Field, LEASE, STEADY};
-use crate::pgbouncer::PgBouncer;
-use crate::proxy::Proxy;
-use crate::session::Session;
-use crate::waiting::{SOON, wait_until};
 use crate::watch::{SLACK, watch};
+use elector_kit::cluster::{Cluster, Release, Stop, fresh_database};
+use elector_kit::pgbouncer::PgBouncer;
+use elector_kit::proxy::Proxy;
+use elector_kit::session::Session;
+use elector_kit::waiting::{SOON, wait_until};
 
 crate::on_each_release! {
     a_grant_is_on_disk_whatever_the_role_says_about_commits

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use elector::Elector;
 
-use crate::cluster::{Release, fresh_database};
-use crate::session::Session;
-use crate::waiting;
+use crate::leading::leading;
+use elector_kit::cluster::{Release, fresh_database};
+use elector_kit::session::Session;
+use elector_kit::waiting;
 
 crate::on_each_release! {
     a_guard_with_an_old_snapshot_fails_once_another_was_elected
@@ -62,11 +63,11 @@ fn a_guard_with_an_old_snapshot_fails_once_another_was_elected(release: Release)
             let url = fresh_database(release);
             let operator = Session::open(&url);
             operator.run("CREATE TABLE work (token bigint)");
-            let old = waiting::leading(candidate(&url));
+            let old = leading(candidate(&url));
             let guard = old.guard_sql().unwrap();
             let session = old_snapshot(&url, level);
             old.release_and_wait(waiting::SOON).unwrap();
-            let new = waiting::leading(candidate(&url));
+            let new = leading(candidate(&url));
             operator.run(rewrite);
             assert!(!passes(&session, &guard), "{level}, {rewrite}");
             session.run("ROLLBACK");
@@ -82,7 +83,7 @@ fn a_guard_that_was_prepared_before_fails_as_well(release: Release) {
         let url = fresh_database(release);
         let operator = Session::open(&url);
         operator.run("CREATE TABLE work (token bigint)");
-        let old = waiting::leading(candidate(&url));
+        let old = leading(candidate(&url));
         let session = Session::open(&url);
         session.run("SET plan_cache_mode TO force_generic_plan");
         session.run(&format!("PREPARE guard AS {}", old.guard_sql().unwrap()));
@@ -93,7 +94,7 @@ fn a_guard_that_was_prepared_before_fails_as_well(release: Release) {
         }
         session.run(&format!("BEGIN ISOLATION LEVEL {level}; SELECT count(*) FROM work"));
         old.release_and_wait(waiting::SOON).unwrap();
-        let _new = waiting::leading(candidate(&url));
+        let _new = leading(candidate(&url));
         operator.run("VACUUM FULL leader_lease");
         assert!(!passes(&session, "EXECUTE guard"), "{level}");
     }
@@ -104,7 +105,7 @@ fn a_guard_with_an_old_snapshot_fails_once_the_table_was_rewritten(release: Rele
     let url = fresh_database(release);
     let operator = Session::open(&url);
     operator.run("CREATE TABLE work (token bigint)");
-    let elector = waiting::leading(candidate(&url));
+    let elector = leading(candidate(&url));
     let guard = elector.guard_sql().unwrap();
     for level in LEVELS {
         for rewrite in REWRITES {
@@ -132,7 +133,7 @@ fn a_guard_with_an_old_snapshot_passes_over_renewals_and_earlier_rewrites(releas
     operator.run("CREATE TABLE work (token bigint)");
     let lease = Duration::from_secs(300);
     let elector = Elector::builder("nightly").store(&url).lease(lease).renew(Duration::from_millis(50));
-    let elector = waiting::leading(elector.retry(Duration::from_millis(50)).build().unwrap());
+    let elector = leading(elector.retry(Duration::from_millis(50)).build().unwrap());
     for level in LEVELS {
         for rewrite in REWRITES {
             operator.run(rewrite);
@@ -147,7 +148,7 @@ fn a_guard_with_an_old_snapshot_passes_over_renewals_and_earlier_rewrites(releas
 fn a_guard_holds_off_whatever_would_rewrite_its_table(release: Release) {
     let url = fresh_database(release);
     let (operator, session) = (Session::open(&url), Session::open(&url));
-    let elector = waiting::leading(candidate(&url));
+    let elector = leading(candidate(&url));
     session.run("BEGIN");
     assert!(passes(&session, &elector.guard_sql().unwrap()));
     operator.run("SET lock_timeout = '100ms'");
@@ -171,7 +172,7 @@ fn a_guard_of_a_partitioned_table_passes_only_where_each_statement_has_its_own_s
              lease_ms bigint, meta text) PARTITION BY HASH (id);
          CREATE TABLE part PARTITION OF leader_lease FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
     );
-    let elector = waiting::leading(candidate(&url));
+    let elector = leading(candidate(&url));
     let guard = elector.guard_sql().unwrap();
     for (level, expected) in
         [("READ COMMITTED", true), ("READ UNCOMMITTED", true), ("REPEATABLE READ", false)]
@@ -192,7 +193,7 @@ fn a_guard_that_was_rolled_back_holds_nothing_and_its_work_is_undone(release: Re
         let free = "SELECT count(*) FROM (SELECT FROM leader_lease FOR UPDATE SKIP LOCKED) AS free";
         operator.number(free) == 1
     };
-    let old = waiting::leading(candidate(&url));
+    let old = leading(candidate(&url));
     let guard = old.guard_sql().unwrap();
     let block = guard.replace("SELECT 1", "PERFORM 1");
     let undone = [
@@ -222,6 +223,6 @@ fn a_guard_that_was_rolled_back_holds_nothing_and_its_work_is_undone(release: Re
     // Taken again after it was rolled back, it knows that the term is over.
     session.run(&format!("BEGIN; {}", undone[0]));
     old.release_and_wait(waiting::SOON).unwrap();
-    let _new = waiting::leading(candidate(&url));
+    let _new = leading(candidate(&url));
     assert!(!passes(&session, &guard));
 }

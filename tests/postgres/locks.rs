@@ -6,11 +6,12 @@ use std::time::Duration;
 use elector::Elector;
 use elector::core::lease::{Failure, Outcome};
 
-use crate::cluster::{Cluster, Release};
 use crate::field::Field;
 use crate::handle::Handle;
-use crate::pgbouncer::PgBouncer;
-use crate::waiting::{lead, wait_until};
+use crate::leading::lead;
+use elector_kit::cluster::{Cluster, Release};
+use elector_kit::pgbouncer::PgBouncer;
+use elector_kit::waiting::wait_until;
 
 crate::on_each_release! {
     a_renewal_that_was_held_up_does_not_bring_back_what_a_later_one_has_set
@@ -178,7 +179,7 @@ mod timed {
     use std::time::{Duration, Instant};
 
     use super::{Cluster, Failure, Handle, Outcome, Release};
-    use crate::witness::Witness;
+    use elector_kit::witness::Witness;
 
     crate::on_each_release! {
         nothing_waits_for_a_locked_row

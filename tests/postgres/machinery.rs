@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::cluster::{Cluster, Release, Stop, fresh_database};
 use crate::peer::Peer;
-use crate::pgbouncer::PgBouncer;
-use crate::proxy::{Proxy, Way};
-use crate::session::Session;
-use crate::waiting::wait_until;
+use elector_kit::cluster::{Cluster, Release, Stop, fresh_database};
+use elector_kit::pgbouncer::PgBouncer;
+use elector_kit::proxy::{Proxy, Way};
+use elector_kit::session::Session;
+use elector_kit::waiting::wait_until;
 
 crate::on_each_release! {
     a_server_keeps_its_rows_through_every_way_to_stop_it

@@ -7,11 +7,12 @@ use elector::Elector;
 use elector::driver::clock;
 
 use crate::candidate::Stand;
-use crate::cluster::{Cluster, Release};
 use crate::field::{Field, LEASE, Leader, STEADY};
-use crate::proxy::{Proxy, Way};
-use crate::waiting::{leading, wait_until};
+use crate::leading::leading;
 use crate::watch::{SLACK, watch};
+use elector_kit::cluster::{Cluster, Release};
+use elector_kit::proxy::{Proxy, Way};
+use elector_kit::waiting::wait_until;
 
 crate::on_each_release! {
     a_role_whose_idle_sessions_are_ended_keeps_ours

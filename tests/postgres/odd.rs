@@ -5,11 +5,12 @@ use std::time::Duration;
 use elector::Elector;
 use elector::core::sql::postgres::{IdType, Table};
 
-use crate::cluster::{Cluster, Release, fresh_database};
 use crate::field::{LEASE, STEADY};
 use crate::handle::{Handle, name};
-use crate::session::Session;
-use crate::waiting::{SOON, lead, leading, wait_until};
+use crate::leading::{lead, leading};
+use elector_kit::cluster::{Cluster, Release, fresh_database};
+use elector_kit::session::Session;
+use elector_kit::waiting::{SOON, wait_until};
 
 crate::on_each_release! {
     a_clock_that_is_set_back_costs_no_term

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use elector::core::lease::Outcome;
 
-use crate::cluster::{Cluster, Release, fresh_database};
 use crate::handle::{Handle, name};
-use crate::session::Session;
+use elector_kit::cluster::{Cluster, Release, fresh_database};
+use elector_kit::session::Session;
 
 crate::on_each_release! {
     a_break_does_not_shorten_a_live_lease_of_the_peer

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use elector::core::Instant;
 
-use crate::binaries::{find, peer};
+use elector_kit::programs::{find, peer};
 
 /// The table as the package makes it.
 pub const TABLE: &str = "\

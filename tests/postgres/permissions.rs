@@ -8,10 +8,10 @@ use elector::Elector;
 use elector::driver::stores::StoreError;
 use elector::driver::stores::url::StoreUrl;
 
-use crate::cluster::{Cluster, Release, fresh_database};
 use crate::field::{Field, LEASE, STEADY};
-use crate::session::Session;
-use crate::waiting::leading;
+use crate::leading::leading;
+use elector_kit::cluster::{Cluster, Release, fresh_database};
+use elector_kit::session::Session;
 
 crate::on_each_release! {
     a_role_with_rights_on_one_table_is_enough
@@ -317,7 +317,7 @@ fn wrong_hosts_databases_roles_and_passwords_end_in_one_line_without_the_passwor
         .start();
     cluster.session().run("CREATE ROLE app LOGIN PASSWORD 'correct'");
     let port = cluster.port();
-    let nobody = crate::site::free_port();
+    let nobody = elector_kit::ports::free_port();
     let cases = [
         (format!("postgres://app:hunter2@127.0.0.1:{port}/postgres"), "password authentication failed"),
         (format!("postgres://app@127.0.0.1:{port}/postgres?passfile=%2Fnowhere"), "password"),

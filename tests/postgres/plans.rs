@@ -2,9 +2,9 @@
 
 use elector::core::sql::postgres::{IdType, Table};
 
-use crate::cluster::{Release, fresh_database};
 use crate::handle::Handle;
-use crate::session::Session;
+use elector_kit::cluster::{Release, fresh_database};
+use elector_kit::session::Session;
 
 crate::on_each_release! {
     no_statement_is_quadratic

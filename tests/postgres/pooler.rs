@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Cluster, Release};
 use crate::field::{Field, LEASE, STEADY};
-use crate::pgbouncer::PgBouncer;
 use crate::watch::{SLACK, watch};
+use elector_kit::cluster::{Cluster, Release};
+use elector_kit::pgbouncer::PgBouncer;
 
 crate::on_each_release! {
     a_transaction_pool_is_recognised_and_serves

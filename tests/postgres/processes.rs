@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Release, fresh_database, shared_pid};
 use crate::field::{Field, LEASE, STEADY};
 use crate::watch::{SLACK, watch};
+use elector_kit::cluster::{Release, fresh_database, shared_pid};
 
 crate::on_each_release! {
     a_killed_leader_is_followed_once_its_lease_has_ended
@@ -92,7 +92,7 @@ fn ten_processes_that_start_at_once_make_one_table_and_one_leader(release: Relea
     field.pass(Duration::from_secs(2));
     assert_eq!(field.leader(), leader);
     field.assert_no_complaint();
-    assert_eq!(crate::session::Session::open(&url).number("SELECT count(*) FROM leader_lease"), 1);
+    assert_eq!(elector_kit::session::Session::open(&url).number("SELECT count(*) FROM leader_lease"), 1);
     assert_eq!(field.judge(), 1);
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use elector::Elector;
 
-use crate::cluster::{Cluster, Release};
 use crate::field::{Field, STEADY};
-use crate::session::Session;
-use crate::waiting::{self, wait_until};
+use crate::leading::{lead, leading};
+use elector_kit::cluster::{Cluster, Release};
+use elector_kit::session::Session;
+use elector_kit::waiting::{self, wait_until};
 
 crate::on_each_release! {
     what_row_security_hides_is_named_and_refused
@@ -133,7 +134,7 @@ fn a_table_that_row_security_closes_meanwhile_is_named(release: Release) {
         admin.run("ALTER TABLE leader_lease DISABLE ROW LEVEL SECURITY");
         let lease = Duration::from_secs(1);
         let elector = Elector::builder("nightly").store(&url).lease(lease).build().unwrap();
-        waiting::leading(elector.clone());
+        leading(elector.clone());
         for at in policies {
             admin.run(&format!("CREATE POLICY only_{at} ON leader_lease {}", POLICIES[*at].1));
         }
@@ -142,7 +143,7 @@ fn a_table_that_row_security_closes_meanwhile_is_named(release: Release) {
             || elector.last_error().is_some_and(|said| said.to_string().contains("no policy allows"));
         wait_until("the reason", is_said);
         admin.run("ALTER TABLE leader_lease DISABLE ROW LEVEL SECURITY");
-        waiting::lead(&elector);
+        lead(&elector);
     }
 }
 
@@ -163,7 +164,7 @@ fn a_policy_that_refuses_a_row_is_not_taken_for_a_missing_grant(release: Release
     cluster.session().run("CREATE POLICY own ON leader_lease TO app USING (id LIKE 'app/%')");
     let elector =
         |name: &str| Elector::builder(name).store(&url).lease(Duration::from_secs(300)).build().unwrap();
-    waiting::leading(elector("app/nightly"));
+    leading(elector("app/nightly"));
     let other = elector("nightly");
     other.campaign();
     wait_until("the refusal", || other.last_error().is_some());
@@ -174,7 +175,7 @@ fn a_policy_that_refuses_a_row_is_not_taken_for_a_missing_grant(release: Release
 /// Under a role of its own, as src/docs/operating.md says. Without them it fails closed.
 fn work_is_guarded_with_policies_to_select_and_to_update(release: Release) {
     let (cluster, url) = secured(release);
-    let (admin, leader) = (cluster.session(), waiting::leading(candidate(&cluster.url())));
+    let (admin, leader) = (cluster.session(), leading(candidate(&cluster.url())));
     let (work, guard) = (Session::open(&url), leader.guard_sql().unwrap());
     assert_eq!(work.run(&guard).len(), 0);
     admin.run(&format!("CREATE POLICY one ON leader_lease {}", POLICIES[0].1));

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use elector::driver::clock;
 
-use crate::cluster::{Cluster, Release, Stop};
 use crate::field::{Field, LEASE, STEADY};
-use crate::session::Session;
-use crate::waiting::wait_until;
 use crate::watch::{SLACK, watch};
+use elector_kit::cluster::{Cluster, Release, Stop};
+use elector_kit::session::Session;
+use elector_kit::waiting::wait_until;
 
 /// Back-off, which lasts a third of the lease at most, may let a candidate notice a server's return so much
 /// later.

@@ -2,10 +2,10 @@
 
 use elector::Elector;
 
-use crate::cluster::{Release, fresh_database};
 use crate::handle::Handle;
-use crate::session::Session;
-use crate::waiting::SOON;
+use elector_kit::cluster::{Release, fresh_database};
+use elector_kit::session::Session;
+use elector_kit::waiting::SOON;
 
 crate::on_each_release! {
     a_token_grows_although_the_clock_is_behind_it

@@ -7,7 +7,7 @@ use elector::core::lease::{Op, Outcome};
 use crate::processes::{holder, release, starters};
 use crate::site::{LEASE, SOON, Site, acquire};
 use crate::terms;
-use crate::witness::Witness;
+use elector_kit::witness::Witness;
 
 #[test]
 fn a_foreign_writer_delays_a_write_not_beyond_its_deadline_and_a_look_not_at_all() {

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::candidate::{LEASE_MS, Process, Report};
 use crate::peer::Peer;
-use crate::session::Session;
 use crate::{Figure, percentile_ms, server};
+use elector_kit::session::Session;
 
 const ROUNDS: usize = 20;
 const LEASE: &str = "3000";

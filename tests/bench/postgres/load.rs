@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::Cluster;
 use crate::many::{self, ELECTIONS};
-use crate::session::Session;
 use crate::standby::statements;
 use crate::{Figure, server};
+use elector_kit::cluster::Cluster;
+use elector_kit::session::Session;
 
 const WATCHED: Duration = Duration::from_secs(120);
 /// Of the watch, what is surely inside it.
@@ -43,7 +43,7 @@ pub fn ten_thousand_elections() -> Vec<Figure> {
     figures
 }
 
-fn count(rows: Vec<crate::session::Row>) -> usize {
+fn count(rows: Vec<elector_kit::session::Row>) -> usize {
     rows[0][0].as_ref().map_or(0, |text| text.parse().unwrap())
 }
 

@@ -4,8 +4,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::candidate::Process;
-use crate::session::Session;
 use crate::{Figure, server};
+use elector_kit::session::Session;
 
 const WATCHED: Duration = Duration::from_secs(30);
 

@@ -1,8 +1,6 @@
 //! What only the inside of a session shows, against a real server.
 
-#[path = "../../../../tests/postgres_connect/pooler.rs"]
-mod pooler;
-#[path = "../../../../tests/postgres_connect/server.rs"]
+#[path = "../../../tests/postgres_connect/server.rs"]
 mod server;
 
 use std::sync::mpsc::{Receiver, channel};
@@ -12,7 +10,8 @@ use super::config::PostgresUrl;
 use super::connect::{Session, SessionEvent, connect};
 use crate::core::lease::Failure;
 use crate::core::sql::postgres::DURABLE;
-use crate::driver::stores::StoreError;
+use crate::driver::store::StoreError;
+use elector_kit::pooler;
 use server::Server;
 
 /// How long a test waits for what must come.

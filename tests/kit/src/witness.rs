@@ -4,9 +4,6 @@
 //! thread (`/proc/PID/task/TID/schedstat`). The witness adds it up over the processes that it watches and
 //! their descendants, and adds how much too late its own thread woke. An upper bound that is missed while the
 //! witness waited for more than a quarter of it says nothing about the code: the test is inconclusive.
-//!
-//! Other test programs include this file as a module, and none of them uses all of it.
-#![allow(dead_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

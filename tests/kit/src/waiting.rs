@@ -2,9 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use elector::Elector;
-use elector::core::FencingToken;
-
 use crate::session::Session;
 
 /// How long a test waits for an event that must come. It claims nothing about time: it only has a test end
@@ -19,20 +16,6 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "not within {SOON:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// Waits until this candidate of the tests' own process leads.
-#[track_caller]
-pub fn lead(elector: &Elector) -> FencingToken {
-    elector.wait_until_leader(SOON).unwrap_or_else(|| panic!("{:?}", elector.last_error()))
-}
-
-/// Has it campaign until it leads.
-#[track_caller]
-pub fn leading(elector: Elector) -> Elector {
-    elector.campaign();
-    lead(&elector);
-    elector
 }
 
 /// Waits until a renewal that began after this call has reached the row of this election.

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::binaries::{find, unprivileged};
-use crate::site::{Site, free_port};
+use crate::ports::free_port;
+use crate::programs::{find, unprivileged};
+use crate::site::Site;
 
 pub struct PgBouncer {
     port: u16,
@@ -18,7 +19,7 @@ pub struct PgBouncer {
 impl PgBouncer {
     /// With so few server connections that clients must share them, and its settings as they come.
     pub fn before(server: u16) -> PgBouncer {
-        let (site, port) = (Site::new(), free_port());
+        let (site, port) = (Site::fresh(), free_port());
         let configuration = format!(
             "[databases]\n\
              * = host=127.0.0.1 port={server} user=postgres\n\

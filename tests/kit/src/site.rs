@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::binaries;
+use crate::programs;
 
 /// Waits for the end of its input. Then it ends the server whose id the first line of the file `pid` says, if
 /// that process really works in this directory, and removes the directory.
@@ -32,10 +32,10 @@ pub struct Site {
 }
 
 impl Site {
-    pub fn new() -> Site {
+    pub fn fresh() -> Site {
         let directory = tempfile::Builder::new().prefix("elector-pg-").tempdir().unwrap().keep();
         let path = directory.canonicalize().unwrap();
-        binaries::give(&path);
+        programs::give(&path);
         let mut command = Command::new("/bin/sh");
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let command = command.args(["-c", WATCH, "watch"]).arg(&path);
@@ -54,7 +54,7 @@ impl Site {
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        binaries::give(&path);
+        programs::give(&path);
         path
     }
 }
@@ -63,15 +63,5 @@ impl Drop for Site {
     fn drop(&mut self) {
         drop(self.watch.stdin.take());
         let _ = self.watch.wait();
-    }
-}
-
-/// A port that was free just now, outside the range from which the system draws those of clients.
-pub fn free_port() -> u16 {
-    loop {
-        let port = rand::random_range(15_000..32_000);
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }

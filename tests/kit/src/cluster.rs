@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-pub use crate::binaries::Release;
-use crate::binaries::{give, unprivileged};
+use crate::ports::free_port;
+pub use crate::programs::Release;
+use crate::programs::{give, unprivileged};
 use crate::session::Session;
-use crate::site::{Site, free_port};
+use crate::site::Site;
 
 /// How long a server may take to start or to stop before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,7 +79,7 @@ impl Plan {
     }
 
     pub fn start(self) -> Cluster {
-        let site = Site::new();
+        let site = Site::fresh();
         copy(&template(self.release), &site.path().join("data"));
         let mut cluster = Cluster { release: self.release, port: free_port(), postmaster: None, site };
         if let Some(hba) = &self.hba {
@@ -246,7 +247,7 @@ impl Cluster {
     /// The same, which reaches this server through another port, a proxy's.
     pub fn standby_through(&mut self, source: u16) -> Cluster {
         self.stop(Stop::Fast);
-        let site = Site::new();
+        let site = Site::fresh();
         copy(&self.data(), &site.path().join("data"));
         let port = free_port();
         let mut standby = Cluster { release: self.release, port, postmaster: None, site };
@@ -323,7 +324,7 @@ fn template(release: Release) -> PathBuf {
     static MADE: OnceLock<Mutex<HashMap<Release, Site>>> = OnceLock::new();
     let mut made = MADE.get_or_init(Mutex::default).lock().unwrap_or_else(|poison| poison.into_inner());
     let site = made.entry(release).or_insert_with(|| {
-        let site = Site::new();
+        let site = Site::fresh();
         let mut initdb = unprivileged(release.directory().join("initdb"));
         initdb.arg("-D").arg(site.path().join("data"));
         initdb.args(["-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"]);
