@@ -5,8 +5,6 @@
 #[macro_use]
 #[path = "conformance/list.rs"]
 mod list;
-#[path = "conformance/patiently.rs"]
-mod patiently;
 #[path = "conformance/place.rs"]
 mod place;
 #[path = "conformance/properties.rs"]

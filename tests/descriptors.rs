@@ -2,6 +2,9 @@
 //! there are some again.
 #![cfg(all(feature = "sqlite", target_os = "linux"))]
 
+#[cfg(feature = "postgres")]
+#[path = "descriptors/server.rs"]
+mod server;
 #[path = "descriptors/sweep.rs"]
 mod sweep;
 

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use elector::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Request, RequestId, Row, Version};
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
+use elector::driver::stores::{Answer, Bell, Hint, Job, Store, StoreError};
 use elector::driver::stores::url::StoreUrl;
-use elector::driver::stores::{Answer, Hint, Job, Notifier, Store};
 
-use crate::patiently::patiently;
+use elector_kit::waiting::patiently;
 
 /// A lease of which half outlasts every test.
 pub const LEASE: Duration = Duration::from_secs(240);
@@ -63,7 +63,7 @@ impl Place {
 
     fn open_with(&self, bell: Notifier) -> Handle {
         // A store may lose its patience with a busy machine.
-        let handle = patiently(|| self.url.open(Arc::clone(&bell)));
+        let handle = patiently(StoreError::is_permanent, || self.url.open(Arc::clone(&bell)));
         Handle(handle.unwrap())
     }
 }
@@ -133,7 +133,7 @@ impl Handle {
 
     /// Removes dead rows, and says how many.
     pub fn clean_up(&mut self) -> u64 {
-        patiently(|| self.0.clean_up()).unwrap()
+        patiently(StoreError::is_permanent, || self.0.clean_up()).unwrap()
     }
 
     pub fn acquire_unchanged(&mut self, election: &str, who: &str, version: Version) -> Outcome {

@@ -5,7 +5,7 @@ need_rust
 export RUST_TEST_THREADS=6
 tests/setup-postgres.sh --system
 # What the parts stores, guardian, times and languages run.
-elsewhere=' conformance conformance_postgres postgres postgres_connect sqlite_faults'
+elsewhere=' conformance conformance_postgres postgres sqlite_faults'
 elsewhere+=' guardian kills languages '
 suites=()
 for file in tests/*.rs tests/*/main.rs; do

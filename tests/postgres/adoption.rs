@@ -21,7 +21,7 @@ use elector_kit::waiting::wait_until;
 /// How far two clocks of one machine may part while a row of the peer lasts; what is left is rounded, too.
 const CLOCKS: Duration = Duration::from_millis(20);
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     its_table_is_adopted_with_its_rows_and_its_type_of_id
     a_table_that_typeorm_made_is_adopted_too
     an_election_that_is_no_number_is_refused_on_its_table

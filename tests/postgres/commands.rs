@@ -12,7 +12,7 @@ use crate::field::{LEASE, STEADY};
 use elector_kit::cluster::{Cluster, Release, Stop, fresh_database};
 use elector_kit::waiting::wait_until;
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     commands_of_two_terms_never_run_at_once_whatever_is_killed
     a_command_survives_a_restart_of_the_server
     operators_see_and_end_terms

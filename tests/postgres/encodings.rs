@@ -11,7 +11,7 @@ use elector_kit::cluster::{Release, fresh_database};
 use elector_kit::session::Session;
 use elector_kit::waiting;
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     a_text_that_the_encoding_lacks_is_refused_at_once_and_names_it
     a_text_that_the_encoding_lacks_fails_nothing_but_its_own_election
     an_encoding_that_lacks_nothing_takes_every_text

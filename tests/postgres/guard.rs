@@ -11,7 +11,7 @@ use elector_kit::proxy::{Proxy, Way};
 use elector_kit::session::Session;
 use elector_kit::waiting::{SOON, renewed, wait_until};
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     an_open_guard_delays_the_next_leader_until_it_ends_and_then_fences_the_old_one
     renewals_are_not_held_up_by_an_open_guard
     a_guard_delays_only_its_own_election
@@ -258,7 +258,7 @@ mod timed {
     use super::{Cluster, Field, LEASE, Release, left_open};
     use crate::watch::{SLACK, watch};
 
-    crate::on_each_release! {
+    elector_kit::on_each_release! {
         the_next_leader_is_elected_within_a_lease_of_the_end_of_a_guard
         a_guard_slows_down_no_fail_over_of_another_election
     }

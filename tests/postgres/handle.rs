@@ -6,11 +6,11 @@ use std::time::Duration;
 use elector::core::lease::{Acquire, LeaderId, Op, Outcome, Request, RequestId, Row, Version};
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
+use elector::driver::stores::{Answer, Job, Store, StoreError};
 use elector::driver::stores::url::StoreUrl;
-use elector::driver::stores::{Answer, Job, Store};
 
-use crate::patiently::patiently;
 use elector_kit::waiting::SOON;
+use elector_kit::waiting::patiently;
 
 pub struct Handle {
     pub store: Box<dyn Store>,
@@ -21,7 +21,7 @@ impl Handle {
     pub fn open(url: &str) -> Handle {
         let url = StoreUrl::parse(url).unwrap();
         let holder = LeaderId::new(&Name::new("candidate", "me").unwrap(), 7);
-        let store = patiently(|| url.open(Arc::new(|_| {})));
+        let store = patiently(StoreError::is_permanent, || url.open(Arc::new(|_| {})));
         Handle { store: store.unwrap_or_else(|error| panic!("{error}")), holder }
     }
 

@@ -18,7 +18,7 @@ use elector_kit::proxy::Proxy;
 use elector_kit::session::Session;
 use elector_kit::waiting::{SOON, wait_until};
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     a_grant_is_on_disk_whatever_the_role_says_about_commits
     a_grant_that_the_synchronous_standby_lacks_is_not_led
     a_demoted_primary_is_left_for_the_new_one

@@ -9,7 +9,7 @@ use elector_kit::cluster::{Release, fresh_database};
 use elector_kit::session::Session;
 use elector_kit::waiting;
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     a_guard_with_an_old_snapshot_fails_once_another_was_elected
     a_guard_that_was_prepared_before_fails_as_well
     a_guard_with_an_old_snapshot_fails_once_the_table_was_rewritten

@@ -13,7 +13,7 @@ use elector_kit::cluster::{Cluster, Release};
 use elector_kit::pgbouncer::PgBouncer;
 use elector_kit::waiting::wait_until;
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     a_renewal_that_was_held_up_does_not_bring_back_what_a_later_one_has_set
     a_locked_row_is_busy_and_not_lost
     a_locked_row_costs_no_other_election_of_the_process_its_term
@@ -181,7 +181,7 @@ mod timed {
     use super::{Cluster, Failure, Handle, Outcome, Release};
     use elector_kit::witness::Witness;
 
-    crate::on_each_release! {
+    elector_kit::on_each_release! {
         nothing_waits_for_a_locked_row
     }
 

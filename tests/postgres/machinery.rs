@@ -11,7 +11,7 @@ use elector_kit::proxy::{Proxy, Way};
 use elector_kit::session::Session;
 use elector_kit::waiting::wait_until;
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     a_server_keeps_its_rows_through_every_way_to_stop_it
     a_standby_follows_and_can_be_promoted
     a_frozen_server_answers_nothing_until_it_goes_on

@@ -14,7 +14,7 @@ use elector_kit::cluster::{Cluster, Release};
 use elector_kit::proxy::{Proxy, Way};
 use elector_kit::waiting::wait_until;
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     a_role_whose_idle_sessions_are_ended_keeps_ours
     cut_connections_cost_no_term
     a_slow_network_costs_no_term

@@ -12,7 +12,7 @@ use elector_kit::cluster::{Cluster, Release, fresh_database};
 use elector_kit::session::Session;
 use elector_kit::waiting::{SOON, wait_until};
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     a_clock_that_is_set_back_costs_no_term
     a_row_that_never_expires_holds_up_only_its_own_election
     a_server_that_does_not_name_its_wal_is_asked_for_no_timeline

@@ -9,7 +9,7 @@ use crate::handle::{Handle, name};
 use elector_kit::cluster::{Cluster, Release, fresh_database};
 use elector_kit::session::Session;
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     a_break_does_not_shorten_a_live_lease_of_the_peer
     a_broken_poisoned_row_is_told_with_what_is_left_of_it
     an_open_guard_holds_up_no_break_and_no_release_by_operators

@@ -13,7 +13,7 @@ use crate::leading::leading;
 use elector_kit::cluster::{Cluster, Release, fresh_database};
 use elector_kit::session::Session;
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     a_role_with_rights_on_one_table_is_enough
     work_may_guard_under_a_role_that_can_change_no_lease
     without_the_right_to_create_the_error_says_what_to_run

@@ -6,7 +6,7 @@ use crate::handle::Handle;
 use elector_kit::cluster::{Release, fresh_database};
 use elector_kit::session::Session;
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     no_statement_is_quadratic
 }
 

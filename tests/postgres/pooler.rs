@@ -8,7 +8,7 @@ use crate::watch::{SLACK, watch};
 use elector_kit::cluster::{Cluster, Release};
 use elector_kit::pgbouncer::PgBouncer;
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     a_transaction_pool_is_recognised_and_serves
     a_candidate_in_the_pool_and_one_beside_it_share_an_election
 }

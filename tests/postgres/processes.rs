@@ -6,7 +6,7 @@ use crate::field::{Field, LEASE, STEADY};
 use crate::watch::{SLACK, watch};
 use elector_kit::cluster::{Release, fresh_database, shared_pid};
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     a_killed_leader_is_followed_once_its_lease_has_ended
     a_stopped_leader_is_followed_and_knows_it_when_it_goes_on
     a_short_stop_costs_no_term

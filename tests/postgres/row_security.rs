@@ -12,7 +12,7 @@ use elector_kit::cluster::{Cluster, Release};
 use elector_kit::session::Session;
 use elector_kit::waiting::{self, wait_until};
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     what_row_security_hides_is_named_and_refused
     a_candidate_from_which_rows_are_hidden_waits_and_leads_once_there_is_a_policy
     a_table_that_row_security_closes_meanwhile_is_named

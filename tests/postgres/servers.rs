@@ -14,7 +14,7 @@ use elector_kit::waiting::wait_until;
 /// later.
 const RETURN: Duration = Duration::from_millis(LEASE.as_millis() as u64 / 3).saturating_add(SLACK);
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     every_restart_of_the_server_is_survived
     an_outage_ends_the_term_in_time_and_the_next_begins_soon_after_it
     a_server_that_hangs_ends_the_term_in_time

@@ -7,7 +7,7 @@ use elector_kit::cluster::{Release, fresh_database};
 use elector_kit::session::Session;
 use elector_kit::waiting::SOON;
 
-crate::on_each_release! {
+elector_kit::on_each_release! {
     a_token_grows_although_the_clock_is_behind_it
     a_clean_up_keeps_what_the_clock_cannot_stand_in_for
 }

@@ -78,6 +78,11 @@ impl Plan {
         self
     }
 
+    /// The lines of pg_hba.conf for connections by TCP; on its socket the server trusts `postgres`.
+    pub fn access(self, lines: &str) -> Plan {
+        self.hba(&format!("local all postgres trust\n{lines}\n"))
+    }
+
     pub fn start(self) -> Cluster {
         let site = Site::fresh();
         copy(&template(self.release), &site.path().join("data"));
@@ -121,8 +126,21 @@ impl Cluster {
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }
 
+    /// The URL for a role (`me` or `me:password`) with further parameters. No limit for one address ends an
+    /// attempt on a busy machine.
+    pub fn url_for(&self, role: &str, parameters: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/postgres?connect_timeout=0&{parameters}", self.port)
+    }
+
+    /// The directory of its socket.
+    pub fn socket(&self) -> &Path {
+        self.site.path()
+    }
+
+    /// A session of `postgres`.
     pub fn session(&self) -> Session {
-        Session::open(&self.url())
+        let socket = self.socket().display();
+        Session::open(&format!("postgres://postgres@/postgres?host={socket}&port={}", self.port))
     }
 
     /// What the server wrote to its log so far.

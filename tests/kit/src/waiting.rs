@@ -26,3 +26,19 @@ pub fn renewed(session: &Session, election: &str) {
         wait_until(what, || session.expiry(election) > before);
     }
 }
+
+/// Tries again and again what may fail for now.
+pub fn patiently<T, E>(
+    is_final: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let end = Instant::now() + SOON;
+    loop {
+        match attempt() {
+            Err(error) if !is_final(&error) && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            outcome => return outcome,
+        }
+    }
+}

@@ -83,6 +83,24 @@ async fn every_class_of_sqlstate_has_its_meaning() {
 }
 
 #[tokio::test]
+async fn an_error_says_what_to_do_about_it() {
+    let cases = [
+        ("22P02", "another shape"),
+        ("25006", "the primary"),
+        ("3F000", "?schema="),
+        ("42501", "grant the role"),
+        ("42601", "elector schema"),
+        ("42P01", "elector migrate"),
+        ("55P03", "another transaction"),
+        ("57014", "statement_timeout"),
+    ];
+    for (code, advice) in cases {
+        let fault = statement(&url(), "renew 3 leases", &answer("ERROR", code, "it fails").await, None);
+        assert!(fault.error.to_string().contains(advice), "{}", fault.error);
+    }
+}
+
+#[tokio::test]
 async fn what_a_server_does_wrong_is_one_line() {
     let cases: [(&[u8], Failure, &str); 4] = [
         (b"", Failure::Unsent, "is it a PostgreSQL server?"),

@@ -15,8 +15,6 @@ mod config;
 mod connect;
 mod encoding;
 mod fault;
-#[cfg(test)]
-mod live_tests;
 mod passfile;
 mod setup;
 mod table;

@@ -38,9 +38,6 @@ SELECT current_setting('server_version_num') AS version, pg_backend_pid() AS pid
 /// What is at the other end of a session.
 #[derive(Clone, Debug)]
 pub(super) struct ServerInfo {
-    /// `server_version_num`: 150004 is 15.4.
-    #[cfg(test)]
-    pub version_num: i32,
     /// The process that serves the session, as it shows in `pg_stat_activity`. Behind a pooler, the one that
     /// happened to answer.
     pub backend_pid: i32,
@@ -48,9 +45,6 @@ pub(super) struct ServerInfo {
     pub pooled: bool,
     /// Whether statements should be prepared under a name: as the URL says, or else unless there is a pooler.
     pub prepare: bool,
-    /// It is a standby, or does not take writes for another reason. Only with `target_session_attrs=any`.
-    #[cfg(test)]
-    pub read_only: bool,
     /// Host, port and address.
     pub place: String,
 }
@@ -99,16 +93,7 @@ pub(super) async fn prepare(url: &PostgresUrl, client: &Client, place: &str) -> 
         }
     }
     let prepare = url.prepare.unwrap_or(!pooled);
-    Ok(ServerInfo {
-        #[cfg(test)]
-        version_num,
-        backend_pid,
-        pooled,
-        prepare,
-        #[cfg(test)]
-        read_only: recovery || read_only,
-        place: place.to_owned(),
-    })
+    Ok(ServerInfo { backend_pid, pooled, prepare, place: place.to_owned() })
 }
 
 fn column<'a>(row: &'a SimpleQueryRow, name: &str) -> Option<&'a str> {

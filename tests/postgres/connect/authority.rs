@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::server::give_away;
+use elector_kit::programs::give;
 
 /// A certificate authority for tests.
 pub struct Authority {
@@ -41,7 +41,7 @@ impl Authority {
              -extfile {name}.ext -out {name}.crt"
         ));
         let key = self.path(&format!("{name}.key"));
-        give_away(&key);
+        give(&key);
         fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
     }
 

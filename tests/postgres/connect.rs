@@ -1,11 +1,6 @@
 //! Connecting to PostgreSQL as a user does, by a store's URL: who gets in, who does not, and what is said.
 
-#![cfg(all(unix, feature = "postgres"))]
-
-#[path = "postgres_connect/authority.rs"]
 mod authority;
-#[path = "postgres_connect/server.rs"]
-mod server;
 
 use std::fs;
 use std::net::TcpListener;
@@ -16,10 +11,17 @@ use std::time::{Duration, Instant};
 
 use authority::Authority;
 use elector::driver::stores::url::StoreUrl;
-use server::Server;
+use elector_kit::cluster::{Cluster, Plan, Release};
+use elector_kit::waiting::SOON;
 
-/// How long a test waits for what must come.
-const SOON: Duration = Duration::from_secs(60);
+/// A server of the system's release that lets these in by TCP.
+fn plan(access: &str) -> Plan {
+    Cluster::plan(Release::System).access(access)
+}
+
+fn server(access: &str) -> Cluster {
+    plan(access).start()
+}
 
 /// A server that takes connections and never says a word, for as long as the listener is kept.
 fn silent_server() -> (TcpListener, u16) {
@@ -64,39 +66,39 @@ fn fails(url: &str, parts: &[&str]) {
 
 #[test]
 fn a_password_opens_and_what_is_wrong_is_said_without_it() {
-    let server = Server::start(
-        "",
+    let server = server(
         "host all scram,both 127.0.0.1/32 scram-sha-256\nhost all old 127.0.0.1/32 md5\n\
          host all plain 127.0.0.1/32 password\nhost all nobody 127.0.0.1/32 reject",
     );
-    server.sql(
+    server.session().run(
         "CREATE ROLE scram LOGIN PASSWORD 's3cret'; CREATE ROLE plain LOGIN PASSWORD 's3cret';
          SET password_encryption = md5; CREATE ROLE old LOGIN PASSWORD 's3cret';
          CREATE ROLE nobody LOGIN; REVOKE CONNECT ON DATABASE template1 FROM PUBLIC;
          GRANT CREATE ON SCHEMA public TO PUBLIC",
     );
     for role in ["scram", "old", "plain"] {
-        opens(&server.url(&format!("{role}:s3cret"), ""));
+        opens(&server.url_for(&format!("{role}:s3cret"), ""));
         let wrong = ["refused", "28P01", &format!("postgres://{role}@127.0.0.1"), "check the password"];
-        fails(&server.url(&format!("{role}:hunter2"), ""), &wrong);
+        fails(&server.url_for(&format!("{role}:hunter2"), ""), &wrong);
     }
-    fails(&server.url("scram", "passfile=/dev/null"), &["refused", "asks for a password", "PGPASSWORD"]);
-    fails(&server.url("nobody", ""), &["refused", "28000", "pg_hba.conf"]);
-    fails(&server.url("stranger:hunter2", ""), &["refused", "28000", "pg_hba.conf"]);
-    let at = |database: &str| server.url("scram:s3cret", "").replace("/postgres?", &format!("/{database}?"));
+    fails(&server.url_for("scram", "passfile=/dev/null"), &["refused", "asks for a password", "PGPASSWORD"]);
+    fails(&server.url_for("nobody", ""), &["refused", "28000", "pg_hba.conf"]);
+    fails(&server.url_for("stranger:hunter2", ""), &["refused", "28000", "pg_hba.conf"]);
+    let at =
+        |database: &str| server.url_for("scram:s3cret", "").replace("/postgres?", &format!("/{database}?"));
     fails(&at("absent"), &["refused", "3D000", "\"absent\"", "another in the URL"]);
     fails(&at("template1"), &["refused", "42501", "template1", "CONNECT"]);
-    fails(&server.url("scram:s3cret", "channel_binding=require"), &["refused", "channel binding"]);
+    fails(&server.url_for("scram:s3cret", "channel_binding=require"), &["refused", "channel binding"]);
     fails(
-        &server.url("scram:s3cret", "options=-c%20no.such%3D1%20-c%20nonsense%3D1"),
+        &server.url_for("scram:s3cret", "options=-c%20no.such%3D1%20-c%20nonsense%3D1"),
         &["refused", "nonsense", "`options`"],
     );
 }
 
 #[test]
 fn a_password_comes_from_the_password_file_and_a_socket_needs_none() {
-    let server = Server::start("", "host all me 127.0.0.1/32 scram-sha-256\nlocal all me scram-sha-256");
-    server.sql("CREATE ROLE me LOGIN PASSWORD 's3cret'; GRANT CREATE ON SCHEMA public TO PUBLIC");
+    let server = server("host all me 127.0.0.1/32 scram-sha-256\nlocal all me scram-sha-256");
+    server.session().run("CREATE ROLE me LOGIN PASSWORD 's3cret'; GRANT CREATE ON SCHEMA public TO PUBLIC");
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("pgpass");
     let passfile = format!("passfile={}", file.display());
@@ -104,19 +106,19 @@ fn a_password_comes_from_the_password_file_and_a_socket_needs_none() {
         fs::write(&file, line).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
     };
-    write(0o600, &format!("127.0.0.1:{}:postgres:me:s3cret\n", server.port));
-    opens(&server.url("me", &passfile));
+    write(0o600, &format!("127.0.0.1:{}:postgres:me:s3cret\n", server.port()));
+    opens(&server.url_for("me", &passfile));
     write(0o644, "*:*:*:*:s3cret\n");
-    fails(&server.url("me", &passfile), &["refused", "password file"]);
+    fails(&server.url_for("me", &passfile), &["refused", "password file"]);
     write(0o600, "localhost:*:*:*:s3cret\n");
-    let socket = format!("host={}&port={}", server.socket().display(), server.port);
+    let socket = format!("host={}&port={}", server.socket().display(), server.port());
     opens(&format!("postgres://me@/postgres?{socket}&{passfile}&sslmode=require"));
-    opens(&format!("postgres://admin@/postgres?{socket}"));
+    opens(&format!("postgres://postgres@/postgres?{socket}"));
 }
 
 /// A server with a certificate, and the authority that issued it.
 struct Encrypted {
-    server: Server,
+    server: Cluster,
     authority: Authority,
 }
 
@@ -125,18 +127,17 @@ impl Encrypted {
         let authority = Authority::new();
         authority.issue(certificate, alternative, days);
         let path = |name: &str| authority.path(name).display().to_string();
-        let configuration = format!(
-            "ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\nssl_ca_file = '{}'",
-            path(&format!("{certificate}.crt")),
-            path(&format!("{certificate}.key")),
-            path("ca.crt")
-        );
-        let server = Server::start(
-            &configuration,
+        let access = plan(
             "hostssl all me 127.0.0.1/32 scram-sha-256\nhostnossl all bare 127.0.0.1/32 trust\n\
              hostssl all certain 127.0.0.1/32 cert",
         );
-        server.sql(
+        let server = access
+            .set("ssl", "on")
+            .set("ssl_cert_file", path(&format!("{certificate}.crt")))
+            .set("ssl_key_file", path(&format!("{certificate}.key")))
+            .set("ssl_ca_file", path("ca.crt"))
+            .start();
+        server.session().run(
             "CREATE ROLE me LOGIN PASSWORD 's3cret'; CREATE ROLE bare LOGIN; CREATE ROLE certain LOGIN;
              GRANT CREATE ON SCHEMA public TO PUBLIC",
         );
@@ -144,7 +145,7 @@ impl Encrypted {
     }
 
     fn url(&self, host: &str, parameters: &str) -> String {
-        format!("postgres://me:s3cret@{host}:{}/postgres?{parameters}", self.server.port)
+        format!("postgres://me:s3cret@{host}:{}/postgres?{parameters}", self.server.port())
     }
 
     fn trusting(&self, host: &str, mode: &str) -> String {
@@ -200,13 +201,13 @@ fn a_certificate_that_has_expired_is_refused_where_it_counts() {
 #[test]
 fn prefer_goes_without_tls_where_that_is_needed_and_require_does_not() {
     let tls = Encrypted::start("server", "DNS:db.test", 1);
-    let bare = |mode: &str| tls.server.url("bare", &format!("sslmode={mode}"));
+    let bare = |mode: &str| tls.server.url_for("bare", &format!("sslmode={mode}"));
     opens(&bare("prefer"));
     opens(&bare("disable"));
     fails(&bare("require"), &["refused", "28000"]);
-    let plain = Server::start("", "host all admin 127.0.0.1/32 trust");
-    opens(&plain.url("admin", "sslmode=prefer"));
-    fails(&plain.url("admin", "sslmode=require"), &["refused", "offers no TLS", "ssl = on"]);
+    let plain = server("host all postgres 127.0.0.1/32 trust");
+    opens(&plain.url_for("postgres", "sslmode=prefer"));
+    fails(&plain.url_for("postgres", "sslmode=require"), &["refused", "offers no TLS", "ssl = on"]);
 }
 
 #[test]
@@ -219,44 +220,45 @@ fn a_client_certificate_opens_and_a_wrong_one_does_not() {
         let (certificate, key) = (files.path(certificate), files.path(key));
         let parameters =
             format!("sslmode=require&sslcert={}&sslkey={}", certificate.display(), key.display());
-        tls.server.url("certain", &parameters)
+        tls.server.url_for("certain", &parameters)
     };
     opens(&url(&tls.authority, "certain.crt", "certain.key"));
-    fails(&tls.server.url("certain", "sslmode=require"), &["refused", "28000", "certificate"]);
+    fails(&tls.server.url_for("certain", "sslmode=require"), &["refused", "28000", "certificate"]);
     fails(&url(&other, "certain.crt", "certain.key"), &["refused", "does not accept our client certificate"]);
     fails(&url(&tls.authority, "certain.crt", "ca.key"), &["refused", "client certificate", "sslkey"]);
     fails(&url(&tls.authority, "absent.crt", "certain.key"), &["refused", "absent.crt", "cannot be read"]);
     fails(&url(&tls.authority, "certain.key", "certain.key"), &["refused", "holds no certificate", "PEM"]);
     fails(&url(&tls.authority, "certain.crt", "ca.crt"), &["refused", "holds no private key"]);
-    let missing = tls.server.url("me", "sslmode=verify-ca&sslrootcert=/no/such.pem");
+    let missing = tls.server.url_for("me", "sslmode=verify-ca&sslrootcert=/no/such.pem");
     fails(&missing, &["refused", "sslrootcert /no/such.pem cannot be read"]);
 }
 
 #[test]
 fn the_first_server_that_takes_writes_is_used() {
-    let first = Server::start("default_transaction_read_only = on", "host all admin 127.0.0.1/32 trust");
-    let second = Server::start("", "host all admin 127.0.0.1/32 trust");
+    let first =
+        plan("host all postgres 127.0.0.1/32 trust").set("default_transaction_read_only", "on").start();
+    let second = server("host all postgres 127.0.0.1/32 trust");
     let (_kept, silent) = silent_server();
     let url = |ports: &[u16], more: &str| {
         let hosts: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        format!("postgres://admin@{}/postgres?{more}", hosts.join(","))
+        format!("postgres://postgres@{}/postgres?{more}", hosts.join(","))
     };
-    let down = server::free_port();
-    opens(&url(&[down, second.port], ""));
-    opens(&url(&[first.port, second.port], ""));
-    opens(&url(&[silent, second.port], ""));
+    let down = elector_kit::ports::free_port();
+    opens(&url(&[down, second.port()], ""));
+    opens(&url(&[first.port(), second.port()], ""));
+    opens(&url(&[silent, second.port()], ""));
     fails(
-        &url(&[down, first.port], ""),
+        &url(&[down, first.port()], ""),
         &[
             "may pass",
             &format!("127.0.0.1:{down}: Connection refused"),
-            &format!("127.0.0.1:{}: it is read-only", first.port),
+            &format!("127.0.0.1:{}: it is read-only", first.port()),
             "is the server up",
             "give the primary",
         ],
     );
     fails(&url(&[silent], "connect_timeout=1"), &["may pass", "no answer within 1000 ms", "firewall"]);
-    let wrong = url(&[second.port, down], "").replace("admin@", "stranger@");
+    let wrong = url(&[second.port(), down], "").replace("postgres@", "stranger@");
     let error = open(&wrong).unwrap_err();
     assert!(
         error.contains("28000") && !error.contains("Connection refused"),
@@ -292,19 +294,19 @@ mod timed {
 
     #[test]
     fn a_silent_server_costs_its_connect_timeout_and_no_more() {
-        let server = Server::start("", "host all admin 127.0.0.1/32 trust");
+        let server = server("host all postgres 127.0.0.1/32 trust");
         let (_kept, silent) = silent_server();
-        let hosts = format!("127.0.0.1:{silent},127.0.0.1:{}", server.port);
+        let hosts = format!("127.0.0.1:{silent},127.0.0.1:{}", server.port());
         let witness = Witness::start(&[server.pid()]);
         let started = Instant::now();
-        opens(&format!("postgres://admin@{hosts}/postgres?connect_timeout=1"));
+        opens(&format!("postgres://postgres@{hosts}/postgres?connect_timeout=1"));
         witness.at_most(started.elapsed(), Duration::from_secs(3), "to connect to the second server");
     }
 }
 
 #[test]
 fn too_many_connections_may_pass() {
-    let server = Server::start("max_connections = 10", "host all me 127.0.0.1/32 trust");
-    server.sql("CREATE ROLE me LOGIN CONNECTION LIMIT 0");
-    fails(&server.url("me", ""), &["may pass", "53300", "too many connections"]);
+    let server = plan("host all me 127.0.0.1/32 trust").set("max_connections", 10).start();
+    server.session().run("CREATE ROLE me LOGIN CONNECTION LIMIT 0");
+    fails(&server.url_for("me", ""), &["may pass", "53300", "too many connections"]);
 }

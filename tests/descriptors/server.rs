@@ -24,5 +24,5 @@ fn a_server_is_not_blamed_for_descriptors_that_are_missing() {
     std::fs::set_permissions(&passfile, std::fs::Permissions::from_mode(0o600)).unwrap();
     let (port, passfile) = (cluster.port(), passfile.display());
     let url = format!("postgres://worker@localhost:{port}/postgres?schema=worker&passfile={passfile}");
-    sweep("descriptors::a_server_is_not_blamed_for_descriptors_that_are_missing", |_| url.clone());
+    sweep("server::a_server_is_not_blamed_for_descriptors_that_are_missing", |_| url.clone());
 }
