@@ -5,7 +5,6 @@ need_rust
 . tests/witnessed.sh
 settings=$(tests/setup-postgres.sh)
 eval "$settings"
-must cargo test -q --no-fail-fast --all-features --test conformance_postgres -- newest:: --skip timed::
-must witnessed conformance_postgres timed:: --test-threads=1
+must cargo test -q --no-fail-fast --all-features --test stores -- newest:: --skip timed::
 # These measure time and stop processes: a few at a time.
 must witnessed postgres --test-threads=4

@@ -5,8 +5,7 @@ need_rust
 export RUST_TEST_THREADS=6
 tests/setup-postgres.sh --system
 # What the parts stores, guardian, times and languages run.
-elsewhere=' conformance conformance_postgres postgres sqlite_faults'
-elsewhere+=' guardian kills languages '
+elsewhere=' guardian kills languages postgres stores '
 suites=()
 for file in tests/*.rs tests/*/main.rs; do
   suite=${file%/main.rs}

@@ -5,7 +5,7 @@ need_rust
 . tests/witnessed.sh
 settings=$(tests/setup-postgres.sh)
 eval "$settings"
-for suite in conformance elector guardian hostile sqlite_faults; do
+for suite in elector guardian hostile stores; do
   must witnessed "$suite" timed:: --test-threads=1
 done
 must witnessed kills --test-threads=1

@@ -6,8 +6,8 @@ use std::time::Duration;
 use elector::core::lease::{Acquire, LeaderId, Op, Outcome, Request, RequestId, Row, Version};
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
-use elector::driver::stores::{Answer, Job, Store, StoreError};
 use elector::driver::stores::url::StoreUrl;
+use elector::driver::stores::{Answer, Job, Store, StoreError};
 
 use elector_kit::waiting::SOON;
 use elector_kit::waiting::patiently;

@@ -1,4 +1,4 @@
-// The properties of tests/conformance that every store has, by the same names.
+// The properties of tests/stores/conformance that every store has, by the same names.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { sleep, until } from "./support.mjs";

@@ -1,4 +1,4 @@
-//! What a store must do. `tests/conformance.rs` says it again as tests that run against each store.
+//! What a store must do. `tests/stores/conformance.rs` says it again as tests that run against each store.
 
 pub mod memory;
 mod opener;

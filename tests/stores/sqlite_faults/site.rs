@@ -155,7 +155,7 @@ pub struct Helper {
 impl Helper {
     pub fn start(role: &str, path: &Path) -> Helper {
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["processes::plays_a_role", "--exact", "--ignored", "--nocapture"])
+            .args(["sqlite_faults::processes::plays_a_role", "--exact", "--ignored", "--nocapture"])
             .env("ELECTOR_TEST_ROLE", role)
             .env("ELECTOR_TEST_PATH", path)
             .stdin(Stdio::piped())

@@ -8,7 +8,7 @@ use elector::driver::clock;
 use elector::driver::stores::{Hint, Store, StoreError};
 use nix::sys::signal::Signal;
 
-use crate::site::{Handle, Helper, LEASE, SOON, Site, acquire, listen, renew, say};
+use super::site::{Handle, Helper, LEASE, SOON, Site, acquire, listen, renew, say};
 
 #[test]
 #[ignore = "the process that the other tests run"]
@@ -40,7 +40,7 @@ fn plays_a_role() {
             let token = handle.acquire(LEASE).expect("a free lease");
             say(token);
             listen();
-            handle.one(Op::Release { token, holder: crate::site::holder() }).unwrap();
+            handle.one(Op::Release { token, holder: super::site::holder() }).unwrap();
             listen();
         }
         "parent" => {
@@ -71,7 +71,7 @@ fn plays_a_role() {
             }
             say(left);
         }
-        other => crate::descriptors::play(other, handle, path.as_ref()),
+        other => super::descriptors::play(other, handle, path.as_ref()),
     }
 }
 
@@ -123,7 +123,7 @@ pub fn holder(site: &Site, lease: Duration) -> Helper {
 }
 
 pub fn release(handle: &mut Handle, token: FencingToken) {
-    let released = handle.one(Op::Release { token, holder: crate::site::holder() });
+    let released = handle.one(Op::Release { token, holder: super::site::holder() });
     assert_eq!(released, Ok(Outcome::Released));
 }
 

@@ -17,7 +17,7 @@ use elector::driver::stores::{Hint, Store, StoreError};
 use elector::{Changes, Elector};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use crate::site::{Handle, Helper, LEASE, SOON, Site, acquire, election, listen, renew, say};
+use super::site::{Handle, Helper, LEASE, SOON, Site, acquire, election, listen, renew, say};
 
 /// More than the store and the test harness have open together.
 const VICTIMS: usize = 100;

@@ -1,6 +1,5 @@
 //! The SQL that JavaScript's SQLite clients run, beside the native store on one file: neither takes what the
 //! other holds, and tokens grow across both.
-#![cfg(feature = "sqlite")]
 
 use std::sync::Arc;
 use std::time::Duration;

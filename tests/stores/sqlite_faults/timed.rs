@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use elector::core::lease::{Op, Outcome};
 
-use crate::processes::{holder, release, starters};
-use crate::site::{LEASE, SOON, Site, acquire};
-use crate::terms;
+use super::processes::{holder, release, starters};
+use super::site::{LEASE, SOON, Site, acquire};
+use super::terms;
 use elector_kit::witness::Witness;
 
 #[test]

@@ -9,9 +9,9 @@ use elector::core::lease::Outcome;
 use elector::driver::clock;
 use elector::driver::stores::Hint;
 
-use crate::files::Mounted;
-use crate::processes::holder;
-use crate::site::{Handle, LEASE, Site, acquire, renew};
+use super::files::Mounted;
+use super::processes::holder;
+use super::site::{Handle, LEASE, Site, acquire, renew};
 
 /// A database two directories below the site's own.
 fn deep(site: &Site) -> PathBuf {
@@ -92,7 +92,7 @@ fn a_lease_that_was_seen_is_waited_for_before_a_new_database_is_used() {
     let site = Site::new();
     let path = deep(&site);
     let mut standby = Handle::open(&path).unwrap();
-    let mut helper = crate::site::Helper::start("holder", &path);
+    let mut helper = super::site::Helper::start("holder", &path);
     helper.tell(&lease.as_millis().to_string());
     helper.hear().parse::<u64>().expect("a token");
     assert_eq!(standby.acquire(LEASE), None);

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use elector::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Request, RequestId, Row, Version};
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
-use elector::driver::stores::{Answer, Bell, Hint, Job, Store, StoreError};
 use elector::driver::stores::url::StoreUrl;
+use elector::driver::stores::{Answer, Hint, Job, Notifier, Store, StoreError};
 
+#[cfg(all(feature = "postgres", target_os = "linux"))]
+use elector_kit::cluster::{Release, fresh_database};
 use elector_kit::waiting::patiently;
 
 /// A lease of which half outlasts every test.
@@ -27,7 +29,6 @@ pub struct Place {
 }
 
 impl Place {
-    #[allow(dead_code, reason = "only conformance.rs needs it")]
     pub fn memory() -> Place {
         static PLACES: AtomicU64 = AtomicU64::new(0);
         let url = format!("memory:conformance-{}", PLACES.fetch_add(1, Ordering::Relaxed));
@@ -35,17 +36,16 @@ impl Place {
     }
 
     #[cfg(feature = "sqlite")]
-    #[allow(dead_code, reason = "only conformance.rs needs it")]
     pub fn sqlite() -> Place {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("leases.db").display());
         Place { url: StoreUrl::parse(&url).unwrap(), _directory: Some(directory) }
     }
 
-    /// A fresh place that somebody else made.
-    #[allow(dead_code, reason = "only conformance_postgres.rs needs it")]
-    pub fn at(url: &str) -> Place {
-        Place { url: StoreUrl::parse(url).unwrap(), _directory: None }
+    /// A fresh database.
+    #[cfg(all(feature = "postgres", target_os = "linux"))]
+    pub fn postgres(release: Release) -> Place {
+        Place { url: StoreUrl::parse(&fresh_database(release)).unwrap(), _directory: None }
     }
 
     pub fn open(&self) -> Handle {

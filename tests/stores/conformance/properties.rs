@@ -7,7 +7,7 @@ use elector::core::lease::{Op, Outcome, Version};
 use elector::driver::clock;
 use elector::driver::stores::Hint;
 
-use crate::place::{LEASE, Place, SHORT, SOON, acquire, id, name};
+use super::place::{LEASE, Place, SHORT, SOON, acquire, id, name};
 use elector_kit::witness::Witness;
 
 fn seen(outcome: Outcome) -> elector::core::lease::Row {

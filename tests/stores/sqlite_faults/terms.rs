@@ -10,8 +10,8 @@ use elector::core::lease::{DeposedReason, Event};
 use elector::driver::clock;
 use elector::{Changes, Elector};
 
-use crate::files::Mounted;
-use crate::site::{SOON, Site};
+use super::files::Mounted;
+use super::site::{SOON, Site};
 
 /// How long a term lasts without a renewal, and how often it is renewed.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ use elector::core::{FencingToken, StoreTime};
 use elector::driver::clock;
 use elector::driver::stores::Store;
 
-use crate::site::{LEASE, Site, acquire, election, renew};
+use super::site::{LEASE, Site, acquire, election, renew};
 
 const HOUR_US: i64 = 3_600_000_000;
 

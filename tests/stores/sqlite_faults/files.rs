@@ -9,7 +9,7 @@ use elector::core::lease::{Failure, Op, Outcome};
 use elector::driver::stores::sqlite::SqliteStore;
 use elector::driver::stores::{Hint, Store, StoreError};
 
-use crate::site::{Handle, LEASE, SOON, Site, acquire, election, renew};
+use super::site::{Handle, LEASE, SOON, Site, acquire, election, renew};
 
 fn refusal(path: &Path) -> StoreError {
     let refusal = Handle::open(path).err().expect("a refusal");
@@ -213,7 +213,7 @@ impl Mounted {
         let output = mount.output().expect("mount(8); install util-linux");
         assert!(
             output.status.success(),
-            "this test mounts a tmpfs and may not: run it as root (sudo -E cargo test --test sqlite_faults), \
+            "this test mounts a tmpfs and may not: run it as root (sudo -E cargo test --test stores), \
              or in `unshare --map-root-user --mount`; mount said: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
