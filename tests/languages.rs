@@ -1,7 +1,7 @@
 //! Candidates written in Rust, C, Go and JavaScript stand for one election in one PostgreSQL, and are
 //! stopped, killed and told to release at random: never two leaders, and tokens that grow.
 //!
-//! tests/parts/languages.sh builds the programs and names them in `ELECTOR_TEST_C_DRIVER`,
+//! tests/steps/languages.sh builds the programs and names them in `ELECTOR_TEST_C_DRIVER`,
 //! `ELECTOR_TEST_GO_DRIVER` and `ELECTOR_TEST_NODE_DRIVER`. `ELECTOR_LANGUAGES_SECONDS` is how long it goes
 //! on; `ELECTOR_LANGUAGES_SEED` repeats the order of a run.
 #![cfg(all(feature = "postgres", target_os = "linux"))]

@@ -1,6 +1,6 @@
 //! The limits that are promised for PostgreSQL, measured in one run on servers that this starts itself, of
 //! the newest release; with fsync, as in production. `cargo bench --bench postgres -- NAME…` runs some.
-//! tests/setup-postgres.sh installs what is needed.
+//! tests/install/postgres.sh installs what is needed.
 
 #![allow(missing_docs)]
 

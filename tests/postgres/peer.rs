@@ -65,7 +65,7 @@ impl Peer {
         });
         let peer = Peer { child, lines, leads: false };
         let first = peer.lines.recv_timeout(PATIENCE);
-        let install = "run tests/setup-postgres.sh, which installs nest-leader-election";
+        let install = "run tests/install/postgres.sh, which installs nest-leader-election";
         assert_eq!(first.expect(install)["ready"], true);
         peer
     }

@@ -37,14 +37,14 @@ fn listed(tree: &Tree) -> BTreeSet<&str> {
     lines.flat_map(str::split_whitespace).collect()
 }
 
-fn parts(tree: &Tree) -> Vec<String> {
+fn steps(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
-    let parts = listed(tree);
+    let steps = listed(tree);
     let files =
-        tree.ending(".sh").filter_map(|file| file.path.strip_prefix("tests/parts/")?.strip_suffix(".sh"));
-    for name in files.collect::<BTreeSet<_>>().symmetric_difference(&parts) {
+        tree.ending(".sh").filter_map(|file| file.path.strip_prefix("tests/steps/")?.strip_suffix(".sh"));
+    for name in files.collect::<BTreeSet<_>>().symmetric_difference(&steps) {
         found.push(format!(
-            "tests/run.sh:1: `{name}` must be in `quick` or `deep` and a file of tests/parts, or neither"
+            "tests/run.sh:1: `{name}` must be in `quick` or `deep` and a file of tests/steps, or neither"
         ));
     }
     if !tree.text(".ci/run").contains("tests/run.sh") {
@@ -57,8 +57,8 @@ fn parts(tree: &Tree) -> Vec<String> {
         for (number, command) in commands(file) {
             let Some(words) = arguments(&command, &["tests/run.sh", "bash tests/run.sh"]) else { continue };
             for word in words.iter().filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase())) {
-                if *word != "all" && !parts.contains(word) {
-                    found.push(file.finding(number, format_args!("tests/run.sh has no part `{word}`")));
+                if *word != "all" && !steps.contains(word) {
+                    found.push(file.finding(number, format_args!("tests/run.sh has no step `{word}`")));
                 }
             }
         }
@@ -161,17 +161,17 @@ fn exit_codes(tree: &Tree) -> Vec<String> {
 fn the_parts_of_the_check_are_those_that_exist() {
     let run = ("tests/run.sh", "quick=(rust)\ndeep=()\n");
     let readme = ("README.md", "`tests/run.sh`\n");
-    let (ci, part) = ((".ci/run", "tests/run.sh"), ("tests/parts/rust.sh", ""));
+    let (ci, step) = ((".ci/run", "tests/run.sh"), ("tests/steps/rust.sh", ""));
     holds(
-        parts,
+        steps,
         &[
             &[run, readme, ci],
-            &[run, readme, part],
-            &[run, ci, part],
-            &[run, ci, part, ("README.md", "```sh\ntests/run.sh rust go\n```\n")],
+            &[run, readme, step],
+            &[run, ci, step],
+            &[run, ci, step, ("README.md", "```sh\ntests/run.sh rust go\n```\n")],
         ],
     );
-    assert!(parts(&Tree::planted(&[run, readme, ci, part])).is_empty());
+    assert!(steps(&Tree::planted(&[run, readme, ci, step])).is_empty());
 }
 
 #[test]

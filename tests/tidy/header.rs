@@ -85,7 +85,7 @@ fn compares(tests: &str, status: &str) -> bool {
 /// Each function of the header is called, and each status is expected, in the tests in C; but for PANIC: no
 /// input is known that makes the library panic, so the tests of src/capi/boundary.rs make it.
 fn exercised(tree: &Tree) -> Vec<String> {
-    let tests = tree.files.iter().filter(|file| file.path.starts_with("tests/capi/"));
+    let tests = tree.files.iter().filter(|file| file.path.starts_with("tests/c/"));
     let tests: String = tests.map(|file| code(&file.text)).collect();
     let mut found = Vec::new();
     let functions = named(tree, "elector_");
@@ -93,7 +93,7 @@ fn exercised(tree: &Tree) -> Vec<String> {
         found.push(format!("{HEADER}:1: declares no function"));
     }
     for name in functions.iter().filter(|name| !tests.contains(&format!("{name}("))) {
-        found.push(format!("{HEADER}:1: no test in tests/capi calls {name}; add one"));
+        found.push(format!("{HEADER}:1: no test in tests/c calls {name}; add one"));
     }
     for status in named(tree, "ELECTOR_STATUS_") {
         if status == "ELECTOR_STATUS_PANIC" {
@@ -101,7 +101,7 @@ fn exercised(tree: &Tree) -> Vec<String> {
         }
         let short = status.trim_start_matches("ELECTOR_STATUS_");
         if !tests.contains(&format!("GIVES({short},")) && !compares(&tests, status) {
-            found.push(format!("{HEADER}:1: no test in tests/capi expects {status}; add one"));
+            found.push(format!("{HEADER}:1: no test in tests/c expects {status}; add one"));
         }
     }
     found
@@ -141,9 +141,9 @@ fn everything_in_the_header_is_documented() {
 #[test]
 fn everything_in_the_header_is_tested_in_c() {
     let header = (HEADER, "bool elector_a(void);\n    ELECTOR_STATUS_B = 1,\n");
-    let calls = ("tests/capi/a.c", "CHECK(elector_a());\n");
-    let both = ("tests/capi/a.c", "CHECK(elector_a());\nGIVES(B, x);\n");
-    let file = |text| ("tests/capi/a.c", text);
+    let calls = ("tests/c/a.c", "CHECK(elector_a());\n");
+    let both = ("tests/c/a.c", "CHECK(elector_a());\nGIVES(B, x);\n");
+    let file = |text| ("tests/c/a.c", text);
     holds(
         exercised,
         &[

@@ -1,6 +1,6 @@
 // Statements of an application on Nest with 50 elections, ours beside the real nest-leader-election's: prints
 // the figure beside its limit, and fails above it.
-//   eval "$(tests/setup-postgres.sh)" && node bindings/js/bench/nest.mjs
+//   eval "$(tests/install/postgres.sh)" && node bindings/js/bench/nest.mjs
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
@@ -85,7 +85,7 @@ function print(what, measured, rest) {
 }
 
 const peer = process.env.ELECTOR_TEST_PEER;
-if (!peer) throw new Error('nest-leader-election is missing: eval "$(tests/setup-postgres.sh)"');
+if (!peer) throw new Error('nest-leader-election is missing: eval "$(tests/install/postgres.sh)"');
 const scratch = mkdtempSync(join(tmpdir(), "elector-bench-"));
 const nest11 = build("11", packed(scratch), { isDeep: false });
 const server = await startServer({

@@ -1,6 +1,6 @@
 // Builds the package into dist: the core with cargo, its glue with wasm-bindgen, the rest with tsc.
 //   npm ci && npm run build && npm pack
-// Needs Rust 1.86 or newer. tests/setup-wasm.sh finds or makes a toolchain for wasm32-unknown-unknown.
+// Needs Rust 1.86 or newer. tests/install/wasm.sh finds or makes a toolchain for wasm32-unknown-unknown.
 // Says each step before it begins, and what it waits for.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -26,7 +26,7 @@ function step(what) {
 /** The settings that the Rust toolchain needs, as environment variables. */
 function toolchain() {
     step("looking for a toolchain for wasm32-unknown-unknown (the first time it may be built: a minute)");
-    const script = 'eval "$(tests/setup-wasm.sh)" && env -0';
+    const script = 'eval "$(tests/install/wasm.sh)" && env -0';
     const told = execFileSync("bash", ["-euo", "pipefail", "-c", script], {
         cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], maxBuffer: 1 << 24,
     });

@@ -9,7 +9,7 @@ import pg from "pg";
 import { PATIENCE_MS, sleep } from "./support.mjs";
 
 /**
- * Where the server's programs are: the newest release's if tests/setup-postgres.sh has installed it and its
+ * Where the server's programs are: the newest release's if tests/install/postgres.sh has installed it and its
  * settings are in the environment, else those of ELECTOR_TEST_POSTGRES_SYSTEM, else Debian's.
  */
 function binaries() {
@@ -22,7 +22,7 @@ function binaries() {
         ...versions.map((version) => join(root, version, "bin")),
     ];
     const bin = folders.find((folder) => existsSync(join(folder, "initdb")));
-    assert.ok(bin, "PostgreSQL is missing: run tests/setup-postgres.sh, or install the package postgresql");
+    assert.ok(bin, "PostgreSQL is missing: run tests/install/postgres.sh, or install the package postgresql");
     return bin;
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// PostgreSQL's processes refuse to run as root; then they run as this user, who owns nothing else.
 const NOBODY: u32 = 65_534;
-const INSTALL: &str = "run tests/setup-postgres.sh, which installs it";
+const INSTALL: &str = "run tests/install/postgres.sh, which installs it";
 
 /// Which PostgreSQL a test wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ fn system() -> Option<PathBuf> {
     Some(usable.filter(|path| number(path).is_some()).min_by_key(|path| number(path))?.join("bin"))
 }
 
-/// The directory where tests/setup-postgres.sh installs what comes from npm. It must be open to all users,
+/// The directory where tests/install/postgres.sh installs what comes from npm. It must be open to all users,
 /// since the servers run as nobody, and a root's home is not.
 pub fn peer() -> PathBuf {
     if let Some(set) = std::env::var_os("ELECTOR_TEST_PEER") {

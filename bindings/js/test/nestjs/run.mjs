@@ -1,7 +1,7 @@
 // Runs the suite on one PostgreSQL with applications on each major version of Nest, or on those named.
 //   node test/nestjs/run.mjs [--deep|--all] [10|11|12]… [FILE]…
 // Without --deep and --all it runs the quick level: what no busy machine can fail. --deep runs suite/deep:
-// what measures time, and what needs nest-leader-election, which tests/setup-postgres.sh installs.
+// what measures time, and what needs nest-leader-election, which tests/install/postgres.sh installs.
 // The last line sums up.
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -15,7 +15,7 @@ const SECTIONS = ["quick-start-module", "quick-start-service", "configuration", 
 
 function seed() {
     const peer = process.env.ELECTOR_TEST_PEER;
-    if (!peer) throw new Error('ELECTOR_TEST_PEER is not set; run: eval "$(tests/setup-postgres.sh)"');
+    if (!peer) throw new Error('ELECTOR_TEST_PEER is not set; run: eval "$(tests/install/postgres.sh)"');
     const found = blocks(join(peer, "node_modules/nest-leader-election/README.md"));
     if (found.length !== SECTIONS.length) throw new Error(`its document has ${found.length} blocks`);
     const ours = (code) => code.replaceAll(/(['"])nest-leader-election\1/g, "$1elector-wasm/nestjs$1");

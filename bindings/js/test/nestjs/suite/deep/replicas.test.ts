@@ -14,7 +14,7 @@ const quick = { leaseDuration: 4_000, renewalInterval: 800, jitterRange: 100 };
 /** The real package, as a process. */
 function peer(database: string, settings: object): Running {
     const folder = process.env["ELECTOR_TEST_PEER"];
-    assert.ok(folder, "run tests/setup-postgres.sh, which installs nest-leader-election");
+    assert.ok(folder, "run tests/install/postgres.sh, which installs nest-leader-election");
     const arguments_ = [join(folder, "peer.mjs"), JSON.stringify({ url: database, ...settings })];
     return new Running(spawn(process.execPath, arguments_, { stdio: ["pipe", "pipe", "ignore"] }));
 }

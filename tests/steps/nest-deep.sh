@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # elector-wasm/nestjs on Nest 10, 11 and 12, beside the real nest-leader-election, and what measures time
 # limit: 1800
-settings=$(tests/setup-postgres.sh)
+settings=$(tests/install/postgres.sh)
 eval "$settings"
 need_js
 must node bindings/js/test/nestjs/run.mjs --all 10 12

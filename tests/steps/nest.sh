@@ -3,5 +3,5 @@
 need_js
 npm_ci bindings/js/test/nestjs/nest11
 npm_ci bindings/js/test/nestjs/bundle
-tests/setup-postgres.sh --system
+tests/install/postgres.sh --system
 must node bindings/js/test/nestjs/run.mjs 11

@@ -2,7 +2,7 @@
 # Finds a compiler of exactly the Rust version that Cargo.toml promises, and prints the path of its rustc:
 # rustup's if it is there, else Debian's package, unpacked into the cache and never installed.
 set -euo pipefail
-# shellcheck source=tests/lib.sh
+# shellcheck source=tests/install/lib.sh
 . "$(dirname "$0")/lib.sh"
 want=$(msrv)
 dir=$cache/rust-$want

@@ -2,7 +2,7 @@
 # candidates in Rust, C, Go and Node in one election on one PostgreSQL, killed and stopped at random
 #
 # ELECTOR_LANGUAGES_SECONDS: how long; by default a minute. The published figure is of five.
-settings=$(tests/setup-postgres.sh)
+settings=$(tests/install/postgres.sh)
 eval "$settings"
 need_go
 need_js

@@ -2,7 +2,7 @@
 # the core alone builds for WebAssembly, needs nothing from outside, and elects there
 need cargo - "install Rust with rustup"
 need node nodejs "install Node.js 20 or newer"
-settings=$(tests/setup-wasm.sh)
+settings=$(tests/install/wasm.sh)
 eval "$settings"
 export CARGO_TARGET_DIR=$CARGO_TARGET_DIR/wasm
 triple=wasm32-unknown-unknown

@@ -7,7 +7,7 @@
 # alone will do, with none, which is sooner. ELECTOR_MUTANTS names some patches; unset means all.
 need_rust
 need patch patch "install patch"
-settings=$(tests/setup-postgres.sh)
+settings=$(tests/install/postgres.sh)
 eval "$settings"
 tree=$CARGO_TARGET_DIR/mutants/tree
 log=$CARGO_TARGET_DIR/mutants/log

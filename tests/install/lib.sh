@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034
 # What the scripts of tests/ share: where things are, messages, counted checks, tools and their versions.
-cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR
 # Everything that is fetched or built once and outlives a `cargo clean`.
@@ -21,7 +21,7 @@ check() {
   if "$@"; then printf 'check %s: passed\n' "$name"; else printf 'check %s: failed\n' "$name"; fi
 }
 
-# once NAME COMMAND…: runs it, unless this run of tests/run.sh has done so already; ends the part if it fails.
+# once NAME COMMAND…: runs it, unless this run of tests/run.sh has done so already; ends the step if it fails.
 once() {
   local mark=$CARGO_TARGET_DIR/once-$1
   [ -z "${ELECTOR_RUN:-}" ] || [ "$ELECTOR_RUN" != "$(cat "$mark" 2>/dev/null)" ] || return 0
@@ -38,14 +38,14 @@ download() {
   return $status
 }
 
-# need TOOL PACKAGE HINT: installs a missing tool where that is possible, and ends the part where it is not.
+# need TOOL PACKAGE HINT: installs a missing tool where that is possible, and ends the step where it is not.
 need() {
   command -v "$1" >/dev/null && return
   [ "$2" = - ] || debian_install "$2" || true
   command -v "$1" >/dev/null || die "$1 is missing: $3"
 }
 
-# need_version NAME TOOL LEAST FOUND HINT: ends the part where a tool that is there is too old.
+# need_version NAME TOOL LEAST FOUND HINT: ends the step where a tool that is there is too old.
 need_version() {
   local oldest
   oldest=$(printf '%s\n' "$3" "$4" | sort -V | head -n 1)

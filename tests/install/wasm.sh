@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes `cargo build --target wasm32-unknown-unknown` work, and prints the settings that it needs:
-#   eval "$(tests/setup-wasm.sh)"
-# A toolchain that has the target is used as it is. Else, on Debian, the compiler of tests/setup-msrv.sh gets
-# a standard library built from Debian's own source package, in the cache (half a minute, once).
+#   eval "$(tests/install/wasm.sh)"
+# A toolchain that has the target is used as it is. Else, on Debian, the compiler of tests/install/msrv.sh
+# gets a standard library built from Debian's own source package, in the cache (half a minute, once).
 set -euo pipefail
-# shellcheck source=tests/lib.sh
+# shellcheck source=tests/install/lib.sh
 . "$(dirname "$0")/lib.sh"
 target=wasm32-unknown-unknown
 
@@ -33,7 +33,7 @@ build_std() { # directory of Debian's Rust
 mkdir -p "$cache"
 exec 8>"$cache/wasm.lock" && flock 8
 if ! has_target rustc; then
-  rustc=$(tests/setup-msrv.sh --debian) || die "or run 'rustup target add $target'"
+  rustc=$(tests/install/msrv.sh --debian) || die "or run 'rustup target add $target'"
   has_target "$rustc" || build_std "$(dirname "$(dirname "$rustc")")"
   has_target "$rustc" || die "this compiler cannot link for $target; run 'rustup target add $target'"
   printf 'export RUSTC=%q\n' "$rustc"

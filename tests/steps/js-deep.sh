@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # the npm package on better-sqlite3, PGlite and the newest PostgreSQL, and what measures time
-settings=$(tests/setup-postgres.sh)
+settings=$(tests/install/postgres.sh)
 eval "$settings"
 need_js
 npm_ci bindings/js/test/deep

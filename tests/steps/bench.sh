@@ -2,7 +2,7 @@
 # the measured limits: prints each figure beside its limit and fails above it
 need_rust
 must cargo bench -q --all-features --bench limits
-settings=$(tests/setup-postgres.sh)
+settings=$(tests/install/postgres.sh)
 eval "$settings"
 must cargo bench -q --all-features --bench postgres
 need make make "install make"

@@ -2,7 +2,7 @@
 # the C library as released: its header in four languages, its tests under valgrind and sanitizers, its sizes
 # limit: 2400
 need_rust
-. tests/c-suite.sh
+. tests/c/suite.sh
 need g++ g++ "install a C++ compiler"
 need valgrind valgrind "install valgrind"
 need pkg-config pkg-config "install pkg-config"
@@ -133,7 +133,7 @@ with_std_source() {
   if [ -d "$("$rustc" --print sysroot)/lib/rustlib/src/rust/library" ]; then
     printf '%s\n' "$rustc"
   else
-    tests/setup-msrv.sh --debian || die "or run: rustup component add rust-src"
+    tests/install/msrv.sh --debian || die "or run: rustup component add rust-src"
   fi
 }
 
@@ -160,7 +160,7 @@ watched_build() { # program
   watch_race=(-fsanitize=thread -c -g -Iinclude)
   watch_link=('-Wl,--whole-archive' "$runtime" '-Wl,--no-whole-archive' "${needs[@]}" -lrt -lresolv -rdynamic)
   local file
-  for file in tests/capi/*.c; do
+  for file in tests/c/*.c; do
     gcc -std=c11 "${watch_race[@]}" "$file" -o "$work/$(basename "$file").o" || return
   done
   gcc "$work"/*.c.o "$CARGO_TARGET_DIR/tsan/$host/debug/libelector.a" "${watch_link[@]}" -o "$1"

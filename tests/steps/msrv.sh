@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # the oldest Rust that Cargo.toml promises compiles everything
 need cargo - "install Rust with rustup"
-RUSTC=$(tests/setup-msrv.sh)
+RUSTC=$(tests/install/msrv.sh)
 export RUSTC
 say "$("$RUSTC" -V)"
 check "Rust $(msrv) compiles everything" \

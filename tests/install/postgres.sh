@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs all that the tests of the PostgreSQL store start, and prints where it is:
-#   eval "$(tests/setup-postgres.sh)"
+#   eval "$(tests/install/postgres.sh)"
 # From Debian: PostgreSQL and PgBouncer, whose services stay as they are. From npm, into a cache: the newest
 # PostgreSQL, and nest-leader-election with what it needs, as tests/postgres/peer/package-lock.json says. The
-# quick level of tests/run.sh needs only what is Debian's: `tests/setup-postgres.sh --system` installs that.
+# quick level of tests/run.sh needs only what is Debian's: `tests/install/postgres.sh --system` installs that.
 set -euo pipefail
-# shellcheck source=tests/lib.sh
+# shellcheck source=tests/install/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 need_postgres

@@ -2,8 +2,8 @@
 # Rust tests whose subject is real time, one at a time, with a witness of how busy the machine is
 # limit: 2400
 need_rust
-. tests/witnessed.sh
-settings=$(tests/setup-postgres.sh)
+. tests/kit/witnessed.sh
+settings=$(tests/install/postgres.sh)
 eval "$settings"
 for suite in elector guardian hostile stores; do
   must witnessed "$suite" timed:: --test-threads=1

@@ -9,7 +9,7 @@ needs=(-lpthread -lm -ldl)
 
 # Builds the tests with a library: the options go to the compiler.
 build_suite() { # program library options…
-  gcc -g -std=c11 "${strict[@]}" "${@:3}" tests/capi/*.c "$2" "${needs[@]}" -o "$1"
+  gcc -g -std=c11 "${strict[@]}" "${@:3}" tests/c/*.c "$2" "${needs[@]}" -o "$1"
 }
 
 # Guards are tested on the server of ELECTOR_TEST_POSTGRES, a superuser's URL, or on one of our own, which has

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # the C and the Go package on the quick library: the whole C suite, gofmt, go vet, go test
 need_go PROFILE=dev
-. tests/c-suite.sh
-. tests/go-builds.sh
+. tests/c/suite.sh
+. tests/go/builds.sh
 start_postgres
 
 formatted() {

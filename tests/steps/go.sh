@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # the Go package on the library as released: staticcheck, race detector, what measures time, both ways to link
 need_go
-. tests/go-builds.sh
+. tests/go/builds.sh
 need pkg-config pkg-config "install pkg-config"
 # Guards are tested on a real server.
 need_postgres
