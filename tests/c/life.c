@@ -1,4 +1,4 @@
-/* The life of candidates over the store in memory: the scenarios of tests/elector.rs, by the same names. */
+/* The life of candidates over the store in memory: the scenarios of tests/api, by the same names. */
 #define _GNU_SOURCE
 #include "check.h"
 

@@ -3,7 +3,6 @@
 //! Trust lasts `0.99 · lease − margin` from the *sending* of a renewal, and nothing is sent by a process that
 //! was stopped or killed before.
 
-#[path = "random.rs"]
 mod random;
 
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,4 @@
-// The scenarios of tests/elector.rs by the same names, with a clock that only the tests move.
+// The scenarios of tests/api by the same names, with a clock that only the tests move.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Elector, ElectorError, memoryStore, postgresStore } from "../dist/cjs/index.mjs";

@@ -1,5 +1,5 @@
 // The transcripts of tests/testdata/lease, played through WebAssembly: the machine says here what it says in
-// Rust. tests/lease.rs tells what the commands are.
+// Rust. tests/core/lease.rs tells what the commands are.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";

@@ -7,25 +7,15 @@
 //! module `timed`.
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
-#[path = "guardian/beats.rs"]
 mod beats;
-#[path = "guardian/displaced.rs"]
 mod displaced;
-#[path = "guardian/faults.rs"]
 mod faults;
-#[path = "guardian/hangs.rs"]
 mod hangs;
-#[path = "guardian/place.rs"]
 mod place;
-#[path = "guardian/stops.rs"]
 mod stops;
-#[path = "guardian/strangers.rs"]
 mod strangers;
-#[path = "guardian/terminals.rs"]
 mod terminals;
-#[path = "guardian/timed.rs"]
 mod timed;
-#[path = "guardian/verdicts.rs"]
 mod verdicts;
 
 use std::fs;

@@ -1,5 +1,4 @@
-//! How many threads a hub has. One test alone: all threads are its own.
-#![cfg(all(target_os = "linux", feature = "driver"))]
+//! How many threads a hub has. Alone, so that all threads are its own.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,9 @@ const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn electors_of_one_store_share_two_threads_which_end_with_them() {
+    if !crate::is_alone("threads::electors_of_one_store_share_two_threads_which_end_with_them") {
+        return;
+    }
     let make = |n| Elector::builder(format!("shared-{n}")).store("memory:threads").build().unwrap();
     let electors: Vec<Elector> = (0..500).map(make).collect();
     electors.iter().for_each(Elector::campaign);

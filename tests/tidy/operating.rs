@@ -1,11 +1,10 @@
 //! What `src/docs/operating.md` lists is what the code says, and nothing is left out.
-#![cfg(feature = "cli")]
 
 use elector::core::FencingToken;
 use elector::core::lease::{DeposedReason, Event};
 
-const GUIDE: &str = include_str!("../src/docs/operating.md");
-const TELEMETRY: &str = include_str!("../src/driver/hub/telemetry.rs");
+const GUIDE: &str = include_str!("../../src/docs/operating.md");
+const TELEMETRY: &str = include_str!("../../src/driver/hub/telemetry.rs");
 
 /// The rows of the guide's tables.
 fn rows() -> impl Iterator<Item = &'static str> {

@@ -5,19 +5,14 @@
 //! (columns, lines of a file and of a function) are warnings; every other finding fails its test.
 
 #[cfg(feature = "cli")]
-#[path = "tidy/commands.rs"]
 mod commands;
-#[path = "tidy/facts.rs"]
 mod facts;
-#[path = "tidy/go.rs"]
 mod go;
-#[path = "tidy/header.rs"]
 mod header;
-#[path = "tidy/js.rs"]
 mod js;
-#[path = "tidy/layers.rs"]
 mod layers;
-#[path = "tidy/text.rs"]
+#[cfg(feature = "cli")]
+mod operating;
 mod text;
 
 use std::io::Write;

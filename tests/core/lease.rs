@@ -1,6 +1,6 @@
 //! Transcripts of the lease machine: what it is told, and below `----` what it says.
 //!
-//! Each file of `tests/testdata/lease` is one property. `UPDATE=1 cargo test --test lease` writes what
+//! Each file of `tests/testdata/lease` is one property. `UPDATE=1 cargo test --test core` writes what
 //! the machine says now into the files; read the difference before you keep it. The commands:
 //!
 //! ```text

@@ -1,11 +1,8 @@
 //! The command line as its users meet it: help, refusals, output for programs, and nothing left behind.
 #![cfg(all(unix, feature = "cli"))]
 
-#[path = "cli/outages.rs"]
 mod outages;
-#[path = "cli/secrets.rs"]
 mod secrets;
-#[path = "cli/watching.rs"]
 mod watching;
 
 use std::ffi::{OsStr, OsString};

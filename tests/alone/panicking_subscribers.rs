@@ -1,5 +1,4 @@
-//! One test: recorder and subscriber are global to a process.
-#![cfg(feature = "driver")]
+//! Recorders and logs that panic take nothing else with them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -38,6 +37,10 @@ impl std::io::Write for Panics {
 
 #[test]
 fn recorders_and_logs_that_panic_cost_no_term_and_end_no_thread() {
+    if !crate::is_alone("panicking_subscribers::recorders_and_logs_that_panic_cost_no_term_and_end_no_thread")
+    {
+        return;
+    }
     static TOLD: AtomicUsize = AtomicUsize::new(0);
     std::panic::set_hook(Box::new(|_| {
         TOLD.fetch_add(1, Ordering::Relaxed);

@@ -4,7 +4,6 @@
 //! a file, with the times right before and right after the question. The answer was true at some instant
 //! between the two. So if a "yes" under an old token was asked for after a "yes" under a newer one had been
 //! given, two led at once.
-#![cfg(all(target_os = "linux", feature = "sqlite"))]
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -54,7 +53,7 @@ struct Candidate(Child);
 impl Candidate {
     fn start(folder: &Path) -> Candidate {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.args(["--exact", "stand", "--ignored"]).env("KILLS_FOLDER", folder);
+        command.args(["--exact", "kills::stand", "--ignored"]).env("KILLS_FOLDER", folder);
         Candidate(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("a process"))
     }
 

@@ -1,6 +1,5 @@
 //! Hosts that misbehave: wakers that call back, readers that never read, ten thousand electors that are
 //! dropped at once. None of it may hang a hub or fill the memory.
-#![cfg(all(unix, feature = "driver"))]
 
 use std::future::Future;
 use std::pin::Pin;

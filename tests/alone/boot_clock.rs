@@ -2,7 +2,6 @@
 //!
 //! A machine cannot be suspended for a test, but a process can be given a boot clock that is ahead while its
 //! other clocks are as they were: in a time namespace (time_namespaces(7)).
-#![cfg(all(target_os = "linux", feature = "driver"))]
 
 use std::process::Command;
 use std::time::Duration;
@@ -24,15 +23,15 @@ fn the_clock_is_the_boot_clock() {
     command.args(["--time", "--fork", "--boottime", &AHEAD.as_secs().to_string()]);
     command.arg(std::env::current_exe().expect("this program"));
     let before = clock::now();
-    let output = command.args(["--exact", "tell", "--ignored", "--nocapture"]).output();
+    let output = command.args(["--exact", "boot_clock::tell", "--ignored", "--nocapture"]).output();
     let after = clock::now();
     let output = output.expect("unshare(1); install util-linux");
     let said = String::from_utf8_lossy(&output.stdout);
     let told = said.split_once("@ ").and_then(|(_, rest)| rest.split(' ').next()?.parse::<u64>().ok());
     let told = told.unwrap_or_else(|| {
         panic!(
-            "this test makes a time namespace and may not: run it as root (sudo -E cargo test --test \
-             boot_clock); unshare said: {}",
+            "this test makes a time namespace and may not: run it as root (sudo -E cargo test --test alone); \
+             unshare said: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         )
     });

@@ -1,6 +1,5 @@
-//! A fork at a bad moment. One test alone: a fork while another one's thread is being started would hang the
+//! A fork at a bad moment. Alone, for a fork while another test's thread is being started would hang the
 //! child in Rust's own library.
-#![cfg(all(unix, feature = "driver"))]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +18,11 @@ fn candidate(store: &str) -> Elector {
 
 #[test]
 fn a_forked_child_can_make_an_elector_of_its_own_whatever_threads_of_the_parent_were_doing() {
+    if !crate::is_alone(
+        "fork::a_forked_child_can_make_an_elector_of_its_own_whatever_threads_of_the_parent_were_doing",
+    ) {
+        return;
+    }
     // Threads that make and drop electors all the time: most forks happen while one of them holds a lock.
     // They use one hub, so that none of them starts a thread.
     let _hub = candidate("fork-busy");
