@@ -1,13 +1,13 @@
 //! Tests that change or count something of which a process has only one: its allocator, its log and metrics,
 //! its threads, its clock. Each runs in a process of its own, which is this program again.
+#![cfg(feature = "driver")]
 
-#[cfg(feature = "driver")]
 mod allocation;
 #[cfg(all(target_os = "linux", feature = "cli"))]
 mod blocking_subscribers;
-#[cfg(all(target_os = "linux", feature = "driver"))]
+#[cfg(target_os = "linux")]
 mod boot_clock;
-#[cfg(all(unix, feature = "driver"))]
+#[cfg(unix)]
 mod fork;
 #[cfg(feature = "cli")]
 mod news;
@@ -15,7 +15,7 @@ mod news;
 mod panicking_subscribers;
 #[cfg(feature = "cli")]
 mod telemetry;
-#[cfg(all(target_os = "linux", feature = "driver"))]
+#[cfg(target_os = "linux")]
 mod threads;
 
 use std::process::Command;
