@@ -1,5 +1,5 @@
-//! What the words, options and variables of a command mean. What cannot be used is refused in one line, before
-//! anything is made.
+//! What the words, options and variables of a command mean. What cannot be used is refused in one line,
+//! before anything is made.
 
 use super::*;
 

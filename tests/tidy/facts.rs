@@ -20,7 +20,7 @@ fn quoted<'a>(text: &'a str, before: &str) -> Option<&'a str> {
 }
 
 fn required(tree: &Tree) -> Vec<String> {
-    let files = ["README.md", "LICENSE", "Cargo.lock", "tests/run.sh", ".ci/run"];
+    let files = ["README.md", "LICENSE", "Cargo.lock", "tests/README.md", "tests/run.sh", ".ci/run"];
     let missing = files.iter().chain(&DOCS).filter(|path| tree.text(path).trim().is_empty());
     missing.map(|path| format!("{path}:1: missing or empty; write it")).collect()
 }

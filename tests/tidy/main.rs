@@ -13,6 +13,7 @@ mod js;
 mod layers;
 #[cfg(feature = "cli")]
 mod operating;
+mod tests;
 mod text;
 
 use std::io::Write;
