@@ -1,7 +1,6 @@
 //! The npm package says what the rest says.
 
-use std::collections::BTreeMap;
-
+use crate::graph::{self, Import};
 use crate::{File, Tree, holds};
 
 const PACKAGE: &str = "bindings/js/package.json";
@@ -205,12 +204,6 @@ fn the_glue_is_made_by_the_version_that_is_locked() {
     assert!(bindgen(&Tree::planted(&[lock, (BINDGEN, tool)])).is_empty());
 }
 
-/// A file of the package that another one names in an import, and the line that names it.
-struct Import {
-    line: usize,
-    target: String,
-}
-
 /// All that a file imports of the package: for values or types only, at once or when it is needed, to use it
 /// or to export it again.
 fn imports(file: &File) -> Vec<Import> {
@@ -248,42 +241,8 @@ fn sources(tree: &Tree) -> impl Iterator<Item = &File> {
     tree.ending(".ts").filter(|file| file.path.starts_with(SOURCES))
 }
 
-/// A file of a circle cannot be read, tested or moved without all the others.
 fn circles(tree: &Tree) -> Vec<String> {
-    let all: BTreeMap<&str, Vec<Import>> =
-        sources(tree).map(|file| (file.path.as_str(), imports(file))).collect();
-    let mut found = Vec::new();
-    let mut known: Vec<&str> = Vec::new();
-    for (&path, own) in &all {
-        let first = own.iter().find_map(|import| Some((import.line, way(&all, &import.target, path)?)));
-        let Some((line, way)) = first.filter(|_| !known.contains(&path)) else { continue };
-        known.extend(&way);
-        let what = format!(
-            "imports {}, which imports it back; declare the interface where it is used, or move what both \
-             need into a file of its own",
-            way.join(", which imports ")
-        );
-        found.push(format!("{path}:{line}: {what}"));
-    }
-    found
-}
-
-/// The files from one to another, each of which imports the next; without the last.
-fn way<'a>(all: &'a BTreeMap<&'a str, Vec<Import>>, from: &'a str, to: &str) -> Option<Vec<&'a str>> {
-    let mut ways = vec![vec![from]];
-    let mut seen = vec![from];
-    while let Some(way) = ways.pop() {
-        for import in all.get(way.last()?).into_iter().flatten() {
-            if import.target == to {
-                return Some(way);
-            }
-            if !seen.contains(&import.target.as_str()) {
-                seen.push(&import.target);
-                ways.push([way.as_slice(), &[&import.target]].concat());
-            }
-        }
-    }
-    None
+    graph::circles(&sources(tree).map(|file| (file.path.as_str(), imports(file))).collect())
 }
 
 /// The layer of a file of the package, the lowest first: values and interfaces, stores, the elector, what the

@@ -8,11 +8,13 @@
 mod commands;
 mod facts;
 mod go;
+mod graph;
 mod header;
+mod imports;
 mod js;
-mod layers;
 #[cfg(feature = "cli")]
 mod operating;
+mod purity;
 mod tests;
 mod text;
 

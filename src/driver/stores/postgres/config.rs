@@ -449,5 +449,4 @@ impl SslMode {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

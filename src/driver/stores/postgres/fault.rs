@@ -305,5 +305,4 @@ pub(super) fn one_line(text: impl Display) -> String {
 }
 
 #[cfg(test)]
-#[path = "fault_tests.rs"]
 mod tests;

@@ -305,5 +305,4 @@ fn explain_alert(options: &TlsOptions, alert: AlertDescription) -> String {
 }
 
 #[cfg(test)]
-#[path = "tls_tests.rs"]
 mod tests;
