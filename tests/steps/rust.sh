@@ -5,6 +5,6 @@ need_rust
 export RUST_TEST_THREADS=6
 tests/install/postgres.sh --system
 must cargo test -q --no-fail-fast --all-features --lib --bins \
-  --test alone --test api --test cli --test core --test faults --test sim --test sqlite_server --test tidy \
+  --test alone --test api --test cli --test core --test faults --test sim --test tidy \
   -- --skip timed:: --skip kills::
 must cargo test -q --no-fail-fast --all-features --doc

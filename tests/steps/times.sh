@@ -5,7 +5,7 @@ need_rust
 . tests/kit/witnessed.sh
 settings=$(tests/install/postgres.sh)
 eval "$settings"
-for suite in api conformance faults guardian postgres_connect sqlite_faults; do
+for suite in api faults guardian stores; do
   must witnessed "$suite" timed:: --test-threads=1
 done
 must witnessed faults kills:: --test-threads=1
