@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# each patch of tests/mutants breaks one safety rule, and the suites must notice
+# each patch in the folders of tests/mutants breaks one safety rule, and the suites must notice
 # limit: 3000
 #
 # A patch is a diff of src. Above it stand `# rule: …`, the rule that it breaks, and `# tests: …`, arguments
@@ -73,7 +73,7 @@ killed() { # patch
 
 copy_tree
 known=''
-for mutant in tests/mutants/*.patch; do
+for mutant in tests/mutants/*/*.patch; do
   name=$(basename "$mutant" .patch)
   case " ${ELECTOR_MUTANTS:-$name} " in *" $name "*) ;; *) continue ;; esac
   check "$name killed ($(header rule "$mutant"))" killed "$mutant"

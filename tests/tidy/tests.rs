@@ -1,6 +1,7 @@
-//! The tree of tests: a step runs each target, and tests/README.md names each step and target.
+//! The tree of tests: a step runs each target, tests/README.md names each step and target, and each mutant
+//! says what it breaks and which tests notice it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{File, Tree, holds};
 
@@ -82,6 +83,32 @@ fn steps_have_their_place(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
+/// What the step `mutants` needs to know. Names are unique, for `ELECTOR_MUTANTS` chooses by them.
+fn mutants(tree: &Tree) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut names: BTreeMap<&str, &str> = BTreeMap::new();
+    for file in tree.ending(".patch") {
+        let Some(inside) = file.path.strip_prefix("tests/mutants/") else { continue };
+        match inside.split_once('/') {
+            Some((_, name)) if !name.contains('/') => {
+                if let Some(other) = names.insert(name, &file.path) {
+                    found.push(file.finding(1, format_args!("{other} has the same name; rename one")));
+                }
+            }
+            _ => found.push(file.finding(1, "not tests/mutants/FOLDER/NAME.patch, where its step looks")),
+        }
+        for key in ["# rule: ", "# tests: "] {
+            if !file.text.lines().any(|line| line.starts_with(key)) {
+                found.push(file.finding(1, format_args!("no line `{key}…` above the patch")));
+            }
+        }
+        if !file.text.lines().any(|line| line.starts_with("+++ b/src/")) {
+            found.push(file.finding(1, "breaks nothing of src; a patch changes a file there"));
+        }
+    }
+    found
+}
+
 #[test]
 fn every_target_is_run_by_a_step_and_named_in_the_guide() {
     let target = ("tests/api/main.rs", "");
@@ -104,4 +131,20 @@ fn every_step_is_named_in_the_guide() {
     let step = ("tests/steps/rust.sh", "");
     holds(steps_have_their_place, &[&[step], &[step, (GUIDE, "rust\n`tests/run.sh go`\n")]]);
     assert!(steps_have_their_place(&Tree::planted(&[step, (GUIDE, "`tests/run.sh go rust`\n")])).is_empty());
+}
+
+#[test]
+fn every_mutant_says_what_it_breaks_and_what_notices_it() {
+    let text = "# rule: a\n# tests: --lib\n+++ b/src/a.rs\n";
+    holds(
+        mutants,
+        &[
+            &[("tests/mutants/a.patch", text)],
+            &[("tests/mutants/hub/a.patch", text), ("tests/mutants/run/a.patch", text)],
+            &[("tests/mutants/hub/a.patch", "# tests: --lib\n+++ b/src/a.rs\n")],
+            &[("tests/mutants/hub/a.patch", "# rule: a\n+++ b/src/a.rs\n")],
+            &[("tests/mutants/hub/a.patch", "# rule: a\n# tests: --lib\n+++ b/tests/a.rs\n")],
+        ],
+    );
+    assert!(mutants(&Tree::planted(&[("tests/mutants/hub/a.patch", text)])).is_empty());
 }
