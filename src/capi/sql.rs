@@ -7,11 +7,6 @@ use super::text;
 use crate::core::sql::postgres::{IdType, Table};
 use crate::core::sql::sqlite;
 
-/// What a clean-up removes: rows that have been dead for so long, so many at once, in so much time.
-const DEAD_FOR_S: u32 = 60;
-const AT_ONCE: u32 = 1_000;
-const WITHIN_MS: u32 = 250;
-
 /// A database's kind of SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -99,7 +94,7 @@ fn written(statement: i32, dialect: i32, schema: &str) -> Option<String> {
             Of::Acquire => table.acquire(),
             Of::Renew => table.renew(),
             Of::Release => table.release(),
-            Of::CleanUp => table.clean_up(DEAD_FOR_S, AT_ONCE, WITHIN_MS),
+            Of::CleanUp => table.clean_up(),
             Of::Guard => table.guard(),
         });
     }

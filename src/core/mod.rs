@@ -1,4 +1,5 @@
 //! The pure core: it decides and does nothing else.
+pub mod batch;
 pub mod lease;
 mod name;
 mod random;

@@ -1,4 +1,5 @@
-//! The pure core for JavaScript: the lease machine as a class, and the SQL of its stores.
+//! The pure core for JavaScript: the lease machine as a class, the rules of its batches, the SQL of its
+//! stores, and verdicts on what PostgreSQL answers.
 //!
 //! Built for `wasm32-unknown-unknown` by `bindings/js/scripts/build.mjs`, which is how it reaches users: as
 //! the npm package `elector-wasm`. No clock, timer, socket or random source is in it; times come in as
@@ -7,6 +8,8 @@
 //! A panic becomes a JavaScript exception with the panic's message. The machine that it happened in stays
 //! locked and answers every further call with an exception: whoever holds it must not lead any more.
 
+mod batch;
+mod judged;
 mod machine;
 mod object;
 mod reply;
@@ -14,12 +17,15 @@ mod sql;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
+pub use batch::{LimitsObject, OpName, RequestObject, limits, urgency, waited_for_ms};
+pub use judged::{
+    ColumnRow, FailureName, TableVerdictObject, busy_row, election_refusal, encoding_lacks, judge_table,
+    lacks_character, postgres_failure, postgres_told, tells_of_changed_table,
+};
 pub use machine::{Machine, MachineOptions};
 pub use object::{LeaderObject, LeadershipObject, OutputObject};
 pub use reply::{ReplyObject, RowObject};
-pub use sql::{
-    IdTypeName, PostgresStatementName, SqliteStatementName, holds_election, postgres_sql, sqlite_sql,
-};
+pub use sql::{IdTypeName, PostgresStatementName, SqliteStatementName, postgres_sql, sqlite_sql};
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("types.d.ts");

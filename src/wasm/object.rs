@@ -10,10 +10,10 @@ use crate::core::{FencingToken, Instant};
 extern "C" {
     /// An object to be filled.
     #[wasm_bindgen(js_name = Object)]
-    type Object;
+    pub(super) type Object;
 
     #[wasm_bindgen(constructor, js_class = "Object")]
-    fn new() -> Object;
+    pub(super) fn new() -> Object;
 
     #[wasm_bindgen(method, structural, indexing_setter)]
     fn set(this: &Object, key: &str, value: JsValue);
@@ -32,12 +32,12 @@ extern "C" {
 }
 
 impl Object {
-    fn with(self, key: &str, value: impl Into<JsValue>) -> Object {
+    pub(super) fn with(self, key: &str, value: impl Into<JsValue>) -> Object {
         self.set(key, value.into());
         self
     }
 
-    fn with_some(self, key: &str, value: Option<impl Into<JsValue>>) -> Object {
+    pub(super) fn with_some(self, key: &str, value: Option<impl Into<JsValue>>) -> Object {
         match value {
             Some(value) => self.with(key, value),
             None => self,

@@ -135,3 +135,42 @@ export type PostgresStatement =
 /** A statement for SQLite; its parameter and columns are told in `src/core/sql/sqlite_server.rs`. */
 export type SqliteStatement =
     | "createTable" | "look" | "acquire" | "renew" | "release" | "raiseFloor" | "cleanUp";
+
+/** A row that the statement `columns` answers: a column of the table, as a client shows it. */
+export interface ColumnRow {
+    readonly name?: unknown;
+    readonly type?: unknown;
+    readonly modifier?: unknown;
+    readonly is_key?: unknown;
+    readonly is_demanded?: unknown;
+    readonly is_logged?: unknown;
+    readonly role?: unknown;
+    readonly hidden?: unknown;
+    readonly encoding?: unknown;
+}
+
+/** Whether leases can be kept in a table of PostgreSQL. The statement `migrate` mends an `incomplete` one. */
+export type TableVerdict =
+    | {
+        readonly verdict: "usable";
+        readonly idType: IdType;
+        /** The database's encoding if that lacks characters. */
+        readonly encoding?: string;
+        /** Why candidates cannot use it, if row security hides it from them. */
+        readonly hidden?: string;
+    }
+    | { readonly verdict: "incomplete" | "unusable"; readonly why: string };
+
+/** The numbers by which hubs and stores go, the same in every language. */
+export interface Limits {
+    /** Maximum number of operations in one batch. */
+    readonly mostJobs: number;
+    /** Minimum time to wait for a batch, even if the deadlines of its operations end before. */
+    readonly shortestPatienceMs: number;
+    /** The average time from one clean-up to the next. */
+    readonly cleanUpEveryMs: number;
+    /** Maximum number of rows that one clean-up deletes. */
+    readonly cleanUpAtOnce: number;
+    /** How long a row must have been dead before a clean-up deletes it. */
+    readonly deadForMs: number;
+}

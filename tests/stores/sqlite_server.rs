@@ -168,10 +168,10 @@ fn tokens_grow_across_both_though_a_client_cleaned_up() {
         client.0.execute(text, [token]).unwrap();
     };
     let raise = || {
-        let floor = client.0.query_row(&sql::raise_floor(60), [], |row| row.get::<_, i64>("token"));
+        let floor = client.0.query_row(&sql::raise_floor(), [], |row| row.get::<_, i64>("token"));
         floor.optional().unwrap()
     };
-    let clean_up = || client.0.execute(&sql::clean_up(60, 10), []).unwrap();
+    let clean_up = || client.0.execute(&sql::clean_up(), []).unwrap();
     // As if the clock had been ahead.
     let first = client.acquire(LEASE).unwrap() + 1_000_000_000_000;
     assert_eq!((raise(), clean_up()), (None, 0), "it lasts");

@@ -346,7 +346,7 @@ fn imports_of_rust_files_point_to_lower_layers() {
         ("src/driver/host/a.rs", "use crate::driver::stores::Store;\n", "src/driver/stores/mod.rs"),
         ("src/driver/stores/a.rs", "use crate::driver::hub::shared::Hub;\n", "src/driver/hub/shared.rs"),
         ("src/driver/hub/a.rs", "use crate::Error;\n", "src/elector/error.rs"),
-        ("src/wasm/a.rs", "use crate::driver::clock;\n", "src/driver/host/clock.rs"),
+        ("src/wasm/a.rs", "use crate::driver::host::clock;\n", "src/driver/host/clock.rs"),
         ("src/capi/a.rs", "fn f() { crate::wasm::f() }\n", "src/wasm/mod.rs"),
         ("src/bin/elector/os/a.rs", "use crate::run::f;\n", "src/bin/elector/run/mod.rs"),
         ("src/new/a.rs", "use crate::core;\n", "src/core/mod.rs"),

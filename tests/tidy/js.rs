@@ -8,10 +8,6 @@ const TYPES: &str = "src/wasm/types.d.ts";
 const README: &str = "bindings/js/README.md";
 const BINDGEN: &str = "bindings/js/scripts/bindgen/Cargo.toml";
 
-const TABLE: &str = "bindings/js/src/stores/postgres-table.ts";
-const RUST_TABLE: &str = "src/driver/stores/postgres/table.rs";
-const RUST_STORE: &str = "src/driver/stores/postgres/mod.rs";
-const STORE: &str = "bindings/js/src/stores/postgres.ts";
 const LISTEN: &str = "bindings/js/src/stores/postgres-listening.ts";
 
 const SOURCES: &str = "bindings/js/src/";
@@ -82,24 +78,34 @@ fn names(tree: &Tree) -> Vec<String> {
     found
 }
 
-/// What a table must be like is judged in two places, each in its language: by the same rules.
-fn table(tree: &Tree) -> Vec<String> {
-    let rust = tree.text(RUST_TABLE);
-    let columns = rust.split_once("const COLUMNS").map_or("", |(_, rest)| rest);
-    let columns = columns.split_once("];").map_or("", |(columns, _)| columns).lines();
-    let columns = columns.filter(|line| line.starts_with("    (\""));
-    let mut wanted: Vec<String> =
-        columns.map(|line| line.replace("(\"", "[\"").replace("&[", "[").replace("]),", "]],")).collect();
-    if wanted.is_empty() {
-        return vec![format!("{RUST_TABLE}:1: has no COLUMNS, which {TABLE} must repeat")];
+/// The SQLSTATEs that a line of code names: five digits and capitals, in a string or a pattern.
+fn sqlstates(line: &str) -> impl Iterator<Item = &str> {
+    let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter(|word| {
+        let is_in_capitals = word.chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
+        let is_a_number = word.chars().all(|c| c.is_ascii_digit());
+        let is_quoted = ["\"", "'", "^"].iter().any(|mark| line.contains(&format!("{mark}{word}")));
+        let has_digit = word.contains(|c: char| c.is_ascii_digit());
+        word.len() == 5 && is_in_capitals && has_digit && (!is_a_number || is_quoted)
+    })
+}
+
+/// What PostgreSQL says is judged and worded in `src/core/sql`, once for all languages.
+fn verdicts(tree: &Tree) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in sources(tree) {
+        for (number, line) in file.lines().filter(|(_, line)| !is_comment(line)) {
+            for code in sqlstates(line) {
+                let what = format!("judges SQLSTATE {code}; have src/core/sql/sqlstate.rs judge it");
+                found.push(file.finding(number, what));
+            }
+        }
     }
-    for name in ["THEIRS", "FEWEST_DIGITS"] {
-        wanted.push(format!("const {name} = {};", number(rust, &format!("const {name}: "))));
-    }
-    let longest = number(tree.text("src/core/name.rs"), "MAX_BYTES: ").parse::<usize>().unwrap_or_default();
-    wanted.push(format!("{{ id: {longest}, leader_id: {} }};", longest + 17));
-    let missing = wanted.iter().filter(|line| !tree.text(TABLE).contains(line.as_str()));
-    missing.map(|line| format!("{TABLE}:1: lacks `{}` of {RUST_TABLE}", line.trim())).collect()
+    found
+}
+
+fn is_comment(line: &str) -> bool {
+    ["*", "/*", "//"].iter().any(|mark| line.trim_start().starts_with(mark))
 }
 
 /// What stands behind the `=` of a constant whose declaration contains this.
@@ -120,25 +126,18 @@ fn channel(tree: &Tree) -> Vec<String> {
 }
 
 #[test]
-fn a_table_is_judged_by_the_same_rules_in_rust_and_javascript() {
-    let rust = "const COLUMNS: [A; 1] = [\n    (\"id\", &[\"text\", \"bigint\"]),\n];\n\
-                const FEWEST_DIGITS: i32 = 3;\nconst THEIRS: usize = 4;\n";
-    let name = ("src/core/name.rs", "pub const MAX_BYTES: usize = 255;\n");
-    let script = "    [\"id\", [\"text\", \"bigint\"]],\nconst THEIRS = 4;\nconst FEWEST_DIGITS = 3;\n\
-                  const LONGEST = { id: 255, leader_id: 272 };\n";
-    let all = [(RUST_TABLE, rust), name];
-    let [wider, digits] = [script.replace("bigint", "integer"), script.replace("= 3", "= 2")];
-    let long = script.replace("272", "255");
+fn sqlstates_are_judged_in_one_place_for_rust_and_javascript() {
+    const STORE: &str = "bindings/js/src/stores/a.ts";
     holds(
-        table,
+        verdicts,
         &[
-            &[name, (TABLE, script)],
-            &[all[0], all[1], (TABLE, &wider)],
-            &[all[0], all[1], (TABLE, &digits)],
-            &[all[0], all[1], (TABLE, &long)],
+            &[(STORE, "const GONE = new Set([\"42P01\"]);\n")],
+            &[(STORE, "if (code === \"22021\") return false;\n")],
+            &[(STORE, "    [/^(22P05|22021)$/, \"use others\"],\n")],
         ],
     );
-    assert!(table(&Tree::planted(&[all[0], all[1], (TABLE, script)])).is_empty());
+    let other = "// As after 42P01.\nconst A = 10000;\nconst NAMES = /^(EPIPE|EMFILE)$/;\n";
+    assert!(verdicts(&Tree::planted(&[(STORE, other)])).is_empty());
 }
 
 #[test]
@@ -146,30 +145,6 @@ fn javascript_listens_where_all_tell() {
     let told = ("src/core/sql/postgres.rs", "pub const CHANNEL: &str = \"a\";\n");
     holds(channel, &[&[told], &[told, (LISTEN, "const CHANNEL = \"b\";\n")]]);
     assert!(channel(&Tree::planted(&[told, (LISTEN, "const CHANNEL = \"a\";\n")])).is_empty());
-}
-
-/// Whoever finds the table changed must look at it anew, in either language.
-fn changes(tree: &Tree) -> Vec<String> {
-    let codes = |path, before| {
-        let list = tree.text(path).split_once(before).map_or("", |(_, after)| after);
-        list.split(']').next().unwrap_or_default()
-    };
-    let rust = codes(RUST_STORE, "const TABLE_CHANGED: [&str; 6] = [");
-    let script = codes(STORE, "const TABLE_CHANGED = new Set([");
-    let same = !rust.is_empty() && rust == script;
-    (!same)
-        .then(|| format!("{STORE}:1: has TABLE_CHANGED {script}, and {RUST_STORE} {rust}"))
-        .into_iter()
-        .collect()
-}
-
-#[test]
-fn a_changed_table_is_known_by_the_same_codes_in_rust_and_javascript() {
-    let rust = (RUST_STORE, "const TABLE_CHANGED: [&str; 6] = [\"42P01\"];\n");
-    let script = "const TABLE_CHANGED = new Set([\"42P01\"]);\n";
-    let fewer = script.replace("42P01", "42703");
-    holds(changes, &[&[rust], &[(STORE, script)], &[rust, (STORE, &fewer)]]);
-    assert!(changes(&Tree::planted(&[rust, (STORE, script)])).is_empty());
 }
 
 #[test]
@@ -214,8 +189,7 @@ fn imports(file: &File) -> Vec<Import> {
         let names_a_module = ["from", "import", "import(", "require("];
         let is_import = names_a_module.iter().any(|word| before.trim_end().ends_with(word));
         let start = before.rfind('\n').map_or(0, |end| end + 1);
-        let is_comment = ["*", "/*", "//"].iter().any(|mark| before[start..].trim_start().starts_with(mark));
-        if is_import && !is_comment && specifier.starts_with('.') {
+        if is_import && !is_comment(&before[start..]) && specifier.starts_with('.') {
             let line = before.matches('\n').count() + 1;
             found.push(Import { line, target: resolved(&file.path, specifier) });
         }

@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.js";
 import { hold, orLater } from "./clock.js";
 import type { Machine, Output, Reply } from "./core.js";
+import { limits, urgency, waitedForMs } from "./core.js";
 import { StoreError, oneLine } from "./errors.js";
 import { Faults } from "./faults.js";
 import type { Logger } from "./options.js";
@@ -10,20 +11,18 @@ import { failAll } from "./store.js";
 
 /** The timers of a system may stand still while it is suspended, so the clock is looked at this often. */
 const LONGEST_SLEEP_MS = 1_000;
-/** A batch is waited for so long even if its jobs are given up before. */
-const SHORTEST_PATIENCE_MS = 750;
-/** Maximum number of jobs in one batch, so that a release need not wait for a wave of any size. */
-const MOST_JOBS = 4_096;
+const { mostJobs, shortestPatienceMs, cleanUpEveryMs } = limits();
 /** Unanswered batches from which on few more are sent: each waits in the client for a connection. */
 const MOST_OVERDUE = 4;
 /** Then one is sent about so often, since the client may work again and never answer the old ones. */
 const PROBE_EVERY_MS = 10_000;
 /** Of a long outage each pause is this part, so that unanswered batches pile up with its logarithm only. */
 const PROBE_EVERY_PART = 1 / 16;
-/** Dead rows are removed about so often. */
-const CLEAN_UP_EVERY_MS = 60_000;
 
-const URGENCY = { release: 0, renew: 1, acquire: 2, look: 3 };
+/** The urgency of each operation. Looked up here, since batches are sorted by it. */
+const URGENCY = {
+    release: urgency("release"), renew: urgency("renew"), acquire: urgency("acquire"), look: urgency("look"),
+};
 
 /** One candidate as its hub sees it. */
 export interface Seat {
@@ -181,7 +180,7 @@ export class Hub {
     }
 
     #nextCleanUp(): number {
-        return this.clock.now() + CLEAN_UP_EVERY_MS * (0.5 + Math.random());
+        return this.clock.now() + cleanUpEveryMs * (0.5 + Math.random());
     }
 
     #cleanUp(): void {
@@ -210,7 +209,7 @@ export class Hub {
         if (this.#running || this.#jobs.length === 0) return;
         const wanted = this.#jobs.filter(([, job]) => job.request.deadlineMs > now);
         wanted.sort(([, a], [, b]) => URGENCY[a.request.op] - URGENCY[b.request.op]);
-        this.#jobs = wanted.splice(MOST_JOBS);
+        this.#jobs = wanted.splice(mostJobs);
         if (wanted.length === 0) return;
         const seats = new Map(wanted.map(([seat, job]) => [job, seat]));
         const jobs = [...seats.keys()];
@@ -256,7 +255,7 @@ export class Hub {
         const waiting = this.#jobs.filter(([, job]) => isUrgent(job));
         const halves = waiting.map(([, job]) => now + (job.request.deadlineMs - now) / 2);
         const soonest = halves.reduce((a, b) => Math.min(a, b), Infinity);
-        batch.until = Math.min(batch.until, Math.max(soonest, batch.since + SHORTEST_PATIENCE_MS));
+        batch.until = Math.min(batch.until, Math.max(soonest, batch.since + shortestPatienceMs));
         this.#arm(batch.until);
     }
 
@@ -342,11 +341,6 @@ function isUrgent(job: Job): boolean {
     return job.request.op === "renew" || job.request.op === "release";
 }
 
-/** A batch may wait until the first of its renewals and releases is tried again, if it has any. */
 function patienceEnds(jobs: readonly Job[], now: number): number {
-    const urgent = jobs.filter(isUrgent).map((job) => job.request.deadlineMs);
-    const ends = urgent.length > 0
-        ? urgent.reduce((a, b) => Math.min(a, b))
-        : jobs.reduce((latest, job) => Math.max(latest, job.request.deadlineMs), now);
-    return Math.max(ends, now + SHORTEST_PATIENCE_MS);
+    return Math.max(waitedForMs(jobs.map((job) => job.request)), now + shortestPatienceMs);
 }

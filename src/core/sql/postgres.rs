@@ -25,9 +25,14 @@
 use alloc::format;
 use alloc::string::String;
 
+use crate::core::table::{CLEAN_UP_AT_ONCE, CLEAN_UP_WITHIN, DEAD_FOR, PEER_LEASE};
 use crate::core::{FencingToken, Name};
 
+mod id_type;
+pub mod judged;
 mod shape;
+
+pub use id_type::IdType;
 
 /// The channel on which a release is told. The payload is `schema/election`.
 pub const CHANNEL: &str = "elector";
@@ -86,86 +91,14 @@ fn row() -> String {
 /// on passes the row's own check against it, even in a table that keeps whole milliseconds only.
 const STARTED: &str = "least(l.created_at, server.now - interval '1 millisecond')";
 
-/// The lease of a row that `nest-leader-election` wrote, whatever its `leaseDuration` is.
-const PEER_LEASE_MS: u32 = 15_000;
-
 const CLOCK: &str = "\
 (extract(epoch FROM server.now) * 1000000)::bigint AS now_us, server.timeline AS timeline";
-
-/// The type of the table's `id` column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdType {
-    /// Ours: any name.
-    Text,
-    /// A table that `nest-leader-election` made: elections are numbers.
-    Integer,
-    /// The same with 64 bits.
-    BigInt,
-}
-
-impl IdType {
-    /// The type with this name in `format_type`, if elections can be kept under it.
-    #[must_use]
-    pub fn from_sql(name: &str) -> Option<IdType> {
-        match name {
-            "text" | "character varying" => Some(IdType::Text),
-            "integer" => Some(IdType::Integer),
-            "bigint" => Some(IdType::BigInt),
-            _ => None,
-        }
-    }
-
-    /// The type's name in SQL.
-    #[must_use]
-    pub fn sql(self) -> &'static str {
-        match self {
-            IdType::Text => "text",
-            IdType::Integer => "integer",
-            IdType::BigInt => "bigint",
-        }
-    }
-
-    /// Whether an election of this name can be kept. A number must be written as the server would show
-    /// it, so that two names are never one row.
-    #[must_use]
-    pub fn holds(self, election: &str) -> bool {
-        match self {
-            IdType::Text => true,
-            IdType::Integer => election.parse::<i32>().is_ok_and(|number| format!("{number}") == election),
-            IdType::BigInt => election.parse::<i64>().is_ok_and(|number| format!("{number}") == election),
-        }
-    }
-
-    /// What to tell who asks for an election that cannot be kept; `None` if it can.
-    #[must_use]
-    pub fn refusal(self, election: &str) -> Option<String> {
-        let refusal = || {
-            format!(
-                "election {election:?} cannot be kept, since the id column of its table leader_lease is {}; \
-                 name the election by a number, or use a schema of its own with ?schema=NAME",
-                self.sql()
-            )
-        };
-        (!self.holds(election)).then(refusal)
-    }
-}
 
 /// Whether the server keeps a schema under this name: 1 to 63 bytes without NUL. A longer one would
 /// silently be cut.
 #[must_use]
 pub fn is_schema(name: &str) -> bool {
     (1..=63).contains(&name.len()) && !name.contains('\0')
-}
-
-/// The error for a text with a character that the database's `encoding` cannot store. `what` is the text's
-/// purpose: "election", "candidate", "meta text".
-#[must_use]
-pub fn encoding_lacks(encoding: &str, what: &str, text: &str) -> String {
-    let shown: String = text.chars().take(80).collect();
-    format!(
-        "the {what} {shown:?} cannot be kept, since the encoding of the database is {encoding}, which lacks \
-         a character of it; use other characters, or a database whose encoding is UTF8"
-    )
 }
 
 /// Quotes an identifier, whatever it holds.
@@ -385,7 +318,7 @@ SELECT told.ord, {CLOCK}, told.done AS released,
     pub fn revoke(&self) -> String {
         let (table, id, server, row) = (&self.name, self.id.sql(), server(), row());
         // As in `core::lease`: 1 % for the clocks, and the margin.
-        let lease = format!("coalesce(l.lease_ms, {PEER_LEASE_MS})");
+        let lease = format!("coalesce(l.lease_ms, {})", PEER_LEASE.as_millis());
         let furthest = format!("({lease} * 1.01 + greatest(250, {lease} / 15))");
         format!(
             "WITH {server},
@@ -424,13 +357,13 @@ SELECT row_number() OVER (ORDER BY l.id) AS ord, {CLOCK}, {row},
         )
     }
 
-    /// Deletes rows that have been dead for so many seconds, at most so many, passing over those in use and
-    /// those whose token is ahead of the clock, which alone keeps the next token larger. Two statements, to
-    /// be sent together as one text: the first bounds the second by so many milliseconds. The second answers
-    /// `deleted`.
+    /// Deletes rows that have been dead for [`DEAD_FOR`], at most [`CLEAN_UP_AT_ONCE`], passing over those in
+    /// use and those whose token is ahead of the clock, which alone keeps the next token larger. Two
+    /// statements, to be sent together as one text: the first bounds the second by [`CLEAN_UP_WITHIN`]. The
+    /// second answers `deleted`.
     #[must_use]
-    pub fn clean_up(&self, dead_for_s: u32, at_once: u32, within_ms: u32) -> String {
-        let delete = self.clean_up_alone(dead_for_s, at_once);
+    pub fn clean_up(&self) -> String {
+        let (delete, within_ms) = (self.clean_up_alone(), CLEAN_UP_WITHIN.as_millis());
         format!(
             "SELECT set_config('statement_timeout', '{within_ms}', true) FROM pg_settings
  WHERE name = 'statement_timeout' AND setting::bigint NOT BETWEEN 1 AND {within_ms};
@@ -440,14 +373,14 @@ SELECT row_number() OVER (ORDER BY l.id) AS ord, {CLOCK}, {row},
 
     /// The second of these statements, for clients that send one at a time.
     #[must_use]
-    pub fn clean_up_alone(&self, dead_for_s: u32, at_once: u32) -> String {
-        let table = &self.name;
+    pub fn clean_up_alone(&self) -> String {
+        let (table, dead_for_s) = (&self.name, DEAD_FOR.as_secs());
         format!(
             "WITH dead AS MATERIALIZED (
     SELECT id FROM {table}
      WHERE expires_at < clock_timestamp() - {dead_for_s} * interval '1 second'
        AND token <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
-     LIMIT {at_once} FOR UPDATE SKIP LOCKED
+     LIMIT {CLEAN_UP_AT_ONCE} FOR UPDATE SKIP LOCKED
 ),
 gone AS (DELETE FROM {table} AS l USING dead WHERE l.id = dead.id RETURNING 1)
 SELECT count(*) AS deleted FROM gone"
@@ -526,15 +459,6 @@ SELECT DISTINCT locked.id::text AS election, open.pid, coalesce(a.application_na
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_names_that_the_id_type_shows_again_are_held() {
-        assert!(IdType::Text.holds("nightly") && !IdType::Integer.holds("nightly"));
-        assert!(IdType::Integer.holds("-7") && IdType::BigInt.holds("9000000000"));
-        for wrong in ["", "07", "+7", " 7", "9000000000", "7.0"] {
-            assert!(!IdType::Integer.holds(wrong), "{wrong:?}");
-        }
-    }
 
     #[test]
     fn whatever_a_name_holds_stays_inside_its_quotes() {

@@ -16,6 +16,7 @@ use alloc::string::String;
 
 use super::sqlite::FLOOR_ID;
 use crate::core::FencingToken;
+use crate::core::table::{CLEAN_UP_AT_ONCE, DEAD_FOR};
 
 /// The `boot_id` of rows that no boot clock judges.
 pub const BOOT: &str = "wall";
@@ -112,14 +113,15 @@ RETURNING id, token, expires_wall AS now_us"
     )
 }
 
-/// What a clean-up may remove: rows of this store that have been dead for so long. A row whose token no
+/// What a clean-up may remove: rows of this store that have been dead for [`DEAD_FOR`]. A row whose token no
 /// clock gave stays, since it may be unable to grow: as the floor it would end all elections, not only its
 /// own.
-fn dead(dead_for_s: u32) -> String {
+fn dead() -> String {
     const HALF: u64 = FencingToken::MAX.get() / 2;
+    let dead_for_us = DEAD_FOR.as_micros();
     format!(
         "id <> '{FLOOR_ID}' AND boot_id = '{BOOT}' AND token <= {HALF}
-   AND expires_wall <= {NOW} - {dead_for_s} * 1000000"
+   AND expires_wall <= {NOW} - {dead_for_us}"
     )
 }
 
@@ -129,8 +131,8 @@ fn dead(dead_for_s: u32) -> String {
 /// No statement here can do both, and there are no transactions: so this is first, and the other removes
 /// only what the floor covers, whatever happened in between.
 #[must_use]
-pub fn raise_floor(dead_for_s: u32) -> String {
-    let dead = dead(dead_for_s);
+pub fn raise_floor() -> String {
+    let dead = dead();
     format!(
         "INSERT INTO leader_lease (id, leader_id, token, expires_at, expires_wall, created_at, boot_id)
 SELECT '{FLOOR_ID}', '', dead.token, 0, 0, {NOW}, ''
@@ -141,17 +143,17 @@ RETURNING token"
     )
 }
 
-/// Removes rows that have been dead for so long, a bounded number at a time, and only those whose tokens the
-/// floor covers.
+/// Removes rows that have been dead for [`DEAD_FOR`], at most [`CLEAN_UP_AT_ONCE`], and only those whose
+/// tokens the floor covers.
 #[must_use]
-pub fn clean_up(dead_for_s: u32, at_once: u32) -> String {
-    let dead = dead(dead_for_s);
+pub fn clean_up() -> String {
+    let dead = dead();
     format!(
         "DELETE FROM leader_lease WHERE id IN (
     SELECT id FROM leader_lease
      WHERE {dead}
        AND token <= (SELECT token FROM leader_lease WHERE id = '{FLOOR_ID}')
-     LIMIT {at_once})"
+     LIMIT {CLEAN_UP_AT_ONCE})"
     )
 }
 

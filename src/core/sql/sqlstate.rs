@@ -1,9 +1,14 @@
-//! What an error that PostgreSQL answers with means for the statement that it ended.
+//! What an error that PostgreSQL answers with means for the statement that it ended, for the session and for
+//! what is known of the table, and what people can do about it. Errors are told apart by their SQLSTATE
+//! (PostgreSQL manual, appendix A).
+
+use alloc::format;
+use alloc::string::String;
 
 use crate::core::lease::Failure;
 
-/// What became of a statement that the server answered with this SQLSTATE (PostgreSQL manual, appendix A),
-/// and whether it is of use to try again. `ends_session`: its severity was `FATAL` or `PANIC`.
+/// What became of a statement that the server answered with this SQLSTATE, and whether it is of use to try
+/// again. `ends_session`: its severity was `FATAL` or `PANIC`.
 ///
 /// One statement is one transaction, so an error that the server answers with means that nothing was done.
 /// Where the server itself does not know, or ends the session while it answers, that is unknown: trust must
@@ -31,12 +36,93 @@ pub fn failure(sqlstate: &str, ends_session: bool) -> Failure {
         "3D000" | "3F000" => return Failure::Refused,
         _ => {}
     }
-    match sqlstate.get(..2) {
-        Some("08") => Failure::Unknown,
+    match class(sqlstate) {
+        "08" => Failure::Unknown,
         // Data, constraints, authorization, syntax and access, views, limits.
-        Some("22" | "23" | "28" | "42" | "44" | "54") => Failure::Refused,
+        "22" | "23" | "28" | "42" | "44" | "54" => Failure::Refused,
         _ => Failure::Unsent,
     }
+}
+
+/// Whether a session that answered with this SQLSTATE should not be used again, although it goes on: its
+/// state is not known, or a new session may find a server that can do what this one cannot.
+#[must_use]
+pub fn spoils_session(sqlstate: &str) -> bool {
+    match sqlstate {
+        "08007" | "0A000" | "26000" | "28P01" | "3D000" | "40003" | "42P05" | "53300" | "55000" => true,
+        // A statement that the server was told to end leaves its session as it was.
+        "57014" => false,
+        _ => matches!(class(sqlstate), "08" | "25" | "28" | "57" | "58" | "XX"),
+    }
+}
+
+/// Whether the table may not be what it was when it was looked at: it is gone, or a column is, or one has
+/// another type, or it is closed to the role.
+#[must_use]
+pub fn tells_of_a_changed_table(sqlstate: &str) -> bool {
+    matches!(sqlstate, "42P01" | "42703" | "42883" | "42804" | "42501" | "0A000")
+}
+
+/// Whether the database's encoding lacks a character of a text.
+#[must_use]
+pub fn lacks_character(sqlstate: &str) -> bool {
+    matches!(sqlstate, "22P05" | "22021")
+}
+
+/// An error for people: what the server said, its SQLSTATE, and what to do, unless `advice` is "".
+#[must_use]
+pub fn told(message: &str, sqlstate: &str, advice: &str) -> String {
+    let separator = if advice.is_empty() { "" } else { "; " };
+    format!("{message} (SQLSTATE {sqlstate}){separator}{advice}")
+}
+
+/// What to do about an error, or "". `routine` is the server's function that reported it, if that is known.
+#[must_use]
+pub fn advice(sqlstate: &str, routine: Option<&str>) -> &'static str {
+    const MAKE_IT: &str =
+        "have its owner run what `elector schema --dialect postgres` prints, or `elector migrate`";
+    // Row security refuses under the SQLSTATE of rights that were not granted.
+    if let Some("ExecWithCheckOptions" | "check_enable_rls") = routine {
+        return "row security is on: have the table's owner make policies that let the role SELECT, INSERT, \
+                UPDATE and DELETE the rows of its elections (CREATE POLICY)";
+    }
+    match sqlstate {
+        "0A000" => "if its table was changed meanwhile, this goes away by itself",
+        "22P05" | "22021" => {
+            "the database's encoding lacks a character; use others, or a database whose encoding is UTF8"
+        }
+        "25006" => "the server takes no writes; the next connection must lead to the primary",
+        "26000" | "42P05" => "behind a pooler, have no statements prepared: set `prepare` to false",
+        "28P01" => "check the password in the URL, PGPASSWORD or the password file",
+        "3D000" => "create the database, or name another",
+        "3F000" => "create the schema, or set `schema` to another",
+        "40003" => "",
+        "42501" => {
+            "grant the role USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on the table; to have the \
+             table made, its owner runs what `elector schema --dialect postgres` prints"
+        }
+        "42703" | "42804" | "42883" | "22P02" => {
+            "the table has another shape; `elector migrate` adapts one of nest-leader-election; beside any \
+             other, set `schema` to a schema of its own"
+        }
+        "53100" => "the server's disk is full; free some space",
+        "53300" => "close some connections, or raise the server's limit or the role's",
+        "55000" => "if it is a standby, it takes no writes; the next connection must lead to the primary",
+        "55P03" => "another transaction holds its row or table; it is tried again",
+        "57014" => "statement_timeout or an administrator ended it; it is tried again",
+        "57P03" => "it is starting, stopping or recovering; it is tried again",
+        _ => match class(sqlstate) {
+            "28" => "check the role, and the server's pg_hba.conf",
+            "40" => "it is tried again",
+            "22" | "23" | "42" | "44" => MAKE_IT,
+            _ => "",
+        },
+    }
+}
+
+/// The class of an SQLSTATE: its first two characters.
+fn class(sqlstate: &str) -> &str {
+    sqlstate.get(..2).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -64,5 +150,42 @@ mod tests {
             assert_eq!(failure(sqlstate, false), expected, "{sqlstate}");
             assert_eq!(failure(sqlstate, true), Failure::Unknown, "{sqlstate} that ends the session");
         }
+    }
+
+    #[test]
+    fn only_sessions_that_can_go_on_are_used_again() {
+        let spoiled = ["08006", "0A000", "25006", "25P02", "26000", "28000", "28P01", "3D000", "40003"];
+        let more = ["42P05", "53300", "55000", "57P01", "57P03", "58030", "XX000"];
+        assert!(spoiled.iter().chain(&more).all(|sqlstate| spoils_session(sqlstate)));
+        let usable =
+            ["22012", "23514", "3F000", "40001", "42501", "42P01", "53100", "55P03", "57014", "ZZ123", "€"];
+        assert!(!usable.iter().any(|sqlstate| spoils_session(sqlstate)));
+    }
+
+    #[test]
+    fn what_to_do_follows_what_was_said() {
+        for (sqlstate, routine, expected) in [
+            ("42P01", None, "no such thing (SQLSTATE 42P01); have its owner run"),
+            ("42P09", None, "no such thing (SQLSTATE 42P09); have its owner run"),
+            ("42501", Some("aclcheck_error"), "no such thing (SQLSTATE 42501); grant the role"),
+            ("42501", Some("check_enable_rls"), "no such thing (SQLSTATE 42501); row security is on"),
+            ("28000", None, "no such thing (SQLSTATE 28000); check the role"),
+        ] {
+            let said = told("no such thing", sqlstate, advice(sqlstate, routine));
+            assert!(said.starts_with(expected) && !said.contains('\n'), "{said}");
+        }
+        for sqlstate in ["40003", "ZZ123", "", "€"] {
+            let said = told("so it is", sqlstate, advice(sqlstate, None));
+            assert_eq!(said, format!("so it is (SQLSTATE {sqlstate})"));
+        }
+    }
+
+    #[test]
+    fn a_changed_table_and_a_missing_character_are_known_by_their_codes() {
+        assert!(
+            ["42P01", "42703", "42883", "42804", "42501", "0A000"].into_iter().all(tells_of_a_changed_table)
+        );
+        assert!(!["42601", "40001", "", "42"].into_iter().any(tells_of_a_changed_table));
+        assert!(lacks_character("22P05") && lacks_character("22021") && !lacks_character("22012"));
     }
 }

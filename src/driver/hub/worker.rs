@@ -5,19 +5,17 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::core::Instant;
+use crate::core::batch::{MOST_JOBS, Urgency};
 use crate::core::lease::{Failure, Op, Outcome, Reply};
+use crate::core::table::CLEAN_UP_EVERY;
 use crate::driver::host::{clock, contained, random};
 use crate::driver::hub::candidate::CandidateId;
 use crate::driver::hub::shared::{Hub, Shared};
 use crate::driver::hub::telemetry;
 use crate::driver::stores::{Answer, Hint, Job, Notifier, Store, StoreError, Text};
 
-/// Maximum number of jobs in one batch, so that a release need not wait for a wave of any size.
-const MOST_JOBS: usize = 4_096;
 /// A store that could not be opened is not tried again sooner.
 const REOPEN_AFTER: Duration = Duration::from_millis(50);
-/// Dead rows are removed so often. Off the hot path; the batches are bounded by the store.
-const CLEAN_UP_EVERY: Duration = Duration::from_secs(60);
 /// After a failure, so soon; after each further one, twice as late.
 const CLEAN_UP_AGAIN: Duration = Duration::from_secs(1);
 
@@ -85,17 +83,11 @@ pub(crate) fn run(hub: &Arc<Hub>) {
     }
 }
 
-/// The jobs for the next batch, the most urgent first: a release frees others, a renewal keeps a term, a
-/// take-over starts one, and a look can wait. What the machines gave up on meanwhile is dropped.
+/// The jobs for the next batch, the most urgent first. What the machines gave up on meanwhile is dropped.
 fn take_batch(shared: &mut Shared) -> Vec<(CandidateId, Job)> {
     let now = clock::now();
     shared.jobs.retain(|(_, job)| job.request.deadline > now);
-    shared.jobs.sort_by_key(|(_, job)| match job.request.op {
-        Op::Release { .. } => 0,
-        Op::Renew { .. } => 1,
-        Op::Acquire(_) => 2,
-        Op::Look => 3,
-    });
+    shared.jobs.sort_by_key(|(_, job)| Urgency::of(&job.request.op));
     let rest = shared.jobs.split_off(shared.jobs.len().min(MOST_JOBS));
     std::mem::replace(&mut shared.jobs, rest)
 }

@@ -1,13 +1,12 @@
 import type { Clock } from "../clock.js";
 import { systemClock } from "../clock.js";
 import type { Failure, Reply, Request, Row } from "../core.js";
+import { limits } from "../core.js";
 import { StoreError } from "../errors.js";
 import type { Answer, Bell, Job, Store } from "../store.js";
 import { failAll } from "../store.js";
 
-/** What a clean-up removes: rows that have been dead for so long, so many at once. */
-const DEAD_FOR_US = 60_000_000n;
-const AT_ONCE = 1_000;
+const { cleanUpAtOnce, deadForMs } = limits();
 
 interface Stored {
     holder: string;
@@ -65,8 +64,8 @@ export class MemoryStore implements Store {
 
     async cleanUp(): Promise<void> {
         await this.#hanging;
-        const deadSinceUs = this.#nowUs() - DEAD_FOR_US;
-        let left = AT_ONCE;
+        const deadSinceUs = this.#nowUs() - BigInt(deadForMs) * 1_000n;
+        let left = cleanUpAtOnce;
         for (const [election, { token, expiresUs }] of this.#rows) {
             if (expiresUs > deadSinceUs) continue;
             this.#floor = token > this.#floor ? token : this.#floor;

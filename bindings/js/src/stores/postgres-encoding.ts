@@ -1,4 +1,4 @@
-import { encodingLacks, postgresSql } from "../core.js";
+import { encodingLacks, lacksCharacter, postgresSql } from "../core.js";
 import { StoreError } from "../errors.js";
 import type { Job } from "../store.js";
 import type { Queryable } from "./client.js";
@@ -6,8 +6,6 @@ import { codeOf } from "./postgres-faults.js";
 
 /** Maximum number of remembered answers. */
 const MOST_KNOWN = 20_000;
-/** SQLSTATEs of a character that another encoding lacks. */
-const UNTRANSLATABLE = new Set(["22P05", "22021"]);
 
 /** What a text is for, and the text. */
 type Text = readonly ["election" | "candidate" | "meta text", string];
@@ -45,7 +43,7 @@ export class Encoding {
             await client.query(postgresSql("keeps", "public", "text"), [byteas(texts)]);
             return true;
         } catch (error) {
-            if (UNTRANSLATABLE.has(codeOf(error))) return false;
+            if (lacksCharacter(codeOf(error))) return false;
             throw error;
         }
     }

@@ -1,5 +1,5 @@
 import type { IdType, PostgresStatement, Reply, Request } from "../core.js";
-import { holdsElection, postgresSql } from "../core.js";
+import { busyRow, electionRefusal, postgresSql, tellsOfChangedTable } from "../core.js";
 import { StoreError } from "../errors.js";
 import type { Answer, Bell, Job, Store } from "../store.js";
 import { failAll, ofKind } from "../store.js";
@@ -36,9 +36,6 @@ export interface PostgresOptions {
 export function postgresStore(client: Queryable & PostgresListener, options: PostgresOptions = {}): Store {
     return new PostgresStore(client, options);
 }
-
-/** What to do next time when the table is not what it was. */
-const TABLE_CHANGED = new Set(["42P01", "42703", "42883", "42804", "42501", "0A000"]);
 
 type Kind<K extends Request["op"]> = Job & { request: Extract<Request, { op: K }> };
 
@@ -186,11 +183,12 @@ class PostgresStore implements Store {
                 answer(job, reply, reply.outcome === "unsent" ? this.#busy(asked, job) : undefined);
             }
             if (open.size > 0) {
-                const silent = new StoreError("unknown", `${this.name}: the server left a question out`);
+                const message = `${this.name}: the server returned no row for this operation`;
+                const silent = new StoreError("unknown", message);
                 failAll([...open], answer, silent);
             }
         } catch (error) {
-            if (TABLE_CHANGED.has(codeOf(error))) this.#forgetTable();
+            if (tellsOfChangedTable(codeOf(error))) this.#forgetTable();
             const said = error instanceof StoreError ? error : judge(this.name, asked, error);
             failAll([...open], answer, said);
         }
@@ -220,15 +218,12 @@ class PostgresStore implements Store {
     }
 
     #misnamed(job: Job, idType: IdType): StoreError | undefined {
-        if (holdsElection(idType, job.election)) return undefined;
-        return new StoreError("refused", `${this.name}: election ${JSON.stringify(job.election)} cannot be ` +
-            `kept, since the id column of its table leader_lease is ${idType}; name the election by a ` +
-            "number, or use a schema of its own");
+        const why = electionRefusal(idType, job.election);
+        return why === undefined ? undefined : new StoreError("refused", `${this.name}: ${why}`);
     }
 
     #busy(asked: string, job: Job): StoreError {
-        return new StoreError("unsent", `${this.name}: cannot ${asked}: another transaction holds the row ` +
-            `of election ${JSON.stringify(job.election)}; it is tried again`);
+        return new StoreError("unsent", `${this.name}: ${busyRow(asked, job.election)}`);
     }
 }
 

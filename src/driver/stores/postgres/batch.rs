@@ -3,6 +3,7 @@
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row as SqlRow, Statement};
 
+use crate::core::batch::Urgency;
 use crate::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Row, StoreClock, Version};
 use crate::core::sql::postgres::Table;
 use crate::core::{FencingToken, StoreTime};
@@ -95,13 +96,7 @@ pub(super) async fn run(
 ) -> [Wave; 4] {
     let mut kinds: [Vec<usize>; 4] = Default::default();
     for number in numbers {
-        let kind = match jobs[number].request.op {
-            Op::Release { .. } => 0,
-            Op::Renew { .. } => 1,
-            Op::Acquire(_) => 2,
-            Op::Look => 3,
-        };
-        kinds[kind].push(number);
+        kinds[Urgency::of(&jobs[number].request.op) as usize].push(number);
     }
     let [release, renew, acquire, look] = kinds;
     let batch = Batch { client, queries, schema, jobs };

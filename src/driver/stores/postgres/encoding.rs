@@ -9,13 +9,13 @@ use tokio_postgres::{Client, Error};
 
 use super::config::PostgresUrl;
 use crate::core::lease::{Failure, Op};
-use crate::core::sql::postgres::{Table, encoding_lacks};
+use crate::core::sql::postgres::Table;
+use crate::core::sql::postgres::judged::encoding_lacks;
+use crate::core::sql::sqlstate;
 use crate::driver::stores::{Job, StoreError};
 
 /// Maximum number of remembered answers.
 const MOST_KNOWN: usize = 20_000;
-/// SQLSTATEs of a character that another encoding lacks.
-const UNTRANSLATABLE: [&str; 2] = ["22P05", "22021"];
 
 /// What a text is for ("election", "candidate", "meta text"), and the text.
 pub(super) type Text<'a> = (&'static str, &'a str);
@@ -55,7 +55,9 @@ impl Encoding {
             let bytes: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
             let holds = match client.query_typed(Table::KEEPS, &[(&bytes, Type::BYTEA_ARRAY)]).await {
                 Ok(_) => true,
-                Err(error) if error.code().is_some_and(|code| UNTRANSLATABLE.contains(&code.code())) => false,
+                Err(error) if error.code().is_some_and(|code| sqlstate::lacks_character(code.code())) => {
+                    false
+                }
                 Err(error) => return Err(error),
             };
             if holds || texts.len() == 1 {

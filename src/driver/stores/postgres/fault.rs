@@ -13,6 +13,7 @@ use super::config::PostgresUrl;
 use super::tls;
 use crate::core::Name;
 use crate::core::lease::Failure;
+use crate::core::sql::postgres::judged;
 use crate::core::sql::sqlstate;
 use crate::driver::host::descriptor_limit;
 use crate::driver::stores::StoreError;
@@ -28,20 +29,6 @@ pub(super) struct Fault {
     pub code: Option<SqlState>,
 }
 
-/// What a failure means for the session, and what to do about it.
-struct Meaning {
-    discard: bool,
-    advice: &'static str,
-}
-
-/// What to do where row security refuses.
-const POLICIES: &str = "row security is on: have the table's owner make policies that let the role SELECT, \
-                        INSERT, UPDATE and DELETE the rows of its elections (CREATE POLICY)";
-
-const fn meaning(discard: bool, advice: &'static str) -> Meaning {
-    Meaning { discard, advice }
-}
-
 /// Why one server could not be used.
 pub(super) struct Refusal {
     /// `Unsent` if it may go away by itself, or `Refused`.
@@ -54,12 +41,11 @@ pub(super) struct Refusal {
 /// is lost, nobody knows what was executed.
 pub(super) fn statement(url: &PostgresUrl, asked: &str, error: &Error, closed: Option<&StoreError>) -> Fault {
     if let Some(answer) = error.as_db_error() {
-        let discard = judge(answer.code()).discard;
         let fatal = is_fatal(answer);
-        let message = format!("{url}: cannot {asked}: {}{}", describe(answer), advice(answer));
+        let message = format!("{url}: cannot {asked}: {}", told(answer));
         return Fault {
             error: StoreError::new(sqlstate::failure(answer.code().code(), fatal), message),
-            discard: discard || fatal,
+            discard: fatal || sqlstate::spoils_session(answer.code().code()),
             code: Some(answer.code().clone()),
         };
     }
@@ -97,11 +83,7 @@ pub(super) fn timed_out(url: &PostgresUrl, asked: &str, after: Duration) -> Faul
 
 /// Somebody else has locked the row of this election, so that nothing was done to it.
 pub(super) fn busy(url: &PostgresUrl, asked: &str, election: &Name) -> StoreError {
-    let found = format!("{url}: cannot {asked}: another transaction holds the row of election {election:?}");
-    StoreError::new(
-        Failure::Unsent,
-        format!("{found}; it is tried again (`elector status` names its backend)"),
-    )
+    StoreError::new(Failure::Unsent, format!("{url}: {}", judged::busy(asked, election)))
 }
 
 /// The connection ended while nobody waited for an answer. What is asked from now on is not executed.
@@ -109,9 +91,7 @@ pub(super) fn ended(url: &PostgresUrl, error: Option<&Error>) -> StoreError {
     let found = match error {
         None => "the connection was closed".to_owned(),
         Some(error) => match (error.as_db_error(), kind(error)) {
-            (Some(answer), _) => {
-                format!("the server ended the session: {}{}", describe(answer), advice(answer))
-            }
+            (Some(answer), _) => format!("the server ended the session: {}", told(answer)),
             (None, Kind::Io(cause)) => format!("the connection was lost ({cause})"),
             (None, Kind::Closed) => "the server closed the connection without a word".to_owned(),
             (None, _) => format!("the connection broke: {}", one_line(full(error))),
@@ -122,7 +102,7 @@ pub(super) fn ended(url: &PostgresUrl, error: Option<&Error>) -> StoreError {
 
 /// Somebody ended the wait for a synchronous standby: what was executed may be lost.
 pub(super) fn not_replicated(url: &PostgresUrl, notice: &DbError) -> StoreError {
-    let found = format!("{}; the connection is given up", describe(notice));
+    let found = format!("{}; the connection is given up", describe(notice, ""));
     StoreError::new(Failure::Unsent, format!("{url}: {found}"))
 }
 
@@ -138,10 +118,9 @@ pub(super) fn connecting(url: &PostgresUrl, error: &Error) -> Refusal {
             // PgBouncer says so to an unknown database, and to options that it does not pass on.
             "08P01" => "if there is a pooler, check its configuration and leave out `options`",
             code if ["22", "42", "55"].contains(&&code[..2]) => "check `options` in the URL and PGOPTIONS",
-            _ => judge(answer.code()).advice,
+            code => sqlstate::advice(code, None),
         };
-        let why = format!("{}{}", describe(answer), instruct(advice));
-        return Refusal { failure, why, code: Some(answer.code().clone()) };
+        return Refusal { failure, why: describe(answer, advice), code: Some(answer.code().clone()) };
     }
     if let Some(cause) = tls::find_error(error) {
         return Refusal { failure: Failure::Refused, why: tls::explain(&url.tls, cause), code: None };
@@ -192,52 +171,6 @@ pub(super) fn unreachable(error: &io::Error) -> String {
     format!("{}{advice}", one_line(error))
 }
 
-/// What an SQLSTATE asks for (PostgreSQL manual, appendix A). What it says of the statement, the core knows.
-fn judge(code: &SqlState) -> Meaning {
-    const SCHEMA: &str = "have its owner run what `elector schema --dialect postgres` prints";
-    match code.code() {
-        "08007" | "40003" => meaning(true, ""),
-        "0A000" => meaning(true, "if its table was changed meanwhile, this goes away by itself"),
-        "25006" => meaning(true, "it takes no writes; connecting again finds the primary"),
-        "26000" | "42P05" => meaning(true, "give ?prepare=false if there is a pooler"),
-        "28P01" => meaning(true, "check the password in the URL, PGPASSWORD or the password file"),
-        "3D000" => meaning(true, "create it, or give the name of another in the URL"),
-        "3F000" => meaning(false, "create the schema, or give another with ?schema="),
-        "42501" => meaning(
-            false,
-            "grant the role USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on the table; to have the \
-             table made, its owner runs what `elector schema --dialect postgres` prints",
-        ),
-        "42P01" => meaning(
-            false,
-            "have its owner run what `elector schema --dialect postgres` prints, or `elector migrate`",
-        ),
-        "22P05" | "22021" => meaning(
-            false,
-            "the database's encoding lacks a character; use others, or a database whose encoding is UTF8",
-        ),
-        "42703" | "42804" | "42883" | "22P02" => meaning(
-            false,
-            "the table has another shape; `elector migrate` adapts one of nest-leader-election",
-        ),
-        "55000" => {
-            meaning(true, "if it is a standby, it takes no writes; connecting again finds the primary")
-        }
-        "53300" => meaning(true, "close some, or raise the server's limit or the role's"),
-        "53100" => meaning(false, "the server's disk is full; free some space"),
-        "55P03" => meaning(false, "another transaction holds its row or table; it is tried again"),
-        "57014" => meaning(false, "statement_timeout or an administrator ended it; it is tried again"),
-        "57P03" => meaning(true, "it is starting, stopping or recovering; it is tried again"),
-        _ => match &code.code()[..2] {
-            "28" => meaning(true, "check the role, and the server's pg_hba.conf"),
-            "40" => meaning(false, "it is tried again"),
-            "22" | "23" | "42" | "44" => meaning(false, SCHEMA),
-            "08" | "25" | "57" | "58" | "XX" => meaning(true, ""),
-            _ => meaning(false, ""),
-        },
-    }
-}
-
 /// The session is over after it.
 fn is_fatal(answer: &DbError) -> bool {
     match answer.parsed_severity() {
@@ -246,18 +179,13 @@ fn is_fatal(answer: &DbError) -> bool {
     }
 }
 
-fn advice(answer: &DbError) -> String {
-    // Row security refuses under the code of rights that were not granted.
-    let by_row_security = matches!(answer.routine(), Some("ExecWithCheckOptions" | "check_enable_rls"));
-    instruct(if by_row_security { POLICIES } else { judge(answer.code()).advice })
+/// What the server said, and what to do about it.
+fn told(answer: &DbError) -> String {
+    describe(answer, sqlstate::advice(answer.code().code(), answer.routine()))
 }
 
-fn instruct(advice: &str) -> String {
-    if advice.is_empty() { String::new() } else { format!("; {advice}") }
-}
-
-fn describe(answer: &DbError) -> String {
-    format!("{} (SQLSTATE {})", one_line(answer.message()), answer.code().code())
+fn describe(answer: &DbError, advice: &str) -> String {
+    sqlstate::told(&one_line(answer.message()), answer.code().code(), advice)
 }
 
 /// What kind of error it is, if the server did not answer with one. The crate does not tell but by its words.

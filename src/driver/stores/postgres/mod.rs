@@ -30,8 +30,11 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
+use crate::core::batch::{SHORTEST_PATIENCE, Urgency, waited_for};
 use crate::core::lease::{Failure, Op, Outcome, Reply, Row};
+use crate::core::sql::postgres::judged::lacking_refusal;
 use crate::core::sql::postgres::{CHANNEL, SERVER_CLOCK, Table};
+use crate::core::sql::sqlstate;
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::clock;
 use crate::driver::host::descriptor_limit;
@@ -49,9 +52,6 @@ use self::table::{Blocker, Ready};
 /// So reconnecting starts with the shorter time, and twice as long each time that it was too short.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const RECONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// A batch is waited for so long even if its jobs are given up before: longer than
-/// [`setup::LOCK_TIMEOUT`], so that a lock on the table costs an attempt and not the connection.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(750);
 /// How long calls for people may take; the machines' own calls name their deadlines.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A server that could not be reached is not tried again sooner.
@@ -62,16 +62,8 @@ const GOODBYE: Duration = Duration::from_millis(200);
 const REPORT_WITHIN: Duration = Duration::from_millis(250);
 /// A notification to ourselves should arrive so soon.
 const ECHO_WITHIN: Duration = Duration::from_secs(2);
-/// How long a row must have been dead before clean-up deletes it, in seconds, and how many go at once.
-const DEAD_FOR_S: u32 = 60;
-const CLEAN_UP_AT_ONCE: u32 = 1_000;
-/// The server gives a clean-up so long: renewals wait behind it.
-const CLEAN_UP_WITHIN: Duration = Duration::from_millis(200);
 /// What holds a row for less, in seconds, is no news to people.
 const NEWS_AFTER_S: i64 = 1;
-/// SQLSTATEs that say that the table is not what it was: it is gone, or a column is, or one has another type,
-/// or it is closed to the role.
-const TABLE_CHANGED: [&str; 6] = ["42P01", "42703", "42883", "42804", "42501", "0A000"];
 
 /// Opens the store: connects, and finds, makes or adopts the table.
 pub(super) fn open(url: &PostgresUrl, notifier: Notifier) -> Result<Box<dyn Store>, StoreError> {
@@ -240,7 +232,7 @@ impl PostgresStore {
     /// connecting anew looks at the table too. The server ends by its own limits what it is still doing
     /// for us.
     fn after(&mut self, fault: &Fault) {
-        let has_changed = |code: &SqlState| TABLE_CHANGED.contains(&code.code());
+        let has_changed = |code: &SqlState| sqlstate::tells_of_a_changed_table(code.code());
         if fault.discard || fault.code.as_ref().is_some_and(has_changed) {
             self.connection = None;
         }
@@ -345,7 +337,8 @@ impl PostgresStore {
 impl Store for PostgresStore {
     fn execute(&mut self, jobs: &[Job]) -> Vec<Answer> {
         let mut answers: Vec<Option<Answer>> = jobs.iter().map(|_| None).collect();
-        let deadline = patience_ends(jobs);
+        let deadlines = jobs.iter().map(|job| (Urgency::of(&job.request.op), job.request.deadline));
+        let deadline = waited_for(deadlines).unwrap_or_default();
         match self.connected().and_then(|()| self.show_candidates()) {
             Ok(()) => {
                 self.refuse_unkept(jobs, &mut answers, deadline);
@@ -354,8 +347,10 @@ impl Store for PostgresStore {
             }
             Err(error) => fail(jobs, &mut answers, &error),
         }
-        let silent =
-            StoreError::new(Failure::Unknown, format!("{}: the server left a question out", self.url));
+        let silent = StoreError::new(
+            Failure::Unknown,
+            format!("{}: the server returned no row for this operation", self.url),
+        );
         let answer =
             |(job, answer): (&Job, Option<Answer>)| answer.unwrap_or_else(|| Answer::failed(job, &silent));
         jobs.iter().zip(answers).map(answer).collect()
@@ -393,7 +388,7 @@ impl Store for PostgresStore {
             access::lacking(&connection.session, connection.ready.table()).await
         })?;
         let Some(table) = self.table() else { return Ok(()) };
-        access::refuse_lacking(&self.url, &table, &lacking)?;
+        access::refuse(&self.url, lacking_refusal(&self.url.user, &table, &lacking))?;
         self.show_candidates()
     }
 
@@ -405,10 +400,7 @@ impl Store for PostgresStore {
     }
 
     fn clean_up(&mut self) -> Result<u64, StoreError> {
-        let clean_up = async |connection: &Connection| {
-            let (ready, session) = (&connection.ready, &connection.session);
-            ready.clean_up(session, DEAD_FOR_S, CLEAN_UP_AT_ONCE, CLEAN_UP_WITHIN).await
-        };
+        let clean_up = async |connection: &Connection| connection.ready.clean_up(&connection.session).await;
         self.ask_within(SHORTEST_PATIENCE, "remove dead rows", clean_up)
     }
 }
@@ -497,16 +489,6 @@ async fn expect_echo(url: PostgresUrl, echo: Arc<AtomicBool>) {
     if !echo.load(Ordering::Relaxed) {
         tracing::warn!(store = %url, "notifications do not arrive; releases are noticed by looking only");
     }
-}
-
-/// How long a batch may wait for its answers: as long as its renewals and releases may, if it has any. A
-/// look may wait longer, but then a server that hangs would cost the next renewal the time to try
-/// elsewhere.
-fn patience_ends(jobs: &[Job]) -> Instant {
-    let is_urgent = |job: &&Job| matches!(job.request.op, Op::Renew { .. } | Op::Release { .. });
-    let latest = |jobs: &mut dyn Iterator<Item = &Job>| jobs.map(|job| job.request.deadline).max();
-    let urgent = latest(&mut jobs.iter().filter(is_urgent));
-    urgent.or_else(|| latest(&mut jobs.iter())).unwrap_or_default()
 }
 
 /// Answers every job that has no answer yet with this error.

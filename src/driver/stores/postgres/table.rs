@@ -1,38 +1,19 @@
 //! Finds, makes or adopts the table, and asks it what is not a machine's question.
 
-use std::time::Duration;
-
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
 use crate::core::lease::{Failure, Row};
-use crate::core::sql::postgres::{CHANNEL, DDL_LOCK, IdType, Table, quote_literal};
+use crate::core::sql::postgres::judged::{Column, Hidden, Verdict, commands_of_candidates, judge};
+use crate::core::sql::postgres::{CHANNEL, DDL_LOCK, Table, quote_literal};
 use crate::core::{FencingToken, Name};
 use crate::driver::stores::{ElectionRow, Job, StoreError};
 
-use super::access::{self, Hidden};
+use super::access;
 use super::batch::{self, Queries, Query, Wave};
 use super::config::PostgresUrl;
 use super::connect::Session;
 use super::encoding::Encoding;
-
-/// What we need of the table, by name: the column, and the types that it may have.
-const COLUMNS: [(&str, &[&str]); 7] = [
-    ("id", &["text", "character varying", "integer", "bigint"]),
-    ("leader_id", &["text", "character varying"]),
-    ("expires_at", &["timestamp with time zone"]),
-    ("created_at", &["timestamp with time zone"]),
-    ("token", &["bigint"]),
-    ("lease_ms", &["bigint"]),
-    ("meta", &["text", "character varying"]),
-];
-/// The longest that these can be: an election's name, and a candidate's with its `#` and 16 digits.
-const LONGEST: [(&str, usize); 2] = [("id", Name::MAX_BYTES), ("leader_id", Name::MAX_BYTES + 17)];
-/// Fewer digits of a second would end a lease too early by their rounding; and the statements that end one
-/// count on milliseconds.
-const FEWEST_DIGITS: i32 = 3;
-/// The first so many are also in a table that `nest-leader-election` made.
-const THEIRS: usize = 4;
 
 /// A connection's table and its statements.
 pub(super) struct Ready {
@@ -42,19 +23,6 @@ pub(super) struct Ready {
     queries: Queries,
     list: Query,
     revoke: Query,
-}
-
-/// A column of the table as it is.
-struct Column {
-    name: String,
-    kind: String,
-    /// The longest text, or the digits of a second; `None` for as many as there may be.
-    modifier: Option<i32>,
-    is_key: bool,
-    /// A row without a value for it is refused.
-    is_demanded: bool,
-    /// Of the whole table: it outlives a crash of the server.
-    is_logged: bool,
 }
 
 /// A backend that holds a lock on an election's row.
@@ -158,30 +126,22 @@ impl Ready {
 
     /// Refuses a candidate from which row security hides the table.
     pub(super) fn show_candidates(&self, url: &PostgresUrl) -> Result<(), StoreError> {
-        self.hidden.refuse(url, access::of_candidates(self.table.id_type()))
+        access::refuse(url, self.hidden.refusal(url.schema(), commands_of_candidates(self.table.id_type())))
     }
 
     /// Refuses to end a term whose row is hidden from those who change it.
     pub(super) fn show_operators(&self, url: &PostgresUrl) -> Result<(), StoreError> {
-        self.hidden.refuse(url, &["UPDATE"])
+        access::refuse(url, self.hidden.refusal(url.schema(), &["UPDATE"]))
     }
 
     /// Whether the table has been hidden from candidates since it was looked at.
     pub(super) async fn is_hidden_now(&self, url: &PostgresUrl, session: &Session) -> Result<bool, Error> {
         let found = look(&session.client, url.schema()).await?;
-        Ok(found.hidden.refuse(url, access::of_candidates(self.table.id_type())).is_err())
+        Ok(found.hidden.refusal(url.schema(), commands_of_candidates(self.table.id_type())).is_some())
     }
 
-    pub(super) async fn clean_up(
-        &self,
-        session: &Session,
-        dead_for_s: u32,
-        at_once: u32,
-        within: Duration,
-    ) -> Result<u64, Error> {
-        let within_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
-        let text = self.table.clean_up(dead_for_s, at_once, within_ms);
-        let answers = session.client.simple_query(&text).await?;
+    pub(super) async fn clean_up(&self, session: &Session) -> Result<u64, Error> {
+        let answers = session.client.simple_query(&self.table.clean_up()).await?;
         let deleted = answers.iter().find_map(|answer| match answer {
             SimpleQueryMessage::Row(row) => row.try_get("deleted").ok().flatten()?.parse().ok(),
             _ => None,
@@ -224,29 +184,18 @@ async fn find(url: &PostgresUrl, session: &Session) -> Result<(Table, Hidden, En
     let client = &session.client;
     let read = |error: Error| session.fault("look at its table", &error).error;
     let mut found = look(client, url.schema()).await.map_err(read)?;
-    let is_complete = !found.columns.is_empty() && missing(&found.columns).is_empty();
-    if !is_complete && url.create_table {
-        // A table of another shape is not ours to change.
-        if !found.columns.is_empty() {
-            check(url, &found.columns, THEIRS)?;
-        }
+    let mut verdict = judge(url.schema(), &found.columns);
+    if url.create_table && matches!(verdict, Verdict::Incomplete(_)) {
         let migrated = migrate(url, client).await;
         migrated.map_err(|error| session.fault("make or complete its table", &error).error)?;
         found = look(client, url.schema()).await.map_err(read)?;
+        verdict = judge(url.schema(), &found.columns);
     }
-    let Found { columns, hidden, encoding } = found;
-    if columns.is_empty() {
-        return Err(refused(url, "there is no table leader_lease in it", "make it"));
-    }
-    check(url, &columns, THEIRS)?;
-    if let [first, ..] = missing(&columns)[..] {
-        let found = format!("its table leader_lease has no column {first}");
-        return Err(refused(url, &found, "add what is missing"));
-    }
-    check(url, &columns, COLUMNS.len())?;
-    hidden.refuse(url, &["SELECT"])?;
-    let id = columns.iter().find(|column| column.name == "id").and_then(|id| IdType::from_sql(&id.kind));
-    Ok((Table::new(url.schema(), id.unwrap_or(IdType::Text)), hidden, encoding))
+    let refused = |why| StoreError::new(Failure::Refused, format!("{url}: {why}"));
+    let id = verdict.id_type().map_err(refused)?;
+    let Found { hidden, encoding, .. } = found;
+    access::refuse(url, hidden.refusal(url.schema(), &["SELECT"]))?;
+    Ok((Table::new(url.schema(), id), hidden, encoding))
 }
 
 async fn look(client: &Client, schema: &str) -> Result<Found, Error> {
@@ -269,75 +218,6 @@ async fn look(client: &Client, schema: &str) -> Result<Found, Error> {
     Ok(Found { columns, hidden, encoding: Encoding::new(encoding) })
 }
 
-fn missing(columns: &[Column]) -> Vec<&'static str> {
-    let has = |wanted: &str| columns.iter().any(|column| column.name == wanted);
-    COLUMNS.iter().map(|(name, _)| *name).filter(|name| !has(name)).collect()
-}
-
-/// Refuses a table whose first so many columns are not what we can use, or that demands or loses something.
-fn check(url: &PostgresUrl, columns: &[Column], first: usize) -> Result<(), StoreError> {
-    for (wanted, types) in &COLUMNS[..first] {
-        let found = columns.iter().find(|column| column.name == *wanted);
-        let Some(column) = found.filter(|column| types.contains(&column.kind.as_str())) else {
-            let found = found.map_or("missing", |column| &column.kind);
-            let problem = format!("column {wanted} is {found}, and {} is needed", types.join(" or "));
-            return Err(not_ours(url, &problem));
-        };
-        if let Some(problem) = too_narrow(column) {
-            return Err(unusable(url, &problem));
-        }
-    }
-    if !columns.iter().any(|column| column.name == "id" && column.is_key) {
-        return Err(not_ours(url, "nothing keeps its ids unique; make id its primary key"));
-    }
-    let is_foreign = |column: &&Column| COLUMNS.iter().all(|(name, _)| *name != column.name);
-    if let Some(column) = columns.iter().filter(is_foreign).find(|column| column.is_demanded) {
-        let name = &column.name;
-        let problem =
-            format!("its column {name} is NOT NULL, and we have no value for it; give it a default");
-        return Err(unusable(url, &problem));
-    }
-    if !columns.iter().all(|column| column.is_logged) {
-        let problem = "it is UNLOGGED, so a crash of the server would empty it while a leader trusts its \
-                       row; run ALTER TABLE … SET LOGGED";
-        return Err(unusable(url, problem));
-    }
-    Ok(())
-}
-
-/// Why a column of the right type cannot take all our values.
-fn too_narrow(column: &Column) -> Option<String> {
-    let (name, modifier) = (&column.name, column.modifier?);
-    if column.kind.starts_with("timestamp") {
-        let coarse = modifier < FEWEST_DIGITS;
-        return coarse.then(|| {
-            format!("column {name} keeps {modifier} digits of a second, and {FEWEST_DIGITS} are needed")
-        });
-    }
-    if name == "meta" {
-        return Some(format!("column meta takes {modifier} characters only; make it text"));
-    }
-    let (_, longest) = LONGEST.iter().find(|(longest, _)| longest == name)?;
-    let short = usize::try_from(modifier).is_ok_and(|modifier| modifier < *longest);
-    short
-        .then(|| format!("column {name} takes {modifier} characters, and {longest} are needed; make it text"))
-}
-
-fn unusable(url: &PostgresUrl, problem: &str) -> StoreError {
-    let schema = url.schema();
-    let message = format!("{url}: the table leader_lease in schema {schema:?} cannot be used: {problem}");
-    StoreError::new(Failure::Refused, message)
-}
-
-fn not_ours(url: &PostgresUrl, problem: &str) -> StoreError {
-    let schema = url.schema();
-    let message = format!(
-        "{url}: the table leader_lease in schema {schema:?} is not ours: {problem}; use a schema of its own \
-         with ?schema=NAME"
-    );
-    StoreError::new(Failure::Refused, message)
-}
-
 /// Makes or completes the table, one process at a time.
 async fn migrate(url: &PostgresUrl, client: &Client) -> Result<(), Error> {
     let schema = url.schema();
@@ -354,13 +234,4 @@ async fn migrate(url: &PostgresUrl, client: &Client) -> Result<(), Error> {
         _ = client.batch_execute("ROLLBACK").await;
     }
     made
-}
-
-fn refused(url: &PostgresUrl, found: &str, what: &str) -> StoreError {
-    let schema = url.schema();
-    let message = format!(
-        "{url}: schema {schema:?}: {found}; {what} with `elector migrate` as its owner, or with what \
-         `elector schema --dialect postgres --schema {schema}` prints"
-    );
-    StoreError::new(Failure::Refused, message)
 }

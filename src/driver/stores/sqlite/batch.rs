@@ -399,7 +399,7 @@ fn dead_rows(connection: &Connection, host: &Host) -> rusqlite::Result<Vec<(Stri
         host.boot_id,
         now.boot - dead_for,
         now.wall - dead_for,
-        table::CLEAN_UP_AT_ONCE as i64
+        i64::from(table::CLEAN_UP_AT_ONCE)
     ];
     select.query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }

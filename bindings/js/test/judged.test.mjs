@@ -1,0 +1,65 @@
+// What the core judges for the hub and the store on PostgreSQL, in the objects that JavaScript gives and gets.
+// The rules themselves are tested in Rust.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+    busyRow, electionRefusal, judgeTable, lacksCharacter, limits, postgresFailure, postgresTold,
+    tellsOfChangedTable, urgency, waitedForMs,
+} from "../dist/cjs/core.mjs";
+
+const COLUMNS = {
+    id: "text", leader_id: "text", expires_at: "timestamp with time zone",
+    created_at: "timestamp with time zone", token: "bigint", lease_ms: "bigint", meta: "text",
+};
+
+/** Rows as `pg` gives them for a table of ours. */
+function rows(types = COLUMNS, more = {}) {
+    return Object.entries(types).map(([name, type]) => ({
+        name, type, modifier: null, is_key: name === "id", is_demanded: false, is_logged: true,
+        hidden: null, role: "me", encoding: null, ...more,
+    }));
+}
+
+test("a table is judged by its rows as clients give them", () => {
+    assert.deepEqual(judgeTable("jobs", rows()), { verdict: "usable", idType: "text" });
+    const numbers = judgeTable("jobs", rows({ ...COLUMNS, id: "bigint" }, { encoding: "LATIN1" }));
+    assert.deepEqual(numbers, { verdict: "usable", idType: "bigint", encoding: "LATIN1" });
+    const hidden = judgeTable("jobs", rows(COLUMNS, { hidden: "UPDATE, DELETE" }));
+    assert.match(hidden.hidden, /from role "me": no policy allows UPDATE; have its owner run CREATE POLICY/);
+    const none = judgeTable("jobs", []);
+    assert.equal(none.verdict, "incomplete");
+    assert.match(none.why, /^there is no table leader_lease in schema "jobs"; make it with `elector migrate`/);
+    const narrow = judgeTable("jobs", rows(COLUMNS, { modifier: 10 }));
+    assert.equal(narrow.verdict, "unusable");
+    assert.match(narrow.why, /column id takes 10 characters, and 255 are needed; make it text/);
+    assert.equal(judgeTable("jobs", [{}]).verdict, "unusable", "a client that names nothing");
+});
+
+test("an error of the server is told with what to do", () => {
+    const said = postgresTold("no such relation", "42P01", undefined);
+    assert.match(said, /^no such relation \(SQLSTATE 42P01\); have its owner run .*`elector migrate`$/);
+    assert.match(postgresTold("no", "42501", "check_enable_rls"), /; row security is on/);
+    assert.equal(postgresTold("so", "XX000"), "so (SQLSTATE XX000)");
+    assert.deepEqual(["42P01", "40001"].map((code) => postgresFailure(code, false)), ["refused", "unsent"]);
+    assert.equal(postgresFailure("40001", true), "unknown");
+    assert.deepEqual(["42P01", "40001"].map(tellsOfChangedTable), [true, false]);
+    assert.deepEqual(["22P05", "22012"].map(lacksCharacter), [true, false]);
+});
+
+test("what cannot be kept or is locked is told by the election's name", () => {
+    assert.equal(electionRefusal("integer", "7"), undefined);
+    assert.match(electionRefusal("integer", "nightly"), /^election "nightly" cannot be kept.*is integer; name/);
+    assert.match(busyRow("renew leases", "a"), /^cannot renew leases: another transaction holds the row of/);
+});
+
+test("a batch is sorted by urgency and waited for until its first renewal or release is tried again", () => {
+    const order = ["look", "acquire", "release", "renew"].sort((a, b) => urgency(a) - urgency(b));
+    assert.deepEqual(order, ["release", "renew", "acquire", "look"]);
+    const batch = (...jobs) => jobs.map(([op, deadlineMs], id) => ({ id, op, deadlineMs }));
+    assert.equal(waitedForMs(batch(["look", 9], ["renew", 8], ["release", 6.5])), 6.5);
+    assert.equal(waitedForMs(batch(["look", 9], ["acquire", 8])), 9);
+    assert.equal(waitedForMs([]), 0);
+    const { mostJobs, shortestPatienceMs, cleanUpEveryMs, cleanUpAtOnce, deadForMs } = limits();
+    assert.deepEqual([mostJobs, shortestPatienceMs, cleanUpEveryMs], [4_096, 750, 60_000]);
+    assert.deepEqual([cleanUpAtOnce, deadForMs], [1_000, 60_000]);
+});

@@ -1,0 +1,143 @@
+//! Verdicts on what PostgreSQL says, for the store of the npm package: on its table, and on its errors.
+
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
+
+use super::object::Object;
+use super::sql::{IdTypeName, id_type};
+use crate::core::lease::Failure;
+use crate::core::sql::postgres::judged::{self, Column, Hidden, Verdict, commands_of_candidates};
+use crate::core::sql::sqlstate;
+
+#[wasm_bindgen]
+extern "C" {
+    /// `ColumnRow` of the types.
+    #[wasm_bindgen(typescript_type = "ColumnRow")]
+    pub type ColumnRow;
+
+    #[wasm_bindgen(method, getter, structural)]
+    fn name(this: &ColumnRow) -> JsValue;
+    #[wasm_bindgen(method, getter, structural, js_name = type)]
+    fn kind(this: &ColumnRow) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn modifier(this: &ColumnRow) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn is_key(this: &ColumnRow) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn is_demanded(this: &ColumnRow) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn is_logged(this: &ColumnRow) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn role(this: &ColumnRow) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn hidden(this: &ColumnRow) -> JsValue;
+    #[wasm_bindgen(method, getter, structural)]
+    fn encoding(this: &ColumnRow) -> JsValue;
+
+    /// `TableVerdict` of the types.
+    #[wasm_bindgen(typescript_type = "TableVerdict")]
+    pub type TableVerdictObject;
+
+    /// `Failure` of the types.
+    #[wasm_bindgen(typescript_type = "Failure")]
+    pub type FailureName;
+}
+
+/// A column as a client shows its row, whatever the client makes of types that it does not know.
+fn column(row: &ColumnRow) -> Column {
+    Column {
+        name: row.name().as_string().unwrap_or_default(),
+        kind: row.kind().as_string().unwrap_or_default(),
+        modifier: row.modifier().as_f64().map(|modifier| modifier as i32),
+        is_key: row.is_key().as_bool().unwrap_or_default(),
+        is_demanded: row.is_demanded().as_bool().unwrap_or_default(),
+        is_logged: row.is_logged().as_bool().unwrap_or_default(),
+    }
+}
+
+/// Whether leases can be kept in the table of which the statement `columns` answers these rows, and whether
+/// row security hides it from candidates.
+#[must_use]
+#[wasm_bindgen(js_name = judgeTable)]
+pub fn judge_table(schema: &str, rows: Vec<ColumnRow>) -> TableVerdictObject {
+    let columns: Vec<Column> = rows.iter().map(column).collect();
+    let made = match judged::judge(schema, &columns) {
+        Verdict::Usable(id) => {
+            let text = |value: Option<JsValue>| value.and_then(|value| value.as_string());
+            let role = text(rows.first().map(ColumnRow::role)).unwrap_or_default();
+            let hidden = Hidden::new(&role, text(rows.first().map(ColumnRow::hidden)).as_deref());
+            Object::new()
+                .with("verdict", "usable")
+                .with("idType", id.sql())
+                .with_some("encoding", text(rows.first().map(ColumnRow::encoding)))
+                .with_some("hidden", hidden.refusal(schema, commands_of_candidates(id)))
+        }
+        Verdict::Incomplete(why) => Object::new().with("verdict", "incomplete").with("why", why),
+        Verdict::Unusable(why) => Object::new().with("verdict", "unusable").with("why", why),
+    };
+    made.unchecked_into()
+}
+
+/// What became of a statement that PostgreSQL answered with this SQLSTATE; `endsSession` if the severity was
+/// `FATAL` or `PANIC`.
+#[must_use]
+#[wasm_bindgen(js_name = postgresFailure)]
+pub fn postgres_failure(
+    sqlstate: &str,
+    #[wasm_bindgen(js_name = endsSession)] ends_session: bool,
+) -> FailureName {
+    let name = match sqlstate::failure(sqlstate, ends_session) {
+        Failure::Unsent => "unsent",
+        Failure::Unknown => "unknown",
+        Failure::Refused => "refused",
+    };
+    JsValue::from_str(name).unchecked_into()
+}
+
+/// An error of PostgreSQL for people: its message in one line, its SQLSTATE, and what to do. `routine` is the
+/// server's function that reported it, if the client tells.
+#[must_use]
+#[wasm_bindgen(js_name = postgresTold)]
+pub fn postgres_told(message: &str, sqlstate: &str, routine: Option<String>) -> String {
+    sqlstate::told(message, sqlstate, sqlstate::advice(sqlstate, routine.as_deref()))
+}
+
+/// Whether the table may not be what it was when it was looked at.
+#[must_use]
+#[wasm_bindgen(js_name = tellsOfChangedTable)]
+pub fn tells_of_changed_table(sqlstate: &str) -> bool {
+    sqlstate::tells_of_a_changed_table(sqlstate)
+}
+
+/// Whether the database's encoding lacks a character of a text.
+#[must_use]
+#[wasm_bindgen(js_name = lacksCharacter)]
+pub fn lacks_character(sqlstate: &str) -> bool {
+    sqlstate::lacks_character(sqlstate)
+}
+
+/// Why an election of this name cannot be kept in a table whose ids are of this type, if it cannot.
+///
+/// # Errors
+/// When there is no such type.
+#[wasm_bindgen(js_name = electionRefusal)]
+pub fn election_refusal(
+    #[wasm_bindgen(js_name = idType)] id: &IdTypeName,
+    election: &str,
+) -> Result<Option<String>, JsError> {
+    Ok(id_type(id)?.refusal(election))
+}
+
+/// The error for a text with a character that the database's encoding cannot store.
+#[must_use]
+#[wasm_bindgen(js_name = encodingLacks)]
+pub fn encoding_lacks(encoding: &str, what: &str, text: &str) -> String {
+    judged::encoding_lacks(encoding, what, text)
+}
+
+/// The error for an operation on a row that another transaction holds. `asked` completes "cannot …".
+#[must_use]
+#[wasm_bindgen(js_name = busyRow)]
+pub fn busy_row(asked: &str, election: &str) -> String {
+    judged::busy(asked, election)
+}
