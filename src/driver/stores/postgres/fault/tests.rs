@@ -87,7 +87,7 @@ async fn an_error_says_what_to_do_about_it() {
     let cases = [
         ("22P02", "another shape"),
         ("25006", "the primary"),
-        ("3F000", "?schema="),
+        ("3F000", "create the schema"),
         ("42501", "grant the role"),
         ("42601", "elector schema"),
         ("42P01", "elector migrate"),
