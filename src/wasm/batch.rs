@@ -22,7 +22,7 @@ extern "C" {
     pub type RequestObject;
 
     #[wasm_bindgen(method, getter, structural)]
-    fn op(this: &RequestObject) -> String;
+    pub(super) fn op(this: &RequestObject) -> String;
     #[wasm_bindgen(method, getter, structural, js_name = deadlineMs)]
     fn deadline_ms(this: &RequestObject) -> f64;
 }

@@ -1,5 +1,5 @@
-//! The pure core for JavaScript: the lease machine as a class, the rules of its batches, the SQL of its
-//! stores, and verdicts on what PostgreSQL answers.
+//! The pure core for JavaScript: the lease machine as a class, the rules of its batches, the table of its
+//! memory store, the SQL of the other stores, and verdicts on what PostgreSQL answers.
 //!
 //! Built for `wasm32-unknown-unknown` by `bindings/js/scripts/build.mjs`, which is how it reaches users: as
 //! the npm package `elector-wasm`. No clock, timer, socket or random source is in it; times come in as
@@ -14,6 +14,7 @@ mod machine;
 mod object;
 mod reply;
 mod sql;
+mod table;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -26,6 +27,7 @@ pub use machine::{Machine, MachineOptions};
 pub use object::{LeaderObject, LeadershipObject, OutputObject};
 pub use reply::{ReplyObject, RowObject};
 pub use sql::{IdTypeName, PostgresStatementName, SqliteStatementName, postgres_sql, sqlite_sql};
+pub use table::{MemoryTable, OutcomeObject};
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("types.d.ts");

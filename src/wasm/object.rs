@@ -60,7 +60,7 @@ fn exact(at: Instant) -> f64 {
 }
 
 /// A lease in whole milliseconds, rounded up: the store must not end it before its holder's trust.
-fn millis(lease: std::time::Duration) -> f64 {
+pub(super) fn millis(lease: std::time::Duration) -> f64 {
     lease.as_micros().div_ceil(1_000) as f64
 }
 

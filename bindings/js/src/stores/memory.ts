@@ -1,20 +1,10 @@
 import type { Clock } from "../clock.js";
 import { systemClock } from "../clock.js";
-import type { Failure, Reply, Request, Row } from "../core.js";
-import { limits } from "../core.js";
+import type { Failure, Reply } from "../core.js";
+import { MemoryTable } from "../core.js";
 import { StoreError } from "../errors.js";
 import type { Answer, Bell, Job, Store } from "../store.js";
 import { failAll } from "../store.js";
-
-const { cleanUpAtOnce, deadForMs } = limits();
-
-interface Stored {
-    holder: string;
-    token: bigint;
-    expiresUs: bigint;
-    leaseMs: number;
-    meta: string | undefined;
-}
 
 /**
  * Leases in this process's memory: for tests of your own, and for the electors of one process. It can fail,
@@ -22,9 +12,7 @@ interface Stored {
  */
 export class MemoryStore implements Store {
     readonly name = "memory";
-    readonly #rows = new Map<string, Stored>();
-    /** The largest token of the rows that were cleaned up: the next of such an election must be larger. */
-    #floor = 0n;
+    readonly #table = new MemoryTable();
     readonly #bells = new Set<Bell>();
     readonly #clock: Clock;
     #offsetUs = 0n;
@@ -47,9 +35,10 @@ export class MemoryStore implements Store {
         const error = failure && new StoreError(failure, `memory: told to fail (${failure})`);
         if (error && failure !== "unknown") return failAll(jobs, answer, error);
         const nowUs = this.#nowUs();
+        const unixUs = BigInt(Date.now()) * 1_000n;
         const released: string[] = [];
         for (const job of jobs) {
-            const outcome = this.#do(job.election, job.request, nowUs);
+            const outcome = this.#table.execute(job.election, job.request, nowUs, unixUs);
             if (outcome.outcome === "released") released.push(job.election);
             if (error) failAll([job], answer, error);
             else answer(job, { id: job.request.id, nowUs, timeline: this.#timeline, ...outcome } as Reply);
@@ -64,15 +53,7 @@ export class MemoryStore implements Store {
 
     async cleanUp(): Promise<void> {
         await this.#hanging;
-        const deadSinceUs = this.#nowUs() - BigInt(deadForMs) * 1_000n;
-        let left = cleanUpAtOnce;
-        for (const [election, { token, expiresUs }] of this.#rows) {
-            if (expiresUs > deadSinceUs) continue;
-            this.#floor = token > this.#floor ? token : this.#floor;
-            this.#rows.delete(election);
-            left -= 1;
-            if (left === 0) return;
-        }
+        this.#table.cleanUp(this.#nowUs());
     }
 
     #nowUs(): bigint {
@@ -99,7 +80,7 @@ export class MemoryStore implements Store {
 
     /** Deletes a row as if by hand; says whether there was one. */
     deleteRow(election: string): boolean {
-        return this.#rows.delete(election);
+        return this.#table.delete(election);
     }
 
     /** Steps the store's clock, forward if positive. */
@@ -111,49 +92,6 @@ export class MemoryStore implements Store {
     setTimeline(timeline: bigint): void {
         this.#timeline = timeline;
     }
-
-    // ---- Operations ----
-
-    #do(election: string, request: Request, nowUs: bigint) {
-        const stored = this.#rows.get(election);
-        const endsUs = (leaseMs: number) => nowUs + BigInt(leaseMs) * 1_000n;
-        if (request.op === "look") return { outcome: "seen", row: shown(stored, nowUs) };
-        if (request.op === "acquire") {
-            if (!mayTake(stored, request, nowUs)) return { outcome: "seen", row: shown(stored, nowUs) };
-            const unixUs = BigInt(Date.now()) * 1_000n;
-            const next = (stored?.token ?? this.#floor) + 1n;
-            const { holder, leaseMs, meta } = request;
-            const token = next > unixUs ? next : unixUs;
-            this.#rows.set(election, { holder, token, expiresUs: endsUs(leaseMs), leaseMs, meta });
-            return { outcome: "granted", token };
-        }
-        const own = stored?.holder === request.holder && stored.token === request.token ? stored : undefined;
-        if (request.op === "release") {
-            if (own) Object.assign(own, { holder: "", meta: undefined, expiresUs: nowUs });
-            return { outcome: "released" };
-        }
-        if (!own || own.expiresUs <= nowUs) return { outcome: "lost" };
-        Object.assign(own, { expiresUs: endsUs(request.leaseMs), leaseMs: request.leaseMs });
-        return { outcome: "renewed" };
-    }
-}
-
-function shown(stored: Stored | undefined, nowUs: bigint): Row | undefined {
-    if (!stored) return undefined;
-    const { holder, token, expiresUs, leaseMs, meta } = stored;
-    const remainingUs = expiresUs > nowUs ? expiresUs - nowUs : 0n;
-    return { holder, token, expiresUs, remainingUs, leaseMs, meta };
-}
-
-function mayTake(
-    stored: Stored | undefined,
-    request: Extract<Request, { op: "acquire" }>,
-    nowUs: bigint,
-): boolean {
-    if (stored && stored.expiresUs > nowUs) return false;
-    if (request.condition === "any") return true;
-    if (request.condition === "absent") return !stored;
-    return stored?.token === request.rowToken && stored?.expiresUs === request.rowExpiresUs;
 }
 
 const named = new Map<string, MemoryStore>();
