@@ -1,5 +1,5 @@
-/* A candidate for tests/languages.rs: it stands for election at once, says on its standard output when it
- * begins and ceases to lead, and obeys lines on its standard input. tests/postgres/candidate.rs is the
+/* A candidate for tests/peers: it stands for election at once, says on its standard output when it
+ * begins and ceases to lead, and obeys lines on its standard input. tests/kit/src/candidate.rs is the
  * same in Rust.
  *
  *   reads the environment  ELECTOR_TEST_CANDIDATE (the election), ELECTOR_TEST_STORE, ELECTOR_TEST_LEASE_MS
@@ -101,7 +101,7 @@ static const char *environment(const char *name)
 {
     const char *value = getenv(name);
     if (value == NULL) {
-        fprintf(stderr, "%s is not set; tests/languages.rs sets it\n", name);
+        fprintf(stderr, "%s is not set; tests/peers sets it\n", name);
         exit(2);
     }
     return value;

@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use elector::Elector;
-use elector::core::Instant;
-use elector::driver::clock;
 use elector::driver::stores::url::StoreUrl;
 use serde_json::json;
 
-use crate::candidate::Stand;
-use crate::field::{Field, Leader, STEADY};
 use crate::leading::leading;
-use crate::peer::Peer;
 use crate::watch::{SLACK, watch};
+use elector_kit::candidate::Stand;
+use elector_kit::clock::{self, Instant};
 use elector_kit::cluster::{Release, fresh_database, shared_pid};
+use elector_kit::field::{Field, Leader, STEADY, stand};
+use elector_kit::peer::Peer;
 use elector_kit::session::Session;
 use elector_kit::waiting::wait_until;
 
@@ -40,7 +39,7 @@ fn quick() -> serde_json::Value {
 
 /// Ours for its lock 1.
 fn ours(url: &str, candidates: usize) -> Field {
-    Field::of(Stand { store: url.to_owned(), election: "1".to_owned(), lease: STEADY }, candidates)
+    Field::of(Stand { election: "1".to_owned(), ..stand(url, STEADY) }, candidates)
 }
 
 fn is_adopted(session: &Session) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::field::{LEASE, STEADY};
 use elector_kit::cluster::{Cluster, Release, Stop, fresh_database};
+use elector_kit::field::{LEASE, STEADY};
 use elector_kit::waiting::wait_until;
 
 elector_kit::on_each_release! {
@@ -165,7 +165,7 @@ fn operators_see_and_end_terms(release: Release) {
 
 fn an_election_that_the_table_cannot_hold_is_refused_at_once(release: Release) {
     let url = fresh_database(release);
-    elector_kit::session::Session::open(&url).run(crate::peer::TABLE);
+    elector_kit::session::Session::open(&url).run(elector_kit::peer::TABLE);
     let asked = |election| {
         let ask = |words: &[&str]| {
             let command = ["--", "false"].iter().filter(|_| words[0] == "run");

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use elector::Elector;
 
-use crate::field::{Field, LEASE, Leader};
 use crate::leading;
 use elector_kit::cluster::{Cluster, Release};
+use elector_kit::field::{Field, LEASE, Leader};
 use elector_kit::proxy::{Proxy, Way};
 use elector_kit::session::Session;
 use elector_kit::waiting::{SOON, renewed, wait_until};
@@ -75,13 +75,13 @@ fn an_open_guard_delays_the_next_leader_until_it_ends_and_then_fences_the_old_on
     let fenced = fenced.unwrap();
     assert!(fenced.contains(&first.to_string()), "{first}: {fenced}");
     let new = field.leader();
-    assert!(new.token.get() as i64 > first);
+    assert!(new.token as i64 > first);
     // From now on the old term commits nothing. The candidate may be elected anew, with a larger token.
     assert_eq!(session.run(&fenced).len(), 0);
     proxy.set(Way::Pass);
     field.pass(lease);
     let _ = guarded(&mut session, &old, || ());
-    let new = new.token.get() as i64;
+    let new = new.token as i64;
     assert_eq!(session.number(&format!("SELECT count(*) FROM work WHERE token <= {new}")), 1);
     old.release();
     field.judge();
@@ -227,7 +227,7 @@ fn work_that_is_drained_can_still_guard(release: Release) {
 
 fn a_release_under_an_open_guard_holds_up_no_other_election_on_the_peers_table(release: Release) {
     let cluster = Cluster::start(release);
-    cluster.session().run(crate::peer::TABLE);
+    cluster.session().run(elector_kit::peer::TABLE);
     released_under_a_guard(&cluster.url());
 }
 
@@ -253,7 +253,7 @@ pub fn released_under_a_guard(url: &str) {
 
 /// How soon the next leader is elected.
 mod timed {
-    use elector::driver::clock;
+    use elector_kit::clock;
 
     use super::{Cluster, Field, LEASE, Release, left_open};
     use crate::watch::{SLACK, watch};

@@ -9,10 +9,10 @@ use elector::driver::clock;
 use elector::driver::stores::url::StoreUrl;
 use elector::driver::stores::{Job, Store};
 
-use crate::candidate::Stand;
-use crate::field::{Field, LEASE, STEADY};
 use crate::watch::{SLACK, watch};
+use elector_kit::candidate::Stand;
 use elector_kit::cluster::{Cluster, Release, Stop, fresh_database};
+use elector_kit::field::{Field, LEASE, STEADY};
 use elector_kit::pgbouncer::PgBouncer;
 use elector_kit::proxy::Proxy;
 use elector_kit::session::Session;
@@ -186,7 +186,7 @@ fn a_renamed_or_dropped_table_ends_the_term_in_time(release: Release) {
     {
         let old = field.leader();
         session.run(sql);
-        let done = clock::now();
+        let done = elector_kit::clock::now();
         let ended = field.end_of(old.token);
         assert!(ended.saturating_since(done) <= LEASE, "{sql}");
         // The table is made again, and its tokens are larger still.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use elector::Elector;
 use elector::core::lease::{Failure, Outcome};
 
-use crate::field::Field;
 use crate::handle::Handle;
 use crate::leading::lead;
 use elector_kit::cluster::{Cluster, Release};
+use elector_kit::field::Field;
 use elector_kit::pgbouncer::PgBouncer;
 use elector_kit::waiting::wait_until;
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::peer::Peer;
 use elector_kit::cluster::{Cluster, Release, Stop, fresh_database};
+use elector_kit::peer::Peer;
 use elector_kit::pgbouncer::PgBouncer;
 use elector_kit::proxy::{Proxy, Way};
 use elector_kit::session::Session;

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use elector::Elector;
-use elector::driver::clock;
+use elector_kit::clock;
 
-use crate::candidate::Stand;
-use crate::field::{Field, LEASE, Leader, STEADY};
 use crate::leading::leading;
 use crate::watch::{SLACK, watch};
+use elector_kit::candidate::Stand;
 use elector_kit::cluster::{Cluster, Release};
+use elector_kit::field::{Field, LEASE, Leader, STEADY};
 use elector_kit::proxy::{Proxy, Way};
 use elector_kit::waiting::wait_until;
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 use elector::Elector;
 use elector::core::sql::postgres::{IdType, Table};
 
-use crate::field::{LEASE, STEADY};
 use crate::handle::{Handle, name};
 use crate::leading::{lead, leading};
 use elector_kit::cluster::{Cluster, Release, fresh_database};
+use elector_kit::field::{LEASE, STEADY};
 use elector_kit::session::Session;
 use elector_kit::waiting::{SOON, wait_until};
 
@@ -90,7 +90,7 @@ fn a_server_that_does_not_name_its_wal_is_asked_for_no_timeline(release: Release
 fn a_new_type_of_the_ids_is_noticed(release: Release) {
     let url = fresh_database(release);
     let session = Session::open(&url);
-    session.run(crate::peer::TABLE);
+    session.run(elector_kit::peer::TABLE);
     let elector = leading(elector(&url, "7"));
     session.run("ALTER TABLE leader_lease ALTER id TYPE text");
     std::thread::sleep(STEADY);

@@ -8,9 +8,9 @@ use elector::Elector;
 use elector::driver::stores::StoreError;
 use elector::driver::stores::url::StoreUrl;
 
-use crate::field::{Field, LEASE, STEADY};
 use crate::leading::leading;
 use elector_kit::cluster::{Cluster, Release, fresh_database};
+use elector_kit::field::{Field, LEASE, STEADY};
 use elector_kit::session::Session;
 
 elector_kit::on_each_release! {

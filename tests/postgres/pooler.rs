@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::field::{Field, LEASE, STEADY};
 use crate::watch::{SLACK, watch};
 use elector_kit::cluster::{Cluster, Release};
+use elector_kit::field::{Field, LEASE, STEADY};
 use elector_kit::pgbouncer::PgBouncer;
 
 elector_kit::on_each_release! {
@@ -49,7 +49,7 @@ fn a_candidate_in_the_pool_and_one_beside_it_share_an_election(release: Release)
     let pool = PgBouncer::before(cluster.port());
     let mut field = Field::with_lease(&cluster.url(), 1, STEADY);
     field.leader();
-    let pooled = crate::candidate::Stand { store: cluster.url_at(pool.port()), ..field.stand() };
+    let pooled = elector_kit::candidate::Stand { store: cluster.url_at(pool.port()), ..field.stand() };
     field.add_at(&pooled);
     for _ in 0..4 {
         let old = field.leader();

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::field::{Field, LEASE, STEADY};
 use crate::watch::{SLACK, watch};
 use elector_kit::cluster::{Release, fresh_database, shared_pid};
+use elector_kit::field::{Field, LEASE, STEADY};
 
 elector_kit::on_each_release! {
     a_killed_leader_is_followed_once_its_lease_has_ended

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use elector::Elector;
 
-use crate::field::{Field, STEADY};
 use crate::leading::{lead, leading};
 use elector_kit::cluster::{Cluster, Release};
+use elector_kit::field::{Field, STEADY};
 use elector_kit::session::Session;
 use elector_kit::waiting::{self, wait_until};
 
@@ -188,7 +188,7 @@ fn in_a_table_of_numbers_a_release_needs_a_policy_to_delete(release: Release) {
     let (cluster, url) = secured(release);
     let admin: Session = cluster.session();
     admin.run("DROP TABLE leader_lease");
-    admin.run(crate::peer::TABLE);
+    admin.run(elector_kit::peer::TABLE);
     let _made = Elector::builder("1").store(cluster.url()).build().unwrap().connect(waiting::SOON);
     admin.run("GRANT SELECT, INSERT, UPDATE, DELETE ON leader_lease TO app");
     admin.run("ALTER TABLE leader_lease ENABLE ROW LEVEL SECURITY");

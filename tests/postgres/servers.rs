@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use elector::driver::clock;
+use elector_kit::clock;
 
-use crate::field::{Field, LEASE, STEADY};
 use crate::watch::{SLACK, watch};
 use elector_kit::cluster::{Cluster, Release, Stop};
+use elector_kit::field::{Field, LEASE, STEADY};
 use elector_kit::session::Session;
 use elector_kit::waiting::wait_until;
 

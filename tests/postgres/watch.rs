@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::field::Field;
+use elector_kit::field::Field;
 use elector_kit::witness::Witness;
 
 /// What a fail-over may take on top of what remains of the lease. The promise is 150 ms and a round trip; the

@@ -4,7 +4,7 @@ need_rust
 must cargo bench -q --all-features --bench limits
 settings=$(tests/install/postgres.sh)
 eval "$settings"
-must cargo bench -q --all-features --bench postgres
+must cargo bench -q --all-features --bench limits -- postgres
 need make make "install make"
 must make -s -C bindings/c all
 must cc -std=c11 -O2 -Wall -Wextra -Iinclude tests/bench/questions.c "$(c_library)" \

@@ -12,4 +12,4 @@ cc -std=c11 -O2 -Iinclude -o "$drivers/c" bindings/c/driver.c "$(c_library)" -lp
 in_go build -o "$drivers/go" ./cmd/driver
 export ELECTOR_TEST_C_DRIVER=$drivers/c ELECTOR_TEST_GO_DRIVER=$drivers/go
 export ELECTOR_TEST_NODE_DRIVER=$PWD/bindings/js/test/driver.mjs
-must cargo test -q --all-features --test languages -- --nocapture
+must cargo test -q --all-features --test peers -- --nocapture

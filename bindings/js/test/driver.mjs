@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// A candidate for tests/languages.rs; bindings/c/driver.c tells what it says and obeys. `pg` is its client.
+// A candidate for tests/peers; bindings/c/driver.c tells what it says and obeys. `pg` is its client.
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import pg from "pg";
@@ -12,7 +12,7 @@ const REPEAT = 10;
 
 function environment(name) {
     const value = process.env[name];
-    if (value === undefined) throw new Error(`${name} is not set; tests/languages.rs sets it`);
+    if (value === undefined) throw new Error(`${name} is not set; tests/peers sets it`);
     return value;
 }
 

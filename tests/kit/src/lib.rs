@@ -2,8 +2,18 @@
 //!
 //! Nothing here knows the crate under test.
 
+#[cfg(target_os = "linux")]
+pub mod answers;
+#[cfg(target_os = "linux")]
+pub mod candidate;
+#[cfg(target_os = "linux")]
+pub mod clock;
 #[cfg(unix)]
 pub mod cluster;
+#[cfg(target_os = "linux")]
+pub mod field;
+#[cfg(target_os = "linux")]
+pub mod peer;
 #[cfg(unix)]
 pub mod pgbouncer;
 pub mod pooler;

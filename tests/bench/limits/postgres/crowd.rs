@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use crate::candidate::{COMPLAINTS, LEASE_MS};
-use crate::crash::Victims;
-use crate::{Figure, server};
+use elector_kit::candidate::Stand;
+
+use super::crash::{kill, stand};
+use super::server;
+use crate::crowd::Crowd;
+use crate::figure::Figure;
 
 pub fn one_of_a_hundred() -> Vec<Figure> {
     let cluster = server().start();
     let folder = tempfile::tempdir().unwrap();
     let complaints = folder.path().join("complaints");
-    let environment =
-        [(LEASE_MS, "3000".to_owned()), (COMPLAINTS, complaints.to_str().expect("UTF-8").to_owned())];
-    let mut victims = Victims::start(&cluster.url(), 100, &environment);
-    let leader = victims.follow().candidate;
+    let stand = Stand { complaints: Some(complaints.clone()), ..stand(&cluster.url()) };
+    let mut crowd = Crowd::start(stand, 100);
+    crowd.follow();
     let session = cluster.session();
     // All hundred stand.
     let standing = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'elector%'";
@@ -21,8 +23,8 @@ pub fn one_of_a_hundred() -> Vec<Figure> {
         std::thread::sleep(Duration::from_millis(50));
     }
     std::thread::sleep(Duration::from_secs(6));
-    let (took, explained) = victims.kill(leader, &session);
-    let more = victims.more_leaders(Duration::from_secs(6));
+    let (took, explained) = kill(&mut crowd, &session);
+    let more = crowd.more_leaders(Duration::from_secs(6));
     let said = std::fs::read_to_string(&complaints).unwrap_or_default();
     let log = cluster.log();
     let errors = log.lines().filter(|line| [" ERROR: ", " FATAL: "].iter().any(|kind| line.contains(kind)));
@@ -35,7 +37,7 @@ pub fn one_of_a_hundred() -> Vec<Figure> {
         Figure::new(what, millis(took.saturating_sub(explained)), 500.0, "ms"),
         Figure::new("leaders beyond the one", more as f64, 0.0, ""),
         Figure::new("errors of candidates and server", errors as f64, 0.0, ""),
-        Figure::new("tokens that did not grow", victims.regressions as f64, 0.0, ""),
+        Figure::new("tokens that did not grow", crowd.regressions as f64, 0.0, ""),
     ]
 }
 

@@ -1,10 +1,12 @@
 //! What a candidate costs while another holds the lease.
 
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use crate::candidate::Process;
-use crate::{Figure, server};
+use elector_kit::candidate::{Source, Stand};
+
+use super::server;
+use crate::crowd::Crowd;
+use crate::figure::Figure;
 use elector_kit::session::Session;
 
 const WATCHED: Duration = Duration::from_secs(30);
@@ -19,10 +21,9 @@ pub fn cost() -> Vec<Figure> {
         .set("log_line_prefix", "%a|")
         .start();
     let session = cluster.session();
-    let (sender, reports) = channel();
-    let standby = Process::start(0, &cluster.url(), sender);
+    let mut standby = Crowd::start(Stand::on(&cluster.url(), Source::Changes), 1);
     // It makes the table and leads; then the row becomes that of a holder who never needs to renew it.
-    reports.recv_timeout(Duration::from_secs(30)).expect("it leads");
+    standby.follow();
     session.run(
         "UPDATE leader_lease SET leader_id = 'another#0123456789abcdef', token = token + 1, \
          lease_ms = 3600000, expires_at = clock_timestamp() + interval '1 hour'",

@@ -6,30 +6,27 @@ use std::time::{Duration, Instant};
 use elector::core::lease::Event;
 use elector::{Changes, Elector};
 
-use crate::Figure;
+use crate::figure::Figure;
 
 pub const ELECTIONS: usize = 10_000;
 
+/// The store of the process that leads them all.
+const STORE: &str = "ELECTOR_BENCH_STORE";
 /// How long it is watched, in seconds.
-fn watched() -> Duration {
-    let set = std::env::var("ELECTOR_BENCH_WATCH_S").ok();
-    Duration::from_secs(set.map_or(60, |seconds| seconds.parse().expect("a number")))
-}
+const WATCH_S: &str = "ELECTOR_BENCH_WATCH_S";
 
 /// SQLite's figures.
-#[allow(dead_code, reason = "the bench of PostgreSQL has its own")]
 pub fn ten_thousand_elections() -> Vec<Figure> {
     let folder = tempfile::tempdir().unwrap();
     let store = format!("sqlite:{}", folder.path().join("many.db").display());
-    figures(start(&store, watched()), "SQLite")
+    figures(start(&store, Duration::from_secs(60)), "SQLite")
 }
 
 /// The process that leads them all: one of its own, so that its processor time is its own.
 pub fn start(store: &str, watched: Duration) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .env("ELECTOR_BENCH_ROLE", "many")
-        .env("ELECTOR_BENCH_STORE", store)
-        .env("ELECTOR_BENCH_WATCH_S", watched.as_secs().to_string())
+        .env(STORE, store)
+        .env(WATCH_S, watched.as_secs().to_string())
         .stdout(Stdio::piped())
         .spawn()
         .expect("the process starts")
@@ -52,9 +49,15 @@ pub fn figures(process: Child, store: &str) -> Vec<Figure> {
     ]
 }
 
+/// Whether a bench has started this process to lead them all.
+pub fn is_one() -> bool {
+    std::env::var_os(STORE).is_some()
+}
+
 /// The process: leads them all, watches for a while, prints five numbers.
 pub fn lead() -> ExitCode {
-    let store = std::env::var("ELECTOR_BENCH_STORE").expect("the bench names the store");
+    let setting = |name| std::env::var(name).expect("the bench says so");
+    let (store, watched) = (setting(STORE), setting(WATCH_S).parse().expect("a number"));
     let started = Instant::now();
     let electors: Vec<Elector> = (0..ELECTIONS)
         .map(|n| Elector::builder(format!("election-{n}")).store(store.clone()).build().unwrap())
@@ -66,7 +69,7 @@ pub fn lead() -> ExitCode {
     }
     let elected_s = started.elapsed().as_secs_f64();
     let (cpu, watch) = (cpu_time(), Instant::now());
-    std::thread::sleep(watched());
+    std::thread::sleep(Duration::from_secs(watched));
     let core_percent = 100.0 * (cpu_time() - cpu).as_secs_f64() / watch.elapsed().as_secs_f64();
     let deposed = changes.iter_mut().flat_map(|changes| std::iter::from_fn(|| changes.try_next()));
     let deposed = deposed.filter(|change| matches!(change.event, Event::Deposed { .. })).count();
@@ -80,7 +83,7 @@ pub fn lead() -> ExitCode {
     println!(
         "{elected_s} {} {} {core_percent} {}",
         deposed + ELECTIONS - leading,
-        watched().as_secs(),
+        watched,
         ELECTIONS as f64 / (2.0 * mean_age)
     );
     ExitCode::SUCCESS

@@ -54,9 +54,8 @@ fn measure(name: &str, bench: fn() -> Vec<Figure>) -> Vec<Figure> {
     bench()
 }
 
-/// Runs the benches that the command line names, or all. A figure above its limit fails the run.
-pub fn run(benches: &[Bench]) -> ExitCode {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+/// Runs the benches that are wanted, or all. A figure above its limit fails the run.
+pub fn run(benches: &[Bench], wanted: &[String]) -> ExitCode {
     if let Some(wrong) = wanted.iter().find(|name| !benches.iter().any(|bench| bench.0 == **name)) {
         eprintln!(
             "there is no bench {wrong:?}; there are {:?}",

@@ -8,7 +8,7 @@ use elector::core::lease::{Config, Input, Lease, Op, Outcome, Output, Reply, Req
 use elector::core::{FencingToken, Instant, Name, Timing};
 use elector::driver::clock;
 
-use crate::Figure;
+use crate::figure::Figure;
 
 /// The best of some runs: what the code costs when nothing else disturbs it.
 fn best_ns(runs: usize, steps: u64, mut run: impl FnMut()) -> f64 {

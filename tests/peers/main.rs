@@ -6,12 +6,7 @@
 //! on; `ELECTOR_LANGUAGES_SEED` repeats the order of a run.
 #![cfg(all(feature = "postgres", target_os = "linux"))]
 
-#[path = "postgres/candidate.rs"]
-#[allow(dead_code, reason = "the tests of PostgreSQL use the rest")]
 mod candidate;
-#[path = "postgres/field.rs"]
-#[allow(dead_code, reason = "as above")]
-mod field;
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -21,7 +16,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use elector_kit::cluster::{Release, fresh_database};
-use field::{Field, LEASE};
+use elector_kit::field::{Field, LEASE};
 
 /// How many candidates of each language campaign at any time.
 const OF_EACH: usize = 2;

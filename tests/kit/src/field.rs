@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use elector::core::{FencingToken, Instant};
-use elector::driver::clock;
 use nix::sys::signal::Signal;
 
-use crate::candidate::{Candidate, Report, Said, Stand};
-use elector_kit::waiting::SOON;
+use crate::candidate::{Candidate, Report, Said, Source, Stand};
+use crate::clock::{self, Instant};
+use crate::waiting::SOON;
 
 /// The lease where a test waits for its end. A busy machine may cost such a term, so that no test may rely on
 /// keeping it.
@@ -21,7 +20,7 @@ pub const STEADY: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 struct Term {
     candidate: usize,
-    token: FencingToken,
+    token: u64,
     /// It had begun at this instant.
     from: Instant,
     /// It had not ended at this instant, as far as its candidate has said so.
@@ -33,8 +32,14 @@ struct Term {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Leader {
     pub candidate: usize,
-    pub token: FencingToken,
+    pub token: u64,
     pub since: Instant,
+}
+
+/// A candidate whose trust ends shortly before its lease does, and that asks all the time whether it leads.
+pub fn stand(store: &str, lease: Duration) -> Stand {
+    let margin = Some(Duration::from_millis(100));
+    Stand { lease: Some(lease), margin, ..Stand::on(store, Source::Questions) }
 }
 
 pub struct Field {
@@ -56,7 +61,7 @@ impl Field {
     }
 
     pub fn with_lease(store: &str, candidates: usize, lease: Duration) -> Field {
-        Field::of(Stand { store: store.to_owned(), election: "nightly".to_owned(), lease }, candidates)
+        Field::of(stand(store, lease), candidates)
     }
 
     pub fn of(stand: Stand, candidates: usize) -> Field {
@@ -93,7 +98,6 @@ impl Field {
     }
 
     /// One more, played by another program.
-    #[allow(dead_code, reason = "only candidates in other languages are other programs")]
     pub fn add_program(&mut self, command: std::process::Command) -> usize {
         let number = self.started;
         let candidate = Candidate::run(command, number, &self.stand, self.sender.clone());
@@ -103,7 +107,6 @@ impl Field {
     }
 
     /// How many terms this candidate has had so far.
-    #[allow(dead_code, reason = "as above")]
     pub fn terms_of(&self, candidate: usize) -> usize {
         self.terms.iter().filter(|term| term.candidate == candidate).count()
     }
@@ -113,7 +116,6 @@ impl Field {
     }
 
     /// The processes of the candidates.
-    #[allow(dead_code, reason = "as above")]
     pub fn pids(&self) -> impl Iterator<Item = u32> {
         self.candidates.values().map(Candidate::pid)
     }
@@ -135,7 +137,7 @@ impl Field {
         }
     }
 
-    fn term(&mut self, candidate: usize, token: FencingToken) -> &mut Term {
+    fn term(&mut self, candidate: usize, token: u64) -> &mut Term {
         let its = |term: &&mut Term| term.candidate == candidate && term.token == token;
         self.terms.iter_mut().rev().find(its).expect("it was up before")
     }
@@ -168,12 +170,12 @@ impl Field {
 
     /// The first term after that token that is still open.
     #[track_caller]
-    pub fn leader_after(&mut self, token: FencingToken) -> Leader {
+    pub fn leader_after(&mut self, token: u64) -> Leader {
         self.next_leader(Some(token))
     }
 
     #[track_caller]
-    fn next_leader(&mut self, after: Option<FencingToken>) -> Leader {
+    fn next_leader(&mut self, after: Option<u64>) -> Leader {
         self.listen("a leader", |field| {
             let frozen = |term: &&Term| field.stopped.contains(&term.candidate);
             let newer = |term: &&Term| after.is_none_or(|token| term.token > token);
@@ -186,7 +188,7 @@ impl Field {
     /// Waits until this term has ended. It lasted at the instant that is given, and ended before the next
     /// question of its candidate.
     #[track_caller]
-    pub fn end_of(&mut self, token: FencingToken) -> Instant {
+    pub fn end_of(&mut self, token: u64) -> Instant {
         self.listen("the end of a term", |field| {
             field.terms.iter().find(|term| term.token == token && term.over)?.lasted
         })
@@ -249,7 +251,7 @@ impl Field {
     }
 
     /// The largest token of a term so far.
-    pub fn newest(&mut self) -> Option<FencingToken> {
+    pub fn newest(&mut self) -> Option<u64> {
         self.pass(Duration::ZERO);
         self.terms.iter().map(|term| term.token).max()
     }

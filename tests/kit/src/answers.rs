@@ -7,20 +7,15 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use elector::Elector;
-use elector::core::Instant;
-use elector::driver::clock;
+use crate::clock::{self, Instant};
 
-/// A folder for the answers of a candidate process; without it none are kept.
-pub const ANSWERS: &str = "ELECTOR_BENCH_ANSWERS";
-
-/// Asks all the time and writes each "yes" down, in a file of this process.
-pub fn keep(elector: &Elector, folder: &Path) {
+/// Asks for the token all the time and writes each "yes" down, in a file of this process.
+pub fn keep(folder: &Path, ask: impl Fn() -> Option<u64>) {
     let file = folder.join(format!("{}.yes", std::process::id()));
     let mut out = OpenOptions::new().create(true).append(true).open(file).expect("a file of answers");
     loop {
         let asked = clock::now();
-        let token = elector.token();
+        let token = ask();
         let answered = clock::now();
         if let Some(token) = token {
             writeln!(out, "{token} {} {} .", asked.as_nanos(), answered.as_nanos()).expect("a line");

@@ -5,9 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use elector::core::Instant;
-
-use elector_kit::programs::{find, peer};
+use crate::clock::{self, Instant};
+use crate::programs::{find, peer};
 
 /// The table as the package makes it.
 pub const TABLE: &str = "\
@@ -23,7 +22,7 @@ pub struct Peer {
     leads: bool,
 }
 
-/// A change of its `amILeader()`, on the clock of `elector::driver::clock::now`.
+/// A change of its `amILeader()`, on the clock of [`clock::now`].
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
     pub leads: bool,
@@ -78,8 +77,12 @@ impl Peer {
             let line = self.lines.recv_timeout(left).ok()?;
             if let Some(leads) = line["leader"].as_bool() {
                 let nanos: u64 = line["monotonic_ns"].as_str().unwrap().parse().unwrap();
+                // Node's clock does not count suspended time.
                 self.leads = leads;
-                return Some(Turn { leads, at: Instant::from_nanos(nanos + suspended_ns()) });
+                return Some(Turn {
+                    leads,
+                    at: Instant::from_nanos(nanos + clock::suspended().as_nanos() as u64),
+                });
             }
         }
     }
@@ -130,17 +133,6 @@ fn config(instance: &str, more: &serde_json::Value) -> serde_json::Value {
     let more = more.as_object().cloned().unwrap_or_default();
     config.as_object_mut().unwrap().extend(more);
     config
-}
-
-/// How far our clock, which counts suspended time, is ahead of Node's, which does not.
-fn suspended_ns() -> u64 {
-    let read = |clock| {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` is a valid place to write to.
-        assert_eq!(unsafe { libc::clock_gettime(clock, &raw mut time) }, 0);
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-    };
-    read(libc::CLOCK_BOOTTIME).saturating_sub(read(libc::CLOCK_MONOTONIC))
 }
 
 impl Drop for Peer {

@@ -1,18 +1,18 @@
 //! Graceful hand-over between two processes, beside what it consists of: two commits and a notification.
 
-use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use elector::driver::clock;
+use elector_kit::candidate::{Source, Stand};
+use elector_kit::clock;
+use elector_kit::peer::Peer;
 use serde_json::json;
 use tokio_postgres::{AsyncMessage, NoTls};
 
-use crate::candidate::{Process, Report};
-use crate::peer::Peer;
-use crate::{Figure, percentile_ms, server};
+use super::server;
+use crate::crowd::Crowd;
+use crate::figure::{Figure, percentile_ms};
 
 const ROUNDS: usize = 200;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn graceful() -> Vec<Figure> {
     let cluster = server().start();
@@ -37,30 +37,14 @@ pub fn graceful() -> Vec<Figure> {
 }
 
 fn between_two_processes(url: &str) -> Vec<Duration> {
-    let (sender, reports) = channel();
-    let mut processes: Vec<Process> =
-        (0..2).map(|number| Process::start(number, url, sender.clone())).collect();
-    let elected = || -> Report {
-        loop {
-            let report = reports.recv_timeout(PATIENCE).expect("somebody is elected in time");
-            if report.elected {
-                return report;
-            }
-        }
-    };
-    let mut leader = elected().candidate;
-    let mut took = Vec::new();
-    for _ in 0..ROUNDS {
+    let mut crowd = Crowd::start(Stand::on(url, Source::Changes), 2);
+    crowd.follow();
+    let round = |_| {
         // The other has settled down to waiting, and the pace of hints is not what is measured.
         std::thread::sleep(Duration::from_millis(150));
-        let released = clock::now();
-        processes[leader].say("release");
-        let next = elected();
-        took.push(next.at.saturating_since(released));
-        processes[leader].say("campaign");
-        leader = next.candidate;
-    }
-    took
+        crowd.hand_over()
+    };
+    (0..ROUNDS).map(round).collect()
 }
 
 /// One client commits and notifies; another hears it and commits.

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::server;
+use super::standby::statements;
+use crate::figure::Figure;
 use crate::many::{self, ELECTIONS};
-use crate::standby::statements;
-use crate::{Figure, server};
 use elector_kit::cluster::Cluster;
 use elector_kit::session::Session;
 
