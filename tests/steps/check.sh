@@ -3,6 +3,6 @@
 need_rust
 need shellcheck shellcheck "install shellcheck"
 must shellcheck -x tests/*.sh tests/*/*.sh .ci/run
-must cargo fmt --check
+must cargo fmt --all --check
 must cargo fmt --check --manifest-path bindings/js/scripts/bindgen/Cargo.toml
 check "clippy" cargo clippy -q --workspace --all-features --all-targets -- -D warnings

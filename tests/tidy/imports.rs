@@ -41,7 +41,6 @@ struct Module<'a> {
 }
 
 /// A path of a `use` declaration, and the name that it gets; a public one is a re-export.
-
 struct Use {
     line: usize,
     path: Vec<String>,
@@ -300,7 +299,7 @@ fn directions(tree: &Tree) -> Vec<String> {
 /// A file that is a module at two places, or stands elsewhere than its name says, cannot be found.
 fn attributes(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
-    for file in tree.ending(".rs").filter(|file| file.path.starts_with("src/")) {
+    for file in tree.ending(".rs") {
         for (number, line) in file.lines().filter(|(_, line)| line.trim_start().starts_with("#[path")) {
             found.push(file.finding(number, format_args!("{}: move the file instead", line.trim())));
         }
@@ -363,5 +362,11 @@ fn imports_of_rust_files_point_to_lower_layers() {
 
 #[test]
 fn rust_files_stand_where_their_module_says() {
-    holds(attributes, &[&[("src/a.rs", "#[path = \"b.rs\"]\nmod c;\n")]]);
+    holds(
+        attributes,
+        &[
+            &[("src/a.rs", "#[path = \"b.rs\"]\nmod c;\n")],
+            &[("tests/a/main.rs", "#[path = \"../b.rs\"]\nmod b;\n")],
+        ],
+    );
 }
