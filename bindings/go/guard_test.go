@@ -74,7 +74,7 @@ func TestAnOpenGuardDelaysTheNextLeaderUntilItEndsAndThenFencesTheOldOne(t *test
 
 	// The old leader's own connection is cut, while its work's transaction, on another one, goes on.
 	execute(t, transaction, "INSERT INTO work VALUES ($1)", int64(token))
-	way.holds.Store(true)
+	way.tell(t, "hold")
 	eventually(t, "trust ends", func() bool { return !old.IsLeader() })
 	time.Sleep(2 * guardedLease)
 	if next.IsLeader() {
@@ -97,7 +97,7 @@ func TestAnOpenGuardDelaysTheNextLeaderUntilItEndsAndThenFencesTheOldOne(t *test
 	if found := count(t, database); found != 1 {
 		t.Errorf("%d rows", found)
 	}
-	way.holds.Store(false)
+	way.tell(t, "pass")
 }
 
 func TestAGuardedTransactionOfALostTermDoesNotCommit(t *testing.T) {

@@ -92,7 +92,16 @@ need_postgres() {
     die "PostgreSQL is missing: install Debian's postgresql, or set ELECTOR_TEST_POSTGRES_SYSTEM"
 }
 
-have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+have_postgres() { compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; }
+
+# need_kit: PostgreSQL, and the program elector-kit, which starts servers for tests in other languages.
+need_kit() {
+  need_rust
+  need_postgres
+  # As part of the workspace it is built from the crates that the Rust tests are built from.
+  once kit cargo build -q --workspace --all-features --bin elector-kit
+  export ELECTOR_TEST_KIT=$CARGO_TARGET_DIR/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}debug/elector-kit
+}
 
 # need_go [MAKE-ARGUMENTS]: Go, and the library that the package in bindings/go links.
 need_go() {

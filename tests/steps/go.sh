@@ -4,7 +4,7 @@ need_go
 . tests/go/builds.sh
 need pkg-config pkg-config "install pkg-config"
 # Guards are tested on a real server.
-need_postgres
+need_kit
 # Then no test may be skipped for lack of one.
 export ELECTOR_TEST_ALL=1
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2

@@ -33,7 +33,7 @@ struct Rules {
     to_client: Way,
     refuse: bool,
     closed: bool,
-    target: u16,
+    target: String,
     connections: Vec<TcpStream>,
     accepted: usize,
 }
@@ -46,7 +46,12 @@ enum Direction {
 
 impl Proxy {
     /// Passes connections on to a port of this machine.
-    pub fn to(target: u16) -> Proxy {
+    pub fn to(port: u16) -> Proxy {
+        Proxy::to_address(format!("127.0.0.1:{port}"))
+    }
+
+    /// Passes connections on to `HOST:PORT`.
+    pub fn to_address(target: String) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let rules = Rules {
             to_server: Way::Pass,
@@ -121,7 +126,7 @@ impl State {
             if rules.refuse {
                 continue;
             }
-            let Ok(server) = TcpStream::connect(("127.0.0.1", rules.target)) else { continue };
+            let Ok(server) = TcpStream::connect(&rules.target) else { continue };
             for end in [&client, &server] {
                 let _ = end.set_nodelay(true);
                 rules.connections.push(end.try_clone().unwrap());
