@@ -48,6 +48,43 @@
 //! Work that should stop in time runs under [`Elector::run_as_leader`]; every event of a candidate comes
 //! through [`Elector::changes`].
 //!
+//! # Glossary
+//!
+//! | word | meaning |
+//! |---|---|
+//! | election | a name under which at most one candidate leads at a time |
+//! | candidate | one participant in one election: an [`Elector`] and its machine |
+//! | incarnation | the random number of one run of a candidate; tells it from others of the same name |
+//! | leader | the candidate that holds a lease which it trusts |
+//! | member, quorum | one of the machines of a Raft cluster; a majority of them |
+//! | term | the time for which a candidate leads, from `Elected` to `Deposed` |
+//! | fencing token | the number of a term, larger than those of all earlier terms of the election |
+//! | lease | the right to lead until an expiry, as the store records it |
+//! | store | the database or memory where leases are kept |
+//! | row | the record of one election in the store: holder, token, expiry, meta |
+//! | meta | a text that the leader publishes in its row |
+//! | campaign, stand down | take part in an election; stop taking part |
+//! | acquire | take a row that is absent or has expired |
+//! | take over | acquire the row of another candidate after its lease has expired |
+//! | renew | extend the lease that one holds |
+//! | release | end the lease that one holds, so that another candidate can lead at once |
+//! | drain | stop new work and keep the lease until the work in progress has ended |
+//! | depose | end a term, for whatever reason |
+//! | revoke | end a term from outside: an operator's `elector break`, or a store that is gone |
+//! | expire | end by the passing of time |
+//! | trust | a leader trusts its lease until the hard deadline |
+//! | hard deadline | when trust ends unless the lease is renewed: see [`core::Timing::trust`] |
+//! | soft deadline | when new work must stop unless the lease is renewed: the hard deadline − grace |
+//! | margin | how much earlier than the lease trust ends, beyond 1 % for clocks of different rates |
+//! | grace | the time between soft and hard deadline, for work in progress to end |
+//! | hub | what serves all candidates of a process on one store: two threads, one connection |
+//! | batch | the operations of many elections that a hub sends to its store together |
+//! | hint | a message that a row may have become free; it can be wrong, late or missing |
+//! | watcher | what waits for hints: LISTEN in PostgreSQL, inotify(7) for SQLite |
+//! | guard | a check of the term inside a PostgreSQL transaction, which then commits only within the term |
+//! | strict | takes over only a row that stood unchanged for a whole lease of the candidate's own clock |
+//! | clock step | a jump of the store's clock, forward or back |
+//!
 //! # The map
 //!
 //! | module | what it is |

@@ -47,8 +47,8 @@ pub const CLEAN_UP_WITHIN: Duration = Duration::from_millis(200);
 /// so that processes that started together do not clean up together.
 pub const CLEAN_UP_EVERY: Duration = Duration::from_secs(60);
 
-/// The lease of a row that does not say how long it is. It was written by `nest-leader-election`, whose leases
-/// last 15 s whatever its `leaseDuration` is.
+/// The lease of a row that does not say how long it is. `nest-leader-election` wrote it, whose leases last
+/// 15 s whatever its `leaseDuration` is.
 pub const PEER_LEASE: Duration = Duration::from_secs(15);
 
 /// A row as a store keeps it.

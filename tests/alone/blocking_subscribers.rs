@@ -121,7 +121,7 @@ fn a_log_that_blocks_ends_its_own_terms_and_renews_none_for_ever() {
         wait_for("the first leader", || elector.am_i_leader());
         elector
     };
-    // The messages of `driver/telemetry.rs`; nothing is told of the last one.
+    // The messages of `src/driver/hub/telemetry.rs`; nothing is told of the last one.
     let (elected, renewed, deposed) = (leads("elected"), leads("renewed"), leads("deposed"));
     let store = leads("store");
     STORES_BLOCK.store(true, Ordering::Relaxed);

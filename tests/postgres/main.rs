@@ -1,7 +1,7 @@
 //! The PostgreSQL store on real servers, of the system's release and of the newest, with real faults.
 //!
-//! tests/install/postgres.sh installs what is needed. `ELECTOR_TEST_POSTGRES`, the URL of a superuser, names a
-//! server to use for the tests that need no control over theirs.
+//! tests/install/postgres.sh installs what is needed. `ELECTOR_TEST_POSTGRES`, the URL of a superuser, names
+//! a server to use for the tests that need no control over theirs.
 #![cfg(all(feature = "postgres", target_os = "linux"))]
 
 mod adoption;

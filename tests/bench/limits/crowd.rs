@@ -1,5 +1,5 @@
-//! Candidates of one election, each in a process of its own, of which a bench kills the leader, or has it give
-//! up.
+//! Candidates of one election, each in a process of its own, of which a bench kills the leader, or has it
+//! give up.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -1,5 +1,5 @@
-//! What is promised for PostgreSQL, on servers that this starts itself, of the newest release; with fsync, as in
-//! production. tests/install/postgres.sh installs what is needed.
+//! What is promised for PostgreSQL, on servers that this starts itself, of the newest release; with fsync, as
+//! in production. tests/install/postgres.sh installs what is needed.
 
 mod crash;
 mod crowd;
