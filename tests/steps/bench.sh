@@ -13,5 +13,6 @@ must "$CARGO_TARGET_DIR/questions"
 need_go
 must in_go run ./internal/figures
 need_js
+need_kit
 must node bindings/js/scripts/figures.mjs
 must node bindings/js/bench/nest.mjs

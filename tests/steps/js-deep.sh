@@ -3,5 +3,6 @@
 settings=$(tests/install/postgres.sh)
 eval "$settings"
 need_js
+need_kit
 npm_ci bindings/js/test/deep
 must npm --prefix bindings/js test -- --deep

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
 # the npm package in Node on its own clock, in memory, on SQLite and PostgreSQL, and packed in workerd
 need_js
-tests/install/postgres.sh --system
+need_kit
 must npm --prefix bindings/js test

@@ -4,5 +4,6 @@
 settings=$(tests/install/postgres.sh)
 eval "$settings"
 need_js
+need_kit
 must node bindings/js/test/nestjs/run.mjs --all 10 12
 must node bindings/js/test/nestjs/run.mjs --deep 11

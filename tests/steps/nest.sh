@@ -3,5 +3,5 @@
 need_js
 npm_ci bindings/js/test/nestjs/nest11
 npm_ci bindings/js/test/nestjs/bundle
-tests/install/postgres.sh --system
+need_kit
 must node bindings/js/test/nestjs/run.mjs 11

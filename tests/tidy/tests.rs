@@ -148,3 +148,23 @@ fn every_mutant_says_what_it_breaks_and_what_notices_it() {
     );
     assert!(mutants(&Tree::planted(&[("tests/mutants/hub/a.patch", text)])).is_empty());
 }
+
+/// Starting a server needs a user who is not root, free ports, and a watch that cleans up: the kit does that
+/// once, and `elector-kit` for other languages.
+fn servers(tree: &Tree) -> Vec<String> {
+    // In two parts, so that this file does not hold it.
+    let program = concat!("init", "db");
+    let mut found = Vec::new();
+    for file in tree.files.iter().filter(|file| file.path != "tests/kit/src/cluster.rs") {
+        for (number, _) in file.lines().filter(|(_, line)| line.contains(program)) {
+            found.push(file.finding(number, format_args!("`{program}`: start servers by tests/kit")));
+        }
+    }
+    found
+}
+
+#[test]
+fn only_the_kit_makes_postgresql_servers() {
+    let launcher = concat!("/usr/lib/postgresql/15/bin/init", "db -D data\n");
+    holds(servers, &[&[("tests/x.sh", launcher)], &[("bindings/go/x_test.go", launcher)]]);
+}

@@ -17,7 +17,7 @@ pub enum Release {
 }
 
 impl Release {
-    /// The directory that holds `initdb` and `postgres`.
+    /// The directory of the server's programs.
     pub fn directory(self) -> PathBuf {
         let found = match self {
             Release::System => system(),
@@ -28,7 +28,7 @@ impl Release {
             Release::Newest => "ELECTOR_TEST_POSTGRES_NEWEST",
         };
         let directory = std::env::var_os(variable).map(PathBuf::from).or(found);
-        let usable = directory.filter(|directory| directory.join("initdb").exists());
+        let usable = directory.filter(|directory| directory.join("postgres").exists());
         usable.unwrap_or_else(|| panic!("no PostgreSQL ({self:?}): {INSTALL}, or set {variable}"))
     }
 }
@@ -37,7 +37,7 @@ fn system() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let number = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
     let paths = versions.filter_map(|entry| Some(entry.ok()?.path()));
-    let usable = paths.filter(|path| path.join("bin/initdb").exists());
+    let usable = paths.filter(|path| path.join("bin/postgres").exists());
     Some(usable.filter(|path| number(path).is_some()).min_by_key(|path| number(path))?.join("bin"))
 }
 
