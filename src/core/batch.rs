@@ -1,5 +1,5 @@
-//! Batches: the operations of many elections that a hub sends to its store together. In which order they are
-//! sent, and how long the hub waits for their answers.
+//! Batches: the operations of many elections that a hub sends to its store together. This module decides the
+//! order in which they are sent, and how long the hub waits for the replies.
 
 use core::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::core::lease::Op;
 /// Maximum number of operations in one batch, so that a release waits for a bounded batch only.
 pub const MOST_JOBS: usize = 4_096;
 
-/// Minimum time to wait for a batch, even if the deadlines of its operations end before. It is longer than
+/// Minimum time to wait for a batch, even if the deadlines of its operations pass earlier. It is longer than
 /// the half second that a statement waits for a lock, so that a lock costs an attempt and not the connection.
 pub const SHORTEST_PATIENCE: Duration = Duration::from_millis(750);
 
@@ -49,21 +49,24 @@ impl Urgency {
         }
     }
 
-    /// Whether the operation is about a lease that is held: its next attempt must not wait for this batch.
+    /// Whether the operation is about a lease that is held. Its next attempt must not wait for this batch.
     #[must_use]
     pub fn is_of_a_term(self) -> bool {
         matches!(self, Urgency::Release | Urgency::Renew)
     }
 }
 
-/// Until when the answers to a batch are waited for, by the urgencies and deadlines of its operations; `None`
-/// without any. [`SHORTEST_PATIENCE`] is for the caller to add, who knows the time.
+/// The time until which the hub waits for the replies to a batch, given the urgency and the deadline of each
+/// operation; `None` for an empty batch. The caller adds [`SHORTEST_PATIENCE`], because it knows the present
+/// time.
 ///
-/// With renewals or releases that is the earliest of their deadlines: then the first of them is tried again,
-/// and as long as this batch is waited for, it cannot be. An election with a longer lease loses little by
-/// that, for it has time for more attempts; if it were waited for, a server that hangs would end the terms of
-/// all elections with shorter leases on the same hub. Without them it is the latest deadline, since a look or
-/// a take-over that is given up is only delayed by trying it again.
+/// For a batch with renewals or releases it is the earliest of their deadlines. Then the first of them must
+/// be retried, which is impossible while the hub waits for this batch. An election with a longer lease loses
+/// little, because it has time for more attempts. If the hub waited for the longest lease, a hanging server
+/// would end the terms of all elections with shorter leases on the same hub.
+///
+/// For a batch without renewals and releases it is the latest deadline: sending a look or an acquire again
+/// would only delay it.
 ///
 /// ```
 /// use elector::core::batch::{Urgency, waited_for};

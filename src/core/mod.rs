@@ -1,4 +1,4 @@
-//! The pure core: it decides and does nothing else.
+//! The pure core: it decides what to do and performs no I/O. Clock readings and seeds come from the driver.
 pub mod batch;
 pub mod lease;
 mod name;

@@ -19,13 +19,14 @@ use alloc::sync::Arc;
 pub struct Name(Arc<str>);
 
 impl Name {
-    /// The longest name, in bytes.
+    /// Maximum length of a name, in bytes.
     pub const MAX_BYTES: usize = 255;
 
-    /// The longest text that goes with a name, in bytes. The store sends it with each look at its row.
+    /// Maximum length of a text that is stored beside a name, such as `meta`, in bytes. It is bounded because
+    /// the store sends the text with every look at the row.
     pub const MAX_TEXT_BYTES: usize = 65_536;
 
-    /// Checks `name`; `what` says in the error what it was meant to be ("election", "candidate").
+    /// Checks `name`. The error uses `what` for the name's purpose: "election" or "candidate".
     ///
     /// # Errors
     /// When the name is empty, longer than [`Name::MAX_BYTES`] or holds a NUL.
@@ -42,12 +43,12 @@ impl Name {
         Err(InvalidName { what, problem })
     }
 
-    /// Checks a text that goes with a name, such as a candidate's `meta`; `what` says in the error what it
-    /// was meant to be. It may be empty.
+    /// Checks a text that is stored beside a name, such as a candidate's `meta`. It may be empty. The error
+    /// uses `what` for the text's purpose.
     ///
     /// # Errors
-    /// When the text is longer than [`Name::MAX_TEXT_BYTES`], or holds a NUL: PostgreSQL keeps none, and
-    /// would refuse a whole batch because of it.
+    /// When the text is longer than [`Name::MAX_TEXT_BYTES`] or holds a NUL. PostgreSQL cannot store a NUL,
+    /// and would refuse the whole batch because of it.
     pub fn check_text(what: &'static str, text: &str) -> Result<(), InvalidName> {
         let problem = if text.len() > Name::MAX_TEXT_BYTES {
             Problem::TextTooLong(text.len())
@@ -86,7 +87,7 @@ impl fmt::Debug for Name {
     }
 }
 
-/// Why a string is no [`Name`].
+/// Why a string is not a valid [`Name`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidName {
     what: &'static str,

@@ -4,10 +4,10 @@ use ::core::time::Duration;
 use rand_pcg::Pcg32;
 use rand_pcg::rand_core::{Rng as _, SeedableRng as _};
 
-/// The core's only source of variation. The seed comes in from the driver.
+/// The core's only source of randomness. The driver supplies the seed.
 ///
 /// PCG-XSH-RR 64/32 (M. O'Neill, 2014), whose output is documented as stable across versions and platforms.
-/// `rand`'s own range functions do not promise that, so the one mapping that is needed is written out here.
+/// The range functions of `rand` do not promise that, so [`Random::below`] maps its draw to a range itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(Pcg32);
 

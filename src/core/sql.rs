@@ -1,8 +1,9 @@
-//! Every SQL statement, once. The native stores and the WASM binding both read it from here.
+//! All SQL statements. The native stores and the WASM binding both take them from here.
 //!
-//! The statements carry values only as bound parameters. SQLite's decide nothing that needs a clock or the
-//! kernel: whether a lease has ended is judged by the caller, inside the transaction that holds the row.
-//! PostgreSQL's decide by the server's own clock.
+//! Values are passed as bound parameters, except in [`postgres::Table::guard_text`], which quotes them.
+//! The statements in [`sqlite`] decide nothing that needs a clock or the kernel: the caller decides whether a
+//! lease has expired, inside the transaction that locks the row. The statements in [`postgres`] and
+//! [`sqlite_server`] decide by the clock of the machine that the database runs on.
 
 pub mod postgres;
 pub mod sqlite;

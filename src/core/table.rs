@@ -1,9 +1,9 @@
 //! The rules of rows: how an operation changes the row of its election.
 //!
-//! Pure: given a row, an operation and the store's time, [`execute`] returns the outcome and the new row. The
-//! memory store of Rust and of the npm package and the simulated store use all of it, the SQLite store uses
-//! [`may_take`], [`next_token`] and [`revoked_remaining`]. In PostgreSQL the statements of
-//! [`super::sql::postgres`] say the same.
+//! Pure: given a row, an operation and the store's time, [`execute`] returns the outcome and the new row.
+//! The memory stores of Rust and of the npm package and the simulated store use the whole module. The SQLite
+//! store uses [`may_take`], [`next_token`] and [`revoked_remaining`]. PostgreSQL follows these rules in the
+//! statements of [`super::sql::postgres`].
 //!
 //! ```
 //! use elector::core::lease::{Acquire, LeaderId, Op, Outcome};
@@ -33,22 +33,22 @@ use super::lease::{Acquire, LeaderId, Op, Outcome, Row, Version, is_beyond};
 use super::timing::default_margin;
 use super::{FencingToken, Name, StoreTime};
 
-/// How long a row must have been dead before a clean-up deletes it.
+/// How long a row must have been dead (its lease expired, and not taken again) before a clean-up deletes it.
 pub const DEAD_FOR: Duration = Duration::from_secs(60);
 
 /// Maximum number of rows that one clean-up deletes.
 pub const CLEAN_UP_AT_ONCE: u32 = 1_000;
 
-/// How long a server may work on one clean-up. Renewals wait behind it, and what is left is deleted by the
-/// next one.
+/// Maximum time that a server works on one clean-up, because renewals wait behind it. The next clean-up
+/// deletes the rows that are left.
 pub const CLEAN_UP_WITHIN: Duration = Duration::from_millis(200);
 
-/// The average time from one clean-up to the next. Each process draws it from half of this to one and a half,
-/// so that processes that started together do not clean up together.
+/// The average time from one clean-up to the next. Each process draws the time anew, from half of this to one
+/// and a half times this, so that processes that started together do not clean up together.
 pub const CLEAN_UP_EVERY: Duration = Duration::from_secs(60);
 
-/// The lease of a row that does not say how long it is. `nest-leader-election` wrote it, whose leases last
-/// 15 s whatever its `leaseDuration` is.
+/// The length of the lease in a row that does not record it. `nest-leader-election` writes such rows; its
+/// leases last 15 s, whatever its option `leaseDuration` says.
 pub const PEER_LEASE: Duration = Duration::from_secs(15);
 
 /// A row as a store keeps it.
@@ -62,7 +62,7 @@ pub struct Record {
     pub expires_at: StoreTime,
     /// When the term began, in microseconds since 1970.
     pub since_unix_us: i64,
-    /// The lease that the holder asked for.
+    /// The length of the lease that the holder requested.
     pub lease: Duration,
     /// The holder's text.
     pub meta: Option<Arc<str>>,
@@ -87,19 +87,19 @@ impl Record {
     }
 }
 
-/// What an operation did.
+/// The result of an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Executed {
-    /// For the machine that asked.
+    /// The outcome for the machine that sent the operation.
     pub outcome: Outcome,
-    /// The row from now on; `None` if the operation changed nothing.
+    /// The new row; `None` if the operation changed nothing.
     pub written: Option<Record>,
 }
 
-/// The tokens of an election are used up.
+/// An election has no larger token left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoTokenLeft {
-    /// The last token, as it was found.
+    /// The last token of the election.
     pub previous: i64,
 }
 
@@ -107,7 +107,8 @@ impl fmt::Display for NoTokenLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "its last token was {}, and tokens end at {}; delete its row once nobody leads it",
+            "no larger token is left: the last token was {}, and the largest is {}; delete the election's row \
+             while no candidate leads",
             self.previous,
             FencingToken::MAX
         )
@@ -119,12 +120,14 @@ impl core::error::Error for NoTokenLeft {}
 /// Executes an operation on the row of its election. `floor` is at least the token of every row that was
 /// deleted; `now` is the store's clock, and `unix_us` its wall clock in microseconds since 1970.
 ///
-/// * `Acquire` takes a row that is absent or has expired, and is as the candidate has seen it if it says so.
+/// * `Acquire` takes a row that is absent or has expired. If it names a version ([`Acquire::unchanged`]), the
+///   row must still have this version.
 /// * `Renew` extends a row with the same holder and token whose lease has not expired.
-/// * `Release` ends a row with the same holder and token. The row stays, so that its token is known.
+/// * `Release` ends the lease of a row with the same holder and token. The row stays and keeps its token, so
+///   that the next token is larger.
 ///
 /// # Errors
-/// When the row may be taken but no larger token is left. Nothing is changed then.
+/// When the row may be taken but no larger token is left. The row is not changed.
 pub fn execute(
     record: Option<&Record>,
     floor: i64,
@@ -169,7 +172,7 @@ pub fn execute(
     }
 }
 
-/// Whether an acquire may take the row as it stands.
+/// Whether an acquire may take the row in its present state.
 #[must_use]
 pub fn may_take(row: Option<&Row>, acquire: &Acquire) -> bool {
     let is_free = row.is_none_or(|row| row.remaining.is_zero());
@@ -177,8 +180,8 @@ pub fn may_take(row: Option<&Row>, acquire: &Acquire) -> bool {
     is_free && acquire.unchanged.is_none_or(|expected| expected == version)
 }
 
-/// The token of the next term: larger than `previous`, the last one that the row held (0: none), and at least
-/// the microseconds since 1970.
+/// The token of the next term: larger than `previous`, the last token of the row (0 without a row), and at
+/// least the microseconds since 1970.
 ///
 /// # Errors
 /// When no larger token is left.
@@ -187,10 +190,10 @@ pub fn next_token(previous: i64, unix_us: i64) -> Result<FencingToken, NoTokenLe
     FencingToken::new(next as u64).ok_or(NoTokenLeft { previous })
 }
 
-/// How long a revoked row still blocks its election: what is left of the lease, so that the holder has
-/// stopped trusting it by then; but at most one lease, where the expiry is further ahead than the lease could
-/// set it (a poisoned row). `None` if there is nothing to revoke: the row is vacant or has expired, or it is
-/// of another term than `token`.
+/// How long a revoked row still blocks its election: the remaining time of the lease, so that the holder has
+/// stopped trusting it before another candidate can lead. For a poisoned row, whose expiry is further ahead
+/// than its lease could have set it, this is one lease. `None` if there is nothing to revoke: the row has no
+/// holder, has expired, or belongs to another term than `token`.
 #[must_use]
 pub fn revoked_remaining(row: &Row, token: Option<FencingToken>) -> Option<Duration> {
     if row.remaining.is_zero() || token.is_some_and(|token| row.token != Some(token)) {
@@ -202,7 +205,7 @@ pub fn revoked_remaining(row: &Row, token: Option<FencingToken>) -> Option<Durat
     (is_poisoned || row.holder.is_some()).then_some(remaining)
 }
 
-/// The row as a revocation shows it: as it was, but with the expiry that it has from now on.
+/// The row that a revocation returns: as it was before, with its new expiry.
 #[must_use]
 pub fn revoked_row(row: Row, now: StoreTime, remaining: Duration) -> Row {
     Row { remaining, expires_at: now.saturating_add(remaining), ..row }
@@ -212,7 +215,7 @@ pub fn revoked_row(row: Row, now: StoreTime, remaining: Duration) -> Row {
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     rows: BTreeMap<Name, Record>,
-    /// The largest token of a row that was cleaned up.
+    /// The largest token among the rows that clean-ups deleted.
     floor: i64,
 }
 
@@ -235,11 +238,11 @@ impl Table {
         Ok(executed.outcome)
     }
 
-    /// Revokes the term of `election` (if `token` is given, only that term), and returns the row as it was,
-    /// with the expiry that it has from now on. See [`revoked_remaining`].
+    /// Revokes the term of `election` (if `token` is given, only that term). Returns the row as it was
+    /// before, with its new expiry; `None` if there is nothing to revoke. See [`revoked_remaining`].
     ///
     /// # Errors
-    /// When no larger token is left. Nothing is changed then.
+    /// When no larger token is left. The row is not changed.
     pub fn revoke(
         &mut self,
         election: &Name,
@@ -256,7 +259,7 @@ impl Table {
         Ok(Some(revoked_row(row, now, remaining)))
     }
 
-    /// Deletes rows that have been dead for [`DEAD_FOR`], [`CLEAN_UP_AT_ONCE`] at most. Returns how many.
+    /// Deletes rows that have been dead for [`DEAD_FOR`], at most [`CLEAN_UP_AT_ONCE`]. Returns their number.
     pub fn clean_up(&mut self, now: StoreTime) -> u64 {
         let is_dead = |record: &Record| now.saturating_since(record.expires_at) >= DEAD_FOR;
         let dead =
@@ -270,12 +273,12 @@ impl Table {
         dead.len() as u64
     }
 
-    /// Deletes a row as if by hand, forgetting its token. Returns whether there was one.
+    /// Deletes a row and forgets its token, as a deletion by hand does. Returns whether the row existed.
     pub fn delete(&mut self, election: &Name) -> bool {
         self.rows.remove(election).is_some()
     }
 
-    /// All rows, by the names of their elections.
+    /// All rows, in the order of their elections' names.
     pub fn rows(&self) -> impl Iterator<Item = (&Name, &Record)> {
         self.rows.iter()
     }

@@ -1,12 +1,13 @@
-//! Time as the core sees it: a point on a clock that somebody else reads.
+//! Time as the core sees it: instants on the driver's clock, and readings of the store's clock.
 
 use ::core::fmt;
 use ::core::time::Duration;
 
-/// A point in time, in nanoseconds from an origin that the driver picks once and keeps.
+/// A point in time, in nanoseconds since an origin that the driver chooses once and never changes.
 ///
-/// The core never reads a clock. The driver reads one that also counts the time for which the machine was
-/// suspended (`CLOCK_BOOTTIME` on Linux) and passes the reading in. All arithmetic saturates; none panics.
+/// The core never reads a clock. The driver reads a clock that also counts the time for which the machine was
+/// suspended (`CLOCK_BOOTTIME` on Linux), and passes the reading in. All arithmetic saturates and never
+/// panics.
 ///
 /// ```
 /// use elector::core::Instant;
@@ -80,14 +81,14 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
     if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
 
-/// The part `percent`/100 of a duration, rounded down.
+/// `percent` hundredths of a duration, rounded down.
 pub(crate) const fn percent(duration: Duration, percent: u64) -> Duration {
     Duration::from_nanos((nanos(duration) as u128 * percent as u128 / 100) as u64)
 }
 
-/// A reading of the store's own clock, in microseconds from whatever origin that store uses.
+/// A reading of the store's own clock, in microseconds since an origin that the store chooses.
 ///
-/// Only differences between two readings of one store mean anything.
+/// Only the difference between two readings of the same store is meaningful.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
 )]

@@ -7,12 +7,12 @@ use super::time::percent;
 
 /// How much of the lease's length a holder trusts, in percent: its clock may be 1 % slower than the store's.
 const TRUSTED_PERCENT: u64 = 99;
-/// Less time than this is not an attempt: three renewal attempts must each get at least so much.
+/// Minimum length of a renewal attempt. Each of three attempts before the soft deadline must get it.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(10);
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a user may choose; whatever is `None` is derived from the lease.
+/// The timing options of a candidate. An option that is `None` is derived from the lease.
 ///
 /// ```
 /// use elector::core::TimingOptions;
@@ -25,28 +25,47 @@ const LONGEST_LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimingOptions {
-    /// How long a grant or a renewal lasts on the store's clock; 100 ms to 24 h. Default: 10 s.
+    /// How long a grant or a renewal lasts, on the store's clock. 100 ms to 24 h; default: 10 s.
     ///
-    /// Longer: fewer operations, and longer outages of the store are survived. Shorter: faster fail-over
-    /// after a crash. It bounds how long a crashed leader blocks the next one.
+    /// It bounds how long a crashed leader blocks the next leader. A longer lease needs fewer operations and
+    /// survives longer outages of the store; a shorter lease gives a faster fail-over after a crash, and a
+    /// short outage of the store already ends the term.
     pub lease: Option<Duration>,
-    /// The latest time from sending one renewal to sending the next. Default: 30 % of the lease.
+    /// The maximum time from sending one renewal to sending the next. At least 10 ms; default: 30 % of the
+    /// lease.
+    ///
+    /// A long time leaves few renewal attempts before the soft deadline; with fewer than three the timing is
+    /// refused. A short time costs more operations.
     pub renew: Option<Duration>,
-    /// How much earlier than `renew` a renewal may be sent, drawn anew each time; less than `renew`.
-    /// Default: 20 % of the lease, at most two thirds of `renew`. Jitter never makes a renewal later.
+    /// How much earlier than `renew` a renewal may be sent, drawn anew for each renewal. At most `renew` −
+    /// 10 ms; default: 20 % of the lease, at most two thirds of `renew`.
+    ///
+    /// Jitter never makes a renewal later. Without jitter, processes whose terms began together also send
+    /// all their renewals together.
     pub jitter: Option<Duration>,
-    /// The pause after an operation that failed at once; at least 10 ms. Default: 5 % of the lease.
+    /// The pause after an operation that failed at once. At least 10 ms; default: 5 % of the lease, at least
+    /// 10 ms.
+    ///
+    /// A short pause lets a failing store receive more operations: each candidate sends at most
+    /// `20 + elapsed / (retry / 10)`. With a long pause fewer attempts fit before the soft deadline.
     pub retry: Option<Duration>,
-    /// How much earlier than it must a holder stops trusting its lease; at least 1 ms.
-    /// Default: the larger of 250 ms and a fifteenth of the lease. It pays for the time between reading the
-    /// clock and acting on it, and for a store clock that is stepped forward by no more than this.
+    /// How much earlier than 99 % of the lease its holder stops trusting it. At least 1 ms; default: the
+    /// larger of 250 ms and a fifteenth of the lease.
+    ///
+    /// It covers the time between reading the clock and acting on it, and a forward step of the store's
+    /// clock by no more than this. If it is too small, work that was checked just before the hard deadline
+    /// can reach its target after the next leader was elected. If it is large, trust ends earlier.
     pub margin: Option<Duration>,
-    /// How long before the end of trust new work must no longer be started. Default: a tenth of the lease.
+    /// How long before the hard deadline new work must stop: the time between the soft and the hard deadline.
+    /// Default: a tenth of the lease.
+    ///
+    /// Work in progress that takes longer than this to end may still run at the hard deadline. A large value
+    /// leaves less time for renewal attempts.
     pub grace: Option<Duration>,
 }
 
 impl TimingOptions {
-    /// Fills in what is unset and checks that the whole fits.
+    /// Derives the unset options and checks that all values fit together.
     ///
     /// # Errors
     /// When a value is out of bounds, or when fewer than three renewal attempts fit between the latest
@@ -66,12 +85,12 @@ impl TimingOptions {
     }
 }
 
-/// The margin of a lease, unless it is set: see [`TimingOptions::margin`].
+/// The default of [`TimingOptions::margin`] for a lease.
 pub(crate) fn default_margin(lease: Duration) -> Duration {
     (lease / 15).max(Duration::from_millis(250))
 }
 
-/// Checked timings. Made by [`TimingOptions::build`]; [`Timing::default`] is a lease of 10 s.
+/// Timings that [`TimingOptions::build`] has checked. [`Timing::default`] has a lease of 10 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     lease: Duration,
@@ -96,13 +115,13 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// How long a grant lasts on the store's clock.
+    /// How long a grant or a renewal lasts, on the store's clock.
     #[must_use]
     pub fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// The latest time from sending one renewal to sending the next.
+    /// The maximum time from sending one renewal to sending the next.
     #[must_use]
     pub fn renew(&self) -> Duration {
         self.renew
@@ -120,13 +139,13 @@ impl Timing {
         self.retry
     }
 
-    /// How much earlier than it must a holder stops trusting its lease.
+    /// How much earlier than 99 % of the lease its holder stops trusting it.
     #[must_use]
     pub fn margin(&self) -> Duration {
         self.margin
     }
 
-    /// The time between the soft deadline and the end of trust.
+    /// The time between the soft and the hard deadline.
     #[must_use]
     pub fn grace(&self) -> Duration {
         self.grace
@@ -156,14 +175,14 @@ impl Timing {
         if self.renew.saturating_sub(self.jitter) < SHORTEST_ATTEMPT {
             return refuse(Rule::Jitter);
         }
-        // An attempt gets half of what remains, so the third one starts with a quarter and gets an eighth.
+        // An attempt gets half of the remaining time, so the third starts with a quarter and gets an eighth.
         if self.window() < self.three_attempts() {
             return refuse(Rule::Attempts);
         }
         Ok(self)
     }
 
-    /// What is left for attempts between the latest renewal and the soft deadline.
+    /// The time for attempts between the latest renewal and the soft deadline.
     fn window(&self) -> Duration {
         self.trust().saturating_sub(self.grace).saturating_sub(self.renew)
     }
@@ -246,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_what_unset_options_derive() {
+    fn unset_options_give_the_default_timing() {
         assert_eq!(TimingOptions::default().build().unwrap(), Timing::default());
         assert_eq!(Timing::default().trust(), Duration::from_nanos(9_900_000_000 - 666_666_666));
     }

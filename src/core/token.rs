@@ -3,15 +3,15 @@
 use ::core::fmt;
 use ::core::num::NonZeroU64;
 
-/// The number of one term of leadership; tokens of one election only grow (Promise T).
+/// The number of one term; the tokens of one election only grow (Promise T).
 ///
-/// A resource that remembers the largest token it has seen and refuses smaller ones cannot be harmed by a
-/// leader that does not know yet that it has been replaced. The range is 1 to 2⁵³ − 1, so that every language
+/// A resource that remembers the largest token it has seen, and refuses smaller tokens, is protected from a
+/// leader that was replaced and does not know it yet. The range is 1 to 2⁵³ − 1, so that every language
 /// holds a token exactly, JavaScript's `number` included. The stores draw it as
 /// `max(previous + 1, microseconds since 1970)`, which reaches the limit in the year 2255.
 ///
 /// Source of the idea: C. Gray and D. Cheriton, "Leases", SOSP 1989; M. Burrows, "The Chubby lock service",
-/// OSDI 2006 (there called a sequencer).
+/// OSDI 2006, where the token is called a sequencer.
 ///
 /// ```
 /// use elector::core::FencingToken;
@@ -77,13 +77,13 @@ impl TryFrom<u64> for FencingToken {
     }
 }
 
-/// A number that is no fencing token.
+/// A number outside the range of fencing tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidToken(u64);
 
 impl fmt::Display for InvalidToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is no fencing token: tokens are whole numbers from 1 to {}", self.0, FencingToken::MAX)
+        write!(f, "{} is not a fencing token: give a whole number from 1 to {}", self.0, FencingToken::MAX)
     }
 }
 

@@ -97,16 +97,16 @@ pub fn postgres_failure(
 /// An error of PostgreSQL for people: its message in one line, its SQLSTATE, and what to do. `routine` is the
 /// server's function that reported it, if the client tells.
 #[must_use]
-#[wasm_bindgen(js_name = postgresTold)]
-pub fn postgres_told(message: &str, sqlstate: &str, routine: Option<String>) -> String {
-    sqlstate::told(message, sqlstate, sqlstate::advice(sqlstate, routine.as_deref()))
+#[wasm_bindgen(js_name = explainPostgresError)]
+pub fn explain_postgres_error(message: &str, sqlstate: &str, routine: Option<String>) -> String {
+    sqlstate::explain(message, sqlstate, sqlstate::advice(sqlstate, routine.as_deref()))
 }
 
 /// Whether the table may not be what it was when it was looked at.
 #[must_use]
-#[wasm_bindgen(js_name = tellsOfChangedTable)]
-pub fn tells_of_changed_table(sqlstate: &str) -> bool {
-    sqlstate::tells_of_a_changed_table(sqlstate)
+#[wasm_bindgen(js_name = suggestsChangedTable)]
+pub fn suggests_changed_table(sqlstate: &str) -> bool {
+    sqlstate::suggests_changed_table(sqlstate)
 }
 
 /// Whether the database's encoding lacks a character of a text.

@@ -20,8 +20,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 pub use batch::{LimitsObject, OpName, RequestObject, limits, urgency, waited_for_ms};
 pub use judged::{
-    ColumnRow, FailureName, TableVerdictObject, busy_row, election_refusal, encoding_lacks, judge_table,
-    lacks_character, postgres_failure, postgres_told, tells_of_changed_table,
+    ColumnRow, FailureName, TableVerdictObject, busy_row, election_refusal, encoding_lacks,
+    explain_postgres_error, judge_table, lacks_character, postgres_failure, suggests_changed_table,
 };
 pub use machine::{Machine, MachineOptions};
 pub use object::{LeaderObject, LeadershipObject, OutputObject};

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-    busyRow, electionRefusal, judgeTable, lacksCharacter, limits, postgresFailure, postgresTold,
-    tellsOfChangedTable, urgency, waitedForMs,
+    busyRow, electionRefusal, judgeTable, lacksCharacter, limits, postgresFailure, explainPostgresError,
+    suggestsChangedTable, urgency, waitedForMs,
 } from "../dist/cjs/core.mjs";
 
 const COLUMNS = {
@@ -36,13 +36,13 @@ test("a table is judged by its rows as clients give them", () => {
 });
 
 test("an error of the server is told with what to do", () => {
-    const said = postgresTold("no such relation", "42P01", undefined);
+    const said = explainPostgresError("no such relation", "42P01", undefined);
     assert.match(said, /^no such relation \(SQLSTATE 42P01\); have its owner run .*`elector migrate`$/);
-    assert.match(postgresTold("no", "42501", "check_enable_rls"), /; row security is on/);
-    assert.equal(postgresTold("so", "XX000"), "so (SQLSTATE XX000)");
+    assert.match(explainPostgresError("no", "42501", "check_enable_rls"), /; row security is on/);
+    assert.equal(explainPostgresError("so", "XX000"), "so (SQLSTATE XX000)");
     assert.deepEqual(["42P01", "40001"].map((code) => postgresFailure(code, false)), ["refused", "unsent"]);
     assert.equal(postgresFailure("40001", true), "unknown");
-    assert.deepEqual(["42P01", "40001"].map(tellsOfChangedTable), [true, false]);
+    assert.deepEqual(["42P01", "40001"].map(suggestsChangedTable), [true, false]);
     assert.deepEqual(["22P05", "22012"].map(lacksCharacter), [true, false]);
 });
 

@@ -1,26 +1,26 @@
 //! The statements for PostgreSQL 13 or newer.
 //!
-//! Each is one round trip for any number of elections: arrays in, one row out per element, with its
-//! number in the arrays. Each is atomic by itself, needs no surrounding transaction, and works on
-//! prepared and unnamed statements.
+//! Each statement is one round trip for any number of elections. Its parameters are arrays; it returns one
+//! row per element, with the element's number in the arrays. Each statement is atomic by itself, needs no
+//! surrounding transaction, and works both as a prepared and as an unnamed statement.
 //!
 //! # Rules that every statement keeps
-//! * Whether a lease has ended is asked of `clock_timestamp()`, never of `now()`, which stands still in a
-//!   transaction. A new lease counts from the start of its statement.
-//! * `acquire` locks with `FOR UPDATE SKIP LOCKED`: it takes no row that a guarded transaction holds with
-//!   `FOR KEY SHARE`, and racing candidates never queue. Renewals change no key column and lock with `FOR NO
-//!   KEY UPDATE SKIP LOCKED`, so guards never block them, and a row that somebody else has locked costs the
-//!   other elections of its batch nothing.
+//! * Whether a lease has expired is decided by `clock_timestamp()`, never by `now()`, which stands still in a
+//!   transaction. The lease of an acquire counts from the start of the statement.
+//! * `acquire` locks with `FOR UPDATE SKIP LOCKED`: it takes no row that a guarded transaction has locked
+//!   with `FOR KEY SHARE`, and racing candidates never queue. Renewals change no key column and lock with
+//!   `FOR NO KEY UPDATE SKIP LOCKED`. So a guard never blocks a renewal, and a row that another transaction
+//!   has locked does not delay the other elections of the batch.
 //! * A statement that changes nothing writes nothing: no WAL, no transaction id.
-//! * None is quadratic, whatever the server guesses: it plans a prepared statement for arrays of a few
-//!   elements, and then joins what it thinks small by a loop in a loop. So nothing but the table itself, by
-//!   its key, is joined to the arrays: each step hands on all that the next one needs, and what came of it
-//!   is found by a hash or a sort.
-//! * Every write names the token that it acts on, so one that arrives late changes nothing.
+//! * No statement takes quadratic time, whatever the planner estimates. The planner plans a prepared
+//!   statement for arrays of a few elements, and then uses nested loops for joins that it estimates to be
+//!   small. Therefore the statements join only the table itself to the arrays, by its key. Each step passes
+//!   on all values that the next step needs, and its results are found by a hash or a sort.
+//! * Every write names the token that it acts on, so a late write changes nothing.
 //!
-//! Every answer carries `now_us`, the server's clock in microseconds since 1970, and `timeline`, which
-//! changes when a standby is promoted. The latter fails on a standby, so that a demoted primary is
-//! noticed even by a look.
+//! Every statement returns `now_us`, the server's clock in microseconds since 1970, and `timeline`, which
+//! changes when a standby is promoted. Reading the timeline fails on a standby, so even a look notices a
+//! demoted primary.
 
 use alloc::format;
 use alloc::string::String;
@@ -34,31 +34,32 @@ mod shape;
 
 pub use id_type::IdType;
 
-/// The channel on which a release is told. The payload is `schema/election`.
+/// The channel on which a release is notified. The payload is `schema/election`.
 pub const CHANNEL: &str = "elector";
 
-/// Takes the advisory lock under which tables are made and altered, until the transaction ends. The number is
-/// "elector" in ASCII.
+/// Takes the advisory lock for creating and altering tables. The lock is held until the transaction ends. Its
+/// number is "elector" in ASCII.
 pub const DDL_LOCK: &str = "SELECT pg_advisory_xact_lock(28548155363848050)";
 
-/// Has the commit of this transaction wait until it is on the disk, whatever the server's default is: a
-/// renewal that was forgotten in a crash would let a lease end too early. It ends with the transaction.
+/// Makes the commit of this transaction wait until it is on disk, whatever the server's default is. If a
+/// crash lost a renewal, the lease would end too early. The setting ends with the transaction.
 pub const DURABLE: &str = "\
 CASE WHEN current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
                 THEN set_config('synchronous_commit', 'on', true) END";
 
-/// Has this transaction wait for a lock no longer than half a second, where nothing else bounds that: behind
-/// a pooler the session's own limits cannot be set. It ends with the transaction.
+/// Limits how long this transaction waits for a lock to half a second, unless a limit is set already. Behind
+/// a pooler the limits of the session cannot be set. The setting ends with the transaction.
 const BOUNDED: &str = "\
 CASE WHEN current_setting('lock_timeout') = '0' THEN set_config('lock_timeout', '500ms', true) END";
 
-/// The server's timeline; it fails on a standby. Aurora has no WAL of its own to name, and its replicas share
-/// the primary's storage, so nothing that was committed is lost by a fail-over there.
+/// The server's timeline; fails on a standby. It is 0 on Aurora, which has no WAL files. Aurora's replicas
+/// share the primary's storage, so a fail-over there loses no commit.
 const TIMELINE: &str = "\
 CASE WHEN to_regproc('pg_catalog.aurora_version') IS NOT NULL THEN 0 ELSE
            ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::bigint END";
 
-/// The server's clock and timeline, evaluated once, a durable commit, and bounded waits.
+/// The common table expression `server`: the server's clock and timeline, evaluated once. It also makes the
+/// commit durable and bounds the waits for locks.
 fn server() -> String {
     format!(
         "server AS MATERIALIZED (
@@ -71,13 +72,14 @@ fn server() -> String {
 /// The server's clock alone, in microseconds since 1970.
 pub const SERVER_CLOCK: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
-/// When the row `l` expires, as a number can tell it: somebody may have written `infinity`.
+/// The expiry of the row `l` as a finite timestamp, since another program may have written `infinity`.
 const EXPIRES: &str = "\
 CASE WHEN isfinite(l.expires_at) IS NOT FALSE THEN l.expires_at WHEN l.expires_at > server.now
             THEN timestamptz '9999-12-31 00:00:00+00' ELSE timestamptz '1970-01-01 00:00:00+00' END";
 
-/// Columns of `l`, a row of the table, as every statement that shows rows names them. A meta text that is
-/// longer than ours can be is another program's, and not sent with each look.
+/// The columns of `l`, a row of the table, for every statement that returns rows. A meta text above
+/// [`Name::MAX_TEXT_BYTES`] was written by another program; it is replaced by null, so that a look does not
+/// send it.
 fn row() -> String {
     const MAX: usize = Name::MAX_TEXT_BYTES;
     format!(
@@ -87,21 +89,21 @@ fn row() -> String {
     )
 }
 
-/// The start of the term, which lies ahead once the server's clock was set back. Any end from `server.now`
-/// on passes the row's own check against it, even in a table that keeps whole milliseconds only.
+/// The start of the term, moved to just before now if the server's clock was set back. Then every expiry from
+/// `server.now` on passes the check `expires_at > created_at`, even in a table that keeps whole milliseconds.
 const STARTED: &str = "least(l.created_at, server.now - interval '1 millisecond')";
 
 const CLOCK: &str = "\
 (extract(epoch FROM server.now) * 1000000)::bigint AS now_us, server.timeline AS timeline";
 
-/// Whether the server keeps a schema under this name: 1 to 63 bytes without NUL. A longer one would
-/// silently be cut.
+/// Whether PostgreSQL can have a schema of this name: 1 to 63 bytes without NUL. It would silently cut a
+/// longer name.
 #[must_use]
 pub fn is_schema(name: &str) -> bool {
     (1..=63).contains(&name.len()) && !name.contains('\0')
 }
 
-/// Quotes an identifier, whatever it holds.
+/// Quotes an identifier, which may hold any character.
 ///
 /// ```
 /// assert_eq!(elector::core::sql::postgres::quote_identifier("my \"schema"), "\"my \"\"schema\"");
@@ -111,7 +113,7 @@ pub fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Quotes a string, whatever it holds, for texts that cannot take parameters.
+/// Quotes a string, which may hold any character, for statements that cannot take parameters.
 #[must_use]
 pub fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
@@ -122,7 +124,7 @@ pub fn quote_literal(text: &str) -> String {
     }
 }
 
-/// A `leader_lease` table: where it is and what its ids are.
+/// A `leader_lease` table: its quoted name, and the type of its ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
     name: String,
@@ -149,8 +151,8 @@ impl Table {
     }
 
     /// Reads rows. `$1 text[]` elections.
-    /// Answers `ord, now_us, timeline, leader_id, token, lease_ms, meta, expires_us, remaining_us`; the row's
-    /// columns are null where there is none.
+    /// Returns `ord, now_us, timeline, leader_id, token, lease_ms, meta, expires_us, remaining_us`; the
+    /// columns of a row that does not exist are null.
     #[must_use]
     pub fn look(&self) -> String {
         let (table, id, server, row) = (&self.name, self.id.sql(), server(), row());
@@ -162,12 +164,11 @@ SELECT want.ord, {CLOCK}, {row}
         )
     }
 
-    /// Takes rows that are absent or have expired. `$1 text[]` elections, `$2 text[]` holders, `$3
-    /// text[]` metas,
-    /// `$4 bigint[]` leases in ms, `$5 text[]` conditions: `any`, `absent`, or `same` with `$6 bigint[]`
-    /// token and `$7 bigint[]` expiry in µs that the row must still have.
-    /// Answers as [`Table::look`], and `granted`: the new token, or null if the row was not taken; then
-    /// the row is as it was when the statement began.
+    /// Takes rows that are absent or have expired. `$1 text[]` elections, `$2 text[]` holders, `$3 text[]`
+    /// metas, `$4 bigint[]` leases in ms, `$5 text[]` conditions: `any`, `absent`, or `same` with the token
+    /// (`$6 bigint[]`) and the expiry in µs (`$7 bigint[]`) that the row must still have.
+    /// Returns the columns of [`Table::look`], and `granted`: the new token, or null if the row was not
+    /// taken. The columns show the row as it was when the statement began.
     #[must_use]
     pub fn acquire(&self) -> String {
         let (table, id, server, row) = (&self.name, self.id.sql(), server(), row());
@@ -222,12 +223,14 @@ SELECT told.ord, {CLOCK}, {row}, told.granted
     }
 
     /// Extends leases. `$1 text[]` elections, `$2 text[]` holders, `$3 bigint[]` tokens, `$4 bigint[]`
-    /// leases in ms. Answers `ord, now_us, timeline, renewed, busy`. A busy row is locked by somebody else:
-    /// nothing was done, and it may be tried again. What is neither is lost for good.
+    /// leases in ms. Returns `ord, now_us, timeline, renewed, busy`. `busy`: another transaction has locked
+    /// the row, so it was not changed, and the renewal may be retried. If neither is true, the lease is lost
+    /// for good.
     ///
-    /// The new expiry counts from the clock as it is once the row is locked. So a renewal that was held up
-    /// cannot bring back an expiry that a later one has set. A term that began before the clock was set back
-    /// begins anew, or no expiry of it would follow its start.
+    /// The new expiry counts from the clock as read after the row was locked. So a delayed renewal cannot
+    /// overwrite the expiry of a later renewal with an earlier expiry. If the clock was set back since the
+    /// term began, the start of the term is moved to just before now, because an expiry must be later than
+    /// the start.
     #[must_use]
     pub fn renew(&self) -> String {
         let (table, id, server) = (&self.name, self.id.sql(), server());
@@ -262,11 +265,12 @@ SELECT told.ord, {CLOCK}, told.done AS renewed,
         )
     }
 
-    /// Ends leases and tells those who listen. A row of ours is left as a tombstone that keeps its token.
-    /// In a table that `nest-leader-election` made it is deleted, since that never takes a row over; the
-    /// next token is then larger by the clock. `$1 text[]` elections, `$2 text[]` holders,
-    /// `$3 bigint[]` tokens, `$4 text` the schema. Answers `ord, now_us, timeline, busy`. A busy row is
-    /// locked by somebody else, for a deletion also by a guard: it was not released yet.
+    /// Ends leases and notifies the listeners. In Elector's own table the row stays without a holder and
+    /// keeps its token. In a table that `nest-leader-election` made the row is deleted, because
+    /// `nest-leader-election` never takes a row over; the next token is then larger by the clock. `$1 text[]`
+    /// elections, `$2 text[]` holders, `$3 bigint[]` tokens, `$4 text` the schema. Returns `ord, now_us,
+    /// timeline, released, busy`. `busy`: another transaction has locked the row (for a deletion, a guard's
+    /// lock counts too), and the lease was not released yet.
     #[must_use]
     pub fn release(&self) -> String {
         let (table, id, server) = (&self.name, self.id.sql(), server());
@@ -308,16 +312,17 @@ SELECT told.ord, {CLOCK}, told.done AS released,
         )
     }
 
-    /// Revokes a term: its holder fails the next renewal, and nobody takes over before the lease ends. A
-    /// poisoned expiry, one that the row's own lease could not have set, is brought back to one lease from
-    /// now. `$1 text` election, `$2 bigint` only this token (null: any), `$3 text` the schema. Answers the
-    /// row as it was, but with the expiry that it has now, columns as [`Table::look`]; or nothing.
+    /// Revokes a term: its holder fails the next renewal, and no candidate takes over before the lease
+    /// expires. A poisoned expiry, which is further ahead than the row's own lease could have set it, is
+    /// brought back to one lease from now. `$1 text` election, `$2 bigint` the only token to revoke (null:
+    /// any), `$3 text` the schema. Returns the row as it was before with its new expiry, in the columns of
+    /// [`Table::look`]; no row if there was nothing to revoke.
     ///
-    /// An open guard does not hold it up: nobody is elected by it.
+    /// An open guard does not delay a revocation, because a revocation elects no candidate.
     #[must_use]
     pub fn revoke(&self) -> String {
         let (table, id, server, row) = (&self.name, self.id.sql(), server(), row());
-        // As in `core::lease`: 1 % for the clocks, and the margin.
+        // The limit of `core::lease::is_beyond`: 1 % for the clocks, and the default margin.
         let lease = format!("coalesce(l.lease_ms, {})", PEER_LEASE.as_millis());
         let furthest = format!("({lease} * 1.01 + greatest(250, {lease} / 15))");
         format!(
@@ -342,8 +347,8 @@ SELECT 1::bigint AS ord, {CLOCK}, {row}
         )
     }
 
-    /// All rows, or one election's, for people. `$1 text` election or null. Answers as [`Table::look`],
-    /// and `id` as text and `since_us`, the start of the term in microseconds since 1970.
+    /// All rows, or the row of one election, for display. `$1 text` election or null. Returns the columns of
+    /// [`Table::look`], `id` as text, and `since_us`, the start of the term in microseconds since 1970.
     #[must_use]
     pub fn list(&self) -> String {
         let (table, id, server, row) = (&self.name, self.id.sql(), server(), row());
@@ -357,10 +362,10 @@ SELECT row_number() OVER (ORDER BY l.id) AS ord, {CLOCK}, {row},
         )
     }
 
-    /// Deletes rows that have been dead for [`DEAD_FOR`], at most [`CLEAN_UP_AT_ONCE`], passing over those in
-    /// use and those whose token is ahead of the clock, which alone keeps the next token larger. Two
-    /// statements, to be sent together as one text: the first bounds the second by [`CLEAN_UP_WITHIN`]. The
-    /// second answers `deleted`.
+    /// Deletes rows that have been dead for [`DEAD_FOR`], at most [`CLEAN_UP_AT_ONCE`]. It skips rows that
+    /// are locked, and rows whose token is ahead of the clock: without such a row the next token would not be
+    /// larger. The text holds two statements, to be sent together: the first limits the time of the second to
+    /// [`CLEAN_UP_WITHIN`]. The second returns `deleted`.
     #[must_use]
     pub fn clean_up(&self) -> String {
         let (delete, within_ms) = (self.clean_up_alone(), CLEAN_UP_WITHIN.as_millis());
@@ -371,7 +376,7 @@ SELECT row_number() OVER (ORDER BY l.id) AS ord, {CLOCK}, {row},
         )
     }
 
-    /// The second of these statements, for clients that send one at a time.
+    /// The second statement of [`Table::clean_up`], for clients that send one statement at a time.
     #[must_use]
     pub fn clean_up_alone(&self) -> String {
         let (table, dead_for_s) = (&self.name, DEAD_FOR.as_secs());
@@ -387,22 +392,23 @@ SELECT count(*) AS deleted FROM gone"
         )
     }
 
-    /// The guard: one row while this very term lasts, none once it is over. It keeps every other candidate
-    /// from taking the row until the transaction has ended. `$1 text` election, `$2 text` holder, `$3
-    /// bigint` token.
+    /// The guard: returns one row while this term lasts, and no row once it is over. It keeps every other
+    /// candidate from taking the row until the transaction has ended. `$1 text` election, `$2 text` holder,
+    /// `$3 bigint` token.
     ///
-    /// Above READ COMMITTED it may read a snapshot in which a term that is over still lasts. Then the lock
-    /// fails, since the row bears the mark of its update. VACUUM FULL and CLUSTER copy the rows without
-    /// that mark, so there is no row either if the table was rewritten since the snapshot: the snapshot
-    /// shows the file that the table had, `pg_relation_filenode` the one that it has, and the statement's
-    /// own lock on the table keeps that from changing. A partitioned table has no file of its own, and
-    /// never passes there.
+    /// Above READ COMMITTED the guard may read a snapshot in which a term that is over still lasts. Then the
+    /// lock fails, because the row version of the snapshot is marked as updated. VACUUM FULL and CLUSTER copy
+    /// row versions without that mark. Therefore the guard also returns no row if the table was rewritten
+    /// since the snapshot: `relfilenode` in the snapshot is the file that the table had then,
+    /// `pg_relation_filenode` is the file that it has now, and the statement's lock on the table prevents a
+    /// rewrite in between. A partitioned table has no file of its own, so above READ COMMITTED its guard
+    /// never passes.
     #[must_use]
     pub fn guard(&self) -> String {
         self.guard_with("$1::text", "$2::text", "$3::bigint")
     }
 
-    /// The same with the values written in, for callers that cannot pass parameters.
+    /// [`Table::guard`] with the values as quoted literals, for callers that cannot pass parameters.
     #[must_use]
     pub fn guard_text(&self, election: &str, holder: &str, token: u64) -> String {
         self.guard_with(&quote_literal(election), &quote_literal(holder), &format!("{token}"))
@@ -420,13 +426,14 @@ SELECT count(*) AS deleted FROM gone"
         )
     }
 
-    /// The backends whose open transactions hold a lock on a row: guards, which delay take-overs. `$1 text`
-    /// one election, or null for all; `$2 bigint` only transactions that have been open for so many seconds.
-    /// Answers `election, pid, application, open_for_s`; the last is null where others' sessions are not
-    /// ours to see.
+    /// The backends whose open transactions hold a lock on a row. These are guards, which delay take-overs.
+    /// `$1 text` one election, or null for all; `$2 bigint` the minimum age of the transaction in seconds.
+    /// Returns `election, pid, application, open_for_s`; the last is null if the role may not see the
+    /// sessions of other roles.
     ///
-    /// A row's `xmax` is the transaction that locks it, or a number that stands for several; what it stands
-    /// for can be asked for as long as it is among those that the server still keeps. Either may be over.
+    /// A row's `xmax` is the transaction that locks it, or a multixact, which stands for several
+    /// transactions. The members of a multixact can be read only while the server still keeps it. A
+    /// transaction that `xmax` names may have ended.
     #[must_use]
     pub fn blockers(&self) -> String {
         let (table, id) = (&self.name, self.id.sql());
@@ -461,7 +468,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_a_name_holds_stays_inside_its_quotes() {
+    fn a_quoted_name_cannot_end_its_quotes() {
         assert_eq!(quote_identifier("a\"; DROP"), "\"a\"\"; DROP\"");
         assert_eq!(quote_literal("o'clock"), "'o''clock'");
         assert_eq!(quote_literal("a\\'b"), " E'a\\\\''b'");

@@ -1,16 +1,16 @@
 //! The statements for SQLite 3.37 or newer (`STRICT` tables).
 
-/// `PRAGMA application_id` of our files: "elec". A file with another one belongs to somebody else.
+/// `PRAGMA application_id` of Elector's files: "elec". A file with another id belongs to another program.
 pub const APPLICATION_ID: i32 = 0x656c_6563;
 
-/// `PRAGMA user_version` of our files. A larger one was written by a newer Elector.
+/// `PRAGMA user_version` of Elector's files. A newer Elector wrote a file with a larger version.
 pub const SCHEMA_VERSION: i32 = 1;
 
-/// The id of the row that is no election: it keeps the largest token among the rows that were cleaned
-/// up, so that tokens grow even if the wall clock is set back. No election has an empty name.
+/// The id of the row that belongs to no election. It keeps the floor: the largest token among the rows that
+/// clean-ups deleted, so that tokens grow even if the wall clock is set back. No election has an empty name.
 pub const FLOOR_ID: &str = "";
 
-/// Makes a fresh file ours. Run it in one write transaction.
+/// Creates the table in a new file, and marks the file as Elector's. Run it in one write transaction.
 pub const INITIALIZE: &str = "\
 CREATE TABLE leader_lease (
     id           TEXT PRIMARY KEY,  -- the election
@@ -31,27 +31,28 @@ PRAGMA user_version = 1;
 /// Whether the file holds any table: one row, 0 or 1.
 pub const HAS_TABLES: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_schema)";
 
-/// Makes a connection write ahead; kept in the file. Answers with one row, `wal` if it worked.
+/// Turns write-ahead logging on; the file keeps the setting. Returns one row: `wal` if it succeeded.
 pub const WRITE_AHEAD: &str = "PRAGMA journal_mode = WAL";
 
-/// The next transactions are on disk when their commit returns. For those that grant: tokens must last.
+/// From now on a transaction is on disk when its commit returns. For grants: their tokens must not be lost.
 pub const DURABLE: &str = "PRAGMA synchronous = FULL";
 
-/// The next transactions may be lost if the machine (not just the process) crashes. For renewals and
-/// releases: such a crash ends every holder too.
+/// From now on a crash of the machine (not only of the process) may lose a committed transaction. For
+/// renewals and releases: such a crash also ends every holder.
 pub const VOLATILE: &str = "PRAGMA synchronous = NORMAL";
 
-/// One election's row. ?1 id, ?2 this boot's id. The sixth column says whether the row is of this boot.
+/// The row of one election. ?1 id, ?2 id of this boot. The sixth column says whether the row's expiry counts
+/// on the clock of this boot.
 pub const SELECT: &str = "\
 SELECT leader_id, token, expires_at, expires_wall, lease_ms, boot_id = ?2, process_lock, meta, created_at, id
   FROM leader_lease WHERE id = ?1";
 
-/// All elections' rows by name, columns as in [`SELECT`]. ?1 [`FLOOR_ID`], ?2 this boot's id.
+/// The rows of all elections by name, columns as in [`SELECT`]. ?1 [`FLOOR_ID`], ?2 id of this boot.
 pub const SELECT_ALL: &str = "\
 SELECT leader_id, token, expires_at, expires_wall, lease_ms, boot_id = ?2, process_lock, meta, created_at, id
   FROM leader_lease WHERE id <> ?1 ORDER BY id";
 
-/// Takes a row that may be taken, or makes it. ?1 id, ?2 holder, ?3 token, ?4 expiry on the boot clock,
+/// Takes a row that may be taken, or inserts it. ?1 id, ?2 holder, ?3 token, ?4 expiry on the boot clock,
 /// ?5 expiry on the wall clock, ?6 now on the wall clock, ?7 lease in ms, ?8 boot id, ?9 lock, ?10 meta.
 pub const TAKE: &str = "\
 INSERT INTO leader_lease
@@ -62,7 +63,7 @@ ON CONFLICT (id) DO UPDATE SET
     expires_wall = excluded.expires_wall, created_at = excluded.created_at, lease_ms = excluded.lease_ms,
     boot_id = excluded.boot_id, process_lock = excluded.process_lock, meta = excluded.meta";
 
-/// Extends an unexpired lease of this holder and token: one row changed, or none if it is lost.
+/// Extends an unexpired lease of this holder and token. Changes one row, or none if the lease is lost.
 /// ?1 id, ?2 holder, ?3 token, ?4 new expiry on the boot clock, ?5 on the wall clock, ?6 lease in ms,
 /// ?7 boot id, ?8 now on the boot clock, ?9 now on the wall clock.
 pub const RENEW: &str = "\
@@ -70,22 +71,23 @@ UPDATE leader_lease SET expires_at = ?4, expires_wall = ?5, lease_ms = ?6, boot_
  WHERE id = ?1 AND leader_id = ?2 AND token = ?3
    AND CASE WHEN boot_id = ?7 THEN expires_at > ?8 ELSE expires_wall > ?9 END";
 
-/// Leaves a tombstone in place of this holder's and token's lease: vacant, just expired, token kept.
+/// Releases the lease of this holder and token. The row stays: without holder, just expired, with its token.
 /// ?1 id, ?2 holder, ?3 token, ?4 now on the boot clock, ?5 now on the wall clock, ?6 boot id.
 pub const RELEASE: &str = "\
 UPDATE leader_lease SET leader_id = '', expires_at = ?4, expires_wall = ?5, boot_id = ?6,
        process_lock = NULL, meta = NULL
  WHERE id = ?1 AND leader_id = ?2 AND token = ?3";
 
-/// Revokes a term: vacant, a larger token, still blocked until it expires (or its process is gone).
+/// Revokes a term. The row stays without holder and with a larger token, and blocks the election until the
+/// lease expires (or its process has ended).
 /// ?1 id, ?2 new token, ?3 expiry on the boot clock, ?4 on the wall clock, ?5 boot id.
 pub const REVOKE: &str = "\
 UPDATE leader_lease SET leader_id = '', token = ?2, expires_at = ?3, expires_wall = ?4, boot_id = ?5,
        meta = NULL
  WHERE id = ?1";
 
-/// The ids and tokens of rows that ended long ago. ?1 [`FLOOR_ID`], ?2 boot id, ?3 the latest expiry that
-/// counts as long ago on the boot clock, ?4 on the wall clock, ?5 how many at most.
+/// The ids and tokens of rows that a clean-up may delete. ?1 [`FLOOR_ID`], ?2 boot id, ?3 the latest expiry
+/// of such a row on the boot clock, ?4 on the wall clock, ?5 maximum number of rows.
 pub const SELECT_DEAD: &str = "\
 SELECT id, token FROM leader_lease
  WHERE id <> ?1 AND CASE WHEN boot_id = ?2 THEN expires_at <= ?3 ELSE expires_wall <= ?4 END

@@ -1,15 +1,15 @@
-//! The statements for SQLite behind a client that has no transactions (Cloudflare D1, libSQL over HTTP) or
-//! no kernel to ask (Durable Objects): each decides by itself, by the clock of the machine that the database
-//! is on. SQLite 3.38 or newer.
+//! The statements for SQLite behind a client without transactions (Cloudflare D1, libSQL over HTTP) or
+//! without access to the kernel (Durable Objects). Each statement decides by itself, by the clock of the
+//! machine that the database runs on. SQLite 3.38 or newer.
 //!
-//! The table is that of [`super::sqlite`], and such rows stand beside those of the native store: their
-//! `boot_id` is [`BOOT`], which is no boot's, so everybody judges them by `expires_wall`. Rows of the native
-//! store are judged by `expires_wall` here, whoever may have died meanwhile.
+//! The table is that of [`super::sqlite`] and may hold rows of both stores. A row of this store has
+//! [`BOOT`] as `boot_id`, which is the id of no boot, so both stores judge it by `expires_wall`. This store
+//! also judges rows of the native store by `expires_wall`; it cannot notice that their process has died.
 //!
-//! Each statement has one parameter, a JSON array of objects with any number of elections, is atomic by
-//! itself, and answers a row for each element that it did something for. Numbers in the JSON are exact:
-//! tokens stay below 2⁵³, and so do microseconds since 1970 until the year 2255. Those of the clean-up have
-//! no parameter.
+//! Each statement has one parameter, a JSON array with one object per election. It is atomic by itself, and
+//! returns a row for each element that it did something for. Numbers in the JSON are exact: tokens stay below
+//! 2⁵³, and so do microseconds since 1970 until the year 2255. The statements of the clean-up have no
+//! parameter.
 
 use alloc::format;
 use alloc::string::String;
@@ -18,14 +18,14 @@ use super::sqlite::FLOOR_ID;
 use crate::core::FencingToken;
 use crate::core::table::{CLEAN_UP_AT_ONCE, DEAD_FOR};
 
-/// The `boot_id` of rows that no boot clock judges.
+/// The `boot_id` of rows whose expiry counts on the wall clock only.
 pub const BOOT: &str = "wall";
 
-/// Microseconds since 1970. One value within a statement; the clock has whole milliseconds.
+/// Microseconds since 1970, the same value throughout a statement. The clock counts whole milliseconds.
 const NOW: &str = "CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) * 1000";
 
-/// Makes the table where there is none, and changes nothing else in the database, which may be the
-/// application's own.
+/// Creates the table if it does not exist. It changes nothing else in the database, which may belong to the
+/// application.
 #[must_use]
 pub fn create_table() -> String {
     let statements = super::sqlite::INITIALIZE;
@@ -33,8 +33,8 @@ pub fn create_table() -> String {
     table.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1)
 }
 
-/// Reads rows. `? [{"id"}]`. Answers `ord` from 0 on, `now_us`, and the row's `leader_id, token, expires_us,
-/// remaining_us, lease_ms, meta`, all null where there is none.
+/// Reads rows. `? [{"id"}]`. Returns `ord` from 0 on, `now_us`, and the row's `leader_id, token, expires_us,
+/// remaining_us, lease_ms, meta`, all null if the row does not exist.
 #[must_use]
 pub fn look() -> String {
     format!(
@@ -49,7 +49,7 @@ SELECT want.key AS ord, server.now AS now_us, l.leader_id, l.token, l.expires_wa
 
 /// Takes rows that are absent or have expired. `? [{"id", "holder", "meta", "lease_ms", "condition", "token",
 /// "expires_us"}]`, with a condition as in PostgreSQL: `any`, `absent`, or `same` with token and expiry.
-/// Answers `id, leader_id, token, now_us` of what was granted.
+/// Returns `id, leader_id, token, now_us` of every granted row.
 #[must_use]
 pub fn acquire() -> String {
     const MAX: u64 = FencingToken::MAX.get();
@@ -81,8 +81,8 @@ RETURNING id, leader_id, token, created_at AS now_us"
     )
 }
 
-/// Extends leases. `? [{"id", "holder", "token", "lease_ms"}]`. Answers `id, leader_id, token, now_us` of
-/// what was extended; the rest is lost for good.
+/// Extends leases. `? [{"id", "holder", "token", "lease_ms"}]`. Returns `id, leader_id, token, now_us` of
+/// every extended row. The other leases are lost for good.
 #[must_use]
 pub fn renew() -> String {
     format!(
@@ -97,8 +97,8 @@ RETURNING id, leader_id, token, expires_wall - lease_ms * 1000 AS now_us"
     )
 }
 
-/// Leaves tombstones that keep their tokens. `? [{"id", "holder", "token"}]`. Answers `id, token, now_us`
-/// of what was released.
+/// Releases leases. The rows stay without holders and keep their tokens. `? [{"id", "holder", "token"}]`.
+/// Returns `id, token, now_us` of every released row.
 #[must_use]
 pub fn release() -> String {
     format!(
@@ -113,9 +113,9 @@ RETURNING id, token, expires_wall AS now_us"
     )
 }
 
-/// What a clean-up may remove: rows of this store that have been dead for [`DEAD_FOR`]. A row whose token no
-/// clock gave stays, since it may be unable to grow: as the floor it would end all elections, not only its
-/// own.
+/// The rows that a clean-up may delete: rows of this store that have been dead for [`DEAD_FOR`]. A row whose
+/// token is above half of the range stays. Such a token did not come from a clock, and may have no larger
+/// token: as the floor it would end all elections, not only its own.
 fn dead() -> String {
     const HALF: u64 = FencingToken::MAX.get() / 2;
     let dead_for_us = DEAD_FOR.as_micros();
@@ -125,11 +125,12 @@ fn dead() -> String {
     )
 }
 
-/// Raises the floor of tokens to those of the rows that [`clean_up`] may remove then. Answers the floor as
-/// `token`, or no row if there is nothing to remove.
+/// Raises the floor to the largest token of the rows that [`clean_up`] may delete afterwards. Returns the
+/// floor as `token`, or no row if there is nothing to delete.
 ///
-/// No statement here can do both, and there are no transactions: so this is first, and the other removes
-/// only what the floor covers, whatever happened in between.
+/// One statement cannot both raise the floor and delete, and there are no transactions. So this statement
+/// runs first, and [`clean_up`] deletes only rows whose tokens the floor covers, whatever happened in
+/// between.
 #[must_use]
 pub fn raise_floor() -> String {
     let dead = dead();
@@ -143,8 +144,8 @@ RETURNING token"
     )
 }
 
-/// Removes rows that have been dead for [`DEAD_FOR`], at most [`CLEAN_UP_AT_ONCE`], and only those whose
-/// tokens the floor covers.
+/// Deletes rows that have been dead for [`DEAD_FOR`], at most [`CLEAN_UP_AT_ONCE`]. It deletes only rows
+/// whose tokens the floor covers: run [`raise_floor`] first.
 #[must_use]
 pub fn clean_up() -> String {
     let dead = dead();

@@ -1,4 +1,4 @@
-import { postgresFailure, postgresTold } from "../core.js";
+import { postgresFailure, explainPostgresError } from "../core.js";
 import { StoreError, oneLine } from "../errors.js";
 
 /** What clients tell of an error beside its message. */
@@ -29,7 +29,7 @@ export function judge(store: string, asked: string, error: unknown): StoreError 
     if (SQLSTATE.test(code)) {
         const routine = typeof found.routine === "string" ? found.routine : undefined;
         const endsSession = found.severity === "FATAL" || found.severity === "PANIC";
-        const said = postgresTold(oneLine(error), code, routine);
+        const said = explainPostgresError(oneLine(error), code, routine);
         const message = `${store}: cannot ${asked}: ${said}`;
         return new StoreError(postgresFailure(code, endsSession), message, { cause: error });
     }

@@ -1,5 +1,5 @@
 import type { IdType, PostgresStatement, Reply, Request } from "../core.js";
-import { busyRow, electionRefusal, postgresSql, tellsOfChangedTable } from "../core.js";
+import { busyRow, electionRefusal, postgresSql, suggestsChangedTable } from "../core.js";
 import { StoreError } from "../errors.js";
 import type { Answer, Bell, Job, Store } from "../store.js";
 import { failAll, ofKind } from "../store.js";
@@ -188,7 +188,7 @@ class PostgresStore implements Store {
                 failAll([...open], answer, silent);
             }
         } catch (error) {
-            if (tellsOfChangedTable(codeOf(error))) this.#forgetTable();
+            if (suggestsChangedTable(codeOf(error))) this.#forgetTable();
             const said = error instanceof StoreError ? error : judge(this.name, asked, error);
             failAll([...open], answer, said);
         }

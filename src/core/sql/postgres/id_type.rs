@@ -1,4 +1,4 @@
-//! The type of the table's ids, and which elections can be kept under it.
+//! The type of the table's `id` column, and the elections that a table with this type can hold.
 
 use alloc::format;
 use alloc::string::String;
@@ -6,16 +6,16 @@ use alloc::string::String;
 /// The type of the table's `id` column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdType {
-    /// Ours: any name.
+    /// In Elector's own table: an election may have any name.
     Text,
-    /// A table that `nest-leader-election` made: elections are numbers.
+    /// In a table that `nest-leader-election` made: an election is named by a 32-bit number.
     Integer,
-    /// The same with 64 bits.
+    /// In a table that `nest-leader-election` made: an election is named by a 64-bit number.
     BigInt,
 }
 
 impl IdType {
-    /// The type with this name in `format_type`, if elections can be kept under it.
+    /// The type with this name in PostgreSQL's `format_type`; `None` if `id` cannot have this type.
     #[must_use]
     pub fn from_sql(name: &str) -> Option<IdType> {
         match name {
@@ -36,8 +36,8 @@ impl IdType {
         }
     }
 
-    /// Whether an election of this name can be kept. A number must be written as the server would show
-    /// it, so that two names are never one row.
+    /// Whether the table can hold an election of this name. A number must be written as the server prints it,
+    /// so that two names never mean the same row.
     #[must_use]
     pub fn holds(self, election: &str) -> bool {
         match self {
@@ -47,7 +47,7 @@ impl IdType {
         }
     }
 
-    /// What to tell who asks for an election that cannot be kept; `None` if it can.
+    /// Why the table cannot hold an election of this name, and what to do; `None` if it can.
     #[must_use]
     pub fn refusal(self, election: &str) -> Option<String> {
         let refusal = || {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_election_is_told_what_the_table_takes() {
+    fn a_refusal_names_the_election_and_the_type_of_the_ids() {
         assert_eq!(IdType::Integer.refusal("7"), None);
         let said = IdType::Integer.refusal("nightly").unwrap();
         assert!(

@@ -1,6 +1,6 @@
-//! Verdicts on a table `leader_lease` that was found: whether leases can be kept in it, and from whom row
-//! security hides it; and the errors for what it cannot keep and for rows that are locked. Each says what was
-//! found and what to do. The store's name goes before it.
+//! Verdicts on an existing table `leader_lease`: whether it can hold leases, and whether row security hides
+//! it from the role. Also the errors for texts that it cannot hold and for rows that are locked. Each error
+//! says what was found and what to do; the caller puts the store's name before it.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::{IdType, Table, quote_identifier};
 use crate::core::Name;
 
-/// The columns that the table must have, with the types that each may have.
+/// The columns that the table must have, with the permitted types of each.
 const COLUMNS: [(&str, &[&str]); 7] = [
     ("id", &["text", "character varying", "integer", "bigint"]),
     ("leader_id", &["text", "character varying"]),
@@ -20,12 +20,12 @@ const COLUMNS: [(&str, &[&str]); 7] = [
     ("lease_ms", &["bigint"]),
     ("meta", &["text", "character varying"]),
 ];
-/// How many of these are also in a table that `nest-leader-election` made: the first.
+/// The number of these columns, from the first on, that a table of `nest-leader-election` has too.
 const THEIRS: usize = 4;
-/// The longest that these can be: an election's name, and a candidate's with its `#` and 16 digits.
+/// The maximum lengths of an election's name, and of a candidate's name with its `#` and 16 digits.
 const LONGEST: [(&str, usize); 2] = [("id", Name::MAX_BYTES), ("leader_id", Name::MAX_BYTES + 17)];
-/// Fewer digits of a second would end a lease too early by their rounding; and the statements that end one
-/// count on milliseconds.
+/// Minimum number of digits of a second in an expiry. With fewer, rounding would end a lease too early, and
+/// the statements that end a lease need milliseconds.
 const FEWEST_DIGITS: i32 = 3;
 
 /// A column of the table as [`Table::COLUMNS`] shows it.
@@ -35,24 +35,25 @@ pub struct Column {
     pub name: String,
     /// Its type's name in `format_type`.
     pub kind: String,
-    /// The longest text, or the digits of a second; `None` for as many as there may be.
+    /// The maximum length of a text, or the digits of a second; `None` without a limit.
     pub modifier: Option<i32>,
-    /// It alone is a unique key.
+    /// The column alone has a unique index.
     pub is_key: bool,
-    /// A row without a value for it is refused.
+    /// The server refuses a row without a value for the column.
     pub is_demanded: bool,
-    /// Of the whole table: it outlives a crash of the server.
+    /// The whole table survives a crash of the server.
     pub is_logged: bool,
 }
 
-/// Whether leases can be kept in a table.
+/// Whether a table can hold leases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// They can, under ids of this type.
+    /// The table can hold leases, under ids of this type.
     Usable(IdType),
-    /// There is no table, or it lacks columns; [`Table::migrate`] mends that. Why it cannot be used as it is.
+    /// There is no table, or it lacks columns, which [`Table::migrate`] adds. The text says why the table
+    /// cannot be used in its present state.
     Incomplete(String),
-    /// The table has another shape, and is not ours to change. Why it cannot be used.
+    /// The table has another shape, and Elector must not change it. The text says why it cannot be used.
     Unusable(String),
 }
 
@@ -60,7 +61,7 @@ impl Verdict {
     /// The type of the table's ids.
     ///
     /// # Errors
-    /// Why the table cannot be used, if it cannot.
+    /// When the table cannot be used; the text says why.
     pub fn id_type(self) -> Result<IdType, String> {
         match self {
             Verdict::Usable(id) => Ok(id),
@@ -69,14 +70,15 @@ impl Verdict {
     }
 }
 
-/// Judges the columns that were found in `schema` under the table's name; none if there is no table.
+/// Judges a table in `schema` by its columns; without columns there is no table.
 #[must_use]
 pub fn judge(schema: &str, columns: &[Column]) -> Verdict {
     if columns.is_empty() {
         let found = format!("there is no table leader_lease in schema {schema:?}");
         return Verdict::Incomplete(incomplete(schema, &found, "make it"));
     }
-    // Of a table of another shape it is of no use to know what else it lacks.
+    // The types of the first columns come before missing columns: a table of another program cannot be
+    // mended.
     if let Some(problem) = misfit(columns, THEIRS) {
         return Verdict::Unusable(unusable(schema, &problem));
     }
@@ -106,7 +108,8 @@ fn unusable(schema: &str, problem: &str) -> String {
     format!("the table leader_lease in schema {schema:?} cannot be used: {problem}")
 }
 
-/// Why the first so many columns cannot be used, or what the table demands or loses; with what to do.
+/// Why the table cannot be used, and what to do: a problem of its first `first` columns, of its key, of a
+/// column of another program, or of its persistence.
 fn misfit(columns: &[Column], first: usize) -> Option<String> {
     for (wanted, types) in &COLUMNS[..first] {
         let found = column(columns, wanted);
@@ -122,7 +125,7 @@ fn misfit(columns: &[Column], first: usize) -> Option<String> {
         }
     }
     if !columns.iter().any(|column| column.name == "id" && column.is_key) {
-        return Some("nothing keeps its ids unique; make id its primary key".to_owned());
+        return Some("it has no unique index on its column id; make id its primary key".to_owned());
     }
     let is_foreign = |column: &&Column| COLUMNS.iter().all(|(name, _)| *name != column.name);
     if let Some(Column { name, .. }) = columns.iter().filter(is_foreign).find(|column| column.is_demanded) {
@@ -138,7 +141,7 @@ fn misfit(columns: &[Column], first: usize) -> Option<String> {
     })
 }
 
-/// Why a column of the right type cannot take all values.
+/// Why a column of a permitted type cannot hold all values that Elector writes.
 fn too_narrow(column: &Column) -> Option<String> {
     let (name, modifier) = (&column.name, column.modifier?);
     if column.kind.starts_with("timestamp") {
@@ -159,8 +162,8 @@ fn too_narrow(column: &Column) -> Option<String> {
         .then(|| format!("column {name} takes {modifier} characters, and {longest} are needed; make it text"))
 }
 
-/// The commands for which row security lets the session's role see or write no row at all. Rows that it hides
-/// look like rows that are absent or locked, so they are asked for and named.
+/// The commands for which row security lets the session's role see or write no row at all. A hidden row looks
+/// like a row that is absent or locked, so the store checks for hidden rows and reports them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hidden {
     role: String,
@@ -168,14 +171,15 @@ pub struct Hidden {
 }
 
 impl Hidden {
-    /// From the columns `role` and `hidden` that [`Table::COLUMNS`] answers.
+    /// Built from the columns `role` and `hidden` that [`Table::COLUMNS`] returns.
     #[must_use]
     pub fn new(role: &str, commands: Option<&str>) -> Hidden {
         let commands = commands.map(|list| list.split(", ").map(str::to_owned).collect());
         Hidden { role: role.to_owned(), commands: commands.unwrap_or_default() }
     }
 
-    /// Why the table in `schema` cannot be used for these commands, if row security hides it from one.
+    /// Why the table in `schema` cannot be used for the `needed` commands; `None` if row security hides it
+    /// from none of them.
     #[must_use]
     pub fn refusal(&self, schema: &str, needed: &[&str]) -> Option<String> {
         let is_needed = |command: &&str| needed.contains(command);
@@ -193,7 +197,7 @@ impl Hidden {
     }
 }
 
-/// The commands that a candidate runs on the table. A release deletes where ids are numbers.
+/// The commands that a candidate runs on the table. Where ids are numbers, a release deletes the row.
 #[must_use]
 pub fn commands_of_candidates(id: IdType) -> &'static [&'static str] {
     match id {
@@ -202,8 +206,8 @@ pub fn commands_of_candidates(id: IdType) -> &'static [&'static str] {
     }
 }
 
-/// Why a role that lacks these rights, as [`Table::LACKING`] answers them, cannot stand; `None` if it lacks
-/// none.
+/// Why a role that lacks these privileges, as [`Table::LACKING`] returns them, cannot campaign; `None` if it
+/// lacks none.
 #[must_use]
 pub fn lacking_refusal(role: &str, table: &Table, lacking: &[String]) -> Option<String> {
     if lacking.is_empty() {
@@ -217,13 +221,13 @@ pub fn lacking_refusal(role: &str, table: &Table, lacking: &[String]) -> Option<
     ))
 }
 
-/// The error for an operation on a row that another transaction holds, so that nothing was done to it.
-/// `asked` completes "cannot …".
+/// The error for an operation that left a row unchanged because another transaction has locked it. `asked`
+/// completes "cannot …".
 #[must_use]
 pub fn busy(asked: &str, election: &str) -> String {
     format!(
-        "cannot {asked}: another transaction holds the row of election {election:?}; it is tried again \
-         (`elector status` names its backend)"
+        "cannot {asked}: another transaction holds the row of election {election:?}; Elector retries \
+         (`elector status` names the backend of that transaction)"
     )
 }
 
@@ -307,7 +311,7 @@ mod tests {
                 |column| column.modifier = Some(2),
                 "keeps 2 digits of a second, and 3 are needed",
             ),
-            ("id", |column| column.is_key = false, "nothing keeps its ids unique"),
+            ("id", |column| column.is_key = false, "no unique index on its column id"),
             ("id", |column| column.is_logged = false, "UNLOGGED"),
             ("meta", |column| column.kind = "jsonb".into(), "column meta is jsonb"),
         ];

@@ -1,4 +1,4 @@
-//! The table's shape: what makes it, and what tells whether one that is there can be used.
+//! The table's shape: the statements that create the table, and those that examine an existing table.
 
 use alloc::format;
 use alloc::string::String;
@@ -6,17 +6,17 @@ use alloc::string::String;
 use super::{DDL_LOCK, Table, quote_identifier, quote_literal};
 
 impl Table {
-    /// The statements that make the table where there is none, and add our columns to one that
-    /// `nest-leader-election` made, changing nothing else. To be run in one transaction by whoever owns the
-    /// schema, after taking [`DDL_LOCK`] if several may do it at once: `IF NOT EXISTS`
-    /// alone races.
+    /// The statements that create the table if it does not exist, and that add Elector's columns to a table
+    /// that `nest-leader-election` made. They change nothing else. The owner of the schema runs them in one
+    /// transaction. If several processes may do so at once, the transaction first takes [`DDL_LOCK`], because
+    /// `IF NOT EXISTS` alone races.
     ///
-    /// From version 16 on the expiry gets a BRIN index, which leaves renewals HOT; before, any index on
-    /// it would make every renewal write to the index too.
+    /// From PostgreSQL 16 on the expiry gets a BRIN index, which leaves renewals HOT. In older versions every
+    /// index on the expiry would make every renewal write to the index too.
     #[must_use]
     pub fn migrate(schema: &str) -> String {
         let table = format!("{}.leader_lease", quote_identifier(schema));
-        // A dollar quote ends at its own tag, whatever else the name holds.
+        // A dollar quote ends at its tag, so the name must not contain the tag.
         let mut tag = String::from("$elector$");
         while table.contains(&tag) {
             tag.insert(1, 'x');
@@ -45,8 +45,9 @@ END
         )
     }
 
-    /// The same and the schema where there is none, as one statement, for clients that send one at a time or
-    /// cannot keep a transaction open: a statement is a transaction, and this one takes the lock itself.
+    /// [`Table::migrate`] and the creation of a missing schema as one statement, for clients that send one
+    /// statement at a time or cannot keep a transaction open. A single statement is a transaction, and this
+    /// one takes the lock itself.
     #[must_use]
     pub fn migrate_at_once(schema: &str) -> String {
         let (statements, make_schema) = (Table::migrate(schema), Table::create_schema(schema));
@@ -68,23 +69,28 @@ IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = {name}) THEN
         )
     }
 
-    /// Makes the schema where there is none. Needs the right to create in the database even if it is
-    /// there, so ask first.
+    /// Creates the schema if it does not exist. It needs the privilege CREATE on the database even if the
+    /// schema exists, so run [`Table::HAS_SCHEMA`] first.
     #[must_use]
     pub fn create_schema(schema: &str) -> String {
         format!("CREATE SCHEMA IF NOT EXISTS {};\n", quote_identifier(schema))
     }
 
-    /// Whether the schema exists: one row or none. `$1 text` its name.
+    /// Whether the schema exists: returns one row or none. `$1 text` its name.
     pub const HAS_SCHEMA: &'static str = "SELECT 1 FROM pg_namespace WHERE nspname = $1::text";
 
-    /// The table's columns, to see whether it is there and whose it is. `$1 text` the schema. Answers
-    /// `name, type, modifier, is_key, is_demanded, is_logged, hidden, role, encoding` rows, none if there
-    /// is no table. The modifier is the longest text or the digits of a second, or null; a key is unique by
-    /// itself; what is demanded must be given with each row; what is not logged is lost in a crash of the
-    /// server; `hidden` lists the commands, such as `INSERT, UPDATE`, for which row security finds no
-    /// policy that lets the session's role see or write any row, or is null; `encoding` is the database's
-    /// if it lacks characters, or null.
+    /// The table's columns, to find out whether the table exists and whether Elector can use it. `$1 text`
+    /// the schema. Returns one row per column, and no row if there is no table:
+    ///
+    /// * `name, type`: the column's name, and its type in `format_type`.
+    /// * `modifier`: the maximum length of a text, or the digits of a second; null without a limit.
+    /// * `is_key`: the column alone has a unique index.
+    /// * `is_demanded`: every inserted row must have a value for the column.
+    /// * `is_logged`: the table survives a crash of the server.
+    /// * `hidden`: the commands, such as `INSERT, UPDATE`, for which row security has no policy that lets the
+    ///   session's role see or write any row; null if there are none.
+    /// * `role`: the session's role.
+    /// * `encoding`: the database's encoding if it lacks characters; otherwise null.
     pub const COLUMNS: &'static str = "\
 SELECT a.attname::text AS name, format_type(a.atttypid, NULL) AS type,
        CASE WHEN a.atttypmod >= 0
@@ -109,13 +115,14 @@ SELECT a.attname::text AS name, format_type(a.atttypid, NULL) AS type,
    AND a.attnum > 0 AND NOT a.attisdropped";
 
     /// Fails with SQLSTATE 22P05 or 22021 if the database's encoding lacks a character of one of these
-    /// texts. `$1 bytea[]` texts in UTF-8, which as such are no text to the server yet.
+    /// texts. `$1 bytea[]` the texts in UTF-8, as bytes, so that the server accepts the parameter.
     pub const KEEPS: &'static str = "\
 SELECT count(convert(given.bytes, 'UTF8', getdatabaseencoding())) AS kept
   FROM unnest($1::bytea[]) AS given(bytes)";
 
-    /// What a candidate needs to do with the table and its role may not. `$1 text` the table's quoted name.
-    /// Answers `lacking` rows, such as `UPDATE`. To delete is needed where a release deletes.
+    /// The privileges on the table that a candidate needs and its role lacks. `$1 text` the table's quoted
+    /// name. Returns one row per privilege, such as `UPDATE`, in the column `lacking`. DELETE is needed only
+    /// where a release deletes the row.
     pub const LACKING: &'static str = "\
 SELECT DISTINCT need.act AS lacking
   FROM pg_attribute AS a, (VALUES ('SELECT'), ('INSERT'), ('UPDATE')) AS need(act)

@@ -185,7 +185,7 @@ fn told(answer: &DbError) -> String {
 }
 
 fn describe(answer: &DbError, advice: &str) -> String {
-    sqlstate::told(&one_line(answer.message()), answer.code().code(), advice)
+    sqlstate::explain(&one_line(answer.message()), answer.code().code(), advice)
 }
 
 /// What kind of error it is, if the server did not answer with one. The crate does not tell but by its words.

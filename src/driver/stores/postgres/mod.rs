@@ -232,7 +232,7 @@ impl PostgresStore {
     /// connecting anew looks at the table too. The server ends by its own limits what it is still doing
     /// for us.
     fn after(&mut self, fault: &Fault) {
-        let has_changed = |code: &SqlState| sqlstate::tells_of_a_changed_table(code.code());
+        let has_changed = |code: &SqlState| sqlstate::suggests_changed_table(code.code());
         if fault.discard || fault.code.as_ref().is_some_and(has_changed) {
             self.connection = None;
         }
