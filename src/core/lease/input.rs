@@ -1,12 +1,11 @@
-//! What the inputs of the host and the driver, and the passing of time, do to the machine. Replies are
-//! handled in `reply.rs`.
+//! Handles the inputs of the host and the driver, and the passing of time. `reply.rs` handles replies.
 
 use super::message::{DeposedReason, Event, Input, Wait};
 use super::state::{Lease, State};
 use crate::core::Instant;
 
 impl Lease {
-    /// Tells the machine what happened at `now`. Never panics; afterwards poll [`Lease::poll_output`].
+    /// Handles an input that happened at `now`. Never panics. Afterwards poll [`Lease::poll_output`].
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
         self.pass_time();
@@ -33,8 +32,8 @@ impl Lease {
         let now = self.now;
         if let Some(term) = self.term_mut() {
             let (token, reason, ended) = (term.token, term.reason_of_end(), now >= term.trusted_until);
-            if now >= term.stop_at && !term.stop_told {
-                term.stop_told = true;
+            if now >= term.stop_at && !term.stop_reported {
+                term.stop_reported = true;
                 self.emit(Event::StopNewWork { token });
             }
             if ended {
@@ -67,8 +66,7 @@ impl Lease {
         if let State::Draining { campaign_after, .. } = &mut self.state {
             *campaign_after = false;
         }
-        // After the soft deadline the cause of the end is that no renewal succeeded, although the host
-        // releases.
+        // If the host releases after the soft deadline, the reason is still that no renewal succeeded.
         let reason = match &self.state {
             State::Leader(term) if self.now >= term.stop_at => term.reason_of_end(),
             _ => DeposedReason::Released,
@@ -77,13 +75,13 @@ impl Lease {
         self.state = State::Standby;
     }
 
-    /// Stops new work, and renews until `until` for the work in progress. The host is told again at the soft
-    /// deadline, if it comes: then the work in progress must end.
+    /// Stops new work, and renews until `until` for the work in progress. If the soft deadline comes, the
+    /// host is notified again: then the work in progress must end.
     fn drain(&mut self, until: Instant) {
         match &mut self.state {
             State::Leader(term) => {
                 let term = *term;
-                if !term.stop_told {
+                if !term.stop_reported {
                     self.emit(Event::StopNewWork { token: term.token });
                 }
                 self.state = State::Draining { term, campaign_after: false, renew_until: until };

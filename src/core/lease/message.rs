@@ -9,7 +9,7 @@ use serde::ser::SerializeStruct;
 
 use crate::core::{FencingToken, Instant, Name, StoreTime};
 
-/// Something that happened, told to the machine.
+/// An input of the machine: something that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// The host wants to lead. No effect on a machine that campaigns or leads already.
@@ -20,8 +20,8 @@ pub enum Input {
     /// The host stands down once its work in progress is done. Not leader for new work from this call on,
     /// but the lease is renewed until [`Input::Drained`] or until it cannot be renewed any more.
     Drain,
-    /// [`Input::Drain`], with the lease renewed for at most this long. Work that takes longer has what is
-    /// left of the lease then, until it expires. If the machine drains already, the earlier end counts.
+    /// [`Input::Drain`], with the lease renewed for at most this long. Work that takes longer can use the
+    /// remaining time of the lease, until it expires. If the machine drains already, the earlier end counts.
     DrainFor(Duration),
     /// The work in progress of a draining host is done.
     Drained,
@@ -33,18 +33,19 @@ pub enum Input {
     Reply(Reply),
     /// The election may have become free: look now rather than later.
     Hint,
-    /// The lease protects nothing any more, as the driver knows (its file was lost, the process was forked):
-    /// stop trusting it at once.
+    /// The driver knows that the lease protects nothing any more (its file was lost, or the process was
+    /// forked). The machine stops trusting it at once.
     Revoked,
 }
 
-/// Something for the driver to do. Poll [`Lease::poll_output`](super::Lease::poll_output) until
+/// An output of the machine: something for the driver to do. Poll
+/// [`Lease::poll_output`](super::Lease::poll_output) until
 /// [`Output::WaitUntil`] comes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Send this to the store and answer with [`Input::Reply`].
     Send(Request),
-    /// Tell the host.
+    /// Notify the host.
     Event(Event),
     /// Nothing more to do before then: give [`Input::Timeout`] in this window unless other input comes first.
     WaitUntil(Wait),
@@ -86,7 +87,7 @@ pub struct RequestId(pub u64);
 /// One operation on the machine's election.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// To be repeated in the [`Reply`].
+    /// The id that the [`Reply`] must repeat.
     pub id: RequestId,
     /// After this instant of the driver's clock the machine goes on without the reply. A driver that has not
     /// sent the request by then should drop it.
@@ -104,7 +105,7 @@ pub(crate) struct Sent {
     pub(crate) deadline: Instant,
 }
 
-/// The operation of a request that was sent, and the term that it was about.
+/// The operation of a request that was sent, and its term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Look,
@@ -155,9 +156,9 @@ impl Op {
 /// The arguments of an acquire.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Acquire {
-    /// The candidate that is to hold the row.
+    /// The candidate that takes the row.
     pub holder: LeaderId,
-    /// A text that others read beside the holder's name, for example an address.
+    /// A text that is published beside the holder's name, for example an address.
     pub meta: Option<Arc<str>>,
     /// The length of the lease, counted by the store from now.
     pub lease: Duration,
@@ -196,14 +197,14 @@ pub struct Reply {
 pub struct StoreClock {
     /// The time.
     pub now: StoreTime,
-    /// The number of the store's history; it changes when a standby is promoted.
+    /// The store's timeline; its number changes when a standby is promoted.
     pub timeline: u64,
 }
 
 /// The result of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// Look: the row as it stands. Acquire: not taken, and this is the row as it stands.
+    /// Look: the present row. Acquire: the row was not taken, and this is the present row.
     Seen(Option<Row>),
     /// Acquire: taken, with this token.
     Granted {
@@ -240,9 +241,9 @@ pub struct Row {
     pub token: Option<FencingToken>,
     /// The row's expiry on the store's clock.
     pub expires_at: StoreTime,
-    /// What is left of the lease, computed by the store; zero if it may be taken now.
+    /// The remaining time of the lease, computed by the store; zero if the row may be taken now.
     pub remaining: Duration,
-    /// The length of the lease that the holder asked for, where the store knows it.
+    /// The length of the lease that the holder requested; `None` if the row does not record it.
     pub lease: Option<Duration>,
     /// The holder's text.
     pub meta: Option<Arc<str>>,
@@ -256,22 +257,22 @@ impl Row {
     }
 }
 
-/// A candidate's name with the random number of this one run of it, as the store keeps it: `name#16 hex
-/// digits`.
+/// A candidate's name with its incarnation, as the store keeps it: `name#16 hex digits`.
 ///
-/// The number keeps a process from adopting the lease of an earlier process with the same name.
+/// The incarnation keeps a process from adopting the lease of an earlier process with the same name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(transparent)]
 pub struct LeaderId(Arc<str>);
 
 impl LeaderId {
-    /// The id of this run of `candidate`.
+    /// The id of `candidate` with this incarnation.
     #[must_use]
     pub fn new(candidate: &Name, incarnation: u64) -> LeaderId {
         LeaderId(format!("{candidate}#{incarnation:016x}").into())
     }
 
-    /// An id as a store gave it; ids of other programs have no number. `None` if it is empty: no holder.
+    /// The id that a store returned; ids of other programs have no incarnation. `None` if it is empty: the
+    /// row has no holder.
     #[must_use]
     pub fn from_store(text: &str) -> Option<LeaderId> {
         (!text.is_empty()).then(|| LeaderId(text.into()))
@@ -283,7 +284,7 @@ impl LeaderId {
         &self.0
     }
 
-    /// The candidate's name without the number.
+    /// The candidate's name without the incarnation.
     #[must_use]
     pub fn candidate(&self) -> &str {
         match self.0.rsplit_once('#') {
@@ -307,8 +308,8 @@ impl fmt::Debug for LeaderId {
     }
 }
 
-/// What the host is told, in order. All events of a term, from `Elected` to its one `Deposed`, carry the same
-/// token.
+/// A notification of the host. Events come in order. All events of a term, from `Elected` to its one
+/// `Deposed`, carry the token of the term.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -335,7 +336,7 @@ pub enum Event {
         /// The term.
         token: FencingToken,
     },
-    /// The term is over. Told exactly once, at or before the hard deadline.
+    /// The term is over. Comes exactly once for each term, at or before the hard deadline.
     Deposed {
         /// The term.
         token: FencingToken,
@@ -378,7 +379,7 @@ pub enum DeposedReason {
     Lost,
     /// The progress gate withheld renewals, or the work of a drain took longer than its bound.
     Stalled,
-    /// The driver said that the lease protects nothing any more ([`Input::Revoked`]).
+    /// The driver reported that the lease protects nothing any more ([`Input::Revoked`]).
     Revoked,
 }
 

@@ -1,5 +1,5 @@
-//! The lease machine: the state machine of one candidate in one election. A driver tells it what happened,
-//! and it says what to do.
+//! The lease machine: the state machine of one candidate in one election. The driver gives it inputs (what
+//! happened), and the machine returns outputs (what the driver must do).
 //!
 //! ```text
 //!             campaign         grant, or renewal of a found row: trust counts from its send
@@ -70,8 +70,8 @@
 //!             let reply = Reply { id: request.id, clock: None, outcome };
 //!             lease.handle_input(now, Input::Reply(reply));
 //!         }
-//!         Output::Event(event) => events.push(event),                  // 4. tell the host
-//!         Output::WaitUntil(wait) => {                                 // 5. sleep, say that time passed
+//!         Output::Event(event) => events.push(event),                  // 4. notify the host
+//!         Output::WaitUntil(wait) => {                                 // 5. sleep, then give a timeout
 //!             now = wait.latest;
 //!             lease.handle_input(now, Input::Timeout);
 //!         }

@@ -1,4 +1,4 @@
-//! What the machine asks for: the request that is due, and when the driver should come back.
+//! The machine's outputs: the request that is due, and the time of the next timeout.
 
 use ::core::mem;
 use ::core::time::Duration;
@@ -89,7 +89,7 @@ impl Lease {
     }
 
     /// The deadline of a request that is sent now. A leader's attempt gets half of the time before the next
-    /// deadline of its term, so that another one fits.
+    /// deadline of its term, so that another attempt fits.
     fn attempt_ends(&self) -> Instant {
         let timing = &self.config.timing;
         let attempt = match self.term() {
@@ -102,7 +102,7 @@ impl Lease {
         self.now.saturating_add(attempt.clamp(SHORTEST_ATTEMPT, LONGEST_ATTEMPT))
     }
 
-    /// When the driver should come back.
+    /// The window for the driver's next timeout.
     fn wait(&self) -> Wait {
         let mut wait = match self.held.in_flight() {
             Some(sent) => Wait::at(sent.deadline),
@@ -118,7 +118,7 @@ impl Lease {
         wait = wait.or(self.held.expiry());
         if let Some(term) = self.term() {
             wait = wait.or(Wait::at(term.trusted_until));
-            if !term.stop_told {
+            if !term.stop_reported {
                 wait = wait.or(Wait::at(term.stop_at));
             }
         }

@@ -42,7 +42,7 @@ impl Lease {
         }
     }
 
-    /// Compares the store's clock with ours, before anything else in the reply is believed.
+    /// Compares the store's clock with this candidate's, before the rest of the reply is used.
     fn note_clock(&mut self, sent: Sent, clock: Option<StoreClock>) {
         let Some(clock) = clock else { return };
         match self.skew.reading(&self.config.timing, sent.at, self.now, clock) {
@@ -137,7 +137,7 @@ impl Lease {
         }
         term.trusted_until = trusted_until;
         term.stop_at = stop_at;
-        term.stop_told = passed;
+        term.stop_reported = passed;
         self.failures = 0;
         self.emit(Event::Renewed { token });
         if passed {
@@ -155,7 +155,7 @@ impl Lease {
         }
     }
 
-    // ---- The row as it stands ----
+    // ---- The present row ----
 
     fn saw(&mut self, sent: Sent, arrival: Arrival, row: Option<&Row>) {
         if self.term().is_some() {
@@ -174,7 +174,7 @@ impl Lease {
             self.held.saw_token(token);
         }
         self.seen.row(self.now, row, &self.config.timing);
-        self.tell_of(row);
+        self.report_row(row);
         if matches!(self.state, State::Candidate) {
             self.plan_takeover(sent.kind, row.map_or(Duration::ZERO, |row| row.remaining));
         }
@@ -205,16 +205,16 @@ impl Lease {
         }
     }
 
-    /// Tells the host of the leader, and of a poisoned row.
-    fn tell_of(&mut self, row: Option<&Row>) {
+    /// Notifies the host of a new leader and of a poisoned row.
+    fn report_row(&mut self, row: Option<&Row>) {
         let held = row.filter(|row| !row.remaining.is_zero());
         let leader = held.and_then(|row| {
             row.holder.clone().map(|id| Leader { id, token: row.token, meta: row.meta.clone() })
         });
         self.set_leader(leader);
         let poisoned = row.filter(|row| is_poisoned(row, &self.config.timing));
-        if self.poison_told != poisoned.map(Row::version) {
-            self.poison_told = poisoned.map(Row::version);
+        if self.poison_reported != poisoned.map(Row::version) {
+            self.poison_reported = poisoned.map(Row::version);
             if let Some(row) = poisoned {
                 let remaining_ms = u64::try_from(row.remaining.as_millis()).unwrap_or(u64::MAX);
                 self.emit(Event::PoisonedRow { remaining_ms });

@@ -80,8 +80,8 @@ impl Seen {
     }
 }
 
-/// Whether the row's expiry is further ahead than its lease could have set it. Where the row does not tell
-/// its lease, ten times this candidate's lease is assumed.
+/// Whether the row's expiry is further ahead than its lease could have set it. If the row does not record the
+/// length of its lease, ten times this candidate's lease is assumed.
 pub(crate) fn is_poisoned(row: &Row, timing: &Timing) -> bool {
     let lease = row.lease.unwrap_or_else(|| timing.lease().saturating_mul(10));
     is_beyond(row.remaining, lease, timing.margin())

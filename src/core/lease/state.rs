@@ -1,4 +1,4 @@
-//! The machine's state, and what can be read of it.
+//! The machine's state and its getters.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -18,20 +18,21 @@ pub struct Config {
     pub election: Name,
     /// This candidate's name.
     pub candidate: Name,
-    /// A random number, another for each machine ever made: a machine recognises its own lease only by it.
-    /// With a number that is used twice, two machines may take each other's lease for their own.
+    /// A random number, different for every machine that is ever made. A machine recognises its own lease
+    /// only by this number. If two machines have the same number, each may adopt the other's lease, and both
+    /// lead.
     pub incarnation: u64,
-    /// A text for others to read while this candidate leads. Let it pass [`Name::check_text`].
+    /// A text that is published while this candidate leads. Check it with [`Name::check_text`].
     pub meta: Option<Arc<str>>,
     /// How long a lease lasts and when it is renewed.
     pub timing: Timing,
     /// Take over only a row that stood unchanged for a full lease of this candidate's own clock. Protects
-    /// against forward steps of the store's clock before this candidate first read it and against commits
-    /// lost by a promoted standby, at the price of one lease of waiting at every change of leader. All
-    /// candidates of an election should use it.
+    /// against forward steps of the store's clock before this candidate first read it, and against commits
+    /// lost by a promoted standby. It costs one lease of waiting at every change of leader. A candidate that
+    /// is not strict can still take over early, so set it for all candidates of an election.
     pub strict: bool,
-    /// Campaign and renew only while the host said [`Input::Alive`](super::Input::Alive) within the last half
-    /// lease.
+    /// Campaign and renew only while the host gave [`Input::Alive`](super::Input::Alive) within the last half
+    /// lease. A host that does not give it in time loses its term, and does not campaign.
     pub progress_gate: bool,
     /// Seeds the jitter.
     pub seed: u64,
@@ -57,10 +58,10 @@ pub struct Lease {
     pub(super) hinted: bool,
     /// Failed operations in a row, for the back-off.
     pub(super) failures: u32,
-    /// The leader that the host was told of.
+    /// The leader that was last reported to the host.
     pub(super) leader: Option<Leader>,
-    /// The poisoned row that the host was told of.
-    pub(super) poison_told: Option<Version>,
+    /// The poisoned row that was last reported to the host.
+    pub(super) poison_reported: Option<Version>,
     /// When the host last made progress.
     pub(super) alive_at: Instant,
     /// Why the latest term ended.
@@ -84,8 +85,8 @@ pub(super) struct Term {
     pub(super) trusted_until: Instant,
     /// The soft deadline.
     pub(super) stop_at: Instant,
-    /// Whether the host was told of the soft deadline.
-    pub(super) stop_told: bool,
+    /// Whether the soft deadline was reported to the host.
+    pub(super) stop_reported: bool,
     /// Whether renewals are withheld.
     pub(super) stalled: bool,
 }
@@ -115,7 +116,7 @@ impl Lease {
             hinted: false,
             failures: 0,
             leader: None,
-            poison_told: None,
+            poison_reported: None,
             alive_at: now,
             reason: None,
             outputs: VecDeque::new(),
@@ -137,7 +138,7 @@ impl Lease {
         &self.id
     }
 
-    /// The latest time that the machine was told.
+    /// The latest time that an input had.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.now
@@ -149,8 +150,8 @@ impl Lease {
         self.leader.as_ref()
     }
 
-    /// Whether there is nothing to lead, to try or to tell the store. To wait for a release compare
-    /// [`Lease::settlements`] instead: a machine that campaigns again is not settled.
+    /// Whether the machine neither leads nor campaigns, and has nothing to send. To wait for a release
+    /// compare [`Lease::settlements`] instead: a machine that campaigns again is not settled.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.held.is_settled() && matches!(self.state, State::Standby)

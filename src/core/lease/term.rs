@@ -1,4 +1,4 @@
-//! How a term begins and ends, and what becomes of its row.
+//! How a term begins and ends, and when its row is released.
 
 use super::message::{DeposedReason, Event, Leader, Wait};
 use super::state::{Lease, State, Term};
@@ -31,7 +31,8 @@ impl Lease {
         self.failures = 0;
         self.hinted = false;
         self.seen.forget();
-        self.state = State::Leader(Term { token, trusted_until, stop_at, stop_told: false, stalled: false });
+        self.state =
+            State::Leader(Term { token, trusted_until, stop_at, stop_reported: false, stalled: false });
         self.emit(Event::Elected { token });
         let leader = Leader { id: self.id.clone(), token: Some(token), meta: self.config.meta.clone() };
         self.set_leader(Some(leader));
@@ -45,7 +46,7 @@ impl Lease {
         self.next_op = Wait { earliest: latest.saturating_sub(timing.renew() / 10), latest };
     }
 
-    /// Ends the term, if there is one, and tells the host once.
+    /// Ends the term, if there is one, and notifies the host once.
     pub(super) fn depose(&mut self, reason: DeposedReason) {
         let Some(&Term { token, .. }) = self.term() else { return };
         self.state = match self.state {
@@ -70,14 +71,15 @@ impl Lease {
         }
     }
 
-    /// Has a row released that must not be led, so that others need not wait for it to expire.
+    /// Plans the release of a row that must not be led, so that other candidates need not wait for its
+    /// expiry.
     pub(super) fn release_row(&mut self, token: FencingToken) {
         self.held.must_release(self.now, token);
         self.next_op = Wait::at(self.now);
     }
 
-    /// Has the found row of an unanswered acquire released as soon as it may not be led any more, or if no
-    /// renewal of it was answered for a lease.
+    /// Plans the release of the found row of an unanswered acquire, as soon as the row must not be led any
+    /// more, or if no renewal of it was answered for a lease.
     pub(super) fn release_unusable_found(&mut self) {
         let Some(acquire) = self.held.unanswered() else { return };
         let Some(token) = acquire.found else { return };
@@ -86,7 +88,7 @@ impl Lease {
         }
     }
 
-    /// Records the leader, and tells the host if it is another one.
+    /// Records the leader, and notifies the host if it changed.
     pub(super) fn set_leader(&mut self, leader: Option<Leader>) {
         if self.leader != leader {
             self.leader.clone_from(&leader);
