@@ -35,7 +35,7 @@ pub fn urgency(op: &OpName) -> u32 {
     Urgency::named(&name).unwrap_or(Urgency::Look) as u32
 }
 
-/// Until when the answers to a batch of these requests are waited for; 0 without any.
+/// The time until which a hub waits for the replies to a batch of these requests; 0 for an empty batch.
 #[must_use]
 #[wasm_bindgen(js_name = waitedForMs)]
 pub fn waited_for_ms(requests: Vec<RequestObject>) -> f64 {
@@ -43,7 +43,7 @@ pub fn waited_for_ms(requests: Vec<RequestObject>) -> f64 {
     waited_for(requests.iter().map(|request| (named(request), request.deadline_ms()))).unwrap_or_default()
 }
 
-/// The numbers by which hubs and stores go.
+/// The limits of hubs and stores.
 #[must_use]
 #[wasm_bindgen]
 pub fn limits() -> LimitsObject {

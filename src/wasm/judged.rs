@@ -1,4 +1,4 @@
-//! Verdicts on what PostgreSQL says, for the store of the npm package: on its table, and on its errors.
+//! Verdicts on PostgreSQL's table and on its errors, for the store of the npm package.
 
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
@@ -43,7 +43,8 @@ extern "C" {
     pub type FailureName;
 }
 
-/// A column as a client shows its row, whatever the client makes of types that it does not know.
+/// The column that a client's row describes. Clients convert types differently; a value of an unexpected type
+/// counts as missing.
 fn column(row: &ColumnRow) -> Column {
     Column {
         name: row.name().as_string().unwrap_or_default(),
@@ -55,8 +56,8 @@ fn column(row: &ColumnRow) -> Column {
     }
 }
 
-/// Whether leases can be kept in the table of which the statement `columns` answers these rows, and whether
-/// row security hides it from candidates.
+/// Whether the table can hold leases, and whether row security hides it from candidates. `rows` are the rows
+/// that the statement `columns` returned.
 #[must_use]
 #[wasm_bindgen(js_name = judgeTable)]
 pub fn judge_table(schema: &str, rows: Vec<ColumnRow>) -> TableVerdictObject {
@@ -78,7 +79,7 @@ pub fn judge_table(schema: &str, rows: Vec<ColumnRow>) -> TableVerdictObject {
     made.unchecked_into()
 }
 
-/// What became of a statement that PostgreSQL answered with this SQLSTATE; `endsSession` if the severity was
+/// Whether PostgreSQL executed a statement that failed with this SQLSTATE. `endsSession`: the severity was
 /// `FATAL` or `PANIC`.
 #[must_use]
 #[wasm_bindgen(js_name = postgresFailure)]
@@ -94,15 +95,15 @@ pub fn postgres_failure(
     JsValue::from_str(name).unchecked_into()
 }
 
-/// An error of PostgreSQL for people: its message in one line, its SQLSTATE, and what to do. `routine` is the
-/// server's function that reported it, if the client tells.
+/// The text of a PostgreSQL error for the user: its message in one line, its SQLSTATE, and what to do.
+/// `routine` is the server's function that reported the error, if the client knows it.
 #[must_use]
 #[wasm_bindgen(js_name = explainPostgresError)]
 pub fn explain_postgres_error(message: &str, sqlstate: &str, routine: Option<String>) -> String {
     sqlstate::explain(message, sqlstate, sqlstate::advice(sqlstate, routine.as_deref()))
 }
 
-/// Whether the table may not be what it was when it was looked at.
+/// Whether the error suggests that the table was changed since the store examined it.
 #[must_use]
 #[wasm_bindgen(js_name = suggestsChangedTable)]
 pub fn suggests_changed_table(sqlstate: &str) -> bool {
@@ -116,7 +117,7 @@ pub fn lacks_character(sqlstate: &str) -> bool {
     sqlstate::lacks_character(sqlstate)
 }
 
-/// Why an election of this name cannot be kept in a table whose ids are of this type, if it cannot.
+/// Why a table whose ids have this type cannot hold an election of this name; `undefined` if it can.
 ///
 /// # Errors
 /// When there is no such type.

@@ -43,8 +43,8 @@ extern "C" {
     fn progress_gate(this: &MachineOptions) -> Option<bool>;
 }
 
-/// One candidate of one election, as a value: no clock, timer or I/O. `nowMs` is a reading of the host's
-/// clock, which only grows; an earlier one counts as the latest seen.
+/// One candidate of one election, without clock, timer or I/O. `nowMs` is a reading of the host's clock,
+/// which only grows; an earlier reading counts as the latest seen.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Machine {
@@ -53,10 +53,10 @@ pub struct Machine {
 
 #[wasm_bindgen]
 impl Machine {
-    /// A machine that stands by. Throws an `Error` that names the numbers when an option is out of bounds.
+    /// A machine in standby. Throws an `Error` that names the numbers when an option is out of bounds.
     ///
     /// # Errors
-    /// When a name or a timing is wrong.
+    /// When a name or a timing is out of bounds.
     #[wasm_bindgen(constructor)]
     pub fn new(
         options: &MachineOptions,
@@ -90,17 +90,18 @@ impl Machine {
         self.lease.handle_input(instant(now), Input::Campaign);
     }
 
-    /// The host gives up at once.
+    /// The host stands down at once.
     pub fn release(&mut self, #[wasm_bindgen(js_name = nowMs)] now: f64) {
         self.lease.handle_input(instant(now), Input::Release);
     }
 
-    /// The host gives up once its work in progress is done.
+    /// The host stands down once its work in progress is done.
     pub fn drain(&mut self, #[wasm_bindgen(js_name = nowMs)] now: f64) {
         self.lease.handle_input(instant(now), Input::Drain);
     }
 
-    /// The host gives up once its work in progress is done, and renews for at most so long until then.
+    /// The host stands down once its work in progress is done. Until then the machine renews, for at most
+    /// `patienceMs`.
     #[wasm_bindgen(js_name = drainFor)]
     pub fn drain_for(
         &mut self,
@@ -125,21 +126,21 @@ impl Machine {
         self.lease.handle_input(instant(now), Input::Timeout);
     }
 
-    /// The election may have become free.
+    /// The election may have become free: look now.
     pub fn hint(&mut self, #[wasm_bindgen(js_name = nowMs)] now: f64) {
         self.lease.handle_input(instant(now), Input::Hint);
     }
 
-    /// The lease protects nothing any more.
+    /// The lease protects nothing any more: stop trusting it at once.
     pub fn revoked(&mut self, #[wasm_bindgen(js_name = nowMs)] now: f64) {
         self.lease.handle_input(instant(now), Input::Revoked);
     }
 
-    /// The store answered, or the host knows that it will not. Throws when the reply makes no sense; the
-    /// machine was told nothing then.
+    /// The store answered, or the host knows that it will not. Throws when the reply is invalid; the machine
+    /// is unchanged then.
     ///
     /// # Errors
-    /// When the outcome's name or a token is wrong.
+    /// When the outcome's name or a token is invalid.
     pub fn reply(
         &mut self,
         #[wasm_bindgen(js_name = nowMs)] now: f64,
@@ -150,7 +151,7 @@ impl Machine {
         Ok(())
     }
 
-    /// The next thing to do.
+    /// The next output. Poll until it is a `wait`.
     pub fn poll(&mut self) -> OutputObject {
         object::output(&self.lease.poll_output())
     }
@@ -160,7 +161,7 @@ impl Machine {
         object::leadership(&self.lease.leadership(instant(now)))
     }
 
-    /// Who leads, as far as this machine knows.
+    /// The leader, as far as this machine knows.
     pub fn leader(&self) -> LeaderObject {
         object::leader(self.lease.leader())
     }
@@ -177,19 +178,20 @@ impl Machine {
         self.lease.config().timing.lease().as_nanos() as f64 / 1e6
     }
 
-    /// Whether there is nothing to lead, to try or to tell the store.
+    /// Whether the machine neither leads nor campaigns, and has nothing to send.
     #[wasm_bindgen(js_name = isSettled)]
     pub fn is_settled(&self) -> bool {
         self.lease.is_settled()
     }
 
-    /// How often all that was held, or may have been, has come to its end: a release is done once this is
-    /// larger than it was before, even if a campaign followed.
+    /// The number of times that every lease which the store held or might have held for this machine had
+    /// ended. A release is done once this number is larger than it was before `release`, even if a campaign
+    /// followed.
     pub fn settlements(&self) -> u64 {
         self.lease.settlements()
     }
 
-    /// Panics as a fault in this machine would: for tests of what a host makes of it.
+    /// Panics as a bug in this machine would, for tests of a host's error handling.
     ///
     /// # Panics
     /// Always.
@@ -198,7 +200,7 @@ impl Machine {
     }
 }
 
-/// A reading of the host's clock, to the nearest nanosecond; not a number counts as zero.
+/// A reading of the host's clock, to the nearest nanosecond; `NaN` counts as zero.
 fn instant(ms: f64) -> Instant {
     Instant::from_nanos((ms * 1e6 + 0.5) as u64)
 }

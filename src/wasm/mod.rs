@@ -1,12 +1,12 @@
 //! The pure core for JavaScript: the lease machine as a class, the rules of its batches, the table of its
-//! memory store, the SQL of the other stores, and verdicts on what PostgreSQL answers.
+//! memory store, the SQL of the other stores, and verdicts on PostgreSQL's table and errors.
 //!
-//! Built for `wasm32-unknown-unknown` by `bindings/js/scripts/build.mjs`, which is how it reaches users: as
-//! the npm package `elector-wasm`. No clock, timer, socket or random source is in it; times come in as
-//! milliseconds on a clock of the host's, and seeds as `bigint`.
+//! `bindings/js/scripts/build.mjs` builds it for `wasm32-unknown-unknown`, as the npm package `elector-wasm`.
+//! It contains no clock, timer, socket or random source: the host passes times in as milliseconds on its own
+//! clock, and seeds as `bigint`.
 //!
-//! A panic becomes a JavaScript exception with the panic's message. The machine that it happened in stays
-//! locked and answers every further call with an exception: whoever holds it must not lead any more.
+//! A panic becomes a JavaScript exception with the panic's message. The machine that panicked stays locked
+//! and answers every further call with an exception: its candidate must not lead any more.
 
 mod batch;
 mod judged;
@@ -32,7 +32,7 @@ pub use table::{MemoryTable, OutcomeObject};
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("types.d.ts");
 
-/// Turns panics into exceptions; runs when the module is instantiated.
+/// Turns panics into exceptions. Runs when the module is instantiated.
 #[cfg(target_arch = "wasm32")]
 #[wasm_bindgen(start)]
 fn start() {

@@ -1,4 +1,4 @@
-//! The objects that go out to JavaScript. Their types are those of `types.d.ts`.
+//! The objects that are passed to JavaScript. `types.d.ts` declares their types.
 
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
@@ -8,7 +8,7 @@ use crate::core::{FencingToken, Instant};
 
 #[wasm_bindgen]
 extern "C" {
-    /// An object to be filled.
+    /// An object under construction.
     #[wasm_bindgen(js_name = Object)]
     pub(super) type Object;
 
@@ -49,17 +49,17 @@ impl Object {
     }
 }
 
-/// The end of trust for a host that compares it with its own clock: rounded down.
+/// The end of trust, rounded down, because the host compares it with its own clock.
 fn floor(at: Instant) -> f64 {
     (at.as_nanos() / 1_000) as f64 / 1_000.0
 }
 
-/// The instant to wait for, to the nanosecond: a machine that is told it back finds that it has come.
+/// The instant to wait for, to the nanosecond: a timeout with this value as `nowMs` is not too early.
 fn exact(at: Instant) -> f64 {
     if at == Instant::MAX { f64::INFINITY } else { at.as_nanos() as f64 / 1e6 }
 }
 
-/// A lease in whole milliseconds, rounded up: the store must not end it before its holder's trust.
+/// A lease in whole milliseconds, rounded up, because it must not expire in the store before trust ends.
 pub(super) fn millis(lease: std::time::Duration) -> f64 {
     lease.as_micros().div_ceil(1_000) as f64
 }

@@ -1,4 +1,4 @@
-//! The answers that come in from JavaScript.
+//! The replies that JavaScript passes in.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ extern "C" {
     fn meta(this: &RowObject) -> Option<String>;
 }
 
-/// The reply that an object means, or what is wrong with it.
+/// The reply that an object describes, or why the object is invalid.
 pub(super) fn understood(given: &ReplyObject) -> Result<Reply, String> {
     let clock = given
         .now_us()
@@ -59,7 +59,7 @@ pub(super) fn understood(given: &ReplyObject) -> Result<Reply, String> {
         "unsent" => Outcome::Failed(Failure::Unsent),
         "unknown" => Outcome::Failed(Failure::Unknown),
         "refused" => Outcome::Failed(Failure::Refused),
-        other => return Err(["no reply has the outcome '", other, "'"].concat()),
+        other => return Err(["the reply has the unknown outcome '", other, "'"].concat()),
     };
     Ok(Reply { id: RequestId(given.id() as u64), clock, outcome })
 }

@@ -26,12 +26,11 @@ pub(super) fn word(value: &impl AsRef<JsValue>) -> String {
 
 pub(super) fn id_type(name: &IdTypeName) -> Result<IdType, JsError> {
     let name = word(name);
-    IdType::from_sql(&name)
-        .ok_or_else(|| JsError::new(&["no election is kept under ids of type ", &name].concat()))
+    IdType::from_sql(&name).ok_or_else(|| JsError::new(&["unknown type of ids: ", &name].concat()))
 }
 
-/// A statement for PostgreSQL 13 or newer, with the table in `schema`, quoted. Each is one statement, for
-/// any number of elections.
+/// A statement for PostgreSQL 13 or newer, on the table in `schema`, which is quoted. The text is a single
+/// statement, for any number of elections.
 ///
 /// # Errors
 /// When there is no such statement or type.
@@ -54,7 +53,7 @@ pub fn postgres_sql(
         "release" => table.release(),
         "cleanUp" => table.clean_up_alone(),
         "guard" => table.guard(),
-        _ => return Err(JsError::new(&["there is no statement ", &name].concat())),
+        _ => return Err(JsError::new(&["unknown statement: ", &name].concat())),
     })
 }
 
@@ -73,6 +72,6 @@ pub fn sqlite_sql(statement: &SqliteStatementName) -> Result<String, JsError> {
         "release" => sqlite_server::release(),
         "raiseFloor" => sqlite_server::raise_floor(),
         "cleanUp" => sqlite_server::clean_up(),
-        _ => return Err(JsError::new(&["there is no statement ", &name].concat())),
+        _ => return Err(JsError::new(&["unknown statement: ", &name].concat())),
     })
 }

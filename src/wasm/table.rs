@@ -33,7 +33,7 @@ extern "C" {
     fn row_expires_us(this: &RequestObject) -> Option<i64>;
 }
 
-/// The rows of all elections, in memory. Times are microseconds on a clock of the host's.
+/// The rows of all elections, in memory. Times are microseconds on the host's clock.
 #[wasm_bindgen]
 #[derive(Debug, Default)]
 pub struct MemoryTable {
@@ -49,11 +49,11 @@ impl MemoryTable {
         MemoryTable::default()
     }
 
-    /// Executes the operation of a request on the row of `election`. `nowUs` is the store's clock, and
-    /// `unixUs` the time in microseconds since 1970, than which no new token is smaller.
+    /// Executes the operation of a request on the row of `election`. `nowUs` is the store's clock. `unixUs`
+    /// is the time in microseconds since 1970, and the lower bound of a new token.
     ///
     /// # Errors
-    /// When the request is none, or no larger token is left.
+    /// When the request is invalid, or no larger token is left.
     pub fn execute(
         &mut self,
         election: &str,
@@ -67,12 +67,12 @@ impl MemoryTable {
         Ok(described(&outcome).unchecked_into())
     }
 
-    /// Deletes a row as if by hand, forgetting its token. Returns whether there was one.
+    /// Deletes a row and forgets its token, as a deletion by hand does. Returns whether the row existed.
     pub fn delete(&mut self, election: &str) -> bool {
         Name::new("election", election).is_ok_and(|election| self.table.delete(&election))
     }
 
-    /// Deletes rows that have been dead for a minute, a bounded number at once. Returns how many.
+    /// Deletes rows that have been dead for a minute, at most `cleanUpAtOnce`. Returns their number.
     #[wasm_bindgen(js_name = cleanUp)]
     pub fn clean_up(&mut self, #[wasm_bindgen(js_name = nowUs)] now: i64) -> f64 {
         self.table.clean_up(StoreTime::from_micros(now)) as f64
@@ -96,7 +96,7 @@ fn operation(request: &RequestObject) -> Result<Op, JsError> {
         }),
         "renew" => Op::Renew { token: token()?, holder: holder()?, lease: lease() },
         "release" => Op::Release { token: token()?, holder: holder()? },
-        other => return Err(JsError::new(&["there is no operation '", other, "'"].concat())),
+        other => return Err(JsError::new(&["the request has the unknown operation '", other, "'"].concat())),
     })
 }
 
@@ -110,7 +110,9 @@ fn expected(request: &RequestObject) -> Result<Option<Version>, JsError> {
             let expires_at = StoreTime::from_micros(request.row_expires_us().unwrap_or(0));
             Some(Version::Row { token, expires_at })
         }
-        Some(other) => return Err(JsError::new(&["an acquire has no condition '", other, "'"].concat())),
+        Some(other) => {
+            return Err(JsError::new(&["the acquire has the unknown condition '", other, "'"].concat()));
+        }
     })
 }
 

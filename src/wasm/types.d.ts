@@ -1,40 +1,46 @@
-/** What a machine is made with. Times in milliseconds; what is unset is derived from the lease. */
+/** The options of a machine. Times are milliseconds; an unset time is derived from the lease. */
 export interface MachineOptions {
     /** The election's name, 1 to 255 bytes. */
     readonly election: string;
     /** This candidate's name, 1 to 255 bytes. */
     readonly candidate: string;
-    /** A random 64-bit number, another one for each machine ever made. */
+    /** A random 64-bit number, different for every machine that is ever made. Two machines with the same
+     * number may adopt each other's lease. */
     readonly incarnation: bigint;
     /** Seeds the jitter. */
     readonly seed: bigint;
-    /** A text for others to read while this candidate leads: an address, a version. At most 64 KiB. */
+    /** A text that is published while this candidate leads: an address, a version. At most 64 KiB. */
     readonly meta?: string | undefined;
-    /** How long a grant or a renewal lasts; 100 to 86 400 000. Default: 10 000. */
+    /** How long a grant or a renewal lasts; 100 to 86 400 000. Default: 10 000. It bounds how long a crashed
+     * leader blocks the next leader; an outage of the store that lasts longer ends the term. */
     readonly leaseMs?: number | undefined;
-    /** The latest time from one renewal to the next. Default: 30 % of the lease. */
+    /** The maximum time from one renewal to the next; at least 10. Default: 30 % of the lease. */
     readonly renewMs?: number | undefined;
-    /** How much earlier a renewal may be sent, drawn each time. Default: 20 % of the lease. */
+    /** How much earlier a renewal may be sent, drawn anew for each renewal. Default: 20 % of the lease, at
+     * most two thirds of `renewMs`. */
     readonly jitterMs?: number | undefined;
     /** The pause after an operation that failed at once; at least 10. Default: 5 % of the lease. */
     readonly retryMs?: number | undefined;
-    /** How much earlier than it must trust ends; at least 1. Default: max(250, lease / 15). */
+    /** How much earlier than 99 % of the lease trust ends; at least 1. Default: max(250, lease / 15). If it
+     * is too small, work that was checked just before the end of trust can overlap with the next leader's. */
     readonly marginMs?: number | undefined;
-    /** How long before the end of trust new work must not be started. Default: a tenth of the lease. */
+    /** How long before the end of trust new work must stop. Default: a tenth of the lease. Work in progress
+     * that takes longer may still run when trust ends. */
     readonly graceMs?: number | undefined;
-    /** Take over only what stood unchanged for a full lease of this candidate's own clock. */
+    /** Take over only a row that stood unchanged for a full lease of this candidate's own clock. It costs one
+     * lease of waiting at every change of leader. Set it for all candidates of an election. */
     readonly strict?: boolean | undefined;
     /** Campaign and renew only while `alive` is called at least every half lease. */
     readonly progressGate?: boolean | undefined;
 }
 
-/** Where a candidate stands. */
+/** The phase of a machine. */
 export type Phase = "standby" | "candidate" | "leader" | "draining";
 
 /** Why a term ended. */
 export type DeposedReason = "released" | "expired" | "lost" | "stalled" | "revoked";
 
-/** One consistent answer to "do I lead?". */
+/** One consistent answer to the question whether this candidate leads. */
 export interface MachineLeadership {
     readonly isLeader: boolean;
     readonly phase: Phase;
@@ -48,19 +54,19 @@ export interface MachineLeadership {
     readonly reason?: DeposedReason;
 }
 
-/** Who leads. */
+/** The leader of an election. */
 export interface Leader {
     /** The candidate's name. */
     readonly candidate: string;
-    /** The name with the number of this one run of it, as the store keeps it. */
+    /** The name with the candidate's incarnation, as the store keeps it. */
     readonly id: string;
-    /** The term; absent where another program wrote the row. */
+    /** The term's token; absent if another program wrote the row. */
     readonly token?: bigint;
     /** The text that the leader published. */
     readonly meta?: string;
 }
 
-/** What happened. Between `elected` and its one `deposed` all events carry the same token. */
+/** An event of a candidate. All events of a term, from `elected` to its one `deposed`, carry its token. */
 export type MachineEvent =
     | { readonly event: "elected"; readonly token: bigint }
     | { readonly event: "renewed"; readonly token: bigint }
@@ -72,13 +78,13 @@ export type MachineEvent =
     | { readonly event: "timelineChanged" }
     | { readonly event: "poisonedRow"; readonly remainingMs: number };
 
-/** What an acquire demands of the row: nothing, that there is none, or that it still is as it was seen. */
+/** The condition of an acquire on the row: none, that there is no row, or that the row is unchanged. */
 export type Unchanged =
     | { readonly condition: "any" }
     | { readonly condition: "absent" }
     | { readonly condition: "same"; readonly rowToken?: bigint; readonly rowExpiresUs: bigint };
 
-/** What to ask the store for. */
+/** An operation for the store. */
 export type Operation =
     | { readonly op: "look" }
     | ({ readonly op: "acquire"; readonly holder: string; readonly leaseMs: number; readonly meta?: string }
@@ -86,11 +92,11 @@ export type Operation =
     | { readonly op: "renew"; readonly holder: string; readonly token: bigint; readonly leaseMs: number }
     | { readonly op: "release"; readonly holder: string; readonly token: bigint };
 
-/** One operation on the machine's election; `id` is to be repeated in the reply, and after `deadlineMs` the
- * machine goes on without one. */
+/** One operation on the machine's election. The reply must repeat `id`. After `deadlineMs` the machine goes
+ * on without a reply. */
 export type Request = { readonly id: number; readonly deadlineMs: number } & Operation;
 
-/** What a machine says. Poll until it says `wait`: give a `timeout` in that window. */
+/** An output of a machine. Poll until it is a `wait`, and call `timeout` in that window. */
 export type Output =
     | ({ readonly kind: "send" } & Request)
     | ({ readonly kind: "event" } & MachineEvent)
@@ -100,22 +106,22 @@ export type Output =
 export interface Row {
     /** The holder as the store keeps it; absent or empty in a row that was released or revoked. */
     readonly holder?: string | undefined;
-    /** Absent in a row that another program wrote. */
+    /** The row's token; absent if another program wrote the row. */
     readonly token?: bigint | undefined;
     /** The expiry on the store's clock. */
     readonly expiresUs: bigint;
-    /** What is left of the lease, computed by the store; 0 if it may be taken. */
+    /** The remaining time of the lease, computed by the store; 0 if the row may be taken. */
     readonly remainingUs: bigint;
-    /** The whole lease, where the store knows it. */
+    /** The length of the lease; absent if the row does not record it. */
     readonly leaseMs?: number | undefined;
     readonly meta?: string | undefined;
 }
 
-/** What a failure means for the operation that failed. `unsent`: certainly not executed; `unknown`: perhaps
- * executed, now or later; `refused`: for a reason that will not go away by itself. */
+/** Whether the store executed an operation that failed. `unsent`: certainly not; `unknown`: perhaps, now or
+ * later; `refused`: not, for a reason that will not go away by itself. */
 export type Failure = "unsent" | "unknown" | "refused";
 
-/** What became of a request. */
+/** The outcome of a request. */
 export type Outcome =
     | { readonly outcome: "seen"; readonly row?: Row | undefined }
     | { readonly outcome: "granted"; readonly token: bigint }
@@ -127,16 +133,16 @@ export type Reply = { readonly id: number; readonly nowUs?: bigint; readonly tim
 /** The type of the `id` column of the table in PostgreSQL. */
 export type IdType = "text" | "integer" | "bigint";
 
-/** A statement for PostgreSQL; its parameters and columns are told in `src/core/sql/postgres.rs`. */
+/** A statement for PostgreSQL. `src/core/sql/postgres.rs` documents its parameters and columns. */
 export type PostgresStatement =
     | "migrate" | "columns" | "lacking" | "keeps" | "look" | "acquire" | "renew" | "release" | "cleanUp"
     | "guard";
 
-/** A statement for SQLite; its parameter and columns are told in `src/core/sql/sqlite_server.rs`. */
+/** A statement for SQLite. `src/core/sql/sqlite_server.rs` documents its parameter and columns. */
 export type SqliteStatement =
     | "createTable" | "look" | "acquire" | "renew" | "release" | "raiseFloor" | "cleanUp";
 
-/** A row that the statement `columns` answers: a column of the table, as a client shows it. */
+/** A row that the statement `columns` returns: a column of the table, as the client converts it. */
 export interface ColumnRow {
     readonly name?: unknown;
     readonly type?: unknown;
@@ -149,28 +155,28 @@ export interface ColumnRow {
     readonly encoding?: unknown;
 }
 
-/** Whether leases can be kept in a table of PostgreSQL. The statement `migrate` mends an `incomplete` one. */
+/** Whether a table in PostgreSQL can hold leases. The statement `migrate` mends an `incomplete` table. */
 export type TableVerdict =
     | {
         readonly verdict: "usable";
         readonly idType: IdType;
-        /** The database's encoding if that lacks characters. */
+        /** The database's encoding, if it lacks characters. */
         readonly encoding?: string;
-        /** Why candidates cannot use it, if row security hides it from them. */
+        /** Why candidates cannot use the table, if row security hides it from them. */
         readonly hidden?: string;
     }
     | { readonly verdict: "incomplete" | "unusable"; readonly why: string };
 
-/** The numbers by which hubs and stores go, the same in every language. */
+/** The limits of hubs and stores, which are equal in every language. */
 export interface Limits {
     /** Maximum number of operations in one batch. */
     readonly mostJobs: number;
-    /** Minimum time to wait for a batch, even if the deadlines of its operations end before. */
+    /** Minimum time to wait for a batch, even if the deadlines of its operations pass earlier. */
     readonly shortestPatienceMs: number;
     /** The average time from one clean-up to the next. */
     readonly cleanUpEveryMs: number;
     /** Maximum number of rows that one clean-up deletes. */
     readonly cleanUpAtOnce: number;
-    /** How long a row must have been dead before a clean-up deletes it. */
+    /** How long a row must have been dead (its lease expired) before a clean-up deletes it. */
     readonly deadForMs: number;
 }
