@@ -57,8 +57,8 @@ impl Urgency {
 }
 
 /// The time until which the hub waits for the replies to a batch, given the urgency and the deadline of each
-/// operation; `None` for an empty batch. The caller adds [`SHORTEST_PATIENCE`], because it knows the present
-/// time.
+/// operation; `None` for an empty batch. The caller, which knows the present time, must wait at least
+/// [`SHORTEST_PATIENCE`] nevertheless.
 ///
 /// For a batch with renewals or releases it is the earliest of their deadlines. Then the first of them must
 /// be retried, which is impossible while the hub waits for this batch. An election with a longer lease loses

@@ -47,8 +47,8 @@ pub const CLEAN_UP_WITHIN: Duration = Duration::from_millis(200);
 /// and a half times this, so that processes that started together do not clean up together.
 pub const CLEAN_UP_EVERY: Duration = Duration::from_secs(60);
 
-/// The length of the lease in a row that does not record it. `nest-leader-election` writes such rows; its
-/// leases last 15 s, whatever its option `leaseDuration` says.
+/// The assumed lease of a row that does not record how long its lease is. `nest-leader-election` writes such
+/// rows; its leases last 15 s, whatever its option `leaseDuration` says.
 pub const PEER_LEASE: Duration = Duration::from_secs(15);
 
 /// A row as a store keeps it.
@@ -96,7 +96,7 @@ pub struct Executed {
     pub written: Option<Record>,
 }
 
-/// An election has no larger token left.
+/// The error for an election that has no larger token left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoTokenLeft {
     /// The last token of the election.
@@ -180,8 +180,8 @@ pub fn may_take(row: Option<&Row>, acquire: &Acquire) -> bool {
     is_free && acquire.unchanged.is_none_or(|expected| expected == version)
 }
 
-/// The token of the next term: larger than `previous`, the last token of the row (0 without a row), and at
-/// least the microseconds since 1970.
+/// The token of the next term: larger than `previous`, the last token of the election (0: none), and at least
+/// the microseconds since 1970.
 ///
 /// # Errors
 /// When no larger token is left.

@@ -35,7 +35,8 @@ pub fn urgency(op: &OpName) -> u32 {
     Urgency::named(&name).unwrap_or(Urgency::Look) as u32
 }
 
-/// The time until which a hub waits for the replies to a batch of these requests; 0 for an empty batch.
+/// The time until which a hub waits for the replies to a batch of these requests; the hub waits at least
+/// `shortestPatienceMs`. 0 for an empty batch.
 #[must_use]
 #[wasm_bindgen(js_name = waitedForMs)]
 pub fn waited_for_ms(requests: Vec<RequestObject>) -> f64 {

@@ -14,8 +14,8 @@
 //! * A statement that changes nothing writes nothing: no WAL, no transaction id.
 //! * No statement takes quadratic time, whatever the planner estimates. The planner plans a prepared
 //!   statement for arrays of a few elements, and then uses nested loops for joins that it estimates to be
-//!   small. Therefore the statements join only the table itself to the arrays, by its key. Each step passes
-//!   on all values that the next step needs, and its results are found by a hash or a sort.
+//!   small. Therefore only the table itself is joined to the arrays, by its key. Each step passes on all
+//!   values that the next step needs, and the next step finds them by a hash or a sort.
 //! * Every write names the token that it acts on, so a late write changes nothing.
 //!
 //! Every statement returns `now_us`, the server's clock in microseconds since 1970, and `timeline`, which
@@ -363,9 +363,9 @@ SELECT row_number() OVER (ORDER BY l.id) AS ord, {CLOCK}, {row},
     }
 
     /// Deletes rows that have been dead for [`DEAD_FOR`], at most [`CLEAN_UP_AT_ONCE`]. It skips rows that
-    /// are locked, and rows whose token is ahead of the clock: without such a row the next token would not be
-    /// larger. The text holds two statements, to be sent together: the first limits the time of the second to
-    /// [`CLEAN_UP_WITHIN`]. The second returns `deleted`.
+    /// are locked, and rows whose token is ahead of the clock: if such a row were deleted, the next token
+    /// would not be larger. The text holds two statements, to be sent together: the first limits the time of
+    /// the second to [`CLEAN_UP_WITHIN`]. The second returns `deleted`.
     #[must_use]
     pub fn clean_up(&self) -> String {
         let (delete, within_ms) = (self.clean_up_alone(), CLEAN_UP_WITHIN.as_millis());

@@ -77,8 +77,8 @@ pub fn judge(schema: &str, columns: &[Column]) -> Verdict {
         let found = format!("there is no table leader_lease in schema {schema:?}");
         return Verdict::Incomplete(incomplete(schema, &found, "make it"));
     }
-    // The types of the first columns come before missing columns: a table of another program cannot be
-    // mended.
+    // The types of the first columns are checked before missing columns, because a migration cannot mend a
+    // table of another program.
     if let Some(problem) = misfit(columns, THEIRS) {
         return Verdict::Unusable(unusable(schema, &problem));
     }
