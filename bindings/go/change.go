@@ -5,31 +5,32 @@ import (
 	"time"
 )
 
-// Event is what happened to a candidate. A newer library may tell events that are not named here.
+// Event is the kind of a change. A newer library may report events that are not named here.
 type Event int
 
-// The numbers are those of the C interface, and mean the same for ever.
+// The numbers are those of the C interface. The meaning of a number never changes.
 const (
 	// EventElected: a term begins.
 	EventElected Event = 1
-	// EventRenewed: the term was extended. Told only when it follows an EventAtRisk or an EventStopNewWork.
+	// EventRenewed: the term was extended. Reported only after an EventAtRisk or an EventStopNewWork.
 	EventRenewed Event = 2
 	// EventAtRisk: a renewal failed, or was withheld. The term goes on.
 	EventAtRisk Event = 3
-	// EventStopNewWork: start no new work: the term may end soon. An EventRenewed lifts it, unless draining.
-	// While draining it is told again at the soft deadline: end the work in progress.
+	// EventStopNewWork: start no new work, because the term may end soon. An EventRenewed lifts it, except in
+	// a drain. A drain that reaches the soft deadline gets the event again: end the work in progress.
 	EventStopNewWork Event = 4
-	// EventDeposed: the term is over; told exactly once for each EventElected.
+	// EventDeposed: the term is over. It comes exactly once for each EventElected.
 	EventDeposed Event = 5
 	// EventLeaderChanged: the leader changed: it is this candidate, another candidate, or none.
 	EventLeaderChanged Event = 6
-	// EventStoreClockStepped: the store's clock jumped. This candidate waits one full lease before it takes
-	// over an older lease.
+	// EventStoreClockStepped: the store's clock jumped. For one full lease of its own clock, this candidate
+	// takes nothing over.
 	EventStoreClockStepped Event = 7
-	// EventTimelineChanged: a standby of the store was promoted; handled like a stepped clock.
+	// EventTimelineChanged: a standby of the store was promoted, and commits may be lost. The candidate
+	// handles it like a clock step.
 	EventTimelineChanged Event = 8
-	// EventPoisonedRow: the row expires further ahead than its lease could have set it: `elector break` clears
-	// it.
+	// EventPoisonedRow: the row's expiry is further ahead than its lease could have set it. No candidate can
+	// take the row over before; `elector break` clears it.
 	EventPoisonedRow Event = 9
 )
 
@@ -56,22 +57,22 @@ func (e Event) String() string {
 // Reason is why a term ended.
 type Reason int
 
-// The numbers are those of the C interface, and mean the same for ever.
+// The numbers are those of the C interface. The meaning of a number never changes.
 const (
 	// ReasonNone: no term has ended.
 	ReasonNone Reason = 0
-	// ReasonReleased: this program released it.
+	// ReasonReleased: this program released the lease.
 	ReasonReleased Reason = 1
 	// ReasonExpired: no renewal succeeded before trust ended.
 	ReasonExpired Reason = 2
-	// ReasonLost: the store says that the lease is somebody else's or nobody's: taken over, revoked or deleted.
+	// ReasonLost: the row is not this candidate's any more: it was taken over, revoked or deleted.
 	ReasonLost Reason = 3
 	// ReasonStalled: the progress gate, or the bound of a drain, withheld renewals until trust ended.
 	ReasonStalled Reason = 4
 	// ReasonRevoked: the lease protects nothing any more: its file was lost, or its store's descriptors were
 	// closed.
 	ReasonRevoked Reason = 5
-	// ReasonForked: the elector was made before a fork, and this is the child.
+	// ReasonForked: the elector was made before a fork, and this process is the child.
 	ReasonForked Reason = 6
 )
 
@@ -99,17 +100,18 @@ type Change struct {
 	Event Event
 	// Revision numbers an elector's changes from 1 on, without gaps.
 	Revision uint64
-	// At is when, on this machine's wall clock. For people.
+	// At is the time of the change on this machine's wall clock. It is for display only: the wall clock may
+	// be stepped.
 	At time.Time
-	// Token is the fencing token of the term that it is about; 0 if it is about none.
+	// Token is the fencing token of the change's term; 0 if the change concerns no term.
 	Token uint64
-	// Reason is why, with EventDeposed.
+	// Reason is why the term ended, with EventDeposed.
 	Reason Reason
-	// Leader is the name of the candidate that leads now, with EventLeaderChanged; "" if nobody does.
+	// Leader is the name of the candidate that leads now, with EventLeaderChanged; "" if no candidate leads.
 	Leader string
 }
 
-// Leadership is one consistent answer to "do I lead?".
+// Leadership is one consistent answer to the question whether a candidate leads.
 type Leadership struct {
 	// IsLeader is whether this candidate leads.
 	IsLeader bool
@@ -123,10 +125,10 @@ type Leadership struct {
 	Revision uint64
 }
 
-// Leader is who leads.
+// Leader is the leader of an election.
 type Leader struct {
-	// Candidate is its name.
+	// Candidate is the leader's name.
 	Candidate string
-	// Meta is the text that it gave for others to read, or "".
+	// Meta is the text that the leader published, or "".
 	Meta string
 }

@@ -16,7 +16,7 @@ func TestChangesAreInOrderAndNoneIsDropped(t *testing.T) {
 	onEachStore(t, func(t *testing.T, store string) {
 		subject := candidate(t, brisk(elector.Options{Store: store, Candidate: "a"}))
 		all := subject.Changes(context.Background())
-		// A reader who reads nothing before the end, and one that is never read, beside one that reads along.
+		// One iterator is read only at the end, one is never read, and one is read while changes come.
 		late := subject.Changes(context.Background())
 		_ = subject.Changes(context.Background())
 		const rounds = 150
@@ -69,7 +69,7 @@ func TestChangesAreInOrderAndNoneIsDropped(t *testing.T) {
 	})
 }
 
-func TestChangesTellWhoLeads(t *testing.T) {
+func TestChangesReportTheLeader(t *testing.T) {
 	t.Parallel()
 	first := candidate(t, long(elector.Options{Store: memory(t), Candidate: "a"}))
 	second := candidate(t, long(elector.Options{Store: memory(t), Candidate: "b"}))
@@ -93,7 +93,7 @@ func TestChangesEndWithTheirContext(t *testing.T) {
 	for change := range subject.Changes(ctx) {
 		t.Errorf("%+v", change)
 	}
-	// Ranging again goes on behind what was read.
+	// A second range statement continues after the last change that was read.
 	changes := subject.Changes(within(t, soon))
 	lead(t, subject)
 	must(t, subject.Release(within(t, soon)))
@@ -111,7 +111,7 @@ func TestChangesEndWithTheirContext(t *testing.T) {
 	}
 }
 
-// Keeps what is logged.
+// Keeps the lines that are logged.
 type lines struct {
 	sync.Mutex
 	text strings.Builder
@@ -138,22 +138,22 @@ func (l *lines) has(words ...string) bool {
 	return false
 }
 
-func TestTheLoggerIsToldOfTermsAndOfWhatTheStoreComplainsAbout(t *testing.T) {
+func TestTheLoggerReceivesTermsAndErrorsOfTheStore(t *testing.T) {
 	t.Parallel()
 	var log lines
 	file := newFile(t)
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	told := candidate(t, elector.Options{
+	logged := candidate(t, elector.Options{
 		Election: "logged", Store: file.store(), Candidate: "a", Lease: 20 * time.Second,
 		Renew: 200 * time.Millisecond, Logger: logger,
 	})
-	lead(t, told)
+	lead(t, logged)
 	file.hang()
-	eventually(t, "complaint", func() bool { return log.has("WARN", "election=logged", "the store failed") })
+	eventually(t, "error", func() bool { return log.has("WARN", "election=logged", "the store failed") })
 	eventually(t, "risk", func() bool { return log.has("WARN", "at_risk", "token=") })
 	file.work()
 	eventually(t, "better", func() bool { return log.has("INFO", "the store works again") })
-	end(t, told)
+	end(t, logged)
 	eventually(t, "the end", func() bool { return log.has("INFO", "deposed", "reason=released") })
 	if !log.has("INFO", "msg=elected") || !log.has("DEBUG", "leader_changed", "leader=a") {
 		t.Error(log.text.String())

@@ -50,10 +50,10 @@ func TestAClosedElectorAndTheZeroOneAnswerEverything(t *testing.T) {
 		leader, known := subject.Leader()
 		if subject.IsLeader() || subject.Token() != 0 || known || leader != (elector.Leader{}) ||
 			subject.Leadership() != (elector.Leadership{}) || subject.LastError() != nil {
-			t.Error("it answers as though it lived")
+			t.Error("it does not answer as a closed elector")
 		}
 		for range subject.Changes(context.Background()) {
-			t.Error("it changes")
+			t.Error("it has a change")
 		}
 		ctx := within(t, soon)
 		_, waited := subject.WaitUntilLeader(ctx)
@@ -96,7 +96,7 @@ func TestClosingSaysWhenTheStoreDoesNotConfirm(t *testing.T) {
 		t.Error(err)
 	}
 	if err := subject.Close(); !errors.Is(err, elector.ErrTimeout) {
-		t.Errorf("the same again: %v", err)
+		t.Errorf("the second Close: %v", err)
 	}
 	if err := <-released; !errors.Is(err, elector.ErrClosed) {
 		t.Errorf("a release that waited: %v", err)
@@ -147,7 +147,7 @@ func TestACampaignDuringAReleaseStandsWhenThatGivesUp(t *testing.T) {
 	}
 }
 
-// Everything at once from many goroutines, and Close in the middle: nothing may crash, race or hang.
+// Many goroutines call all methods at once, and two call Close meanwhile: no call may crash, race or hang.
 func TestCloseMayRaceWithEverything(t *testing.T) {
 	t.Parallel()
 	for range 25 {
@@ -166,7 +166,7 @@ func TestCloseMayRaceWithEverything(t *testing.T) {
 			func() { _, _ = subject.GuardSQL() },
 			func() {
 				err := subject.Run(ctx, func(context.Context, elector.Term) error { return nil })
-				// Others stand it down, close it and cancel; it may not end by anything else.
+				// Other calls stand it down, close it and cancel; it must not end for another reason.
 				if err != nil && !errors.Is(err, elector.ErrReleased) && !errors.Is(err, elector.ErrClosed) &&
 					!errors.Is(err, context.Canceled) {
 					t.Error(err)
@@ -205,7 +205,7 @@ func TestCloseMayRaceWithEverything(t *testing.T) {
 	}
 }
 
-// What this module's goroutines are doing, but for those of the tests.
+// The stacks of this module's goroutines, except those of the tests.
 func goroutines() (found []string) {
 	var all strings.Builder
 	_ = pprof.Lookup("goroutine").WriteTo(&all, 2)
@@ -224,7 +224,7 @@ func threads(t testing.TB) int {
 }
 
 func TestNoGoroutineAndNoThreadIsLeftAfterClose(t *testing.T) {
-	// Not in parallel with others, so that all goroutines and threads are this test's.
+	// Not in parallel with other tests, so that all goroutines and threads belong to this test.
 	eventually(t, "the goroutines of other tests end", func() bool { return len(goroutines()) == 0 })
 	round := func() {
 		var electors []*elector.Elector
@@ -249,10 +249,10 @@ func TestNoGoroutineAndNoThreadIsLeftAfterClose(t *testing.T) {
 		for _, subject := range electors {
 			end(t, subject)
 		}
-		// They have nothing to do any more, but may need a moment to return.
+		// The goroutines are about to return, but may need a moment.
 		eventually(t, "the goroutines end", func() bool { return len(goroutines()) == 0 })
 	}
-	// Go keeps threads that it once needed, so the first rounds may add some.
+	// Go keeps threads that it once needed, so the first rounds may add threads.
 	for range 5 {
 		round()
 	}
@@ -262,7 +262,7 @@ func TestNoGoroutineAndNoThreadIsLeftAfterClose(t *testing.T) {
 		round()
 	}
 	eventually(t, "the library's threads end", func() bool { return libraryThreads(t) == 0 })
-	// On a busy machine Go may come to need some more, but fewer than one in each round.
+	// On a busy machine Go may need more threads, but fewer than one in each round.
 	if after := threads(t); after >= before+rounds {
 		t.Errorf("%d threads, then %d", before, after)
 	}

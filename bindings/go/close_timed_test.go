@@ -11,11 +11,11 @@ import (
 	elector "github.com/elector/elector/bindings/go"
 )
 
-// Tests whose subject is real time: `go test -tags timed`, on a machine that should be quiet.
+// Tests that measure real time: `go test -tags timed`, on a quiet machine.
 
-// The pump is woken to end; it would look by itself once a second. Of many times the fastest counts, which a
-// busy machine delays last.
-func TestClosingTheLastElectorsWakesThePump(t *testing.T) {
+// Close wakes the poller, which would otherwise poll once a second. The fastest of many runs counts, because
+// a busy machine delays it least.
+func TestClosingTheLastElectorsWakesThePoller(t *testing.T) {
 	witnessed(t, func(witness *witness) error {
 		fastest := soon
 		for range 25 {
@@ -66,7 +66,8 @@ func TestClosingTakesAtMostTenSecondsWhenTheStoreHangs(t *testing.T) {
 			t.Error(err)
 		}
 		took := time.Since(started)
-		// Its release goes through before the file is removed: else its threads stay for the rest of the lease.
+		// The release must succeed before the file is removed: otherwise the threads stay for the rest of the
+		// lease.
 		file.work()
 		eventually(t, "its threads end", func() bool { return libraryThreads(t) == 0 })
 		return witness.atMost(t, took, 10*time.Second, "closing")

@@ -25,8 +25,8 @@ func TestADrainWithABoundIsRenewedNoMoreAfterIt(t *testing.T) {
 	}
 }
 
-// It stands already, and would lead while nobody works, or while earlier work goes on.
-func TestACampaignDoesNotStandBeforeTheWorkOfATermThatIsOverHasReturned(t *testing.T) {
+// If the library campaigned at once, this candidate would lead while earlier work has not returned.
+func TestACampaignBeginsOnlyWhenTheWorkOfATermThatIsOverHasReturned(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(file *file, stop func()){
 		"lost":    func(file *file, _ func()) { file.remove() },
@@ -85,6 +85,6 @@ func TestARunThatWasNotElectedEndsNoDrainOfOtherWork(t *testing.T) {
 	keepsNothing(t, runner)
 	time.Sleep(100 * time.Millisecond)
 	if runner.IsLeader() {
-		t.Error("it stands, and nobody asked for that")
+		t.Error("it campaigns without a call of Campaign")
 	}
 }

@@ -13,49 +13,54 @@ import (
 	"github.com/elector/elector/bindings/go/internal/library"
 )
 
-// Options describe a candidate. Only Election is required: whatever else is zero has a default.
+// Options describe a candidate. Only Election is required; a zero option has its default.
 type Options struct {
 	// Election is the election's name, 1 to 255 bytes.
 	Election string
 	// Store is where leases are kept: "postgres://USER@HOST/DATABASE", "sqlite:PATH" or "memory:NAME".
 	// Default: the environment variable ELECTOR_STORE, else an SQLite file in the user's state directory.
 	Store string
-	// Candidate is this candidate's name, 1 to 255 bytes. Default: host name and process id, "api-1-4711". Two
-	// candidates may share a name; they are still told apart.
+	// Candidate is this candidate's name, 1 to 255 bytes. Default: host name and process id, "api-1-4711".
+	// Two candidates may share a name; Elector still distinguishes them by their incarnations.
 	Candidate string
-	// Meta is a text for others to read while this candidate leads: an address, a version. At most 64 KiB.
+	// Meta is a text that is published while this candidate leads: an address, a version. At most 64 KiB.
 	// Default: none.
 	Meta string
-	// Schema is that of the table in PostgreSQL, any identifier of 1 to 63 bytes; it is always quoted. Default:
-	// what the store URL says, else "public". Other stores refuse it.
+	// Schema is the schema of the table in PostgreSQL, any identifier of 1 to 63 bytes; it is always quoted.
+	// Default: the schema in the store URL, else "public". Other stores refuse this option. Candidates with
+	// different schemas do not compete: each schema has its own leader.
 	Schema string
-	// CreateTable is whether a table that is missing in PostgreSQL is made. Default: what the store URL says,
-	// else true. Other stores make their tables always.
+	// CreateTable is whether to create the table in PostgreSQL if it does not exist. Default: as the store
+	// URL says, else true. Other stores always create their tables.
 	CreateTable *bool
-	// Lease is how long a grant or a renewal lasts, 100 ms to 24 h; default 10 s. It bounds how long a crashed
-	// leader blocks the next one. This and the other times are whole milliseconds.
+	// Lease is how long a grant or a renewal lasts, 100 ms to 24 h; default 10 s. It bounds how long a
+	// crashed leader blocks the next leader. With a short lease a short outage of the store already ends the
+	// term. All times of these options are whole milliseconds.
 	Lease time.Duration
-	// Renew is the latest time from one renewal to the next, at least 10 ms. Default: 30 % of the lease.
+	// Renew is the maximum time from one renewal to the next, at least 10 ms. Default: 30 % of the lease. A
+	// long time leaves few attempts for a renewal; if fewer than three fit, New refuses it.
 	Renew time.Duration
-	// Jitter is how much earlier than that a renewal may be sent, drawn anew each time. Default: 20 % of the
-	// lease, at most two thirds of the renewal time.
+	// Jitter is how much earlier than Renew a renewal may be sent, drawn anew for each renewal; at most Renew
+	// − 10 ms. Default: 20 % of the lease, at most two thirds of Renew. Jitter never makes a renewal later.
 	Jitter time.Duration
-	// Margin is how much earlier than it must a leader stops trusting its lease. Default: the larger of 250 ms
-	// and a fifteenth of the lease.
+	// Margin is how much earlier than 99 % of the lease a leader stops trusting it, at least 1 ms. Default:
+	// the larger of 250 ms and a fifteenth of the lease. If it is too small, work that was checked just
+	// before the end of trust can overlap with the next leader's.
 	Margin time.Duration
-	// Drain is how much longer the lease is renewed for work of Run that was told to stop. Work that takes
-	// longer keeps what is left of the lease then: others are elected when that has ended by itself. Default:
-	// half of the lease.
+	// Drain is how much longer the lease is renewed for work of Run that must stop. Work that takes longer
+	// keeps the remaining time of the lease; the next leader is elected when the lease has expired, perhaps
+	// while that work still runs. Default: half of the lease.
 	Drain time.Duration
-	// Strict is whether to take over only what stood unchanged for a full lease of this candidate's own clock.
-	// It protects against forward steps of the store's clock before this candidate first read it and against
-	// commits lost by a promoted standby, and costs one lease of waiting at every change of leader.
+	// Strict is whether to take over only a row that stood unchanged for a full lease of this candidate's own
+	// clock. It protects against forward steps of the store's clock before this candidate first read it, and
+	// against commits lost by a promoted standby. It costs one lease of waiting at every change of leader.
+	// All candidates of an election should use it.
 	Strict bool
 	// ProgressGate is whether to campaign and renew only while Alive is called at least every half lease, so
-	// that a program that hangs does not lead for ever.
+	// that a program that hangs does not lead for ever. A program that does not call Alive loses its term.
 	ProgressGate bool
-	// Logger is told of changes and of what the store complains about, by a goroutine of its own: a handler
-	// that blocks holds up nothing else. Default: no logger.
+	// Logger receives changes and errors of the store, from a goroutine of its own: a handler that blocks
+	// delays nothing else. Default: no logger.
 	Logger *slog.Logger
 }
 
@@ -64,24 +69,26 @@ type Elector struct {
 	election string
 	handle   library.Handle
 	gate     gate
-	standing standing
-	// How long work of Run may take to stop, and whether a Run is under way.
+	intent   intent
+	// How long the lease is renewed for work of Run that must stop, and whether a Run is in progress.
 	drain   time.Duration
 	running atomic.Bool
-	feed    feed
+	history history
 	logger  *slog.Logger
-	// Whether the logger is being told of late work, and how often it was not told meanwhile.
+	// Whether an error of late work is being logged, and the number of such errors that were not logged
+	// meanwhile.
 	noting  atomic.Bool
 	unnoted atomic.Int64
 	closing sync.Once
 	closed  error
 }
 
-// New makes a candidate that does not stand yet. It checks everything and does no I/O: the store is opened by
-// the first campaign, which also tries again for ever, or by Connect. To be ended with Close.
+// New makes a candidate that does not campaign yet. It checks the options and performs no I/O. The first
+// campaign opens the store, and retries until it succeeds; Connect opens the store too, and returns the
+// store's error. End the elector with Close.
 //
-// It fails with ErrInvalidArgument or ErrInvalidTiming if something in the options is wrong, and with
-// ErrNoThread or ErrNoRandom if the system gave none.
+// New fails with ErrInvalidArgument or ErrInvalidTiming if an option is invalid, and with ErrNoThread or
+// ErrNoRandom if the system gave no thread or no random number.
 func New(options Options) (*Elector, error) {
 	if fault := library.CheckTime("drain", options.Drain); fault != nil {
 		return nil, failed(fault)
@@ -104,9 +111,9 @@ func New(options Options) (*Elector, error) {
 		return nil, failed(fault)
 	}
 	e := &Elector{election: options.Election, handle: handle, drain: options.patience()}
-	e.feed.begin()
+	e.history.begin()
 	e.gate.open.Store(true)
-	pump.add(e)
+	poller.add(e)
 	if options.Logger != nil {
 		e.logger = options.Logger.With("election", e.election)
 		e.startLog()
@@ -117,7 +124,7 @@ func New(options Options) (*Elector, error) {
 // The default of Options.Lease.
 const defaultLease = 10 * time.Second
 
-// How long work of Run may take to stop.
+// How long the lease is renewed for work of Run that must stop.
 func (o Options) patience() time.Duration {
 	switch {
 	case o.Drain > 0:
@@ -131,10 +138,12 @@ func (o Options) patience() time.Duration {
 // Election is the election's name.
 func (e *Elector) Election() string { return e.election }
 
-// IsLeader is whether this candidate leads at this instant. It costs some atomic operations and a clock read:
-// no lock, no I/O, no call into C on Linux and amd64. It is right even if everything else hangs.
+// IsLeader reports whether this candidate leads at this instant. It costs some atomic operations and a clock
+// read: no lock, no I/O, and on Linux and amd64 no call into C. It is correct even if all other goroutines
+// and threads hang.
 //
-// What starts because of a true must end before trust does: see [Leadership].
+// Work that is started after IsLeader returned true must end before trust does: see TrustedFor in
+// [Leadership].
 func (e *Elector) IsLeader() bool {
 	inside := e.gate.enter()
 	if inside == nil {
@@ -142,12 +151,12 @@ func (e *Elector) IsLeader() bool {
 	}
 	trustedUntil := e.handle.TrustedUntil()
 	inside.Add(-1)
-	// The clock is read after that: an earlier reading could be older than the end of a term that is over.
+	// The clock is read last: an earlier reading could be older than the end of a term that is over.
 	return trustedUntil != 0 && now() < trustedUntil
 }
 
-// Token is the fencing token of the current term, or 0 if this candidate does not lead. Give it to whatever
-// the work writes to, which refuses a smaller one than it has seen.
+// Token is the fencing token of the current term, or 0 if this candidate does not lead. Pass it to every
+// resource that the work writes to; the resource must refuse a token smaller than the largest it has seen.
 func (e *Elector) Token() uint64 {
 	token, trustedFor := e.term()
 	if trustedFor == 0 {
@@ -156,13 +165,14 @@ func (e *Elector) Token() uint64 {
 	return token
 }
 
-// The term that this candidate leads under, and how much longer it is trusted; zeros without one.
+// The token of the current term, and how much longer the term is trusted; zeros if this candidate does not
+// lead.
 func (e *Elector) term() (token uint64, trustedFor time.Duration) {
 	inside := e.gate.enter()
 	if inside == nil {
 		return 0, 0
 	}
-	// A term is published token first and trust last, and withdrawn in the other order.
+	// The library publishes a term's token before its trust, and withdraws them in reverse order.
 	token = e.handle.Token()
 	trustedUntil := e.handle.TrustedUntil()
 	unchanged := e.handle.Token() == token
@@ -173,7 +183,8 @@ func (e *Elector) term() (token uint64, trustedFor time.Duration) {
 	return 0, 0
 }
 
-// The clock by which leases are trusted: it also counts the time for which the machine was suspended.
+// The clock on which trust in a lease is measured. It also counts the time for which the machine was
+// suspended.
 func now() uint64 {
 	if now, ok := bootclock.Now(); ok {
 		return now
@@ -198,7 +209,7 @@ func (e *Elector) Leadership() Leadership {
 	}
 }
 
-// Leader is who leads, as far as this candidate knows while it stands; false if nobody is known to lead.
+// Leader is the leader as far as this candidate knows while it campaigns; false if it knows no leader.
 func (e *Elector) Leader() (Leader, bool) {
 	inside := e.gate.enter()
 	if inside == nil {
@@ -209,32 +220,33 @@ func (e *Elector) Leader() (Leader, bool) {
 	return Leader{Candidate: candidate, Meta: meta}, candidate != ""
 }
 
-// LastError is what the store complains about, or nil if its latest operation worked; while writes fail,
-// reading a free row does not clear it. It is an ErrStore.
+// LastError is the store's last error, or nil if its latest operation succeeded. While writes fail, reading a
+// free row does not clear it. It is an ErrStore.
 func (e *Elector) LastError() error {
 	inside := e.gate.enter()
 	if inside == nil {
 		return nil
 	}
 	defer inside.Add(-1)
-	if complaint := e.handle.LastError(); complaint != "" {
-		return &failure{[]error{ErrStore}, complaint}
+	if message := e.handle.LastError(); message != "" {
+		return &failure{[]error{ErrStore}, message}
 	}
 	return nil
 }
 
-// Alive says that this program makes progress: see Options.ProgressGate.
+// Alive reports that this program makes progress: see Options.ProgressGate.
 func (e *Elector) Alive() error {
 	return e.call(func() *library.Fault { return e.handle.Alive() })
 }
 
-// Connect opens the store if it is not open yet, and says what came of it. It is not needed: a campaign
-// does so too, and tries again for ever. It is good for telling a wrong path or password at start-up.
+// Connect opens the store if it is not open yet, and returns the result. It is optional, because a campaign
+// opens the store too, and retries until it succeeds. Use it to find a wrong path or password at start-up.
 //
-// It fails with what the store said, ErrStore or ErrStoreRefused, with ErrStoreRefused too if the store
-// cannot keep the names or the meta text, or with ErrTimeout when ctx ended before.
+// It fails with the store's error: ErrStore or ErrStoreRefused, the latter also if the store cannot hold the
+// names or the meta text. It fails with ErrTimeout if ctx ended first.
 func (e *Elector) Connect(ctx context.Context) error {
-	// The library waits in turns, since it does not know ctx. A turn is longer than stores take to fail.
+	// The library does not know ctx, so the wait is divided into turns. A turn is longer than a store takes
+	// to fail.
 	const turn = 10 * time.Second
 	answer := make(chan error, 1)
 	for {
@@ -254,13 +266,13 @@ func (e *Elector) Connect(ctx context.Context) error {
 			}
 		case <-ctx.Done():
 			return e.unconfirmed(ctx, "the store was not opened in time")
-		case <-e.feed.ended:
+		case <-e.history.ended:
 			return e.closedError()
 		}
 	}
 }
 
-// Makes a call of the library that does not wait for long, unless the elector is closed.
+// Calls the library, unless the elector is closed. The call must not wait for long.
 func (e *Elector) call(made func() *library.Fault) error {
 	inside := e.gate.enter()
 	if inside == nil {

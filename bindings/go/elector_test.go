@@ -11,7 +11,7 @@ import (
 	elector "github.com/elector/elector/bindings/go"
 )
 
-// Each scenario on the stores that need no server.
+// Runs a scenario on each store that needs no server.
 func onEachStore(t *testing.T, scenario func(t *testing.T, store string)) {
 	t.Parallel()
 	t.Run("memory", func(t *testing.T) { t.Parallel(); scenario(t, memory(t)) })
@@ -36,7 +36,7 @@ func TestAReleaseHandsOverAtOnceWithALargerToken(t *testing.T) {
 		if first.IsLeader() {
 			t.Error("it released")
 		}
-		// A notification, not the end of the lease, wakes the next.
+		// A notification, not the expiry of the lease, wakes the next candidate.
 		if token := awaitLeader(t, second); token <= old {
 			t.Errorf("token %d after %d", token, old)
 		}
@@ -48,7 +48,7 @@ func TestReleaseAndDrainTakeEffectBeforeTheyReturn(t *testing.T) {
 		elector := candidate(t, brisk(elector.Options{Store: store}))
 		for range 20 {
 			lead(t, elector)
-			// A context that is over: it does not wait.
+			// With a context that has ended, Release does not wait.
 			over := within(t, 0)
 			if err := elector.Release(over); !errors.Is(err, over.Err()) {
 				t.Fatal(err)
@@ -82,7 +82,7 @@ func TestTrustEndsByTheClockAloneWhenTheStoreHangs(t *testing.T) {
 	file.hang()
 	started := time.Now()
 	for {
-		// Read before the question, so that a pause between the two is not held against the answer.
+		// The time is read before the call, so that a pause in between does not fail the test.
 		elapsed := time.Since(started)
 		if !elected.IsLeader() {
 			break
@@ -115,15 +115,15 @@ func TestAStoreThatComesBackInTimeSavesTheTerm(t *testing.T) {
 	if change := expect(t, next, elector.EventAtRisk); change.Token != token {
 		t.Errorf("%+v", change)
 	}
-	// The store may still be waiting when its answer comes too late for the term's next attempt.
-	eventually(t, "a complaint", func() bool { return errors.Is(elected.LastError(), elector.ErrStore) })
+	// The term's attempt may time out while the store still waits for its lock.
+	eventually(t, "an error", func() bool { return errors.Is(elected.LastError(), elector.ErrStore) })
 	file.work()
 	for next().Event != elector.EventRenewed {
 	}
 	if found := elected.Token(); found != token {
 		t.Errorf("token %d instead of %d", found, token)
 	}
-	eventually(t, "no complaint", func() bool { return elected.LastError() == nil })
+	eventually(t, "no error", func() bool { return elected.LastError() == nil })
 }
 
 func TestADeletedFileEndsLeadership(t *testing.T) {
@@ -140,7 +140,8 @@ func TestADeletedFileEndsLeadership(t *testing.T) {
 	}
 }
 
-// With a short lease, since a new file is led in only after a lease: others may still trust the old one.
+// The lease is short, because in a new file a candidate leads only after a lease: another candidate may still
+// trust its lease in the old file.
 func TestAFileAnewIsLedInWithALargerToken(t *testing.T) {
 	t.Parallel()
 	file := newFile(t)
@@ -156,7 +157,7 @@ func TestTheProgressGateLetsALivelyHostLeadOn(t *testing.T) {
 	t.Parallel()
 	gated := candidate(t, brisk(elector.Options{Store: memory(t), Renew: time.Second, ProgressGate: true}))
 	token := lead(t, gated)
-	// A silent host is renewed for half a lease, after which trust lasts for less than another one.
+	// The lease of a silent host is renewed for half a lease, and then trusted for less than one lease.
 	for lively := time.Now(); ; time.Sleep(20 * time.Millisecond) {
 		must(t, gated.Alive())
 		since := time.Since(lively)
@@ -177,7 +178,7 @@ func TestTheProgressGateLetsASilentHostLose(t *testing.T) {
 	must(t, gated.Campaign())
 	expect(t, next, elector.EventElected, elector.EventAtRisk)
 	turn := nextTurn(t, next)
-	// A busy machine may have put it at risk before.
+	// On a busy machine the term may have been at risk before.
 	for turn.Event == elector.EventAtRisk {
 		turn = nextTurn(t, next)
 	}
@@ -200,9 +201,10 @@ func TestAStrictCandidateTakesOverOnlyAfterAFullLeaseOfItsOwnClock(t *testing.T)
 	started := time.Now()
 	old := lead(t, first)
 	if took := time.Since(started); took < shortLease {
-		t.Errorf("%v: even an absent row may be a lost one", took)
+		t.Errorf("%v: an absent row may be a lost row too", took)
 	}
-	// Read before it first looks at the row, which a busy machine may leave unchanged from then on.
+	// The time is read before the candidate first looks at the row, since the row may stay unchanged from
+	// then on.
 	stood := time.Now()
 	must(t, second.Campaign())
 	must(t, first.Release(within(t, soon)))
@@ -213,7 +215,7 @@ func TestAStrictCandidateTakesOverOnlyAfterAFullLeaseOfItsOwnClock(t *testing.T)
 }
 
 func TestElectorsOfOneStoreShareTwoThreadsWhichEndWithThem(t *testing.T) {
-	// Not in parallel with others, so that all threads of the library are this test's.
+	// Not in parallel with other tests, so that all threads of the library belong to this test.
 	eventually(t, "the threads of other tests end", func() bool { return libraryThreads(t) == 0 })
 	var electors []*elector.Elector
 	for n := range 300 {
@@ -268,12 +270,12 @@ func TestWrongInputIsRefusedBeforeAnythingStarts(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotSetHasADefault(t *testing.T) {
+func TestAnOptionThatIsNotSetHasItsDefault(t *testing.T) {
 	store := newFile(t).store()
 	t.Setenv("ELECTOR_STORE", store)
 	plain := candidate(t, elector.Options{Election: "defaults"})
 	lead(t, plain)
-	// What is left of the lease when it is looked at; each renewal brings most of it back.
+	// The remaining trust depends on the time of the check; each renewal extends it again.
 	eventually(t, "trust for the most of a lease of 10 s", func() bool {
 		found := plain.Leadership()
 		if found.TrustedFor > 10*time.Second {

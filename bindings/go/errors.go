@@ -7,41 +7,41 @@ import (
 	"github.com/elector/elector/bindings/go/internal/library"
 )
 
-// Why a call failed, for errors.Is. The error itself says in one line what was asked, what was found and
-// what to do; it never holds a password.
+// The kinds of errors, for errors.Is. The text of an error says in one line what was asked, what was found
+// and what to do. It never contains a password.
 var (
-	// ErrInvalidArgument: a name, a number or a store URL that can never work.
+	// ErrInvalidArgument: a name, a number or a store URL is invalid.
 	ErrInvalidArgument = errors.New("elector: invalid argument")
 	// ErrInvalidTiming: the timings do not fit together; the message names the numbers.
 	ErrInvalidTiming = errors.New("elector: invalid timing")
-	// ErrTimeout: what was waited for did not come in time.
+	// ErrTimeout: the context ended, or the time limit passed, before the call succeeded.
 	ErrTimeout = errors.New("elector: timeout")
-	// ErrStore: the store could not be used; it may be so later.
+	// ErrStore: the store failed; a retry may succeed.
 	ErrStore = errors.New("elector: the store failed")
-	// ErrStoreRefused: the store refused, and will again until somebody changes something.
+	// ErrStoreRefused: the store refused. A retry fails too until the cause is removed, such as a missing
+	// privilege or table.
 	ErrStoreRefused = errors.New("elector: the store refused")
-	// ErrNotLeader: this candidate does not lead, so the transaction that it wanted to guard must be rolled
-	// back.
+	// ErrNotLeader: this candidate does not lead. Roll the transaction back that was to be guarded.
 	ErrNotLeader = errors.New("elector: not leader")
-	// ErrTermOver: the term that work runs under is over, or is so soon that no new work may start.
+	// ErrTermOver: the term of the work is over, or will be so soon that no new work may start.
 	ErrTermOver = errors.New("elector: the term is over")
-	// ErrBusy: this elector runs other work already.
+	// ErrBusy: this elector already runs other work.
 	ErrBusy = errors.New("elector: busy")
 	// ErrReleased: another call of this program stood this candidate down.
 	ErrReleased = errors.New("elector: released")
 	// ErrClosed: the elector was closed.
 	ErrClosed = errors.New("elector: closed")
-	// ErrForked: the elector was made before a fork, and this is the child.
+	// ErrForked: the elector was made before a fork, and this process is the child.
 	ErrForked = errors.New("elector: made before a fork")
-	// ErrNoThread: the system gave no thread.
+	// ErrNoThread: the system could not create a thread.
 	ErrNoThread = errors.New("elector: no thread")
-	// ErrNoRandom: the system gave no random number, by which candidates are told apart.
+	// ErrNoRandom: the system gave no random number, which every candidate needs for its incarnation.
 	ErrNoRandom = errors.New("elector: no random number")
-	// ErrInternal: a bug of Elector's. The elector does not lead any more.
+	// ErrInternal: a bug in Elector. The elector does not lead any more.
 	ErrInternal = errors.New("elector: a bug")
 )
 
-// Which error stands for a status. A newer library may have one that is not named here.
+// The error for each status of the library. A newer library may have a status that is not named here.
 var sentinels = map[int]error{
 	library.StatusNullPointer:       ErrInternal,
 	library.StatusInvalidUTF8:       ErrInvalidArgument,
@@ -56,12 +56,12 @@ var sentinels = map[int]error{
 	library.StatusUnknownChange:     ErrInternal,
 	library.StatusNoThread:          ErrNoThread,
 	library.StatusPanic:             ErrInternal,
-	// This package waits for all electors at once, which a wake does not fail.
+	// Only calls of elector_wait fail with this status, and this package calls elector_wait_any instead.
 	library.StatusWoken:    ErrInternal,
 	library.StatusNoRandom: ErrNoRandom,
 }
 
-// An error whose text is not that of its kinds.
+// An error with a text of its own and one or more kinds.
 type failure struct {
 	kinds   []error
 	message string
@@ -92,8 +92,8 @@ func (e *Elector) closedError() error {
 }
 
 func (e *Elector) busy() error {
-	return e.failure(ErrBusy, "this elector runs other work as leader already; wait until that has returned, "+
-		"or make an elector of its own for this work with New")
+	return e.failure(ErrBusy, "this elector already runs other work as leader; wait until that work has "+
+		"returned, or make another elector for this work with New")
 }
 
 func (e *Elector) notLeader() error {
@@ -101,5 +101,5 @@ func (e *Elector) notLeader() error {
 }
 
 func (e *Elector) released() error {
-	return e.failure(ErrReleased, "the elector was released meanwhile; campaign again to go on")
+	return e.failure(ErrReleased, "another call stood this candidate down; call Campaign or Run to continue")
 }

@@ -11,7 +11,7 @@ import (
 	elector "github.com/elector/elector/bindings/go"
 )
 
-// Work that only one process may do, called whenever this one is elected.
+// Run calls work that only one process may do, whenever this process is elected.
 func Example() {
 	candidate, err := elector.New(elector.Options{Election: "nightly", Store: "memory:example"})
 	if err != nil {
@@ -20,7 +20,7 @@ func Example() {
 	defer candidate.Close()
 
 	err = candidate.Run(context.Background(), func(ctx context.Context, term elector.Term) error {
-		// Give term.Token to whatever checks it, and stop when ctx ends.
+		// Pass term.Token to every resource that checks it, and stop when ctx ends.
 		fmt.Println("the report is written, under a token:", term.Token > 0)
 		return ctx.Err()
 	})
@@ -30,7 +30,7 @@ func Example() {
 	// done: <nil>
 }
 
-// The question, wherever it matters. It costs no more than reading a clock.
+// Call IsLeader before every piece of work. It costs no more than reading a clock.
 func ExampleElector_IsLeader() {
 	candidate, err := elector.New(elector.Options{Election: "nightly", Store: "memory:is-leader-example"})
 	if err != nil {
@@ -45,12 +45,12 @@ func ExampleElector_IsLeader() {
 	}
 
 	if candidate.IsLeader() {
-		fmt.Println("the work that only one may do")
+		fmt.Println("work that only the leader may do")
 	}
-	// Output: the work that only one may do
+	// Output: work that only the leader may do
 }
 
-// A loop that works as long as it may, in each term that comes, until the program is told to end.
+// A loop works in every term of this candidate, until the term or the program must end.
 func ExampleElector_Run() {
 	candidate, err := elector.New(elector.Options{Election: "queue", Store: "memory:run-example"})
 	if err != nil {
@@ -68,14 +68,14 @@ func ExampleElector_Run() {
 				stop()
 			}
 		}
-		// ErrTermOver here means: it is called again under the next term.
+		// After ErrTermOver, Run calls this function again in the next term.
 		return context.Cause(ctx)
 	})
 	fmt.Println(jobs, "jobs,", err)
 	// Output: 3 jobs, context canceled
 }
 
-// Everything that happens, in order.
+// All changes, in order.
 func ExampleElector_Changes() {
 	candidate, err := elector.New(elector.Options{
 		Election: "nightly", Store: "memory:changes-example", Candidate: "api-1",
@@ -94,7 +94,7 @@ func ExampleElector_Changes() {
 			break
 		}
 	}
-	// It ends with the elector, and goes on where it was left.
+	// The iterator continues after the last change that was read, and ends when the elector is closed.
 	if err := candidate.Close(); err != nil {
 		log.Print(err)
 	}
@@ -110,7 +110,7 @@ func ExampleElector_Changes() {
 	// deposed released
 }
 
-// A release hands over at once, instead of when the lease ends.
+// After a release the next candidate leads at once, instead of when the lease expires.
 func ExampleElector_Release() {
 	first, err := elector.New(elector.Options{Election: "nightly", Store: "memory:release-example"})
 	if err != nil {
@@ -131,14 +131,15 @@ func ExampleElector_Release() {
 	// false <nil>
 }
 
-// Errors are told apart by errors.Is, and say what to do.
+// Distinguish errors with errors.Is. Their text says what to do.
 func ExampleNew_errors() {
 	_, err := elector.New(elector.Options{Election: "nightly", Store: "carrier-pigeon:loft"})
 	fmt.Println(errors.Is(err, elector.ErrInvalidArgument))
 	// Output: true
 }
 
-// In the same database, a transaction of an old leader can never commit after a new one was elected.
+// In the database that keeps the leases, a guarded transaction of an old leader can never commit after a new
+// leader was elected.
 func ExampleElector_GuardTx() {
 	var database *sql.DB // Of the database that keeps the leases.
 	var candidate *elector.Elector

@@ -7,37 +7,41 @@ import (
 	"unsafe"
 )
 
-// Counters in different lines of the cache, so that processors which ask at once do not wait for each other.
+// The counters lie in different cache lines, so that processors that count at once do not wait for each
+// other.
 const (
 	stripeBits = 3
 	stripes    = 1 << stripeBits
 )
 
-// A gate lets calls in until it is shut, and then tells when the last one is out: memory of the library is
-// freed only when nobody can be reading it. The zero gate is shut.
+// A gate counts the calls that use the library's memory. It admits calls until it is shut, and then reports
+// when the last call has left, so that the memory is freed only when no call can read it. The zero gate is
+// shut.
 //
-// A reader counts itself in before it looks whether the gate is open. So when the gate was shut first and a
-// counter read zero afterwards, whoever counts himself in there later sees that it is shut.
+// A call increments a counter before it checks that the gate is open. So if the gate was shut first and a
+// counter was zero afterwards, every call that increments this counter later sees that the gate is shut.
 type gate struct {
 	open atomic.Bool
-	// What everybody reads is not in the line of a counter.
+	// Keeps the flag, which every call reads, out of the cache line of a counter.
 	_      [128]byte
 	inside [stripes]stripe
 }
 
 type stripe struct {
 	count atomic.Int64
-	// Two lines: processors fetch them in pairs.
+	// Fills two cache lines, because processors fetch them in pairs.
 	_ [120]byte
 }
 
-// Lets a call in. Not nil: the caller counts itself out by Add(-1) as soon as it can, and on every way.
+// Admits a call and returns its counter, or nil if the gate is shut. The caller must leave with Add(-1) as
+// soon as it can, on every path.
 func (g *gate) enter() *atomic.Int64 {
 	if !g.open.Load() {
 		return nil
 	}
-	// Goroutines have different stacks, and so mostly different stripes. Stacks begin at multiples of their
-	// size, so all bits of the address are mixed: by the golden ratio, as Knuth does it.
+	// Goroutines have different stacks, so the stack's address mostly selects different stripes. Stacks begin
+	// at multiples of their size, so all bits of the address are mixed: multiplicative hashing with the
+	// golden ratio (Knuth).
 	var here byte
 	page := uint64(uintptr(unsafe.Pointer(&here)) >> 11)
 	count := &g.inside[page*0x9e3779b97f4a7c15>>(64-stripeBits)].count
@@ -49,10 +53,10 @@ func (g *gate) enter() *atomic.Int64 {
 	return count
 }
 
-// Lets nobody in any more.
+// Admits no further call.
 func (g *gate) shut() { g.open.Store(false) }
 
-// Waits until everybody is out of a gate that is shut; whether that came to be in time.
+// Waits until the last call has left a gate that is shut. Returns whether that happened in time.
 func (g *gate) empty(patience time.Duration) bool {
 	started := time.Now()
 	for at := range g.inside {

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// What a gate guards is used by many, and freed when it says that nobody is inside: then nobody may be.
-func TestNobodyIsInsideAGateThatIsShutAndEmpty(t *testing.T) {
+// Many calls use the memory that a gate protects. It is freed when the gate is shut and empty, and no call
+// may use it then.
+func TestNoCallIsInsideAGateThatIsShutAndEmpty(t *testing.T) {
 	for range 10 {
 		var guarded gate
 		guarded.open.Store(true)
@@ -30,7 +31,7 @@ func TestNobodyIsInsideAGateThatIsShutAndEmpty(t *testing.T) {
 						runtime.Gosched()
 					}
 					if freed.Load() {
-						t.Error("freed while somebody is inside")
+						t.Error("freed while a call is inside")
 					}
 					inside.Add(-1)
 				}
@@ -41,14 +42,14 @@ func TestNobodyIsInsideAGateThatIsShutAndEmpty(t *testing.T) {
 		}
 		guarded.shut()
 		if !guarded.empty(time.Minute) {
-			t.Fatal("they all leave")
+			t.Fatal("a call has not left")
 		}
 		freed.Store(true)
 		group.Wait()
 	}
 }
 
-func TestAGateWaitsOnlySoLong(t *testing.T) {
+func TestAGateWaitsNoLongerThanItsPatience(t *testing.T) {
 	var guarded gate
 	if guarded.enter() != nil {
 		t.Fatal("the zero gate is shut")
@@ -57,10 +58,10 @@ func TestAGateWaitsOnlySoLong(t *testing.T) {
 	inside := guarded.enter()
 	guarded.shut()
 	if guarded.enter() != nil || guarded.empty(time.Millisecond) {
-		t.Error("one is inside, and no second one comes in")
+		t.Error("a shut gate admits a call, or is empty while a call is inside")
 	}
 	inside.Add(-1)
 	if !guarded.empty(0) {
-		t.Error("nobody is inside")
+		t.Error("the last call has left, and the gate is not empty")
 	}
 }

@@ -5,20 +5,21 @@ import (
 	"database/sql"
 )
 
-// GuardTx fences a transaction of the caller's own: it can commit only if nobody else has been elected
-// before it ends. Call it first in the transaction.
+// GuardTx fences a transaction of the caller: the transaction can commit only if no other candidate has been
+// elected before it ends. Call GuardTx first in the transaction.
 //
-// It checks that this very term still lasts by the server's clock, and holds the election's row until the
-// transaction ends: no other candidate takes it before. Renewals are not held up. A transaction that stays
-// open long delays take-overs of this election, and only those.
+// GuardTx checks by the server's clock that the current term still lasts, and locks the election's row until
+// the transaction ends, so that no other candidate takes the row before. It does not delay renewals. A
+// transaction that stays open for long delays take-overs of this election, and nothing else.
 //
-// The transaction must be one of the database in which this elector keeps its leases, and see that table.
-// Any isolation level will do; above read committed it fails also if the table was rewritten (VACUUM FULL,
-// CLUSTER) since the transaction's first statement. Rolling back to a savepoint also ends a
-// guard that was called after it, and so does the EXCEPTION clause of a PL/pgSQL block around the guard: call
-// it outside of them, or again afterwards.
+// The transaction must belong to the database in which this elector keeps its leases, and must be able to
+// read the table. Any isolation level is suitable. Above read committed GuardTx also fails if the table was
+// rewritten (VACUUM FULL, CLUSTER) since the transaction's first statement. Rolling back to a savepoint ends
+// a guard that was taken after it, and so does the EXCEPTION clause of a PL/pgSQL block around the guard:
+// call GuardTx outside of them, or again afterwards.
 //
-// ErrNotLeader: this candidate does not lead, or its term has ended in the store; roll back then.
+// It fails with ErrNotLeader if this candidate does not lead, or if its term has ended in the store. Then
+// roll the transaction back.
 func (e *Elector) GuardTx(ctx context.Context, tx *sql.Tx) error {
 	statement, err := e.GuardSQL()
 	if err != nil {
@@ -27,12 +28,12 @@ func (e *Elector) GuardTx(ctx context.Context, tx *sql.Tx) error {
 	return e.guard(ctx, tx, statement)
 }
 
-// GuardTx is the same for this very term: it fails under the next one, too.
+// GuardTx is [Elector.GuardTx] for this term only: it also fails if the elector leads in a later term.
 func (t Term) GuardTx(ctx context.Context, tx *sql.Tx) error {
 	if t.elector == nil {
 		return ErrClosed
 	}
-	// Tokens only grow: if it is the same before and after, it is the one in the statement.
+	// Tokens only grow: if the token is unchanged afterwards, the statement contains it.
 	before := t.IsCurrent()
 	statement, err := t.elector.GuardSQL()
 	switch {
@@ -44,19 +45,20 @@ func (t Term) GuardTx(ctx context.Context, tx *sql.Tx) error {
 	return t.elector.guard(ctx, tx, statement)
 }
 
-// GuardSQL is the guard as a statement with this term's values in it, safely quoted, for clients other than
-// database/sql. Run it first in the transaction: one row means that the term lasts, and is held until the
-// transaction ends; no row, or an error, means that it may be over, so roll back. Isolation levels and
-// savepoints: see [Elector.GuardTx].
+// GuardSQL is the guard of the current term as an SQL statement with quoted values, for clients other than
+// database/sql. Run it first in the transaction. One row means that the term lasts, and that its row is
+// locked until the transaction ends. No row, or an error, means that the term may be over: roll back. For
+// isolation levels and savepoints see [Elector.GuardTx].
 //
-// It fails with ErrNotLeader, or with ErrInvalidArgument if leases are not kept in PostgreSQL.
+// It fails with ErrNotLeader if this candidate does not lead, and with ErrInvalidArgument if the store is not
+// PostgreSQL.
 func (e *Elector) GuardSQL() (string, error) {
 	inside := e.gate.enter()
 	if inside == nil {
 		return "", e.closedError()
 	}
 	defer inside.Add(-1)
-	// Tokens only grow: the same one before and after is that of a term that lasted meanwhile.
+	// Tokens only grow: if the token is unchanged afterwards, its term lasted meanwhile.
 	token := e.Token()
 	statement := e.handle.GuardSQL()
 	switch {
@@ -66,7 +68,7 @@ func (e *Elector) GuardSQL() (string, error) {
 		return "", e.notLeader()
 	}
 	return "", e.failure(ErrInvalidArgument,
-		"a transaction cannot be guarded: its leases are not kept in PostgreSQL; roll it back")
+		"cannot guard a transaction: its leases are not kept in PostgreSQL; roll the transaction back")
 }
 
 func (e *Elector) guard(ctx context.Context, tx *sql.Tx, statement string) error {
@@ -86,7 +88,7 @@ func (e *Elector) guard(ctx context.Context, tx *sql.Tx, statement string) error
 }
 
 func (e *Elector) guardFailed(err error) error {
-	failure := e.failure(ErrStore, "the transaction could not be guarded: %v; roll it back", err)
+	failure := e.failure(ErrStore, "cannot guard the transaction: %v; roll it back", err)
 	failure.kinds = append(failure.kinds, err)
 	return failure
 }

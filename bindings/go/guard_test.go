@@ -29,8 +29,9 @@ func begin(t *testing.T, database *sql.DB) *sql.Tx {
 	return transaction
 }
 
-// Leads, and has a transaction hold the guard of that term; gives also its token and statement. On a busy
-// machine the term may expire before, and then a later one is held. No other begins while it is held.
+// Leads, and takes the guard of the term in a transaction. Returns the transaction, the term's token and the
+// guard's statement. On a busy machine the term may expire first; then a later term is guarded. No other term
+// begins while the guard is held.
 func holdGuard(t *testing.T, leader *elector.Elector, database *sql.DB) (*sql.Tx, uint64, string) {
 	t.Helper()
 	var held *sql.Tx
@@ -72,17 +73,18 @@ func TestAnOpenGuardDelaysTheNextLeaderUntilItEndsAndThenFencesTheOldOne(t *test
 	transaction, token, statement := holdGuard(t, old, database)
 	must(t, next.Campaign())
 
-	// The old leader's own connection is cut, while its work's transaction, on another one, goes on.
+	// The old leader's connection to the store is cut, while the transaction of its work, on another
+	// connection, goes on.
 	execute(t, transaction, "INSERT INTO work VALUES ($1)", int64(token))
-	way.tell(t, "hold")
+	way.send(t, "hold")
 	eventually(t, "trust ends", func() bool { return !old.IsLeader() })
 	time.Sleep(2 * guardedLease)
 	if next.IsLeader() {
-		t.Fatal("the guard holds the row")
+		t.Fatal("another candidate leads while the guard holds the row")
 	}
 	must(t, transaction.Commit())
 
-	// Now another leads, and the old term commits nothing, whatever its program still believes.
+	// Now another candidate leads, and a transaction of the old term cannot commit.
 	if found := awaitLeader(t, next); found <= token {
 		t.Errorf("token %d after %d", found, token)
 	}
@@ -97,7 +99,7 @@ func TestAnOpenGuardDelaysTheNextLeaderUntilItEndsAndThenFencesTheOldOne(t *test
 	if found := count(t, database); found != 1 {
 		t.Errorf("%d rows", found)
 	}
-	way.tell(t, "pass")
+	way.send(t, "pass")
 }
 
 func TestAGuardedTransactionOfALostTermDoesNotCommit(t *testing.T) {
@@ -105,10 +107,10 @@ func TestAGuardedTransactionOfALostTermDoesNotCommit(t *testing.T) {
 	address := freshDatabase(t)
 	database := open(t, address)
 	execute(t, database, "CREATE TABLE work (token bigint)")
-	// Its next renewal, which would find that out, is far.
+	// The next renewal, which would find out that the term is lost, is far.
 	leader := guarded(t, address, "a", 2*time.Minute)
 	lead(t, leader)
-	// The row is gone by an operator's hand: the server decides, not what the elector still believes.
+	// An operator deletes the row: the server decides, although the elector still trusts its lease.
 	execute(t, database, "DELETE FROM leader_lease")
 	work := func() error {
 		transaction := begin(t, database)
@@ -126,7 +128,8 @@ func TestAGuardedTransactionOfALostTermDoesNotCommit(t *testing.T) {
 	}
 }
 
-// Above read committed a transaction sees the row as it was, and a rewrite leaves no other trace of a change.
+// Above read committed a transaction sees the row of its snapshot, and a rewrite of the table leaves no other
+// trace of a change.
 func TestAGuardWithAnOldSnapshotFailsAlsoOnceItsTableWasRewritten(t *testing.T) {
 	t.Parallel()
 	address := freshDatabase(t)
@@ -147,7 +150,7 @@ func TestAGuardWithAnOldSnapshotFailsAlsoOnceItsTableWasRewritten(t *testing.T) 
 			must(t, transaction.Commit())
 		}
 	}
-	// Without a rewrite, the server itself says what became of the row.
+	// Without a rewrite, the server itself reports that the row has changed.
 	transaction := beginAt(t, database, sql.LevelRepeatableRead)
 	execute(t, database, "DELETE FROM leader_lease")
 	if err := leader.GuardTx(within(t, soon), transaction); !errors.Is(err, elector.ErrStore) {
@@ -165,7 +168,7 @@ func beginAt(t *testing.T, database *sql.DB, level sql.IsolationLevel) *sql.Tx {
 	return transaction
 }
 
-func TestWorkOfATermIsGuardedByThatVeryTerm(t *testing.T) {
+func TestWorkOfATermIsGuardedByThatTermOnly(t *testing.T) {
 	t.Parallel()
 	address := freshDatabase(t)
 	database := open(t, address)
@@ -206,20 +209,20 @@ func TestWithoutLeadershipThereIsNoGuard(t *testing.T) {
 	if _, err := elsewhere.GuardSQL(); !errors.Is(err, elector.ErrInvalidArgument) {
 		t.Error(err)
 	}
-	// A transaction that has failed already is no guarded one.
+	// A transaction that has failed already cannot be guarded.
 	leader := guarded(t, address, "a", 30*time.Second)
 	lead(t, leader)
 	broken := begin(t, database)
 	if _, err := broken.Exec("SELECT 1/0"); err == nil {
-		t.Fatal("one can divide by 0")
+		t.Fatal("the division by 0 succeeded")
 	}
 	if err := leader.GuardTx(within(t, soon), broken); !errors.Is(err, elector.ErrStore) {
 		t.Error(err)
 	}
 }
 
-// Not even in the moment in which it is elected or stands down.
-func TestOnPostgreSQLItIsNeverSaidThatLeasesAreKeptElsewhere(t *testing.T) {
+// This also holds at the moment in which the candidate is elected or stands down.
+func TestOnPostgreSQLGuardSQLNeverFailsWithInvalidArgument(t *testing.T) {
 	t.Parallel()
 	leader := guarded(t, freshDatabase(t), "a", guardedLease)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -246,7 +249,7 @@ func TestOnPostgreSQLItIsNeverSaidThatLeasesAreKeptElsewhere(t *testing.T) {
 	}
 }
 
-func TestATextThatTheEncodingLacksIsRefusedAtOnceAndFailsNoOther(t *testing.T) {
+func TestATextThatTheEncodingLacksIsRefusedAtOnceAndNoOtherCandidateFails(t *testing.T) {
 	t.Parallel()
 	address := freshDatabase(t)
 	database := open(t, address)
@@ -280,7 +283,7 @@ func TestTheSchemaAndItsTableAreAsTheOptionsSay(t *testing.T) {
 	})
 	eventually(t, "the refusal", func() bool {
 		err := without.Connect(within(t, soon))
-		// On a busy machine it may take longer than an attempt may.
+		// On a busy machine an attempt may time out first.
 		if !errors.Is(err, elector.ErrStoreRefused) && !errors.Is(err, elector.ErrStore) {
 			t.Error(err)
 		}

@@ -20,7 +20,7 @@ const soon = time.Minute
 
 // Most tests wait most of the time, so more of them run at once than there are processors.
 func TestMain(m *testing.M) {
-	// What the command line says comes later, and counts.
+	// A flag on the command line is parsed later, and overrides this.
 	if err := flag.Set("test.parallel", "16"); err != nil {
 		panic(err)
 	}
@@ -29,20 +29,20 @@ func TestMain(m *testing.M) {
 
 const shortLease = 600 * time.Millisecond
 
-// A lease that expires within a test. No test may presume that such a candidate keeps leading.
+// A lease that expires within a test. A test must not assume that such a candidate keeps leading.
 func short(options elector.Options) elector.Options {
 	options.Lease, options.Margin = shortLease, 50*time.Millisecond
 	return options
 }
 
-// What comes within soon comes neither by the end of this lease nor by a look, one in a third of it.
+// A lease for which neither the expiry nor a look (once in a third of it) comes within soon.
 func long(options elector.Options) elector.Options {
 	options.Lease = 5 * time.Minute
 	return options
 }
 
-// A lease for several terms in a row that a busy machine does not end: the shorter a lease is, the more often
-// its candidate may ask the store.
+// A lease for several terms in a row that a busy machine does not end. The shorter a lease is, the more
+// operations its candidate may send.
 func brisk(options elector.Options) elector.Options {
 	options.Lease = 10 * time.Second
 	return options
@@ -61,7 +61,7 @@ func candidate(t testing.TB, options elector.Options) *elector.Elector {
 	return made
 }
 
-// A store in memory that no other test has.
+// A store in memory that no other test uses.
 func memory(t testing.TB) string { return "memory:" + t.Name() }
 
 func within(t testing.TB, timeout time.Duration) context.Context {
@@ -77,7 +77,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// Closes an elector. That the store confirms a release within a second is not promised on a busy machine.
+// Closes an elector. On a busy machine the store need not confirm the release within a second.
 func end(t testing.TB, subject *elector.Elector) {
 	t.Helper()
 	if err := subject.Close(); err != nil && !errors.Is(err, elector.ErrTimeout) {
@@ -106,7 +106,7 @@ func awaitLarger(t testing.TB, candidate *elector.Elector, token uint64) {
 	eventually(t, "a larger token", func() bool { return candidate.Token() > token })
 }
 
-// Reads changes one by one, in time.
+// Returns a function that reads the next change, and fails the test if none comes in time.
 func reader(t testing.TB, candidate *elector.Elector) func() elector.Change {
 	ctx, cancel := context.WithCancel(context.Background())
 	next, stop := iter.Pull(candidate.Changes(ctx))
@@ -123,7 +123,7 @@ func reader(t testing.TB, candidate *elector.Elector) func() elector.Change {
 	}
 }
 
-// The next change that is neither a renewal nor about who leads.
+// The next change that is neither a renewal nor a change of the leader.
 func nextTurn(t testing.TB, next func() elector.Change) elector.Change {
 	t.Helper()
 	for {
@@ -145,7 +145,7 @@ func expect(t testing.TB, next func() elector.Change, events ...elector.Event) e
 	return change
 }
 
-// Does whatever it is come to be so in time?
+// Waits until a condition is true, and fails the test if that takes too long.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(soon); !is(); time.Sleep(time.Millisecond) {
@@ -155,7 +155,7 @@ func eventually(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// A store in a file whose writers can be held up: the test then has SQLite's lock for them.
+// A store in a file whose writers the test can block, by taking SQLite's lock for writers.
 type file struct {
 	t    testing.TB
 	path string
@@ -166,13 +166,13 @@ func newFile(t testing.TB) *file { return &file{t: t, path: t.TempDir() + "/leas
 
 func (f *file) store() string { return "sqlite:" + f.path }
 
-// From now on, each write to the store fails once its patience is over. The store must have been used before.
+// Makes each write to the store wait, and fail after its timeout. The store must have been used before.
 func (f *file) hang() {
 	f.t.Helper()
 	if f.lock == nil {
 		lock, err := os.OpenFile(f.path+"-shm", os.O_RDWR, 0)
 		must(f.t, err)
-		// To close it would take SQLite's own locks from this process: see fcntl(2). So it stays open.
+		// Closing the file would release SQLite's own locks of this process: see fcntl(2). So it stays open.
 		f.lock = lock
 	}
 	f.fcntl(syscall.F_WRLCK)
@@ -184,7 +184,8 @@ func (f *file) work() { f.fcntl(syscall.F_UNLCK) }
 
 func (f *file) fcntl(kind int16) {
 	f.t.Helper()
-	// F_OFD_SETLK, which conflicts with SQLite's locks though they are of the same process, and WAL_WRITE_LOCK.
+	// F_OFD_SETLK, which conflicts with SQLite's locks though they are of the same process, and
+	// WAL_WRITE_LOCK.
 	const set, writers = 37, 120
 	lock := syscall.Flock_t{Type: kind, Start: writers, Len: 1}
 	eventually(f.t, "the lock of SQLite's writers", func() bool {
@@ -192,7 +193,7 @@ func (f *file) fcntl(kind int16) {
 	})
 }
 
-// How many threads of this process the library made.
+// The number of threads of this process that belong to the library.
 func libraryThreads(t testing.TB) int {
 	tasks, err := os.ReadDir("/proc/self/task")
 	must(t, err)

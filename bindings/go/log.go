@@ -7,32 +7,33 @@ import (
 	"time"
 )
 
-// Tells a logger of changes and complaints. In a goroutine of its own: a handler that is slow, or that
-// calls this very elector, holds up nobody. It ends with the elector, when it has told everything.
+// Starts a goroutine that logs changes and errors of the store. A handler that is slow, or that calls this
+// elector, delays only this goroutine. The goroutine ends when the elector is closed and all changes are
+// logged.
 func (e *Elector) startLog() {
-	at, logger := e.feed.last.Load(), e.logger
+	at, logger := e.history.last.Load(), e.logger
 	go func() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
-		var complaint string
+		var lastError string
 		for {
 			select {
-			case <-at.told:
-				tell(logger, at.change)
+			case <-at.ready:
+				logChange(logger, at.change)
 				at = at.next
 			case <-tick.C:
-			case <-e.feed.ended:
-				for ; at.isTold(); at = at.next {
-					tell(logger, at.change)
+			case <-e.history.ended:
+				for ; at.isReady(); at = at.next {
+					logChange(logger, at.change)
 				}
 				return
 			}
-			complaint = e.tellComplaint(logger, complaint)
+			lastError = e.logStoreError(logger, lastError)
 		}
 	}()
 }
 
-func tell(logger *slog.Logger, change Change) {
+func logChange(logger *slog.Logger, change Change) {
 	values := []any{"revision", change.Revision}
 	if change.Token != 0 {
 		values = append(values, "token", change.Token)
@@ -55,8 +56,9 @@ func tell(logger *slog.Logger, change Change) {
 	logger.Log(context.Background(), level, change.Event.String(), values...)
 }
 
-// The result of work that was cut off does not count, but it should not vanish if it is more than that. A
-// handler that blocks holds up one such line, and no Run; the next ones are counted.
+// Logs the error of work whose term was over before it returned: Run does not return this error. An error
+// that only reports the end of the context is not logged. A handler that blocks delays one such line, and no
+// Run; the errors that follow are counted.
 func (e *Elector) noteLate(ctx context.Context, result, over error) {
 	if e.logger == nil || result == nil || errors.Is(result, context.Canceled) || errors.Is(result, over) ||
 		errors.Is(result, context.Cause(ctx)) {
@@ -76,22 +78,22 @@ func (e *Elector) noteLate(ctx context.Context, result, over error) {
 	}()
 }
 
-// Tells what the store complains about, if that is another thing than before.
-func (e *Elector) tellComplaint(logger *slog.Logger, before string) string {
-	var complaint string
+// Logs the store's last error if it has changed, and returns it.
+func (e *Elector) logStoreError(logger *slog.Logger, before string) string {
+	var lastError string
 	if err := e.LastError(); err != nil {
-		complaint = err.Error()
+		lastError = err.Error()
 	}
-	// Asked after the complaint, which a closed elector does not know.
+	// Checked after LastError, which is nil once the elector is closed.
 	if !e.gate.open.Load() {
 		return before
 	}
 	switch {
-	case complaint == before:
-	case complaint == "":
+	case lastError == before:
+	case lastError == "":
 		logger.Info("the store works again")
 	default:
-		logger.Warn("the store failed", "error", complaint)
+		logger.Warn("the store failed", "error", lastError)
 	}
-	return complaint
+	return lastError
 }

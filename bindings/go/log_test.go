@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// A slow logger, or a tick while Close ends, asks for the complaint when the elector knows none any more.
+// A slow handler, or a tick while Close ends, may check for the store's last error after the elector was
+// closed.
 func TestAClosedElectorDoesNotSayThatTheStoreWorksAgain(t *testing.T) {
 	t.Parallel()
 	e, _ := alone(t)
@@ -15,7 +16,7 @@ func TestAClosedElectorDoesNotSayThatTheStoreWorksAgain(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if complaint := e.tellComplaint(logger, "it hangs"); complaint != "it hangs" || said.Len() != 0 {
-		t.Errorf("%q, and the log says %q", complaint, said.String())
+	if lastError := e.logStoreError(logger, "it hangs"); lastError != "it hangs" || said.Len() != 0 {
+		t.Errorf("%q, and the log says %q", lastError, said.String())
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/elector/elector/bindings/go/internal/library"
 )
 
-// What this package numbers itself has the numbers of the C header, which the compiler knows.
+// The constants of this package have the numbers of the C header, which the compiler reads.
 func TestTheNumbersAreThoseOfTheHeader(t *testing.T) {
 	events := map[Event]int{
 		0:                      library.EventNone,
@@ -44,7 +44,7 @@ func TestTheNumbersAreThoseOfTheHeader(t *testing.T) {
 		t.Error("each has a name")
 	}
 	if Event(99).String() != "event 99" || Reason(99).String() != "reason 99" {
-		t.Error("what a newer library tells is shown as a number")
+		t.Error("an unknown event or reason is not shown as a number")
 	}
 }
 
@@ -63,7 +63,7 @@ func TestEachStatusIsAnError(t *testing.T) {
 	}
 }
 
-// The clock that this package reads is the library's.
+// This package and the library read the same clock.
 func TestTheClockIsTheLibrarys(t *testing.T) {
 	for range 10_000 {
 		before := library.Now()
@@ -74,8 +74,8 @@ func TestTheClockIsTheLibrarys(t *testing.T) {
 	}
 }
 
-// The view and the library answer the same question; at no time may the view say yes when the library no
-// more does.
+// IsLeader and the library's function give the same answer. IsLeader must never return true after the library
+// has returned false.
 func TestTheViewAgreesWithTheLibrary(t *testing.T) {
 	subject, err := New(Options{Election: "view", Store: "memory:" + t.Name()})
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 )
 
-// The URL of a fresh database on a server of the tests' own, or on that of ELECTOR_TEST_POSTGRES, a
-// superuser's URL.
+// The URL of a new database, on a server that the tests start, or on the server of ELECTOR_TEST_POSTGRES (the
+// URL of a superuser).
 func freshDatabase(t *testing.T) string {
 	t.Helper()
 	address := server(t)
@@ -48,15 +48,15 @@ func execute(t testing.TB, on interface {
 	must(t, err)
 }
 
-// A program of the tests' kit, which ends with its input.
+// A program of the tests' kit. It ends when its input ends.
 type program struct {
 	input  io.WriteCloser
 	output *bufio.Reader
-	// What it said at first.
+	// Its first line of output.
 	said string
 }
 
-// Starts it: the one that tests/run.sh has built, or the one that cargo builds.
+// Starts the kit that tests/run.sh has built, or else the kit that cargo builds.
 func start(arguments ...string) (program, error) {
 	kit := []string{os.Getenv("ELECTOR_TEST_KIT")}
 	if kit[0] == "" {
@@ -71,15 +71,15 @@ func start(arguments ...string) (program, error) {
 	if err != nil {
 		return program{}, err
 	}
-	var complaint bytes.Buffer
-	command.Stderr = &complaint
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
 	if err := command.Start(); err != nil {
 		return program{}, err
 	}
 	started := program{input: input, output: bufio.NewReader(output)}
 	if started.said, err = started.line(); err != nil {
 		command.Wait()
-		return program{}, fmt.Errorf("%s: %w\n%s", command, err, &complaint)
+		return program{}, fmt.Errorf("%s: %w\n%s", command, err, &stderr)
 	}
 	return started, nil
 }
@@ -89,8 +89,8 @@ func (p program) line() (string, error) {
 	return strings.TrimSpace(line), err
 }
 
-// Gives it a line, and waits until that has its effect.
-func (p program) tell(t *testing.T, line string) {
+// Sends a line to the program, and waits until the program has executed it.
+func (p program) send(t *testing.T, line string) {
 	t.Helper()
 	_, err := fmt.Fprintln(p.input, line)
 	must(t, err)
@@ -98,7 +98,7 @@ func (p program) tell(t *testing.T, line string) {
 	must(t, err)
 }
 
-// Runs for as long as this process lives.
+// The server runs until this process ends.
 var postgres = sync.OnceValues(func() (program, error) { return start("postgres") })
 
 func server(t *testing.T) string {
@@ -114,8 +114,8 @@ func server(t *testing.T) string {
 	return started.said
 }
 
-// Starts a way to the server that can be cut so that neither side notices: what is sent does not arrive. Gives
-// also the URL through it.
+// Starts a proxy to the server that can drop all data without either side noticing. Returns the proxy, and
+// the URL that goes through it.
 func startProxy(t *testing.T, address string) (program, string) {
 	t.Helper()
 	through, err := url.Parse(address)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The README's program is one that the compiler has seen.
+// The README's program is a copy of a program that the compiler checks.
 func TestTheProgramOfTheReadmeIsTheQuickStart(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	must(t, err)

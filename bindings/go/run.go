@@ -8,17 +8,17 @@ import (
 	"github.com/elector/elector/bindings/go/internal/library"
 )
 
-// Term is the term that a piece of work runs under.
+// Term is the term under which Run called its work.
 type Term struct {
 	// Token is the fencing token, for every resource that checks it.
 	Token   uint64
 	elector *Elector
 }
 
-// IsCurrent is whether this very term is still trusted. It is while it is kept for work that is to stop.
+// IsCurrent reports whether this term is still trusted, also while it is kept for work that must stop.
 func (t Term) IsCurrent() bool { return t.TrustedFor() > 0 }
 
-// TrustedFor is for how long this very term is trusted from now on, unless it is renewed; 0 once it is over.
+// TrustedFor is how long this term is trusted from now on, unless it is renewed; 0 once it is over.
 func (t Term) TrustedFor() time.Duration {
 	if t.elector == nil {
 		return 0
@@ -27,35 +27,42 @@ func (t Term) TrustedFor() time.Duration {
 	if token == t.Token {
 		return trustedFor
 	}
-	// A term that is kept for work that is to stop is no leadership, and lasts.
+	// A term that is kept for work that must stop is still trusted, although this candidate does not lead.
 	if kept := t.elector.Leadership(); kept.Token == t.Token {
 		return kept.TrustedFor
 	}
 	return 0
 }
 
-// Run campaigns, and calls work as soon as this candidate is elected. When work returns, it releases, waits
-// up to a second for the store to confirm that, and returns what work did.
+// Run campaigns, and calls work as soon as this candidate is elected. When work returns, Run releases, waits
+// up to a second for the store to confirm the release, and returns the result of work.
 //
-// The context that work gets ends before the term does: when renewals fail and the term may end soon, when
-// it is lost, and at the latest when its trust ends by the clock, even if no news comes. Its cause is then an
-// ErrTermOver that says why. Go cannot stop work from outside: it must heed its context, and return. By then
-// this candidate does not lead any more; a lease that it still has is kept until work has returned, if that
-// is possible. Then work is called again as soon as this candidate is elected anew, under
-// a larger token: what it returned, late as it was, does not count. So a nil from work ends Run only if the
-// term lasted.
+// # The end of a term
 //
-// To stop it, as on SIGTERM, end ctx. The context of work ends with it, and this candidate stands down a
-// moment later. The lease is kept for work that winds down, so that the next leader begins after it: it is
-// renewed for at most Options.Drain, and what is left of it then ends by itself. Run returns when work has,
-// with what work returned; with the cause of ctx if the lease ended before, or if ctx ended while Run
-// waited to be elected.
+// The context of work ends before the term does: at the soft deadline if renewals fail, when the term is
+// lost, and at the latest when trust ends by the clock, even if this package receives no change. The cause of
+// the context is then an ErrTermOver that says why. Go cannot stop work from outside: work must watch its
+// context, and return. When the context ends, this candidate already does not lead any more. It keeps a lease
+// that it still has until work has returned, if the lease can be renewed. Then Run calls work again as soon
+// as this candidate is elected again, under a larger token. It ignores the late result of work, so a nil from
+// work ends Run only if the term lasted until work returned.
 //
-// One elector runs one piece of work at a time: another Run is refused with ErrBusy until the first one has
-// returned. Campaign has no effect on a Run that goes on.
+// # To stop
 //
-// When another call stands this candidate down, the context ends with ErrReleased, and so does Run
-// once work has returned; ErrClosed with Close. A panic of work goes through Run, which releases.
+// To stop Run, as on SIGTERM, end ctx. The context of work ends with ctx, and this candidate stands down a
+// moment later. The lease is kept for work that is ending, so that the next leader begins after it: the lease
+// is renewed for at most Options.Drain, and then expires. Run returns when work has returned, with the result
+// of work. It returns the cause of ctx if the lease ended before work returned, or if ctx ended before this
+// candidate was elected.
+//
+// # Other calls
+//
+// One elector runs one piece of work at a time: another Run fails with ErrBusy until the first has returned.
+// Campaign has no effect on a Run in progress.
+//
+// If another call stands this candidate down, the context of work ends with ErrReleased, and Run fails with
+// ErrReleased once work has returned; with ErrClosed after Close. A panic of work passes through Run, which
+// releases.
 func (e *Elector) Run(ctx context.Context, work func(ctx context.Context, term Term) error) error {
 	if !e.running.CompareAndSwap(false, true) {
 		return e.busy()
@@ -82,7 +89,7 @@ func (e *Elector) Run(ctx context.Context, work func(ctx context.Context, term T
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := e.standAgain(down); err != nil {
+		if err := e.campaignAgain(down); err != nil {
 			return err
 		}
 	}
@@ -94,25 +101,26 @@ func (e *Elector) elected(ctx context.Context, down <-chan struct{}) (uint64, *l
 		if ctx.Err() != nil {
 			return 0, nil, context.Cause(ctx)
 		}
-		// Taken before the questions, so that what comes after the answers is seen by who watches the term.
-		at := e.feed.last.Load()
+		// Read before the token and the state, so that watch receives every change that comes after them.
+		at := e.history.last.Load()
 		token := e.Token()
 		switch {
 		case isClosed(down):
-			// Asked after the token, which may be that of others who stand since then.
+			// Checked after the token, which may belong to a later campaign by another call.
 			return 0, nil, e.downError()
-		case token != 0 && token != e.feed.stopped.Load():
+		case token != 0 && token != e.history.stopped.Load():
 			return token, at, nil
 		}
 		select {
-		case <-at.told:
+		case <-at.ready:
 		case <-ctx.Done():
 		case <-down:
 		}
 	}
 }
 
-// Runs work under a term. Gives what it returned, and why the term ended if that was first.
+// Runs work under a term. Returns the result of work, and why the term ended if it ended before work
+// returned.
 func (e *Elector) serve(
 	ctx context.Context, down <-chan struct{}, token uint64, at *link,
 	work func(context.Context, Term) error,
@@ -132,9 +140,9 @@ func (e *Elector) serve(
 	return work(underTerm, Term{Token: token, elector: e}), nil
 }
 
-// Whether work may begin: not once this candidate was stood down.
+// Whether work may begin: not if this candidate was stood down.
 func (e *Elector) beginWork(down <-chan struct{}) bool {
-	s := &e.standing
+	s := &e.intent
 	s.Lock()
 	defer s.Unlock()
 	if s.down != down {
@@ -145,18 +153,19 @@ func (e *Elector) beginWork(down <-chan struct{}) bool {
 }
 
 func (e *Elector) endWork() {
-	s := &e.standing
+	s := &e.intent
 	s.Lock()
 	defer s.Unlock()
 	s.working = nil
 }
 
-// Watches a term until work has returned, and cancels its context when the term ends; then it says why. When
-// it is asked to stop, it has the term kept for the work.
+// Watches a term until work has returned. If the term ends first, it cancels the context of work and returns
+// why. When stop is closed, it drains, so that the term is kept for the work.
 func (e *Elector) watch(
 	stop, returned, down <-chan struct{}, token uint64, at *link, cancel context.CancelCauseFunc,
 ) error {
-	// Even if the machine is suspended meanwhile, which Go's timers do not notice, it looks once a second.
+	// Go's timers do not count the time for which the machine is suspended, so the clock is checked every
+	// second.
 	const longest = time.Second
 	stopping := false
 	timer := time.NewTimer(0)
@@ -165,8 +174,8 @@ func (e *Elector) watch(
 		var over error
 		select {
 		case <-returned:
-			// Work itself may be the first to notice the end of the term, before any news of it. Whether
-			// somebody released is asked after that: who does so says it before trust is withdrawn.
+			// Work may have returned because it noticed the end of the term before any change was reported.
+			// down is checked after the term: a release closes down before trust is withdrawn.
 			if (Term{token, e}).IsCurrent() && !isClosed(down) {
 				return nil
 			}
@@ -174,17 +183,17 @@ func (e *Elector) watch(
 		case <-down:
 			over = e.downError()
 		case <-stop:
-			// The context of the work has ended with that of Run.
+			// The context of work has ended with the context of Run.
 			stop, stopping = nil, true
 			e.keepFor(down)
-		case <-at.told:
-			// Of a term that is kept, only the end is news.
+		case <-at.ready:
+			// In a term that is kept, only its end matters.
 			if !stopping || at.change.Event == EventDeposed {
 				over = e.ends(at.change, token)
 			}
 			at = at.next
 		case <-timer.C:
-			// A renewal is told to nobody, so the clock is asked again.
+			// A renewal is not reported, so the timer is set by the present end of trust.
 			trustedFor := Term{token, e}.TrustedFor()
 			timer.Reset(min(trustedFor, longest))
 			if trustedFor == 0 {
@@ -192,7 +201,7 @@ func (e *Elector) watch(
 			}
 		}
 		if over != nil {
-			// Whatever else was noticed first, this is the cause.
+			// If another call stood this candidate down, that is the cause, whatever was noticed first.
 			if isClosed(down) {
 				over = e.downError()
 			} else {
@@ -210,7 +219,7 @@ func (e *Elector) ends(change Change, token uint64) error {
 	case change.Token != token:
 		return nil
 	case change.Event == EventStopNewWork:
-		return e.failure(ErrTermOver, "term %d may end soon: no renewal came through", token)
+		return e.failure(ErrTermOver, "term %d may end soon: no renewal succeeded", token)
 	case change.Event != EventDeposed:
 		return nil
 	case change.Reason == ReasonReleased:
@@ -220,9 +229,10 @@ func (e *Elector) ends(change Change, token uint64) error {
 	}
 }
 
-// While work that is cancelled returns, nobody else should start. Nor should this candidate, without working.
+// Drains, so that neither another candidate nor this one begins a term before the cancelled work has
+// returned.
 func (e *Elector) keepFor(down <-chan struct{}) {
-	s := &e.standing
+	s := &e.intent
 	s.Lock()
 	defer s.Unlock()
 	if s.down == down {
@@ -230,9 +240,9 @@ func (e *Elector) keepFor(down <-chan struct{}) {
 	}
 }
 
-// Begins anew after a term: the rest of that one is of no use to work that was cut off.
-func (e *Elector) standAgain(down <-chan struct{}) error {
-	s := &e.standing
+// Releases a term whose work was cancelled, and campaigns again.
+func (e *Elector) campaignAgain(down <-chan struct{}) error {
+	s := &e.intent
 	s.Lock()
 	defer s.Unlock()
 	if s.down != down {
@@ -241,31 +251,31 @@ func (e *Elector) standAgain(down <-chan struct{}) error {
 	if err := e.call(func() *library.Fault { return e.handle.Release(0) }); err != nil {
 		return err
 	}
-	return e.stand()
+	return e.campaignNow()
 }
 
-// Releases at the end of Run, unless somebody else stood this candidate down.
+// Releases at the end of Run, unless another call stood this candidate down.
 func (e *Elector) standDownAfter(down <-chan struct{}) {
 	if e.leaveAfter(down) {
 		ctx, cancel := context.WithTimeout(context.Background(), parting)
 		defer cancel()
-		// What the store does not confirm ends by itself.
+		// A lease whose release the store does not confirm expires by itself.
 		_ = e.confirm(ctx)
 	}
 }
 
-// Whether a release is to be confirmed. If somebody else stood this candidate down, Run ends a drain of its
-// own term all the same: whoever began that, the work is done, or was never begun. A term that is kept for
-// work of others it leaves to them.
+// Stands down at the end of Run. Returns whether the caller must wait for the store to confirm a release. If
+// another call stood this candidate down with a drain of this Run's term, the drain is ended, because the
+// work has returned or was never begun. A term that is kept for the work of another campaign stays kept.
 func (e *Elector) leaveAfter(down <-chan struct{}) bool {
-	s := &e.standing
+	s := &e.intent
 	s.Lock()
 	defer s.Unlock()
 	switch down {
 	case s.down:
 		if e.keepsForOthers(down) {
 			s.standDown()
-			// What is drained goes on so, and does not stand afterwards.
+			// The drain in progress continues, and the library does not campaign after it.
 			_ = e.call(func() *library.Fault { return e.handle.Drain() })
 			return false
 		}
@@ -276,16 +286,16 @@ func (e *Elector) leaveAfter(down <-chan struct{}) bool {
 	return false
 }
 
-// Whether the term that the library drains is that of others than those who stand now.
+// Whether the library drains a term of another campaign than this one.
 func (e *Elector) keepsForOthers(down <-chan struct{}) bool {
-	s := &e.standing
+	s := &e.intent
 	now := e.Leadership()
 	return s.keptFor != down && now.Token != 0 && now.Token == s.kept && !now.IsLeader
 }
 
 // Why this candidate was stood down.
 func (e *Elector) downError() error {
-	if e.standing.over.Load() {
+	if e.intent.over.Load() {
 		return e.closedError()
 	}
 	return e.released()

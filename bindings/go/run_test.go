@@ -12,7 +12,7 @@ import (
 	elector "github.com/elector/elector/bindings/go"
 )
 
-// Waits for the end of work's context, and gives its cause.
+// Waits for the end of the work's context, and returns its cause.
 func untilOver(t testing.TB, ctx context.Context) error {
 	t.Helper()
 	select {
@@ -68,7 +68,7 @@ func TestWorkIsCancelledAtTheSoftDeadlineAndCalledAgainUnderALargerToken(t *test
 		if !errors.Is(cause, elector.ErrTermOver) || ctx.Err() != context.Canceled {
 			t.Errorf("%v, %v", cause, ctx.Err())
 		}
-		// A busy machine may come here only when trust has ended.
+		// On a busy machine trust may have ended by now.
 		kept := left.Token == term.Token && left.TrustedFor > 0
 		if left.IsLeader || !kept && time.Now().Before(until) {
 			t.Errorf("the lease is kept while the work winds down, and it does not lead: %+v", left)
@@ -99,10 +99,11 @@ func TestWorkIsCancelledWhenItsTermIsLost(t *testing.T) {
 		if term.IsCurrent() || runner.IsLeader() {
 			t.Error("the term is over")
 		}
-		// While this work has not returned, this candidate is not elected again: it would not work.
+		// Until this work has returned, this candidate must not be elected again: it would lead without
+		// working.
 		time.Sleep(time.Second)
 		if runner.IsLeader() {
-			t.Error("it leads, and nobody works")
+			t.Error("it leads, and no work runs")
 		}
 		return nil
 	}))
@@ -111,7 +112,7 @@ func TestWorkIsCancelledWhenItsTermIsLost(t *testing.T) {
 	}
 }
 
-func TestWorkThatSeesTheLossBeforeAnybodyElseIsCalledAgain(t *testing.T) {
+func TestWorkThatReturnsBeforeTheLossIsReportedIsCalledAgain(t *testing.T) {
 	t.Parallel()
 	for range 5 {
 		file := newFile(t)
@@ -156,7 +157,7 @@ func TestWorkGoesOnThroughRenewals(t *testing.T) {
 	}
 }
 
-func TestWorkEndsWithAnErrorWhenSomebodyElseReleasesOrDrains(t *testing.T) {
+func TestWorkEndsWithAnErrorWhenAnotherCallReleasesDrainsOrCloses(t *testing.T) {
 	t.Parallel()
 	giveUps := map[string]struct {
 		do   func(*elector.Elector) error
@@ -182,7 +183,8 @@ func TestWorkEndsWithAnErrorWhenSomebodyElseReleasesOrDrains(t *testing.T) {
 	}
 }
 
-// What Run returns does not depend on what is noticed first: the end of the work, or that it was stood down.
+// The result of Run does not depend on which is noticed first: that the work has returned, or that another
+// call stood the candidate down.
 func TestWorkThatReturnsAsItIsStoodDownEndsWithAnError(t *testing.T) {
 	t.Parallel()
 	for name, giveUp := range map[string]func(*elector.Elector) error{
@@ -196,14 +198,14 @@ func TestWorkThatReturnsAsItIsStoodDownEndsWithAnError(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 			if token := runner.Leadership().Token; token != 0 {
-				t.Fatalf("%s: nobody leads, and term %d is kept", name, token)
+				t.Fatalf("%s: the work has returned, and term %d is kept", name, token)
 			}
 			end(t, runner)
 		}
 	}
 }
 
-func TestNothingIsKeptAfterWorkThatReturnsWhileSomebodyDrains(t *testing.T) {
+func TestNoTermIsKeptAfterWorkThatReturnsDuringADrain(t *testing.T) {
 	t.Parallel()
 	for range 40 {
 		runner := candidate(t, long(elector.Options{Store: memory(t)}))
@@ -218,13 +220,13 @@ func TestNothingIsKeptAfterWorkThatReturnsWhileSomebodyDrains(t *testing.T) {
 		}
 		must(t, <-drained)
 		if token := runner.Leadership().Token; token != 0 {
-			t.Fatalf("nobody leads, and term %d is kept", token)
+			t.Fatalf("the work has returned, and term %d is kept", token)
 		}
 		end(t, runner)
 	}
 }
 
-func TestAPanicOfWorkThatWasDrainedKeepsNothing(t *testing.T) {
+func TestNoTermIsKeptAfterAPanicOfWorkInADrain(t *testing.T) {
 	t.Parallel()
 	runner := candidate(t, long(elector.Options{Store: memory(t)}))
 	func() {
@@ -240,11 +242,11 @@ func TestAPanicOfWorkThatWasDrainedKeepsNothing(t *testing.T) {
 		})
 	}()
 	if token := runner.Leadership().Token; token != 0 {
-		t.Errorf("nobody leads, and term %d is kept", token)
+		t.Errorf("the work has panicked, and term %d is kept", token)
 	}
 }
 
-// A work of one Run that ends when the test says so.
+// Work of a Run that returns when the test calls finish.
 type piece struct {
 	term  elector.Term
 	ctx   context.Context
@@ -272,13 +274,13 @@ func startPiece(t testing.TB, runner *elector.Elector) *piece {
 	return work
 }
 
-// Ends the work, and gives what its Run returns.
+// Ends the work, and returns the result of its Run.
 func (p *piece) finish() error {
 	close(p.end)
 	return <-p.ended
 }
 
-func TestALateWorkEndsNoDrainOfALaterTerm(t *testing.T) {
+func TestWorkOfAnEarlierTermDoesNotEndTheDrainOfALaterTerm(t *testing.T) {
 	t.Parallel()
 	runner := candidate(t, long(elector.Options{Store: memory(t)}))
 	late := startPiece(t, runner)
@@ -340,7 +342,7 @@ func TestAnElectorRunsOnePieceOfWorkAtATime(t *testing.T) {
 	}
 	must(t, runner.Campaign())
 	if !work.term.IsCurrent() || work.ctx.Err() != nil {
-		t.Error("neither ends what the first one does")
+		t.Error("the second Run ended the work of the first")
 	}
 	must(t, work.finish())
 	must(t, runner.Run(within(t, soon), func(context.Context, elector.Term) error { return nil }))
@@ -366,7 +368,7 @@ func TestTheEndOfARunDoesNotUndoALaterCampaign(t *testing.T) {
 	}
 }
 
-func TestAWaitingRunEndsWhenSomebodyElseReleases(t *testing.T) {
+func TestAWaitingRunEndsWhenAnotherCallReleasesOrCloses(t *testing.T) {
 	t.Parallel()
 	lead(t, candidate(t, long(elector.Options{Store: memory(t), Candidate: "a"})))
 	for kind, giveUp := range map[error]func(*elector.Elector) error{
@@ -375,7 +377,7 @@ func TestAWaitingRunEndsWhenSomebodyElseReleases(t *testing.T) {
 	} {
 		waiting := candidate(t, long(elector.Options{Store: memory(t), Candidate: "b"}))
 		go func() {
-			// Who leads is known only to a candidate that stands.
+			// Only a candidate that campaigns knows the leader.
 			for known := false; !known; time.Sleep(time.Millisecond) {
 				_, known = waiting.Leader()
 			}
@@ -388,7 +390,7 @@ func TestAWaitingRunEndsWhenSomebodyElseReleases(t *testing.T) {
 	}
 }
 
-func TestCancellingARunHalfWayCancelsTheWorkAndReleases(t *testing.T) {
+func TestCancellingARunCancelsTheWorkAndReleasesAfterIt(t *testing.T) {
 	t.Parallel()
 	first := candidate(t, long(elector.Options{Store: memory(t), Candidate: "a"}))
 	second := candidate(t, long(elector.Options{Store: memory(t), Candidate: "b"}))
@@ -398,10 +400,10 @@ func TestCancellingARunHalfWayCancelsTheWorkAndReleases(t *testing.T) {
 		must(t, second.Campaign())
 		cancel(why)
 		cause := untilOver(t, ctx)
-		eventually(t, "nothing new is begun", func() bool { return !first.IsLeader() })
+		eventually(t, "the candidate does not lead", func() bool { return !first.IsLeader() })
 		time.Sleep(300 * time.Millisecond)
 		if !term.IsCurrent() || second.IsLeader() {
-			t.Error("while the work winds down, the term is kept")
+			t.Error("the term is not kept while the work ends")
 		}
 		return cause
 	})
@@ -409,7 +411,7 @@ func TestCancellingARunHalfWayCancelsTheWorkAndReleases(t *testing.T) {
 		t.Errorf("%v, leader: %v", err, first.IsLeader())
 	}
 	awaitLeader(t, second)
-	// One that waits ends at once, and does not stand any more.
+	// A Run that waits to be elected ends at once, and the candidate does not campaign any more.
 	ctx, cancel = context.WithCancelCause(context.Background())
 	time.AfterFunc(50*time.Millisecond, func() { cancel(why) })
 	if err := first.Run(ctx, func(context.Context, elector.Term) error { return nil }); err != why {
@@ -418,12 +420,12 @@ func TestCancellingARunHalfWayCancelsTheWorkAndReleases(t *testing.T) {
 	must(t, second.Release(within(t, soon)))
 	time.Sleep(300 * time.Millisecond)
 	if first.IsLeader() {
-		t.Error("it does not stand")
+		t.Error("it campaigns after its Run has ended")
 	}
 }
 
-// Others are elected when the lease has ended by itself, with the work still there.
-func TestWorkThatDoesNotStopKeepsItsTermForNoLongerThanItMay(t *testing.T) {
+// The next leader is elected when the lease has expired, although the work has not returned.
+func TestWorkThatDoesNotStopKeepsItsTermOnlyUntilTheLeaseExpires(t *testing.T) {
 	t.Parallel()
 	first := candidate(t, short(elector.Options{Store: memory(t), Candidate: "a", Drain: time.Millisecond}))
 	second := candidate(t, long(elector.Options{Store: memory(t), Candidate: "b"}))
@@ -447,7 +449,7 @@ func TestWorkThatDoesNotStopKeepsItsTermForNoLongerThanItMay(t *testing.T) {
 	}
 }
 
-func TestAPanicOfTheWorkGoesThroughAndReleases(t *testing.T) {
+func TestAPanicOfTheWorkPassesThroughRunWhichReleases(t *testing.T) {
 	t.Parallel()
 	runner := candidate(t, long(elector.Options{Store: memory(t)}))
 	func() {
@@ -507,7 +509,7 @@ func TestTermsAreSerial(t *testing.T) {
 	}
 }
 
-// A term that is still kept would hold up all others.
+// Fails the test if a term is still kept, which would delay the next leader.
 func keepsNothing(t *testing.T, candidate *elector.Elector) {
 	t.Helper()
 	if token := candidate.Leadership().Token; token != 0 {

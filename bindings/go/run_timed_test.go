@@ -13,11 +13,11 @@ import (
 	elector "github.com/elector/elector/bindings/go"
 )
 
-// A job that was run.
+// The times of a job.
 type job struct{ began, ended time.Time }
 
-// The figure of a roll-out: each runner is told to stop while a job runs, which takes a while nevertheless,
-// and a new one stands already.
+// Measures roll-outs: each runner must stop while a job runs that does not stop at once, and the next runner
+// campaigns already.
 func TestInTwentyRollOutsNoTwoJobsRunAtOnce(t *testing.T) {
 	witnessed(t, func(witness *witness) error {
 		store := newFile(t).store()

@@ -10,7 +10,7 @@ import (
 	elector "github.com/elector/elector/bindings/go"
 )
 
-// A handler that never comes back, as one that writes to a pipe that nobody reads.
+// A handler that does not return, like a handler that writes to a full pipe.
 type stuck struct {
 	called chan struct{}
 	free   <-chan struct{}
@@ -31,7 +31,8 @@ func (s stuck) Handle(context.Context, slog.Record) error {
 	return nil
 }
 
-// The log has a goroutine of its own, so work starts, hears that its term is over, starts again, and ends.
+// The log has a goroutine of its own, so work starts, its context ends with the term, and it starts again and
+// returns.
 func TestALogThatBlocksHoldsUpNeitherWorkNorItsEnd(t *testing.T) {
 	t.Parallel()
 	free := make(chan struct{})
@@ -52,7 +53,7 @@ func TestALogThatBlocksHoldsUpNeitherWorkNorItsEnd(t *testing.T) {
 			expect(t, next, elector.EventElected)
 			file.remove()
 			<-ctx.Done()
-			// It is told to the log, since nobody else hears of it.
+			// This error is logged, because Run does not return it.
 			return errors.New("cut off")
 		})
 	}()

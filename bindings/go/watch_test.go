@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// No news is handed on here, as though the pump hung. The clock ends the work's context all the same, and not
-// before trust ends, which renewals extend although no news of them comes.
+// The test blocks the fetching of changes, as if the poller hung. The clock ends the work's context
+// nevertheless, and not before trust ends, which renewals extend although no change is reported.
 func TestWorkIsCancelledByTheClockAloneWhenNoNewsCome(t *testing.T) {
-	// Not in parallel with others, for which the pump hangs, too.
+	// Not in parallel with other tests, because the poller hangs for them too.
 	const lease = time.Second
 	subject, err := New(Options{
 		Election: "watched", Store: "memory:" + t.Name(), Lease: lease, ProgressGate: true,
@@ -27,8 +27,8 @@ func TestWorkIsCancelledByTheClockAloneWhenNoNewsCome(t *testing.T) {
 		if shown {
 			return nil
 		}
-		subject.feed.fetching.Lock()
-		defer subject.feed.fetching.Unlock()
+		subject.history.fetching.Lock()
+		defer subject.history.fetching.Unlock()
 		for lively := time.Now(); time.Since(lively) < 2*lease && ctx.Err() == nil; {
 			time.Sleep(10 * time.Millisecond)
 			if err := subject.Alive(); err != nil {
@@ -43,7 +43,8 @@ func TestWorkIsCancelledByTheClockAloneWhenNoNewsCome(t *testing.T) {
 		if subject.IsLeader() || term.IsCurrent() {
 			t.Error("the term is over")
 		}
-		// On a busy machine news of its end may have come before the pump hung. Then the next term shows it.
+		// On a busy machine the end may have been reported before the poller hung. Then the next term shows
+		// it.
 		shown = strings.Contains(cause.Error(), "the trust of term")
 		// A term that is drained, as this one is now, keeps its token as long as it is trusted.
 		if shown && subject.Leadership().Token == term.Token {

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// How long the machine kept a test waiting: a thread that is ready to run waits in the run queue of a
-// processor, which the kernel counts for every thread. The witness adds it up over this process, and adds how
-// much too late its own goroutine woke. An upper bound that is missed while the witness waited for more than
-// a quarter of it says nothing about the code: the test is inconclusive.
+// A witness measures how long a busy machine delayed a test. A thread that is ready to run waits in the run
+// queue of a processor, and the kernel counts this time for every thread. The witness adds it up over this
+// process, and adds the delay with which its own goroutine woke. If a test exceeds a time limit, and the
+// witness measured more than a quarter of the limit, the test is inconclusive: the code may not be the cause.
 type witness struct {
 	mutex  sync.Mutex
 	last   map[string]time.Duration
@@ -23,10 +23,11 @@ type witness struct {
 	ended  chan struct{}
 }
 
-// Between two samples. The waits of a thread that ends in between are lost.
+// The time between two samples. If a thread ends between them, its waiting time since the last sample is
+// lost.
 const period = 20 * time.Millisecond
 
-// Runs a test with a witness; once more if the first time is inconclusive.
+// Runs a test with a witness, and once more if the first run is inconclusive.
 func witnessed(t *testing.T, body func(*witness) error) {
 	t.Helper()
 	for range 2 {
@@ -40,10 +41,10 @@ func witnessed(t *testing.T, body func(*witness) error) {
 		}
 		t.Logf("inconclusive: %v", err)
 	}
-	t.Error("inconclusive twice: the machine is too busy to tell")
+	t.Error("inconclusive twice: the machine is too busy for this test")
 }
 
-// Fails the test if something took longer than this, or returns an error if the machine may be the cause.
+// Fails the test if an action took longer than bound, or returns an error if the machine may be the cause.
 func (witness *witness) atMost(t *testing.T, took, bound time.Duration, what string) error {
 	t.Helper()
 	if took <= bound {
@@ -52,7 +53,7 @@ func (witness *witness) atMost(t *testing.T, took, bound time.Duration, what str
 	return witness.missed(t, bound, fmt.Sprintf("%s took %v, not %v", what, took, bound))
 }
 
-// Fails the test since it missed this bound, or returns an error if the machine may be the cause.
+// Fails the test because it exceeded bound, or returns an error if the machine may be the cause.
 func (witness *witness) missed(t *testing.T, bound time.Duration, what string) error {
 	t.Helper()
 	witness.sample()
@@ -66,7 +67,7 @@ func (witness *witness) missed(t *testing.T, bound time.Duration, what string) e
 	return nil
 }
 
-// Forgets what was waited for until now.
+// Resets the measured delay to zero.
 func (witness *witness) reset() {
 	witness.sample()
 	witness.mutex.Lock()
@@ -82,7 +83,7 @@ func (witness *witness) watch() {
 			return
 		case <-time.After(period):
 		}
-		// A millisecond is what every sleep takes longer than asked.
+		// Every sleep takes about a millisecond longer than requested.
 		oversleep := time.Since(asleep) - period - time.Millisecond
 		witness.sample()
 		witness.mutex.Lock()
@@ -105,7 +106,7 @@ func (witness *witness) sample() {
 			continue
 		}
 		before := witness.last[path]
-		// A counter that shrank is that of a new thread with the number of an old one.
+		// A counter that shrank belongs to a new thread with the number of an ended thread.
 		if waited < before {
 			before = 0
 		}

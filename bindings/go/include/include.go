@@ -1,3 +1,3 @@
-// Package include holds the C header. It has no code: `go mod vendor` copies the folders of imported packages
-// only, with all that is in them.
+// Package include holds the C header. It has no code. It is a package because `go mod vendor` copies only
+// folders of imported packages, with all their files.
 package include

@@ -1,10 +1,9 @@
-// Command driver is the Go candidate of the test of all languages in one election: it campaigns, asks
-// itself all the time whether it leads, says on its output when the answer changes, and does what its input
-// says.
+// Command driver is the Go candidate in the test of all languages in one election. It campaigns, calls
+// IsLeader continuously, reports changes of the answer on its output, and executes the commands on its input.
 //
-// "up TOKEN NS": it has begun to lead at this instant or before, read after the first yes. "still TOKEN NS"
-// and "down TOKEN NS": it led at this instant or later, read before the question of the last yes. They are
-// nanoseconds of the clock that leases are trusted by.
+// "up TOKEN NS": the candidate began to lead at this time or before; the time was read after the first true.
+// "still TOKEN NS" and "down TOKEN NS": the candidate led at this time or later; the time was read before the
+// call that returned the last true. Times are nanoseconds of the clock on which trust in a lease is measured.
 package main
 
 import (
@@ -22,13 +21,14 @@ import (
 	"github.com/elector/elector/bindings/go/internal/library"
 )
 
-// How often the candidate asks itself whether it leads.
+// The time between two calls of IsLeader.
 const sample = 3 * time.Millisecond
 
-// After how many questions it repeats that it still leads, and looks for a new complaint of its store.
+// The number of calls after which it reports again that it still leads, and checks for a new error of the
+// store.
 const repeat = 10
 
-// How often it has asked.
+// The number of calls so far.
 var rounds atomic.Uint64
 
 func main() {
@@ -62,7 +62,7 @@ func obey(candidate *elector.Elector, line string) {
 		limited, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		_ = candidate.Release(limited)
-		// The next question is answered with no; the round of the one before may not be over.
+		// The next call of IsLeader returns false, but the round of the previous call may not be over.
 		for asked := rounds.Load() + 2; rounds.Load() < asked; {
 			time.Sleep(sample)
 		}
@@ -71,10 +71,10 @@ func obey(candidate *elector.Elector, line string) {
 	}
 }
 
-// Asks again and again, as an application does, and says when the answer changes.
+// Calls IsLeader again and again, as an application does, and reports when the answer changes.
 func watch(candidate *elector.Elector) {
 	var led, last uint64
-	complaint := "none"
+	lastError := "none"
 	for ; ; rounds.Add(1) {
 		before := library.Now()
 		var token uint64
@@ -93,30 +93,31 @@ func watch(candidate *elector.Elector) {
 			if token != 0 {
 				say("still %d %d", token, before)
 			}
-			complaint = complain(candidate, complaint)
+			lastError = reportError(candidate, lastError)
 		}
 		time.Sleep(sample)
 	}
 }
 
-func complain(candidate *elector.Elector, before string) string {
-	complaint := "none"
+// Reports the store's last error if it has changed, and returns it.
+func reportError(candidate *elector.Elector, before string) string {
+	lastError := "none"
 	if err := candidate.LastError(); err != nil {
-		complaint = strings.ReplaceAll(err.Error(), "\n", " ")
+		lastError = strings.ReplaceAll(err.Error(), "\n", " ")
 	}
-	if complaint != before {
-		say("error %s", complaint)
+	if lastError != before {
+		say("error %s", lastError)
 	}
-	return complaint
+	return lastError
 }
 
 var output sync.Mutex
 
-// Says a line to the test. Its mark tells it from whatever else a program may print.
+// Prints a line for the test. The mark "@" distinguishes it from other output of a program.
 func say(format string, values ...any) {
 	output.Lock()
 	defer output.Unlock()
-	// A test that ended reads no more.
+	// A test that has ended does not read any more.
 	_, _ = fmt.Printf("@ "+format+"\n", values...)
 }
 

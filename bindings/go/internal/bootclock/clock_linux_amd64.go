@@ -5,14 +5,14 @@ import (
 	"unsafe"
 )
 
-// CLOCK_BOOTTIME, as the kernel numbers its clocks.
+// The kernel's number of CLOCK_BOOTTIME.
 const boottime = 7
 
-// The address of the kernel's function, or 0. Written before main begins, only read afterwards.
+// The address of the kernel's function, or 0. It is written before main begins, and only read afterwards.
 var function = find()
 
-// Now is the time since boot in nanoseconds, with that for which the machine was suspended. False: the
-// caller must read the clock in another way.
+// Now is the time since boot in nanoseconds, including the time for which the machine was suspended. If it
+// returns false, the caller must read the clock in another way.
 func Now() (uint64, bool) {
 	if function == 0 {
 		return 0, false
@@ -21,10 +21,10 @@ func Now() (uint64, bool) {
 	return uint64(seconds)*1e9 + uint64(nanoseconds), status == 0
 }
 
-// Calls a function of the vDSO that takes what clock_gettime(2) takes: see clock_linux_amd64.s.
+// Calls a function of the vDSO with the parameters of clock_gettime(2): see clock_linux_amd64.s.
 func call(function, clock uintptr) (seconds, nanoseconds int64, status int32)
 
-// Finds the function, and believes it only if it agrees with the system call.
+// Finds the function. Returns 0 if the function disagrees with the system call.
 func find() uintptr {
 	found := lookUp("__vdso_clock_gettime")
 	if found == 0 {
@@ -40,7 +40,7 @@ func find() uintptr {
 	return found
 }
 
-// The same by a system call, which costs several times as much.
+// Reads the clock by a system call, which costs several times as much.
 func ask() (uint64, bool) {
 	var time syscall.Timespec
 	_, _, failed := syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, boottime, uintptr(unsafe.Pointer(&time)), 0)

@@ -12,7 +12,7 @@ import (
 	"unsafe"
 )
 
-// The clock by a system call, which is right everywhere on Linux.
+// Reads the clock by a system call, which is correct everywhere on Linux.
 func bySystemCall(t testing.TB) uint64 {
 	const boottime = 7
 	var now syscall.Timespec
@@ -43,7 +43,7 @@ func TestItIsTheClockThatCountsSuspendedTime(t *testing.T) {
 	}
 }
 
-// Calls it with stacks of all sizes and at all alignments, down to where the stack must grow for it.
+// Calls Now with stacks of all sizes and at all alignments, also where the stack must grow for the call.
 //
 //go:noinline
 func deep(depth int) (uint64, byte) {
@@ -68,12 +68,12 @@ func deepUnaligned(depth int) uint64 {
 	return now
 }
 
-// While the collector moves and shrinks stacks, a profiler's signals interrupt at any instruction, and other
-// goroutines preempt: what is read stays right, and memory stays whole.
+// The garbage collector moves and shrinks stacks, a profiler's signals interrupt at any instruction, and
+// other goroutines preempt: the readings stay correct, and memory is not corrupted.
 func TestItStandsTheCollectorTheProfilerAndGrowingStacks(t *testing.T) {
 	need(t)
 	var profile strings.Builder
-	// Twenty times as often as usual; the profiler says on stderr that it does not choose the rate itself.
+	// Twenty times as often as usual. The profiler reports on stderr that the rate was already set.
 	runtime.SetCPUProfileRate(2000)
 	if err := pprof.StartCPUProfile(&profile); err != nil {
 		t.Fatal(err)

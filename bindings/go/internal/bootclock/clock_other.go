@@ -2,5 +2,5 @@
 
 package bootclock
 
-// Now says false here: the caller must read the clock in another way.
+// Now returns false on this platform: the caller must read the clock in another way.
 func Now() (uint64, bool) { return 0, false }

@@ -1,10 +1,10 @@
-// Package bootclock reads the clock that also counts the time for which the machine was suspended, which is
-// the one that leases are trusted by, without a system call and without cgo.
+// Package bootclock reads the clock on which trust in a lease is measured: the clock that also counts the
+// time for which the machine was suspended. It needs neither a system call nor cgo.
 //
-// Go's own clocks stand still in a suspended machine. A system call, or a call into C, costs more than the
-// whole question whether a candidate leads may cost. So this calls the function that the kernel maps into
-// each process for just that purpose, see vdso(7). It is a package of its own because Go's assembly cannot
-// live in a package that uses cgo.
+// Go's own clocks stand still while the machine is suspended. A system call, or a call into C, costs more
+// than the whole IsLeader may cost. So this package calls the function that the kernel maps into each process
+// for this purpose: see vdso(7). It is a separate package because Go's assembler cannot be used in a package
+// with cgo.
 //
-// Linux on amd64 only. Elsewhere, and where the function is not found, [Now] says so.
+// It works on Linux and amd64 only. Elsewhere, and if the function is not found, [Now] returns false.
 package bootclock

@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// The names of elf(5) and getauxval(3) for these are in the comments.
+// The comments give the names of these constants in elf(5) and getauxval(3).
 const (
 	auxVDSO        = 33 // AT_SYSINFO_EHDR
 	loadSegment    = 1  // PT_LOAD
@@ -18,21 +18,21 @@ const (
 	functionSymbol = 2  // STT_FUNC
 )
 
-// An ELF image in memory. To read beyond its end panics.
+// An ELF image in memory. A read beyond its end panics.
 type image []byte
 
 func (i image) u16(at uint64) uint64 { return uint64(binary.LittleEndian.Uint16(i[at:])) }
 func (i image) u32(at uint64) uint64 { return uint64(binary.LittleEndian.Uint32(i[at:])) }
 func (i image) u64(at uint64) uint64 { return binary.LittleEndian.Uint64(i[at:]) }
 
-// The address of a function of the vDSO, the small library that the kernel maps into every process. 0: it is
-// not there, or it is not of the form that is expected, and the caller does without.
+// The address of a function of the vDSO, the small library that the kernel maps into every process. It is 0
+// if the vDSO or the function is missing, or if the vDSO does not have the expected form.
 func lookUp(function string) uintptr {
 	base := vdso()
 	if base == 0 {
 		return 0
 	}
-	// Its first page has the headers, and they say how long the rest is.
+	// The first page has the headers, which give the size of the image.
 	size, _, _ := segments(memory(base, uint64(os.Getpagesize())))
 	at, found := in(memory(base, size), function)
 	if !found {
@@ -41,9 +41,9 @@ func lookUp(function string) uintptr {
 	return base + uintptr(at)
 }
 
-// Where in an image a function begins.
+// The offset of a function in an image.
 func in(whole image, function string) (at uint64, found bool) {
-	// A table that points out of the image is as good as none.
+	// If a table points out of the image, the function counts as not found.
 	defer func() {
 		if recover() != nil {
 			at, found = 0, false
@@ -51,7 +51,7 @@ func in(whole image, function string) (at uint64, found bool) {
 	}()
 	_, wanted, dynamic := segments(whole)
 	symbols, strings := tables(whole, dynamic)
-	// The linker puts the names behind the symbols; nothing simpler says how many symbols there are.
+	// The linker puts the names behind the symbols, which gives the number of symbols.
 	names := whole[strings-wanted:]
 	for at := symbols - wanted; at+symbolSize <= strings-wanted; at += symbolSize {
 		isFunction := whole[at+4]&15 == functionSymbol && whole.u16(at+6) != 0
@@ -63,7 +63,7 @@ func in(whole image, function string) (at uint64, found bool) {
 	return 0, false
 }
 
-// Where the kernel put the vDSO, or 0.
+// The address of the vDSO, or 0.
 func vdso() uintptr {
 	vector, err := os.ReadFile("/proc/self/auxv")
 	if err != nil {
@@ -77,7 +77,7 @@ func vdso() uintptr {
 	return 0
 }
 
-// How long the image is, the address that it was linked for, and where its dynamic section is.
+// The size of the image, the address for which it was linked, and the address of its dynamic section.
 func segments(head image) (size, wanted, dynamic uint64) {
 	const header, entry = 64, 56 // sizeof(Elf64_Ehdr) and of an Elf64_Phdr
 	if len(head) < header || !bytes.HasPrefix(head, []byte("\x7fELF\x02\x01")) {
@@ -109,8 +109,7 @@ func tables(whole image, dynamic uint64) (symbols, strings uint64) {
 	return symbols, strings
 }
 
-// The memory at an address that the kernel gave: it is no memory of Go's, and it stays as long as the
-// process.
+// The memory at an address that the kernel gave. It is not Go's memory, and lives as long as the process.
 func memory(address uintptr, size uint64) image {
 	start := *(*unsafe.Pointer)(unsafe.Pointer(&address))
 	return unsafe.Slice((*byte)(start), size)

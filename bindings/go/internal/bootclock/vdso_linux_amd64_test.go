@@ -11,7 +11,7 @@ func TestOnlyAWholeNameIsFound(t *testing.T) {
 	}
 }
 
-// What another kernel, or a sandbox, might map instead: then the caller does without.
+// Another kernel, or a sandbox, may map another image: then the function is not found.
 func TestAnImageThatIsCutOrForeignGivesNothing(t *testing.T) {
 	need(t)
 	size, _, _ := segments(memory(vdso(), 4096))
@@ -19,7 +19,7 @@ func TestAnImageThatIsCutOrForeignGivesNothing(t *testing.T) {
 	if function, _ := in(whole, "__vdso_clock_gettime"); function == 0 {
 		t.Fatal("the whole image has it")
 	}
-	// What is left may still name the function. Then it begins within the image: nothing else is promised.
+	// A damaged image may still name the function. Then the function must begin within the image.
 	look := func(part image, fault string, at int) {
 		start, found := in(part, "__vdso_clock_gettime")
 		if found && start >= uint64(len(part)) {

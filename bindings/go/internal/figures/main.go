@@ -1,5 +1,5 @@
-// Command figures measures what the Go package promises, and prints each figure beside its limit. It fails if
-// one is above.
+// Command figures measures the costs that the Go package promises, and prints each figure beside its limit.
+// It fails if a figure is above its limit.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/elector/elector/bindings/go/internal/library"
 )
 
-// A figure and its limit; without one it is there to compare with.
+// A figure and its limit. A figure without a limit is printed for comparison.
 type figure struct {
 	what            string
 	measured, limit float64
@@ -36,7 +36,7 @@ func main() {
 	figures := measure()
 	for _, figure := range figures {
 		if !figure.isReached() {
-			// Another program may be to blame, so the second measurement counts, whatever it says.
+			// Another program may have caused the high figure, so the second measurement counts in any case.
 			figure.print("measured again")
 			figures = measure()
 			break
@@ -84,12 +84,12 @@ func measure() []figure {
 	return []figure{
 		{"IsLeader", best(func() { leader.IsLeader() }), 60},
 		{"its clock read", best(func() { bootclock.Now() }), 0},
-		{"the same question by a call into C", best(func() { handle.AmILeader() }), 0},
+		{"IsLeader by a call into C", best(func() { handle.AmILeader() }), 0},
 		{"its clock read", best(func() { library.Now() }), 0},
 	}
 }
 
-// The best of some runs: what the code costs when nothing else disturbs it.
+// The best of several runs: the cost of the code when nothing else disturbs it.
 func best(step func()) float64 {
 	const runs, steps = 15, 200_000
 	runtime.GC()

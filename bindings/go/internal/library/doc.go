@@ -1,6 +1,6 @@
-// Package library is Elector's C interface in Go's types. Nothing else of this module calls C.
+// Package library is Elector's C interface in Go's types. No other package of this module calls C.
 //
-// No function of it calls back: C has no pointer to any Go function, so no thread of the library ever runs
-// Go. Those that wait hold up one thread of the operating system for as long as they do; all others return
-// at once and do no I/O.
+// No C function calls back: C has no pointer to a Go function, so no thread of the library ever runs Go code.
+// A function that waits occupies one thread of the operating system while it waits. All other functions
+// return at once and perform no I/O.
 package library

@@ -40,13 +40,13 @@ import (
 	"unsafe"
 )
 
-// Handle is one elector of the library. After Free it must not be used any more, by nobody.
+// Handle is one elector of the library. After Free no goroutine may use it any more.
 type Handle struct {
 	elector *C.struct_elector
 	view    *C.struct_elector_view
 }
 
-// Leadership is one consistent answer.
+// Leadership is one consistent answer to the question whether a candidate leads.
 type Leadership struct {
 	IsLeader   bool
 	Token      uint64
@@ -68,19 +68,19 @@ type Change struct {
 // Free frees the elector. It does not release.
 func (h Handle) Free() { C.elector_free(h.elector) }
 
-// Campaign stands for election.
+// Campaign begins to campaign.
 func (h Handle) Campaign() *Fault {
 	var fault C.struct_elector_error
 	return made(C.elector_campaign(h.elector, &fault), &fault)
 }
 
-// Connect opens the store and waits so long for what comes of it.
+// Connect opens the store, and waits at most timeout for the result.
 func (h Handle) Connect(timeout time.Duration) *Fault {
 	var fault C.struct_elector_error
 	return made(C.elector_connect(h.elector, milliseconds(timeout), &fault), &fault)
 }
 
-// Release stands down, and waits so long for the store to confirm it.
+// Release stands down, and waits at most timeout for the store to confirm the release.
 func (h Handle) Release(timeout time.Duration) *Fault {
 	var fault C.struct_elector_error
 	return made(C.elector_release(h.elector, milliseconds(timeout), &fault), &fault)
@@ -92,28 +92,29 @@ func (h Handle) Drain() *Fault {
 	return made(C.elector_drain(h.elector, &fault), &fault)
 }
 
-// DrainFor stands down and keeps the lease, which it renews for so long at most.
+// DrainFor stands down and keeps the lease, which it renews for at most patience.
 func (h Handle) DrainFor(patience time.Duration) *Fault {
 	var fault C.struct_elector_error
 	return made(C.elector_drain_for(h.elector, milliseconds(patience), &fault), &fault)
 }
 
-// Drained ends what Drain began.
+// Drained ends a drain and releases the lease.
 func (h Handle) Drained() *Fault {
 	var fault C.struct_elector_error
 	return made(C.elector_drained(h.elector, &fault), &fault)
 }
 
-// Alive says that the program makes progress.
+// Alive reports that the program makes progress.
 func (h Handle) Alive() *Fault {
 	var fault C.struct_elector_error
 	return made(C.elector_alive(h.elector, &fault), &fault)
 }
 
-// AmILeader asks the library. The view answers the same for less.
+// AmILeader asks the library. TrustedUntil gives the same answer at a lower cost.
 func (h Handle) AmILeader() bool { return bool(C.elector_am_i_leader(h.elector)) }
 
-// Leadership asks for one consistent answer. In a forked child it is one, too, so the status is not needed.
+// Leadership returns one consistent answer. The answer is also consistent in a forked child, so the status is
+// not needed.
 func (h Handle) Leadership() Leadership {
 	var found C.struct_elector_leadership
 	found.struct_size = C.uint32_t(unsafe.Sizeof(found))
@@ -127,7 +128,7 @@ func (h Handle) Leadership() Leadership {
 	}
 }
 
-// Change fetches the change with this number, if it is known still and already.
+// Change returns the change with this number; false if the library does not have it any more, or not yet.
 func (h Handle) Change(revision uint64) (Change, bool) {
 	var found C.struct_elector_change
 	found.struct_size = C.uint32_t(unsafe.Sizeof(found))
@@ -144,28 +145,28 @@ func (h Handle) Change(revision uint64) (Change, bool) {
 	}, true
 }
 
-// Leader says who leads: the name, a NUL and the meta text. "": nobody is known to.
+// Leader is the leader's name, a NUL and the meta text; "" if the library knows no leader.
 func (h Handle) Leader() string {
 	return text(func(buffer *C.char, capacity C.size_t) C.size_t {
 		return C.elector_leader(h.elector, buffer, capacity)
 	})
 }
 
-// GuardSQL is the statement that guards a transaction. "": there is none.
+// GuardSQL is the statement that guards a transaction; "" if there is none.
 func (h Handle) GuardSQL() string {
 	return text(func(buffer *C.char, capacity C.size_t) C.size_t {
 		return C.elector_guard_sql(h.elector, buffer, capacity)
 	})
 }
 
-// LastError is what the store complains about. "": nothing.
+// LastError is the store's last error; "" if its latest operation succeeded.
 func (h Handle) LastError() string {
 	return text(func(buffer *C.char, capacity C.size_t) C.size_t {
 		return C.elector_last_error(h.elector, buffer, capacity)
 	})
 }
 
-// Has a text written into a buffer that is large enough for it, however often it grows meanwhile.
+// Reads a text into a buffer, which it enlarges until the text fits.
 func text(write func(*C.char, C.size_t) C.size_t) string {
 	for capacity := 512; ; {
 		buffer := make([]byte, capacity)
@@ -177,19 +178,19 @@ func text(write func(*C.char, C.size_t) C.size_t) string {
 	}
 }
 
-// WaitAny waits until the count of all changes of this process is another one, and returns it.
+// WaitAny waits until the count of all changes of this process differs from seen, and returns the count.
 func WaitAny(seen uint64, timeout time.Duration) uint64 {
 	return uint64(C.elector_wait_any(C.uint64_t(seen), milliseconds(timeout)))
 }
 
-// Wake has every WaitAny return.
+// Wake makes every WaitAny return.
 func Wake() { C.elector_wake() }
 
-// Now reads the clock by which leases are trusted, in nanoseconds.
+// Now reads the clock on which trust in a lease is measured, in nanoseconds.
 func Now() uint64 { return uint64(C.elector_now_ns()) }
 
-// As the library counts: whole milliseconds, at least one of a time that is not over. The number that it
-// takes for "for ever" is left out.
+// The time in whole milliseconds, rounded up, as the library takes it. The largest number is never used,
+// because it means "for ever" to the library.
 func milliseconds(timeout time.Duration) C.uint32_t {
 	rounded := max(timeout, 0) / time.Millisecond
 	if timeout%time.Millisecond > 0 {

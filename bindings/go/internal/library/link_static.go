@@ -2,8 +2,8 @@
 
 package library
 
-// The library that `make -C bindings/c go` puts there, with what it needs of the system. The C compiler adds
-// libgcc_s, where it is needed, and libc itself; naming the former would rule out -static.
+// The static library that `make -C bindings/c go` builds into lib, and the system's libraries that it needs.
+// The C compiler adds libc, and libgcc_s where it is needed; naming libgcc_s here would rule out -static.
 
 // #cgo CFLAGS: -I${SRCDIR}/../../include -I${SRCDIR}/../../lib
 // #cgo darwin,amd64 CFLAGS: -DELECTOR_LIBRARY=libelector_darwin_amd64.a

@@ -5,7 +5,7 @@ package library
 // #include "elector.h"
 import "C"
 
-// Fault is a call that failed: the status, and the library's text for people.
+// Fault is the failure of a call: its status, and the library's message.
 type Fault struct {
 	Status  int
 	Message string
@@ -18,7 +18,7 @@ func made(status C.enum_elector_status, fault *C.struct_elector_error) *Fault {
 	return &Fault{int(status), C.GoString(&fault.message[0])}
 }
 
-// What calls come to.
+// The statuses of calls.
 const (
 	StatusOK                = C.ELECTOR_STATUS_OK
 	StatusNullPointer       = C.ELECTOR_STATUS_NULL_POINTER
@@ -38,7 +38,7 @@ const (
 	StatusNoRandom          = C.ELECTOR_STATUS_NO_RANDOM
 )
 
-// What happens to a candidate.
+// The kinds of events.
 const (
 	EventNone              = C.ELECTOR_EVENT_NONE
 	EventElected           = C.ELECTOR_EVENT_ELECTED
@@ -52,7 +52,7 @@ const (
 	EventPoisonedRow       = C.ELECTOR_EVENT_POISONED_ROW
 )
 
-// Why terms end.
+// The reasons why terms end.
 const (
 	ReasonNone     = C.ELECTOR_REASON_NONE
 	ReasonReleased = C.ELECTOR_REASON_RELEASED

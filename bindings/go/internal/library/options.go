@@ -13,7 +13,7 @@ import (
 	"unsafe"
 )
 
-// Options describe an elector. What is zero has the library's default.
+// Options describe an elector. A zero option has the library's default.
 type Options struct {
 	Election, Store, Candidate, Meta, Schema string
 	CreateTable                              *bool
@@ -43,7 +43,7 @@ func New(options Options) (Handle, *Fault) {
 	return handle, draft.fault
 }
 
-// Options of the library under construction, up to the first that it refuses.
+// Options of the library under construction. Setting stops at the first option that the library refuses.
 type draft struct {
 	options *C.struct_elector_options
 	said    C.struct_elector_error
@@ -51,7 +51,7 @@ type draft struct {
 }
 
 func (d *draft) describe(options Options) {
-	// This one is always set, so that the library says what is wrong with an empty name.
+	// The election is always set, so that the library reports an empty name.
 	d.text("election", options.Election, func(text *C.char) C.enum_elector_status {
 		return C.elector_options_set_election(d.options, text, &d.said)
 	})
@@ -106,7 +106,7 @@ func (d *draft) text(name, value string, set func(*C.char) C.enum_elector_status
 	if d.fault != nil {
 		return
 	}
-	// C would take what is before it for the whole.
+	// C would cut the text at the NUL.
 	if at := strings.IndexByte(value, 0); at >= 0 {
 		d.fault = refusal("the %s %q has a NUL at byte %d; leave it out", name, value, at)
 		return
@@ -125,7 +125,7 @@ func (d *draft) time(name string, value time.Duration, set func(C.uint64_t) C.en
 	}
 }
 
-// CheckTime refuses an option that is no time.
+// CheckTime refuses a negative time and a fraction of a millisecond.
 func CheckTime(name string, value time.Duration) *Fault {
 	if value >= 0 && value%time.Millisecond == 0 {
 		return nil

@@ -26,12 +26,12 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	// Called when this process is elected; of all that run, one is.
+	// Run calls this function when this process is elected. At most one process is the leader.
 	err = candidate.Run(ctx, func(ctx context.Context, term elector.Term) error {
 		for {
 			log.Printf("only one process prints this, under token %d", term.Token)
 			select {
-			case <-ctx.Done(): // Stop now: the term is over, or the program is to end.
+			case <-ctx.Done(): // Stop now: the term is over, or the program must end.
 				return context.Cause(ctx)
 			case <-time.After(time.Second):
 			}

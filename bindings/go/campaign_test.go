@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A candidate in a store of its own, with a lease that does not end within a test.
+// A candidate in a store of its own, with a lease that does not expire within a test.
 func alone(t *testing.T) (*Elector, context.Context) {
 	t.Helper()
 	e, err := New(Options{Election: "nightly", Store: "memory:" + t.Name(), Lease: 30 * time.Second})
@@ -19,7 +19,7 @@ func alone(t *testing.T) (*Elector, context.Context) {
 	return e, ctx
 }
 
-func TestARunThatWasStoodDownIsNotGivenTheTermOfALaterOne(t *testing.T) {
+func TestARunThatWasStoodDownDoesNotWorkInTheTermOfALaterCampaign(t *testing.T) {
 	t.Parallel()
 	e, ctx := alone(t)
 	down, err := e.campaign()
@@ -35,7 +35,7 @@ func TestARunThatWasStoodDownIsNotGivenTheTermOfALaterOne(t *testing.T) {
 	if _, err := e.WaitUntilLeader(ctx); err != nil {
 		t.Fatal(err)
 	}
-	// What its Run comes to when it looks only now.
+	// A Run of the first campaign that checks only now.
 	if token, _, err := e.elected(ctx, down); !errors.Is(err, ErrReleased) {
 		t.Errorf("token %d, %v", token, err)
 	}
