@@ -107,8 +107,8 @@ impl fmt::Display for NoTokenLeft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "no larger token is left: the last token was {}, and the largest is {}; delete the election's row \
-             while no candidate leads",
+            "no larger token is left: the last token was {}, and the largest is {}; delete the row of the \
+             election while no candidate leads",
             self.previous,
             FencingToken::MAX
         )

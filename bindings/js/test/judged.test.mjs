@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-    busyRow, electionRefusal, judgeTable, lacksCharacter, limits, postgresFailure, explainPostgresError,
+    busyRow, electionRefusal, explainPostgresError, judgeTable, lacksCharacter, limits, postgresFailure,
     suggestsChangedTable, urgency, waitedForMs,
 } from "../dist/cjs/core.mjs";
 

@@ -72,7 +72,7 @@ test("a reply that makes no sense is refused, and the machine goes on", () => {
     const machine = new core.Machine({ election: "e", candidate: "c", incarnation: 1n, seed: 1n }, 0);
     machine.campaign(0);
     const { id } = machine.poll();
-    assert.throws(() => machine.reply(1, { id, outcome: "gone" }), /the reply has the unknown outcome 'gone'/);
+    assert.throws(() => machine.reply(1, { id, outcome: "gone" }), /reply has the unknown outcome 'gone'/);
     assert.throws(() => machine.reply(1, { id, outcome: "granted", token: 0n }), /token/);
     machine.reply(1, { id, outcome: "granted", token: 7n });
     assert.equal(machine.leadership(1).token, 7n);

@@ -1,4 +1,4 @@
-import { postgresFailure, explainPostgresError } from "../core.js";
+import { explainPostgresError, postgresFailure } from "../core.js";
 import { StoreError, oneLine } from "../errors.js";
 
 /** What clients tell of an error beside its message. */

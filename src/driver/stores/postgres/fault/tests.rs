@@ -85,7 +85,7 @@ async fn every_class_of_sqlstate_has_its_meaning() {
 #[tokio::test]
 async fn an_error_says_what_to_do_about_it() {
     let cases = [
-        ("22P02", "another shape"),
+        ("22P02", "other columns than Elector"),
         ("25006", "the primary"),
         ("3F000", "create the schema"),
         ("42501", "grant the role"),
