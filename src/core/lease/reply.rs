@@ -107,8 +107,9 @@ impl Lease {
         self.begin(token, sent, sent);
     }
 
-    /// Has a row released that a doubled or very late request took: it is not known when that was sent. While
-    /// this machine leads, its own term has ended in the store; its next renewal finds that out.
+    /// Plans the release of a row that a doubled or very late request took, because the time when the request
+    /// was sent is unknown. If this machine leads, the grant has ended its term in the store; the next
+    /// renewal finds that out.
     fn unexpected_grant(&mut self, token: FencingToken) {
         if self.term().is_none() && self.held.is_new(token) {
             self.release_row(token);
