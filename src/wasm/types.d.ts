@@ -161,7 +161,7 @@ export type TableVerdict =
     }
     | { readonly verdict: "incomplete" | "unusable"; readonly why: string };
 
-/** The numbers by which hubs and stores go, the same in every language. */
+/** The numbers by which hubs go, the same in every language. */
 export interface Limits {
     /** Maximum number of operations in one batch. */
     readonly mostJobs: number;
@@ -169,8 +169,4 @@ export interface Limits {
     readonly shortestPatienceMs: number;
     /** The average time from one clean-up to the next. */
     readonly cleanUpEveryMs: number;
-    /** Maximum number of rows that one clean-up deletes. */
-    readonly cleanUpAtOnce: number;
-    /** How long a row must have been dead before a clean-up deletes it. */
-    readonly deadForMs: number;
 }
