@@ -10,8 +10,8 @@ use super::log;
 use super::options::elector_options;
 use super::status::{Fault, elector_error, elector_status};
 use crate::driver::hub::candidate::Progress;
-use crate::driver::stores::Hint;
 use crate::driver::stores::url::StoreUrl;
+use crate::driver::stores::{Hint, IfMissing};
 use crate::elector::Elector;
 use crate::elector::error::{Error, Kind};
 
@@ -80,7 +80,8 @@ fn store(options: &elector_options) -> Result<StoreUrl, Fault> {
         url = url.in_schema(schema).map_err(Fault::argument)?;
     }
     Ok(match options.create_table {
-        Some(wanted) => url.with_create_table(wanted),
+        Some(true) => url.if_table_missing(IfMissing::Create),
+        Some(false) => url.if_table_missing(IfMissing::Leave),
         None => url,
     })
 }

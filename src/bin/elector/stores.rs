@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use elector::Elector;
 use elector::core::Name;
-use elector::driver::stores::Store;
 use elector::driver::stores::url::StoreUrl;
+use elector::driver::stores::{IfMissing, Store};
 
 use crate::exit::Failure;
 use crate::options::{RunOptions, StoreOption};
@@ -26,13 +26,13 @@ fn open(url: &StoreUrl) -> Result<Box<dyn Store>, Failure> {
 
 /// Opens the store so that its table is made or completed.
 pub fn migrate(option: &StoreOption) -> Result<StoreUrl, Failure> {
-    let url = url(option)?.for_migration();
+    let url = url(option)?.if_missing(IfMissing::Create);
     open(&url).map(|_| url)
 }
 
 /// Opens the store without creating a file or a table: a query must not change the store.
 pub fn open_existing(option: &StoreOption) -> Result<(Box<dyn Store>, StoreUrl), Failure> {
-    let url = url(option)?.for_questions();
+    let url = url(option)?.if_missing(IfMissing::Leave);
     warn_of_memory(&url, "what other processes keep under that name is not seen");
     let store = open(&url)?;
     Ok((store, url))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use elector::core::lease::{Leader, LeaderId};
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
-use elector::driver::stores::ElectionRow;
+use elector::driver::stores::{ElectionRow, IfMissing};
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -47,7 +47,7 @@ pub fn run(election: &Name, store: &StoreOption) -> Result<u8, Failure> {
     // A queue of one hint is enough: each asks for the same read.
     let (notifier, hints) = sync_channel(1);
     // Creates nothing: without a file, no election has a leader.
-    let url = stores::url(store)?.for_questions();
+    let url = stores::url(store)?.if_missing(IfMissing::Leave);
     stores::warn_of_memory(&url, "nobody else's leader is ever seen");
     let notify = move |_| {
         let _ = notifier.try_send(());

@@ -2,6 +2,7 @@
 
 pub mod memory;
 mod opener;
+mod options;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
@@ -16,6 +17,8 @@ use crate::core::sql::postgres::Table;
 use crate::core::table::NoTokenLeft;
 use crate::core::{FencingToken, Name};
 use crate::driver::host::descriptor::Descriptor;
+
+pub use self::options::{Fuse, IfMissing, SqliteOptions};
 
 /// One connection to a place where leases are kept. Its hub calls it from one thread.
 ///

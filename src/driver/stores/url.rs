@@ -9,7 +9,7 @@ use crate::core::lease::Failure;
 use crate::driver::stores::memory::MemoryStore;
 #[cfg(feature = "postgres")]
 use crate::driver::stores::postgres::{self, PostgresUrl};
-use crate::driver::stores::{Notifier, Store, StoreError};
+use crate::driver::stores::{Fuse, IfMissing, Notifier, SqliteOptions, Store, StoreError};
 
 /// Where leases are kept. Two URLs that name the same place are equal. None shows a password.
 ///
@@ -31,15 +31,14 @@ use crate::driver::stores::{Notifier, Store, StoreError};
 /// assert!(refusal.contains("redis") && !refusal.contains("secret"));
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct StoreUrl(Place);
+pub struct StoreUrl(Location);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Place {
+enum Location {
     Memory(String),
     Sqlite {
         path: PathBuf,
-        trust_fuse: bool,
-        makes_files: bool,
+        options: SqliteOptions,
     },
     #[cfg(feature = "postgres")]
     Postgres(Box<PostgresUrl>),
@@ -78,24 +77,31 @@ impl StoreUrl {
             let found = "no store was named, and there is no home directory for the default one";
             InvalidUrl(format!("{found}; set ELECTOR_STORE or HOME"))
         })?;
-        Ok(StoreUrl(Place::Sqlite {
+        Ok(StoreUrl(Location::Sqlite {
             path: resolve(&directory.join("elector.db")),
-            trust_fuse: false,
-            makes_files: true,
+            options: SqliteOptions::default(),
         }))
     }
 
-    /// The same place for one who only asks: nothing is made where there is nothing. A SQLite store that is
-    /// not there then has no rows.
+    /// This store, with what opening it does where its SQLite database or PostgreSQL table is missing.
     #[must_use]
-    pub fn for_questions(self) -> StoreUrl {
-        self.making_tables(false)
+    pub fn if_missing(mut self, action: IfMissing) -> StoreUrl {
+        if let Location::Sqlite { options, .. } = &mut self.0 {
+            options.if_missing = action;
+        }
+        self.if_table_missing(action)
     }
 
-    /// The same place for one who may make or complete the table.
+    /// [`StoreUrl::if_missing`] for PostgreSQL tables only: a SQLite database is not affected. The same as
+    /// the key `create_table` in a PostgreSQL URL.
     #[must_use]
-    pub fn for_migration(self) -> StoreUrl {
-        self.making_tables(true)
+    #[cfg_attr(not(feature = "postgres"), allow(unused_variables, unused_mut))]
+    pub fn if_table_missing(mut self, action: IfMissing) -> StoreUrl {
+        #[cfg(feature = "postgres")]
+        if let Location::Postgres(url) = &mut self.0 {
+            url.set_if_missing(action);
+        }
+        self
     }
 
     /// The same place with the table in another schema, which must have 1 to 63 bytes.
@@ -105,36 +111,18 @@ impl StoreUrl {
     #[cfg_attr(not(feature = "postgres"), allow(unused_mut))]
     pub fn in_schema(mut self, schema: &str) -> Result<StoreUrl, InvalidUrl> {
         #[cfg(feature = "postgres")]
-        if let Place::Postgres(url) = &mut self.0 {
+        if let Location::Postgres(url) = &mut self.0 {
             return url.set_schema(schema).map(|()| self).map_err(InvalidUrl);
         }
         let found = format!("schema {schema:?}: only PostgreSQL has schemas, and the store is {self}");
         Err(InvalidUrl(found))
     }
 
-    /// The same place, where a table that is missing is made or not. Only PostgreSQL knows the difference.
-    #[must_use]
-    #[cfg_attr(not(feature = "postgres"), allow(unused_variables, unused_mut))]
-    pub fn with_create_table(mut self, wanted: bool) -> StoreUrl {
-        #[cfg(feature = "postgres")]
-        if let Place::Postgres(url) = &mut self.0 {
-            url.make_table(wanted);
-        }
-        self
-    }
-
-    fn making_tables(mut self, wanted: bool) -> StoreUrl {
-        if let Place::Sqlite { makes_files, .. } = &mut self.0 {
-            *makes_files = wanted;
-        }
-        self.with_create_table(wanted)
-    }
-
     /// The path of the database, if this is a store in an SQLite file.
     #[must_use]
     pub fn sqlite_path(&self) -> Option<&Path> {
         match &self.0 {
-            Place::Sqlite { path, .. } => Some(path),
+            Location::Sqlite { path, .. } => Some(path),
             _ => None,
         }
     }
@@ -147,12 +135,10 @@ impl StoreUrl {
     /// When the store cannot be reached or used; the message says why and what to do.
     pub fn open(&self, notifier: Notifier) -> Result<Box<dyn Store>, StoreError> {
         match &self.0 {
-            Place::Memory(name) => Ok(MemoryStore::named(name).open(notifier)),
-            Place::Sqlite { path, trust_fuse, makes_files } => {
-                open_sqlite(path, *trust_fuse, *makes_files, notifier)
-            }
+            Location::Memory(name) => Ok(MemoryStore::named(name).open(notifier)),
+            Location::Sqlite { path, options } => open_sqlite(path, *options, notifier),
             #[cfg(feature = "postgres")]
-            Place::Postgres(url) => postgres::open(url, notifier),
+            Location::Postgres(url) => postgres::open(url, notifier),
         }
     }
 }
@@ -164,7 +150,7 @@ const KNOWN: &str = "give sqlite:PATH or memory:NAME";
 
 #[cfg(feature = "postgres")]
 fn parse_postgres(url: &str) -> Result<StoreUrl, InvalidUrl> {
-    PostgresUrl::parse(url).map(|url| StoreUrl(Place::Postgres(Box::new(url)))).map_err(InvalidUrl)
+    PostgresUrl::parse(url).map(|url| StoreUrl(Location::Postgres(Box::new(url)))).map_err(InvalidUrl)
 }
 
 #[cfg(not(feature = "postgres"))]
@@ -196,7 +182,7 @@ fn parse_memory(url: &str, name: &str) -> Result<StoreUrl, InvalidUrl> {
     if name.is_empty() {
         return Err(InvalidUrl(format!("store URL {url:?} has no name; give memory:NAME")));
     }
-    Ok(StoreUrl(Place::Memory(name.to_owned())))
+    Ok(StoreUrl(Location::Memory(name.to_owned())))
 }
 
 fn parse_sqlite(rest: &str) -> Result<StoreUrl, InvalidUrl> {
@@ -225,13 +211,16 @@ fn parse_sqlite(rest: &str) -> Result<StoreUrl, InvalidUrl> {
     if path.ends_with('/') {
         return invalid("names a directory; give the path of a file in it");
     }
-    let trust_fuse = match query {
-        "" => false,
-        "filesystem=local" => true,
+    let fuse = match query {
+        "" => Fuse::Refuse,
+        "filesystem=local" => Fuse::TrustAsLocal,
         _ => return invalid("has an unknown option; known is ?filesystem=local"),
     };
     match std::path::absolute(path) {
-        Ok(path) => Ok(StoreUrl(Place::Sqlite { path: resolve(&path), trust_fuse, makes_files: true })),
+        Ok(path) => {
+            let options = SqliteOptions { fuse, ..SqliteOptions::default() };
+            Ok(StoreUrl(Location::Sqlite { path: resolve(&path), options }))
+        }
         Err(error) => {
             invalid(&format!("is relative to the working directory, which cannot be read ({error})"))
         }
@@ -263,14 +252,13 @@ fn state_directory() -> Option<PathBuf> {
 #[cfg(feature = "sqlite")]
 fn open_sqlite(
     path: &Path,
-    trust_fuse: bool,
-    makes_files: bool,
+    options: SqliteOptions,
     notifier: Notifier,
 ) -> Result<Box<dyn Store>, StoreError> {
     use super::sqlite::SqliteStore;
 
-    if !makes_files {
-        return Ok(Box::new(SqliteStore::for_questions(&resolve(path), trust_fuse, notifier)?));
+    if options.if_missing == IfMissing::Leave {
+        return Ok(Box::new(SqliteStore::open(&resolve(path), options, notifier)?));
     }
     let default = state_directory().filter(|default| path.parent() == Some(&**default));
     if let Some(directory) = &default {
@@ -280,12 +268,12 @@ fn open_sqlite(
         })?;
     }
     // The directory may be there only now, and a link in it decides which file this is.
-    let store = SqliteStore::open(&resolve(path), trust_fuse, notifier)?;
+    let store = SqliteStore::open(&resolve(path), options, notifier)?;
     Ok(Box::new(if default.is_some() { store.making_its_directory() } else { store }))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn open_sqlite(path: &Path, _: bool, _: bool, _: Notifier) -> Result<Box<dyn Store>, StoreError> {
+fn open_sqlite(path: &Path, _: SqliteOptions, _: Notifier) -> Result<Box<dyn Store>, StoreError> {
     let found = format!("cannot open {}: this build has no SQLite store", path.display());
     Err(StoreError::new(Failure::Refused, format!("{found}; build it with the feature \"sqlite\"")))
 }
@@ -293,13 +281,16 @@ fn open_sqlite(path: &Path, _: bool, _: bool, _: Notifier) -> Result<Box<dyn Sto
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Place::Memory(name) => write!(f, "memory:{name}"),
-            Place::Sqlite { path, trust_fuse, .. } => {
-                let option = if *trust_fuse { "?filesystem=local" } else { "" };
+            Location::Memory(name) => write!(f, "memory:{name}"),
+            Location::Sqlite { path, options } => {
+                let option = match options.fuse {
+                    Fuse::Refuse => "",
+                    Fuse::TrustAsLocal => "?filesystem=local",
+                };
                 write!(f, "sqlite:{}{option}", path.display())
             }
             #[cfg(feature = "postgres")]
-            Place::Postgres(url) => write!(f, "{url}"),
+            Location::Postgres(url) => write!(f, "{url}"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row as SqlRow, Statement};
 
+use super::config::Statements;
 use crate::core::batch::Urgency;
 use crate::core::lease::{Acquire, Failure, LeaderId, Op, Outcome, Row, StoreClock, Version};
 use crate::core::sql::postgres::Table;
@@ -22,11 +23,11 @@ impl Query {
         client: &Client,
         text: String,
         types: &'static [Type],
-        prepare: bool,
+        statements: Statements,
     ) -> Result<Query, Error> {
-        let prepared = match prepare {
-            true => Some(client.prepare_typed(&text, types).await?),
-            false => None,
+        let prepared = match statements {
+            Statements::Named => Some(client.prepare_typed(&text, types).await?),
+            Statements::Unnamed => None,
         };
         Ok(Query { text, types, prepared })
     }
@@ -55,17 +56,21 @@ pub(super) struct Queries {
 }
 
 impl Queries {
-    pub(super) async fn new(client: &Client, table: &Table, prepare: bool) -> Result<Queries, Error> {
+    pub(super) async fn new(
+        client: &Client,
+        table: &Table,
+        statements: Statements,
+    ) -> Result<Queries, Error> {
         const TEXTS: Type = Type::TEXT_ARRAY;
         const NUMBERS: Type = Type::INT8_ARRAY;
         let acquire = &[TEXTS, TEXTS, TEXTS, NUMBERS, TEXTS, NUMBERS, NUMBERS];
         let renew = &[TEXTS, TEXTS, NUMBERS, NUMBERS];
         let release = &[TEXTS, TEXTS, NUMBERS, Type::TEXT];
         let (look, acquire, renew, release) = tokio::try_join!(
-            Query::new(client, table.look(), &[TEXTS], prepare),
-            Query::new(client, table.acquire(), acquire, prepare),
-            Query::new(client, table.renew(), renew, prepare),
-            Query::new(client, table.release(), release, prepare),
+            Query::new(client, table.look(), &[TEXTS], statements),
+            Query::new(client, table.acquire(), acquire, statements),
+            Query::new(client, table.renew(), renew, statements),
+            Query::new(client, table.release(), release, statements),
         )?;
         Ok(Queries { look, acquire, renew, release })
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::uri::{self, KEYS, Parameters, UNHEARD};
 use crate::core::sql::postgres::is_schema;
+use crate::driver::stores::IfMissing;
 
 /// A PostgreSQL URL with all that it leaves out filled in. Two URLs that ask for the same are equal.
 ///
@@ -69,9 +70,10 @@ pub struct PostgresUrl {
     /// How long sent data may stay unacknowledged; `None`: the system's default.
     pub(super) tcp_user_timeout: Option<Duration>,
     pub(super) schema: String,
-    pub(super) create_table: bool,
-    /// `None`: unless there is a pooler.
-    pub(super) prepare: Option<bool>,
+    /// What happens if the table is missing or incomplete.
+    pub(super) if_missing: IfMissing,
+    /// `None`: named, unless a pooler is found.
+    pub(super) statements: Option<Statements>,
 }
 
 /// One server of the list.
@@ -97,6 +99,15 @@ impl fmt::Display for Server {
             false => write!(f, "{}:{}", self.host, self.port),
         }
     }
+}
+
+/// How statements reach the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Statements {
+    /// Prepared once for each connection, under a name.
+    Named,
+    /// Sent in full each time, as poolers need that give each transaction another server connection.
+    Unnamed,
 }
 
 /// How the server is authenticated, and how we are.
@@ -178,9 +189,9 @@ impl PostgresUrl {
         Ok(())
     }
 
-    /// Whether a missing table is to be made.
-    pub(crate) fn make_table(&mut self, wanted: bool) {
-        self.create_table = wanted;
+    /// Sets what happens if the table is missing.
+    pub(crate) fn set_if_missing(&mut self, action: IfMissing) {
+        self.if_missing = action;
     }
 
     pub(super) fn complete(given: Parameters, around: &Surroundings<'_>) -> Result<PostgresUrl, String> {
@@ -239,8 +250,16 @@ impl PostgresUrl {
             )?,
             tcp_user_timeout: timeout(Duration::from_millis(reader.number("tcp_user_timeout", 10_000)?)),
             schema: reader.schema()?,
-            create_table: reader.one_of("create_table", true, &[("true", true), ("false", false)])?,
-            prepare: reader.one_of("prepare", None, &[("true", Some(true)), ("false", Some(false))])?,
+            if_missing: reader.one_of(
+                "create_table",
+                IfMissing::Create,
+                &[("true", IfMissing::Create), ("false", IfMissing::Leave)],
+            )?,
+            statements: reader.one_of(
+                "prepare",
+                None,
+                &[("true", Some(Statements::Named)), ("false", Some(Statements::Unnamed))],
+            )?,
         })
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use super::backend;
-use super::config::PostgresUrl;
+use super::config::{PostgresUrl, Statements};
 use super::fault::{self, Refusal};
 use crate::core::lease::Failure;
 
@@ -43,8 +43,8 @@ pub(super) struct ServerInfo {
     pub backend_pid: i32,
     /// There is a pooler between: no named statements unless it can, no session settings, no `LISTEN`.
     pub pooled: bool,
-    /// Whether statements should be prepared under a name: as the URL says, or else unless there is a pooler.
-    pub prepare: bool,
+    /// As the URL says; else named, unless there is a pooler.
+    pub statements: Statements,
     /// Host, port and address.
     pub place: String,
 }
@@ -92,8 +92,9 @@ pub(super) async fn prepare(url: &PostgresUrl, client: &Client, place: &str) -> 
             client.batch_execute(&settings.join("; ")).await.map_err(failed)?;
         }
     }
-    let prepare = url.prepare.unwrap_or(!pooled);
-    Ok(ServerInfo { backend_pid, pooled, prepare, place: place.to_owned() })
+    let found = if pooled { Statements::Unnamed } else { Statements::Named };
+    let statements = url.statements.unwrap_or(found);
+    Ok(ServerInfo { backend_pid, pooled, statements, place: place.to_owned() })
 }
 
 fn column<'a>(row: &'a SimpleQueryRow, name: &str) -> Option<&'a str> {

@@ -7,7 +7,7 @@ use crate::core::lease::{Failure, Row};
 use crate::core::sql::postgres::judged::{Column, Hidden, Verdict, commands_of_candidates, judge};
 use crate::core::sql::postgres::{CHANNEL, DDL_LOCK, Table, quote_literal};
 use crate::core::{FencingToken, Name};
-use crate::driver::stores::{ElectionRow, Job, StoreError};
+use crate::driver::stores::{ElectionRow, IfMissing, Job, StoreError};
 
 use super::access;
 use super::batch::{self, Queries, Query, Wave};
@@ -49,14 +49,14 @@ impl Ready {
     pub(super) async fn prepare(url: &PostgresUrl, session: &Session) -> Result<Ready, StoreError> {
         let client = &session.client;
         let (table, hidden, encoding) = find(url, session).await?;
-        let named = session.server.prepare;
+        let statements = session.server.statements;
         let revoke = &[Type::TEXT, Type::INT8, Type::TEXT];
         // Sent together: a round trip each would be long where the server is far.
         let ready = async {
             let (queries, list, revoke) = tokio::try_join!(
-                Queries::new(client, &table, named),
-                Query::new(client, table.list(), &[Type::TEXT], named),
-                Query::new(client, table.revoke(), revoke, named),
+                Queries::new(client, &table, statements),
+                Query::new(client, table.list(), &[Type::TEXT], statements),
+                Query::new(client, table.revoke(), revoke, statements),
             )?;
             Ok(Ready { queries, list, revoke, hidden, encoding, table: table.clone() })
         };
@@ -185,7 +185,7 @@ async fn find(url: &PostgresUrl, session: &Session) -> Result<(Table, Hidden, En
     let read = |error: Error| session.fault("look at its table", &error).error;
     let mut found = look(client, url.schema()).await.map_err(read)?;
     let mut verdict = judge(url.schema(), &found.columns);
-    if url.create_table && matches!(verdict, Verdict::Incomplete(_)) {
+    if url.if_missing == IfMissing::Create && matches!(verdict, Verdict::Incomplete(_)) {
         let migrated = migrate(url, client).await;
         migrated.map_err(|error| session.fault("make or complete its table", &error).error)?;
         found = look(client, url.schema()).await.map_err(read)?;

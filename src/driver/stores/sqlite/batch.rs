@@ -28,6 +28,24 @@ pub(super) struct Done {
     pub results: Vec<Result<Outcome, StoreError>>,
 }
 
+/// Whether a transaction's commit survives a crash of the machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// It does: the commit is flushed to the disk. A transaction that may grant a lease needs it.
+    Durable,
+    /// It may not, so the transaction grants no lease.
+    Volatile,
+}
+
+impl Durability {
+    fn sql(self) -> &'static str {
+        match self {
+            Durability::Durable => sql::DURABLE,
+            Durability::Volatile => sql::VOLATILE,
+        }
+    }
+}
+
 /// A row as the table keeps it.
 struct Stored {
     leader_id: String,
@@ -120,19 +138,19 @@ pub(super) fn execute(
     let releases = jobs.iter().any(|job| matches!(job.request.op, Op::Release { .. }));
     let acquires = jobs.iter().any(|job| matches!(job.request.op, Op::Acquire(_)));
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
-    let mut may_grant = releases && acquires;
+    let mut durability = if releases && acquires { Durability::Durable } else { Durability::Volatile };
     if !jobs.iter().any(writes) {
         let (done, takeable) = look(opened, host, jobs).map_err(in_sqlite)?;
         if !takeable {
             return Ok(done);
         }
-        may_grant = true;
-    } else if acquires && !may_grant {
-        may_grant = look(opened, host, jobs).map_err(in_sqlite)?.1;
+        durability = Durability::Durable;
+    } else if acquires && durability == Durability::Volatile && look(opened, host, jobs).map_err(in_sqlite)?.1
+    {
+        durability = Durability::Durable;
     }
-    let level = if may_grant { sql::DURABLE } else { sql::VOLATILE };
-    let transaction = begin(opened, level, until).map_err(in_sqlite)?;
-    let mut write = Write::new(&transaction, opened, host, may_grant).map_err(in_sqlite)?;
+    let transaction = begin(opened, durability, until).map_err(in_sqlite)?;
+    let mut write = Write::new(&transaction, opened, host, durability).map_err(in_sqlite)?;
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
         results.push(write.job(job).map_err(in_sqlite)?);
@@ -160,9 +178,13 @@ fn commit(transaction: Transaction<'_>, opened: &Opened, path: &Path) -> Result<
 ///
 /// SQLite's own waiting asks less and less often, so that whoever has waited longest is the least likely to
 /// get it: of several candidates on a disk that takes long to flush, some would starve.
-fn begin<'a>(opened: &'a Opened, level: &str, until: Instant) -> rusqlite::Result<Transaction<'a>> {
+fn begin<'a>(
+    opened: &'a Opened,
+    durability: Durability,
+    until: Instant,
+) -> rusqlite::Result<Transaction<'a>> {
     let connection = &opened.connection;
-    connection.execute_batch(level)?;
+    connection.execute_batch(durability.sql())?;
     connection.busy_timeout(Duration::ZERO)?;
     loop {
         match Transaction::new_unchecked(connection, TransactionBehavior::Immediate) {
@@ -204,8 +226,7 @@ struct Write<'a> {
     connection: &'a Connection,
     view: View<'a>,
     byte: Option<i64>,
-    /// Whether its commit will be durable, as a grant must be.
-    may_grant: bool,
+    durability: Durability,
     select: CachedStatement<'a>,
     renew: CachedStatement<'a>,
 }
@@ -215,13 +236,13 @@ impl<'a> Write<'a> {
         connection: &'a Connection,
         opened: &'a Opened,
         host: &'a Host,
-        may_grant: bool,
+        durability: Durability,
     ) -> rusqlite::Result<Write<'a>> {
         Ok(Write {
             connection,
             view: View::new(host, &opened.lock),
             byte: opened.byte,
-            may_grant,
+            durability,
             select: connection.prepare_cached(sql::SELECT)?,
             renew: connection.prepare_cached(sql::RENEW)?,
         })
@@ -277,7 +298,7 @@ impl<'a> Write<'a> {
             Some((row, token)) => (Some(row), token),
             None => (None, self.floor()?),
         };
-        if !self.may_grant || !table::may_take(row.as_ref(), acquire) {
+        if self.durability == Durability::Volatile || !table::may_take(row.as_ref(), acquire) {
             return Ok(Ok(Outcome::Seen(row)));
         }
         let now = self.view.now;
@@ -342,7 +363,7 @@ pub(super) fn revoke(
     until: Instant,
 ) -> Result<Option<Row>, StoreError> {
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
-    let transaction = begin(opened, sql::DURABLE, until).map_err(in_sqlite)?;
+    let transaction = begin(opened, Durability::Durable, until).map_err(in_sqlite)?;
     let mut view = View::new(host, &opened.lock);
     let mut select = transaction.prepare_cached(sql::SELECT).map_err(in_sqlite)?;
     let Some((row, previous)) = view.find(&mut select, election).map_err(in_sqlite)? else {
@@ -373,7 +394,7 @@ pub(super) fn clean_up(opened: &Opened, host: &Host, path: &Path, until: Instant
     if dead_rows(connection, host).map_err(in_sqlite)?.is_empty() {
         return Ok(0);
     }
-    let transaction = begin(opened, sql::VOLATILE, until).map_err(in_sqlite)?;
+    let transaction = begin(opened, Durability::Volatile, until).map_err(in_sqlite)?;
     let delete = || -> rusqlite::Result<u64> {
         let dead = dead_rows(&transaction, host)?;
         let mut delete = transaction.prepare_cached(sql::DELETE)?;

@@ -3,11 +3,13 @@
 
 use std::path::Path;
 
-/// Why leases cannot be kept in this directory, or `None` if they can. `trust_fuse`: the user says that
-/// what FUSE serves there is local.
-pub(super) fn problem(directory: &Path, trust_fuse: bool) -> Option<String> {
+use crate::driver::stores::Fuse;
+
+/// Why leases cannot be kept in this directory, or `None` if they can. `fuse` decides about
+/// file systems in user space.
+pub(super) fn problem(directory: &Path, fuse: Fuse) -> Option<String> {
     let kind = network_kind(directory)?;
-    if kind == FUSE && trust_fuse {
+    if kind == FUSE && fuse == Fuse::TrustAsLocal {
         return None;
     }
     let hint = if kind == FUSE { "; or, if it is local, add ?filesystem=local to the URL" } else { "" };
@@ -117,6 +119,6 @@ mod tests {
 
     #[test]
     fn a_temporary_directory_is_local() {
-        assert_eq!(problem(&std::env::temp_dir(), false), None);
+        assert_eq!(problem(&std::env::temp_dir(), Fuse::Refuse), None);
     }
 }

@@ -19,7 +19,7 @@
 //!   the file: those that are ours are missed before anything is answered, so nobody believes a batch that
 //!   another process wrote beside; one that the program opened itself is not, so it must not open these
 //!   files.
-//! * A store for questions makes nothing: where there is no file it has no rows.
+//! * With `IfMissing::Leave` the store creates nothing: while there is no file, it has no rows.
 
 mod above_standard;
 mod batch;
@@ -46,7 +46,8 @@ use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::clock;
 use crate::driver::host::descriptor::Descriptor;
 use crate::driver::stores::opener::Opener;
-use crate::driver::stores::{Answer, ElectionRow, Hint, Job, Notifier, Store, StoreError};
+use crate::driver::stores::{Answer, ElectionRow, Hint, IfMissing, Job, Notifier};
+use crate::driver::stores::{SqliteOptions, Store, StoreError};
 use calls::Guarded;
 use files::Paths;
 use host::Host;
@@ -66,8 +67,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// The leases of one SQLite file.
 pub struct SqliteStore {
     paths: Paths,
-    trust_fuse: bool,
-    makes_files: bool,
+    options: SqliteOptions,
     makes_directory: bool,
     notifier: Notifier,
     host: Host,
@@ -161,40 +161,19 @@ impl Terms {
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, an absolute path whose directory exists; the file is made if there is
-    /// none. `trust_fuse` admits file systems in user space, which may or may not be shared with other
-    /// machines. `notifier` is called from a thread of its own.
+    /// Opens the database at `path`, an absolute path whose directory exists. `notifier` is called from a
+    /// thread of its own.
+    ///
+    /// With [`IfMissing::Leave`] the store never creates a database, now or later; it has no rows until
+    /// another process has created one. It is for commands that only list or revoke.
     ///
     /// # Errors
     /// When the place is unfit (no directory, no rights, a network file system), the file is not ours or
     /// damaged, or another program keeps it locked for five seconds.
-    pub fn open(path: &Path, trust_fuse: bool, notifier: Notifier) -> Result<SqliteStore, StoreError> {
-        SqliteStore::new(path, trust_fuse, true, notifier)
-    }
-
-    /// The same for one who only asks or revokes: no database is made, now or later. Where there is none, it
-    /// has no rows.
-    ///
-    /// # Errors
-    /// As [`SqliteStore::open`].
-    pub fn for_questions(
-        path: &Path,
-        trust_fuse: bool,
-        notifier: Notifier,
-    ) -> Result<SqliteStore, StoreError> {
-        SqliteStore::new(path, trust_fuse, false, notifier)
-    }
-
-    fn new(
-        path: &Path,
-        trust_fuse: bool,
-        makes_files: bool,
-        notifier: Notifier,
-    ) -> Result<SqliteStore, StoreError> {
+    pub fn open(path: &Path, options: SqliteOptions, notifier: Notifier) -> Result<SqliteStore, StoreError> {
         let mut store = SqliteStore {
             paths: Paths::of(path),
-            trust_fuse,
-            makes_files,
+            options,
             makes_directory: false,
             notifier,
             host: Host::of_this_boot(),
@@ -213,14 +192,14 @@ impl SqliteStore {
     }
 
     fn reopen(&mut self) -> Result<(), StoreError> {
-        let (paths, trust_fuse) = (&self.paths, self.trust_fuse);
+        let (paths, SqliteOptions { if_missing, fuse }) = (&self.paths, self.options);
         if self.makes_directory {
             let made = std::fs::create_dir_all(paths.directory());
             made.map_err(|error| fault::io(&paths.database, "make its directory", &error))?;
         }
-        let opened = match self.makes_files {
-            true => Some(open::open(paths, trust_fuse)?),
-            false => open::open_existing(paths, trust_fuse)?,
+        let opened = match if_missing {
+            IfMissing::Create => Some(open::open(paths, fuse)?),
+            IfMissing::Leave => open::open_existing(paths, fuse)?,
         };
         let state = match opened {
             Some(opened) => {

@@ -17,7 +17,7 @@ use super::process_lock::ProcessLock;
 use super::{fault, filesystem};
 use crate::core::sql::sqlite as sql;
 use crate::driver::host::clock;
-use crate::driver::stores::StoreError;
+use crate::driver::stores::{Fuse, StoreError};
 
 /// The longest that opening waits for other programs.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +33,15 @@ pub(super) struct Opened {
     pub identity: Identity,
     engine: Engine,
     _user: Arc<()>,
+}
+
+/// What a database file holds when it is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// Nothing yet: the file has no bytes, or no tables of any program.
+    Empty,
+    /// Elector's table.
+    Leases,
 }
 
 /// What makes it impossible to go on with a database that is open.
@@ -70,7 +79,7 @@ impl Opened {
 }
 
 /// Opens what is there and makes nothing anew; `None` if there is no database, or an empty one.
-pub(super) fn open_existing(paths: &Paths, trust_fuse: bool) -> Result<Option<Opened>, StoreError> {
+pub(super) fn open_existing(paths: &Paths, fuse: Fuse) -> Result<Option<Opened>, StoreError> {
     let path = &paths.database;
     // Looked at again after an error: somebody may have deleted the file meanwhile.
     if is_absent(path) {
@@ -78,14 +87,14 @@ pub(super) fn open_existing(paths: &Paths, trust_fuse: bool) -> Result<Option<Op
     }
     let open = || {
         check_left(paths)?;
-        check_place(paths, trust_fuse)?;
+        check_place(paths, fuse)?;
         let before = file_id(path);
-        let (connection, fresh) = connect(path)?;
-        if fresh {
+        let (connection, content) = connect(path)?;
+        if content == Content::Empty {
             return Ok(None);
         }
         let lock = open_lock(paths)?;
-        prepare(&connection, fresh, paths, &lock)?;
+        prepare(&connection, content, paths, &lock)?;
         // No byte is taken: who only asks holds no lease, and keeps nobody from beginning anew.
         finish(paths, before, connection, lock, None).map(Some)
     };
@@ -101,17 +110,17 @@ fn is_absent(path: &Path) -> bool {
 }
 
 /// Opens it, and makes it if there is none; each refusal is one line.
-pub(super) fn open(paths: &Paths, trust_fuse: bool) -> Result<Opened, StoreError> {
+pub(super) fn open(paths: &Paths, fuse: Fuse) -> Result<Opened, StoreError> {
     let path = &paths.database;
     check_left(paths)?;
-    check_place(paths, trust_fuse)?;
+    check_place(paths, fuse)?;
     // A file that is not ours is refused before anything is made beside it.
     let found = match file_id(path) {
         Some(id) => Some((id, connect(path)?)),
         None => None,
     };
     let lock = open_lock(paths)?;
-    let (before, (connection, fresh)) = match found {
+    let (before, (connection, content)) = match found {
         Some((id, connected)) => (Some(id), connected),
         None => {
             // Asked before anything is made, so that a refusal leaves nothing behind. If the file is there
@@ -124,7 +133,7 @@ pub(super) fn open(paths: &Paths, trust_fuse: bool) -> Result<Opened, StoreError
             (file_id(path), connect(path)?)
         }
     };
-    prepare(&connection, fresh, paths, &lock)?;
+    prepare(&connection, content, paths, &lock)?;
     // From here on the order matters. The byte is taken only after the table exists, so that whoever finds
     // a byte beside a file without a table knows that the path had another file before. And the path is
     // looked at only after the byte is taken: whoever replaces the file later finds the byte, and whoever
@@ -174,7 +183,7 @@ fn replaced(path: &Path, which: &Path) -> StoreError {
     fault::unsent(path, found)
 }
 
-fn check_place(paths: &Paths, trust_fuse: bool) -> Result<(), StoreError> {
+fn check_place(paths: &Paths, fuse: Fuse) -> Result<(), StoreError> {
     let path = &paths.database;
     let directory = paths.directory();
     // Asked before the file that it may name: another process may make the file between the two looks.
@@ -215,7 +224,7 @@ fn check_place(paths: &Paths, trust_fuse: bool) -> Result<(), StoreError> {
         }
         _ => {}
     }
-    filesystem::problem(directory, trust_fuse).map_or(Ok(()), |problem| Err(fault::refused(path, problem)))
+    filesystem::problem(directory, fuse).map_or(Ok(()), |problem| Err(fault::refused(path, problem)))
 }
 
 /// Makes an empty file without ever opening it: to close it would drop the locks that SQLite holds on it
@@ -262,8 +271,8 @@ fn refuse_if_alive(paths: &Paths, lock: &ProcessLock) -> Result<(), StoreError> 
     }
 }
 
-/// A connection to a file that is ours or empty, and whether it is empty. Changes nothing.
-fn connect(path: &Path) -> Result<(Connection, bool), StoreError> {
+/// A connection to a file that is ours or empty, and which of both it is. Changes nothing.
+fn connect(path: &Path) -> Result<(Connection, Content), StoreError> {
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
     let connection = engine::connect(path).map_err(in_sqlite)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -274,15 +283,15 @@ fn connect(path: &Path) -> Result<(Connection, bool), StoreError> {
     }
     let snapshot =
         Transaction::new_unchecked(&connection, TransactionBehavior::Deferred).map_err(in_sqlite)?;
-    let fresh = is_fresh(&snapshot, path)?;
+    let content = content(&snapshot, path)?;
     drop(snapshot);
-    Ok((connection, fresh))
+    Ok((connection, content))
 }
 
 /// Makes a fresh file ours.
 fn prepare(
     connection: &Connection,
-    fresh: bool,
+    content: Content,
     paths: &Paths,
     lock: &ProcessLock,
 ) -> Result<(), StoreError> {
@@ -291,10 +300,10 @@ fn prepare(
     // An empty table need not last; the first grant is durable, and all that was written before it with it.
     connection.execute_batch(sql::VOLATILE).map_err(in_sqlite)?;
     write_ahead(connection, path)?;
-    if fresh || lock.needs_tag() {
+    if content == Content::Empty || lock.needs_tag() {
         let transaction =
             Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(in_sqlite)?;
-        if is_fresh(&transaction, path)? {
+        if self::content(&transaction, path)? == Content::Empty {
             refuse_if_alive(paths, lock)?;
             transaction.execute_batch(sql::INITIALIZE).map_err(in_sqlite)?;
         }
@@ -306,14 +315,14 @@ fn prepare(
 
 /// Whether the file is empty; an error if it is not ours. In one transaction, since another process may
 /// make it ours at this moment.
-fn is_fresh(connection: &Transaction<'_>, path: &Path) -> Result<bool, StoreError> {
+fn content(connection: &Transaction<'_>, path: &Path) -> Result<Content, StoreError> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let read = || -> rusqlite::Result<(i32, i32, bool)> {
         let has_tables = connection.query_row(sql::HAS_TABLES, [], |row| row.get(0))?;
         Ok((pragma("application_id")?, pragma("user_version")?, has_tables))
     };
     match read().map_err(|error| fault::sqlite(path, &error))? {
-        (sql::APPLICATION_ID, sql::SCHEMA_VERSION, _) => Ok(false),
+        (sql::APPLICATION_ID, sql::SCHEMA_VERSION, _) => Ok(Content::Leases),
         (sql::APPLICATION_ID, version, _) => Err(fault::refused(
             path,
             format_args!(
@@ -321,7 +330,7 @@ fn is_fresh(connection: &Transaction<'_>, path: &Path) -> Result<bool, StoreErro
                 sql::SCHEMA_VERSION
             ),
         )),
-        (0, 0, false) => Ok(true),
+        (0, 0, false) => Ok(Content::Empty),
         _ => {
             Err(fault::refused(path, "it is another program's SQLite database; leases need one of their own"))
         }

@@ -50,6 +50,15 @@ mod kernel {
         mounts: Option<Descriptor>,
     }
 
+    /// Which file a descriptor is assumed to lead to if the kernel's description of it cannot be read.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum IfUnreadable {
+        /// The one that was opened.
+        Ours,
+        /// Another one, of the program.
+        Other,
+    }
+
     impl Source {
         pub(in super::super) fn open(paths: &Paths) -> io::Result<Option<Source>> {
             let inotify = above_standard(Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?)?;
@@ -96,13 +105,14 @@ mod kernel {
 
         /// Whether the descriptors still lead to what was opened.
         pub(in super::super) fn is_ours(&self) -> bool {
-            self.is_our_inotify(true) && self.mounts.as_ref().is_none_or(Descriptor::is_ours)
+            self.is_our_inotify(IfUnreadable::Ours) && self.mounts.as_ref().is_none_or(Descriptor::is_ours)
         }
 
         /// All inotify descriptors have one inode, so the kernel's description of ours is looked at as well,
-        /// if it named the lock file at first. If it cannot be read now, the answer is `unread`.
-        fn is_our_inotify(&self, unread: bool) -> bool {
+        /// if it named the lock file at first. If it cannot be read now, `assumed` decides.
+        fn is_our_inotify(&self, assumed: IfUnreadable) -> bool {
             let number = self.inotify.as_fd().as_raw_fd();
+            let unread = assumed == IfUnreadable::Ours;
             let names_lock = |mark: &String| described(number).map_or(unread, |text| text.contains(mark));
             !self.is_left.load(Ordering::Acquire)
                 && self.file.is_some()
@@ -132,7 +142,7 @@ mod kernel {
     impl Drop for Source {
         fn drop(&mut self) {
             // Better a descriptor too many than one of the program's closed.
-            if self.is_our_inotify(false) {
+            if self.is_our_inotify(IfUnreadable::Other) {
                 // SAFETY: it is not used again.
                 unsafe { ManuallyDrop::drop(&mut self.inotify) };
             }

@@ -25,7 +25,7 @@ fn what_is_not_given_has_the_documented_default() {
     assert_eq!((url.tls.mode, url.channel_binding), (SslMode::Prefer, ChannelBinding::Prefer));
     assert_eq!(url.connect_timeout, Some(Duration::from_secs(5)));
     assert_eq!((url.application_name.as_str(), url.schema.as_str()), ("elector", "public"));
-    assert_eq!((url.read_write, url.create_table, url.prepare), (true, true, None));
+    assert_eq!((url.read_write, url.if_missing, url.statements), (true, IfMissing::Create, None));
     assert_eq!(url.tcp_user_timeout, Some(Duration::from_secs(10)));
     assert_eq!(parse("postgres://me@db").database, "me");
 }
@@ -56,7 +56,8 @@ fn every_key_is_read() {
     });
     assert_eq!((url.connect_timeout, url.tcp_user_timeout, url.keepalives), (None, None, None));
     assert_eq!((url.application_name.as_str(), url.options.as_deref()), ("jobs", Some("-c a=b")));
-    assert_eq!((url.read_write, url.create_table, url.prepare), (false, false, Some(false)));
+    let unnamed = Some(Statements::Unnamed);
+    assert_eq!((url.read_write, url.if_missing, url.statements), (false, IfMissing::Leave, unnamed));
     assert_eq!((url.schema.as_str(), url.channel_binding), ("My Schema", ChannelBinding::Require));
     assert_eq!(url.passfile.as_deref(), Some(Path::new("/pass")));
     let keepalives = parse("postgres://db?keepalives_idle=7&keepalives_interval=8&keepalives_count=9");
