@@ -28,7 +28,7 @@ impl elector {
         if self.elector.inner().is_forked() {
             return Err(forked());
         }
-        if self.elector.inner().is_dead() {
+        if self.elector.inner().has_panicked() {
             let message = "a bug in Elector ended this elector before; it is never leader again";
             return Err(Fault::new(elector_status::Panic, message));
         }
@@ -106,7 +106,7 @@ fn make(options: &elector_options) -> Result<elector, Fault> {
     }
     let made = builder.build().map_err(fault)?;
     let history = History::new();
-    made.inner().listen(history.clone());
+    made.inner().add_listener(history.clone());
     if options.on_change.is_some() {
         let progress = if options.progress_gate { Progress::CallbacksAndAlive } else { Progress::Callbacks };
         made.inner().gate_by(history.clone(), progress);

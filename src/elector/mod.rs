@@ -237,7 +237,7 @@ impl Elector {
         }
         let hub = &self.handle.hub;
         match hub.connect(timeout, self.inner().texts()) {
-            Some(result) => result.and_then(|()| hub.holds(self.election())).map_err(Error::from),
+            Some(result) => result.and_then(|()| hub.check_election(self.election())).map_err(Error::from),
             None => Err(Error::unconfirmed(self.election(), timeout, self.last_error())),
         }
     }
@@ -447,9 +447,9 @@ mod tests {
     use crate::driver::hub::changes::{Change, Listener};
 
     /// As a bug would: it panics under the machine's lock, half-way through what an input led to.
-    struct Bomb;
+    struct PanickingListener;
 
-    impl Listener for Bomb {
+    impl Listener for PanickingListener {
         fn push(&self, change: Change) -> Option<Waker> {
             assert!(!matches!(change.event, Event::Elected { .. }), "planted by a test");
             None
@@ -462,12 +462,16 @@ mod tests {
     fn a_panic_ends_one_elector_for_good_and_no_other() {
         let soon = Duration::from_secs(60);
         let candidate = |election: &str| {
-            Elector::builder(election).store("memory:bomb").lease(Duration::from_secs(60)).build().unwrap()
+            Elector::builder(election)
+                .store("memory:panicking")
+                .lease(Duration::from_secs(60))
+                .build()
+                .unwrap()
         };
         let (victim, other) = (candidate("victim"), candidate("other"));
         let mut changes = victim.changes();
-        let bomb: Arc<dyn Listener> = Arc::new(Bomb);
-        victim.inner().listen(Arc::clone(&bomb));
+        let panicking: Arc<dyn Listener> = Arc::new(PanickingListener);
+        victim.inner().add_listener(Arc::clone(&panicking));
         victim.campaign();
         let elected = changes.next_timeout(soon).map(|change| change.event);
         let Some(Event::Elected { token }) = elected else { panic!("{elected:?}") };
@@ -484,10 +488,10 @@ mod tests {
 
     /// A host that is told of its elections, or not.
     #[cfg(feature = "capi")]
-    struct Deaf(AtomicBool);
+    struct Undelivered(AtomicBool);
 
     #[cfg(feature = "capi")]
-    impl Delivery for Deaf {
+    impl Delivery for Undelivered {
         fn is_up_to_date(&self) -> bool {
             !self.0.load(Ordering::Relaxed)
         }
@@ -495,20 +499,20 @@ mod tests {
 
     #[cfg(feature = "capi")]
     #[test]
-    fn a_term_that_its_host_is_not_told_of_ends_even_if_the_host_is_alive() {
+    fn an_undelivered_term_ends_even_if_the_host_calls_alive() {
         std::thread::scope(|scope| {
             for progress in [Progress::Callbacks, Progress::CallbacksAndAlive] {
-                scope.spawn(move || a_term_ends_that_its_host_is_not_told_of(progress));
+                scope.spawn(move || assert_that_an_undelivered_term_ends(progress));
             }
         });
     }
 
     #[cfg(feature = "capi")]
-    fn a_term_ends_that_its_host_is_not_told_of(progress: Progress) {
+    fn assert_that_an_undelivered_term_ends(progress: Progress) {
         let soon = Duration::from_secs(60);
-        let host = Arc::new(Deaf(AtomicBool::new(false)));
-        let store = format!("memory:deaf-{progress:?}");
-        let elector = Elector::builder("deaf").store(&store).progress_gate().build().unwrap();
+        let host = Arc::new(Undelivered(AtomicBool::new(false)));
+        let store = format!("memory:undelivered-{progress:?}");
+        let elector = Elector::builder("undelivered").store(&store).progress_gate().build().unwrap();
         elector.inner().gate_by(host.clone(), progress);
         let mut changes = elector.changes();
         elector.campaign();

@@ -29,7 +29,7 @@ pub(crate) fn file_of(number: RawFd) -> Option<FileId> {
 pub struct Descriptor {
     open: ManuallyDrop<OwnedFd>,
     file: Option<FileId>,
-    is_left: AtomicBool,
+    is_disowned: AtomicBool,
 }
 
 impl Descriptor {
@@ -38,20 +38,22 @@ impl Descriptor {
     pub fn new(open: impl Into<OwnedFd>) -> Descriptor {
         let open = ManuallyDrop::new(open.into());
         let file = file_of(open.as_raw_fd());
-        Descriptor { open, file, is_left: AtomicBool::new(false) }
+        Descriptor { open, file, is_disowned: AtomicBool::new(false) }
     }
 
     /// Leaves the number for good. Once the program has closed numbers of ours, this one may be the program's
     /// or another store's even if it leads to the same file: they may have opened that file too.
     #[cfg(feature = "sqlite")]
-    pub(crate) fn leave(&self) {
-        self.is_left.store(true, Ordering::Release);
+    pub(crate) fn disown(&self) {
+        self.is_disowned.store(true, Ordering::Release);
     }
 
     /// Whether the number still leads to the file that was opened.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        !self.is_left.load(Ordering::Acquire) && self.file.is_some() && self.file == file_of(self.as_raw_fd())
+        !self.is_disowned.load(Ordering::Acquire)
+            && self.file.is_some()
+            && self.file == file_of(self.as_raw_fd())
     }
 }
 
@@ -91,12 +93,12 @@ mod tests {
         let descriptor = Descriptor::new(near);
         assert!(descriptor.is_ours());
         let number = descriptor.as_raw_fd();
-        let (mut other, stranger) = UnixStream::pair().unwrap();
+        let (mut other, foreign) = UnixStream::pair().unwrap();
         // SAFETY: both numbers are open. This is what the program does that closes what it did not open.
-        assert_eq!(unsafe { libc::dup2(stranger.as_raw_fd(), number) }, number);
+        assert_eq!(unsafe { libc::dup2(foreign.as_raw_fd(), number) }, number);
         assert!(!descriptor.is_ours());
         drop(descriptor);
-        drop((far, stranger));
+        drop((far, foreign));
         other.write_all(b"a").unwrap();
         // SAFETY: the number is open, and nothing else owns it.
         let mut kept = unsafe { File::from_raw_fd(number) };
@@ -114,7 +116,7 @@ mod tests {
         let own = File::open("/").unwrap();
         // SAFETY: both numbers are open.
         assert_eq!(unsafe { libc::dup2(own.as_raw_fd(), number) }, number);
-        descriptor.leave();
+        descriptor.disown();
         drop(descriptor);
         assert_eq!(file_of(number), file_of(own.as_raw_fd()));
         // SAFETY: the number is open, and nothing else owns it.

@@ -16,7 +16,7 @@ use crate::driver::host::{clock, contained, fork};
 use crate::driver::hub::changes::{Change, Listener, Queue};
 use crate::driver::hub::telemetry;
 use crate::driver::hub::view::View;
-use crate::driver::stores::Text;
+use crate::driver::stores::CandidateText;
 
 /// The number of a candidate in its hub.
 pub(crate) type CandidateId = u64;
@@ -76,25 +76,25 @@ pub(crate) struct Shown {
 
 struct Machine {
     lease: Lease,
-    queues: Vec<Arc<dyn Listener>>,
+    listeners: Vec<Arc<dyn Listener>>,
     /// Subscribers were told that the term is at risk, so the next renewal counts as a change.
     at_risk: bool,
     /// The term whose beginning subscribers were told of, and whose end they were not.
     open_term: Option<FencingToken>,
     /// The machine panicked. Its state cannot be trusted: it gets no further input and never leads.
-    dead: bool,
+    has_panicked: bool,
     /// Tasks that wait for a release to be confirmed.
     waiting: Vec<Waker>,
 }
 
 impl Machine {
     fn new(lease: Lease) -> Machine {
-        let (queues, waiting) = (Vec::new(), Vec::new());
-        Machine { lease, queues, at_risk: false, open_term: None, dead: false, waiting }
+        let (listeners, waiting) = (Vec::new(), Vec::new());
+        Machine { lease, listeners, at_risk: false, open_term: None, has_panicked: false, waiting }
     }
 
     fn has_released(&self, before: u64) -> bool {
-        self.dead || self.lease.settlements() > before
+        self.has_panicked || self.lease.settlements() > before
     }
 }
 
@@ -127,8 +127,8 @@ impl Candidate {
 
     /// Whether a bug ended it.
     #[cfg(feature = "capi")]
-    pub(crate) fn is_dead(&self) -> bool {
-        self.lock().dead
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.lock().has_panicked
     }
 
     // ---- Questions ----
@@ -140,7 +140,7 @@ impl Candidate {
     }
 
     /// The texts that it has the store keep, and what each is.
-    pub(crate) fn texts(&self) -> Vec<Text> {
+    pub(crate) fn texts(&self) -> Vec<CandidateText> {
         let meta = self.lock().lease.config().meta.clone();
         let names = [("election", &self.election), ("candidate", &self.name)];
         let names = names.map(|(what, name)| (what, Arc::from(name.as_str())));
@@ -170,7 +170,7 @@ impl Candidate {
     /// One consistent answer, with the number of the latest change before it and the instant that it is of.
     pub(crate) fn observe(&self) -> (Leadership, u64, Instant) {
         if self.is_forked() {
-            let nobody = Leadership {
+            let not_leader = Leadership {
                 is_leader: false,
                 phase: Phase::Standby,
                 token: None,
@@ -178,7 +178,7 @@ impl Candidate {
                 stop_new_work_at: Instant::ZERO,
                 reason: None,
             };
-            return (nobody, 0, Instant::ZERO);
+            return (not_leader, 0, Instant::ZERO);
         }
         let machine = self.lock();
         let now = clock::now();
@@ -194,14 +194,14 @@ impl Candidate {
         let queue = Arc::new(Queue::default());
         match self.is_forked() {
             true => queue.close(),
-            false => self.listen(queue.clone()),
+            false => self.add_listener(queue.clone()),
         }
         queue
     }
 
     /// Has everything told to a listener from now on, for as long as somebody else holds it too.
-    pub(crate) fn listen(&self, listener: Arc<dyn Listener>) {
-        self.lock().queues.push(listener);
+    pub(crate) fn add_listener(&self, listener: Arc<dyn Listener>) {
+        self.lock().listeners.push(listener);
     }
 
     // ---- News ----
@@ -213,7 +213,7 @@ impl Candidate {
             return 0;
         }
         catch_unwind(AssertUnwindSafe(|| self.step_for_host(input))).unwrap_or_else(|panic| {
-            self.die();
+            self.end_after_panic();
             resume_unwind(panic)
         })
     }
@@ -243,7 +243,7 @@ impl Candidate {
         }
         let mut woken = Vec::new();
         let mut machine = self.lock();
-        if machine.dead {
+        if machine.has_panicked {
             return 0;
         }
         let now = clock::now();
@@ -261,7 +261,7 @@ impl Candidate {
     }
 
     /// A bug made the machine panic half-way. Its lease ends by itself.
-    fn die(&self) {
+    fn end_after_panic(&self) {
         tracing::error!(
             election = self.election.as_str(),
             candidate = self.name.as_str(),
@@ -270,14 +270,14 @@ impl Candidate {
         let mut machine = self.lock();
         let now = clock::now();
         self.shown.view.withdraw();
-        machine.dead = true;
+        machine.has_panicked = true;
         machine.lease = Lease::new(machine.lease.config().clone(), now);
         let mut woken = std::mem::take(&mut machine.waiting);
         if let Some(token) = machine.open_term {
             let event = Event::Deposed { token, reason: DeposedReason::Revoked };
             let leadership = machine.lease.leadership(now);
-            let told = contained::run(|| self.tell(&mut machine, event, leadership, now));
-            woken.extend(told.unwrap_or_default());
+            let notified = contained::run(|| self.notify_listeners(&mut machine, event, leadership, now));
+            woken.extend(notified.unwrap_or_default());
         }
         self.planner.planned(self.id, &self.election, None, Wait::NEVER);
         self.settled.notify_all();
@@ -297,14 +297,20 @@ impl Candidate {
         loop {
             match machine.lease.poll_output() {
                 Output::Send(wanted) => request = Some(wanted),
-                Output::Event(event) => woken.extend(self.tell(machine, event, leadership, now)),
+                Output::Event(event) => woken.extend(self.notify_listeners(machine, event, leadership, now)),
                 Output::WaitUntil(wait) => return (request, wait),
             }
         }
     }
 
     /// Returns those who are to be woken.
-    fn tell(&self, machine: &mut Machine, event: Event, leadership: Leadership, now: Instant) -> Vec<Waker> {
+    fn notify_listeners(
+        &self,
+        machine: &mut Machine,
+        event: Event,
+        leadership: Leadership,
+        now: Instant,
+    ) -> Vec<Waker> {
         contained::run(|| telemetry::event(&self.election, &self.name, &event, leadership, now));
         let is_renewal = matches!(event, Event::Renewed { .. });
         if !is_renewal || machine.at_risk {
@@ -320,13 +326,13 @@ impl Candidate {
             Event::Deposed { .. } => machine.open_term = None,
             _ => {}
         }
-        if machine.queues.is_empty() {
+        if machine.listeners.is_empty() {
             return Vec::new();
         }
         let revision = self.shown.view.revision();
         let change = Change::new(self.election.clone(), self.name.clone(), event, leadership, revision);
-        machine.queues.retain(|queue| Arc::strong_count(queue) > 1);
-        machine.queues.iter().filter_map(|queue| queue.push(change.clone())).collect()
+        machine.listeners.retain(|listener| Arc::strong_count(listener) > 1);
+        machine.listeners.iter().filter_map(|listener| listener.push(change.clone())).collect()
     }
 
     // ---- Waiting for a release ----
@@ -390,8 +396,8 @@ fn wake(woken: Vec<Waker>) {
 impl Drop for Candidate {
     fn drop(&mut self) {
         if !self.is_forked() {
-            for queue in &self.lock().queues {
-                queue.close();
+            for listener in &self.lock().listeners {
+                listener.close();
             }
         }
     }

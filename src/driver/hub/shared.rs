@@ -11,7 +11,7 @@ use crate::core::{Instant, Name};
 use crate::driver::host::contained;
 use crate::driver::host::descriptor::Descriptor;
 use crate::driver::stores::url::StoreUrl;
-use crate::driver::stores::{Hint, Job, StoreError, Text, table_holds};
+use crate::driver::stores::{CandidateText, Hint, Job, StoreError, check_election_fits};
 
 /// A hub as its threads and its candidates see it. `hub/mod.rs` starts it and runs its own thread.
 pub(crate) struct Hub {
@@ -61,7 +61,7 @@ pub(super) struct Connection {
     pub(super) asked: u64,
     pub(super) answered: u64,
     /// The texts that each waiting caller needs the store to keep, by the number of its call.
-    pub(super) texts: Vec<(u64, Vec<Text>)>,
+    pub(super) texts: Vec<(u64, Vec<CandidateText>)>,
     /// The refusals of such texts, by the number of the call.
     refusals: Vec<(u64, StoreError)>,
     /// The place where the leases were kept is gone; the store's thread makes the store notice.
@@ -140,8 +140,12 @@ impl Hub {
     }
 
     /// Opens the store if it is not open. Returns the result of that, or the refusal of these texts; `None`
-    /// if neither is known within `timeout`. See [`Store::keeps`](crate::driver::stores::Store::keeps).
-    pub(crate) fn connect(&self, timeout: Duration, texts: Vec<Text>) -> Option<Result<(), StoreError>> {
+    /// if neither is known within `timeout`. See [`Store::check_texts`](crate::driver::stores::Store::check_texts).
+    pub(crate) fn connect(
+        &self,
+        timeout: Duration,
+        texts: Vec<CandidateText>,
+    ) -> Option<Result<(), StoreError>> {
         let mut shared = self.lock();
         shared.connection.asked += 1;
         let call = shared.connection.asked;
@@ -158,8 +162,8 @@ impl Hub {
     }
 
     /// Refuses an election that the store's table cannot hold, as far as the table is known.
-    pub(crate) fn holds(&self, election: &str) -> Result<(), StoreError> {
-        self.table().map_or(Ok(()), |table| table_holds(&self.url, &table, election))
+    pub(crate) fn check_election(&self, election: &str) -> Result<(), StoreError> {
+        self.table().map_or(Ok(()), |table| check_election_fits(&self.url, &table, election))
     }
 
     /// See [`Store::table`](crate::driver::stores::Store::table).

@@ -12,7 +12,7 @@ use crate::driver::host::{clock, contained, random};
 use crate::driver::hub::candidate::CandidateId;
 use crate::driver::hub::shared::{Hub, Shared};
 use crate::driver::hub::telemetry;
-use crate::driver::stores::{Answer, Hint, Job, Notifier, Store, StoreError, Text};
+use crate::driver::stores::{Answer, CandidateText, Hint, Job, Notifier, Store, StoreError};
 
 /// A store that could not be opened is not tried again sooner.
 const REOPEN_AFTER: Duration = Duration::from_millis(50);
@@ -156,10 +156,11 @@ impl Worker {
     }
 
     /// The calls whose texts the store refuses, or cannot be asked about.
-    fn refused(&mut self, asked: &[(u64, Vec<Text>)]) -> Vec<(u64, StoreError)> {
+    fn refused(&mut self, asked: &[(u64, Vec<CandidateText>)]) -> Vec<(u64, StoreError)> {
         let mut refused = Vec::new();
         for (number, texts) in asked {
-            let kept = self.store.as_mut().map(|store| catch_unwind(AssertUnwindSafe(|| store.keeps(texts))));
+            let kept =
+                self.store.as_mut().map(|store| catch_unwind(AssertUnwindSafe(|| store.check_texts(texts))));
             match kept {
                 Some(Ok(Ok(()))) => {}
                 Some(Ok(Err(error))) => refused.push((*number, error)),

@@ -69,7 +69,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// When one is refused, or the store cannot be asked.
-    fn keeps(&mut self, texts: &[Text]) -> Result<(), StoreError> {
+    fn check_texts(&mut self, texts: &[CandidateText]) -> Result<(), StoreError> {
         let _ = texts;
         Ok(())
     }
@@ -97,7 +97,7 @@ pub trait Store: Send {
 
 /// A text that a store keeps for a candidate: what it is ("election", "candidate", "meta text"), and the
 /// text.
-pub type Text = (&'static str, Arc<str>);
+pub type CandidateText = (&'static str, Arc<str>);
 
 /// One request of one election.
 #[derive(Clone, Debug, PartialEq)]
@@ -203,7 +203,11 @@ pub(crate) fn no_token_left(election: &Name, error: NoTokenLeft) -> StoreError {
 }
 
 /// Refuses an election that the table of the store at `url` cannot hold.
-pub(crate) fn table_holds(url: &impl fmt::Display, table: &Table, election: &str) -> Result<(), StoreError> {
+pub(crate) fn check_election_fits(
+    url: &impl fmt::Display,
+    table: &Table,
+    election: &str,
+) -> Result<(), StoreError> {
     let refuse = |why| Err(StoreError::new(Failure::Refused, format!("{url}: {why}")));
     table.id_type().refusal(election).map_or(Ok(()), refuse)
 }

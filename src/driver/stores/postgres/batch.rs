@@ -77,18 +77,18 @@ impl Queries {
 }
 
 /// What became of one job, by its number in the batch.
-pub(super) type Answered = (usize, Outcome, StoreClock);
+pub(super) type JobOutcome = (usize, Outcome, StoreClock);
 
 /// Somebody else has locked the row: nothing was done to it.
 const BUSY: Outcome = Outcome::Failed(Failure::Unsent);
 
 /// One kind of operation with its jobs: the numbers of the jobs, in the order of the statement's arrays,
 /// and what came of the statement.
-pub(super) struct Wave {
+pub(super) struct StatementResult {
     /// Completes "cannot …".
     pub(super) asked: &'static str,
     pub(super) jobs: Vec<usize>,
-    pub(super) answers: Result<Vec<Answered>, Error>,
+    pub(super) answers: Result<Vec<JobOutcome>, Error>,
 }
 
 /// Sends all jobs that these numbers name. The statements travel together and commit each for itself.
@@ -98,7 +98,7 @@ pub(super) async fn run(
     schema: &str,
     jobs: &[Job],
     numbers: impl Iterator<Item = usize>,
-) -> [Wave; 4] {
+) -> [StatementResult; 4] {
     let mut kinds: [Vec<usize>; 4] = Default::default();
     for number in numbers {
         kinds[Urgency::of(&jobs[number].request.op) as usize].push(number);
@@ -112,10 +112,10 @@ pub(super) async fn run(
         batch.looked(&look)
     );
     [
-        Wave { asked: "release leases", jobs: release, answers: answers.0 },
-        Wave { asked: "renew leases", jobs: renew, answers: answers.1 },
-        Wave { asked: "acquire leases", jobs: acquire, answers: answers.2 },
-        Wave { asked: "look at leases", jobs: look, answers: answers.3 },
+        StatementResult { asked: "release leases", jobs: release, answers: answers.0 },
+        StatementResult { asked: "renew leases", jobs: renew, answers: answers.1 },
+        StatementResult { asked: "acquire leases", jobs: acquire, answers: answers.2 },
+        StatementResult { asked: "look at leases", jobs: look, answers: answers.3 },
     ]
 }
 
@@ -127,32 +127,32 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Runs one statement for its wave, unless that is empty. `outcome` reads what became of one job.
+    /// Runs one statement for its numbers, unless that is empty. `outcome` reads what became of one job.
     async fn ask(
         &self,
         query: &Query,
-        wave: &[usize],
+        numbers: &[usize],
         values: &[&(dyn ToSql + Sync)],
         outcome: impl Fn(&SqlRow) -> Result<Outcome, Error>,
-    ) -> Result<Vec<Answered>, Error> {
-        if wave.is_empty() {
+    ) -> Result<Vec<JobOutcome>, Error> {
+        if numbers.is_empty() {
             return Ok(Vec::new());
         }
         let rows = query.run(self.client, values).await?;
-        rows.iter().map(|row| Ok((number(wave, row)?, outcome(row)?, clock(row)?))).collect()
+        rows.iter().map(|row| Ok((number_in_batch(numbers, row)?, outcome(row)?, clock(row)?))).collect()
     }
 
-    fn elections(&self, wave: &[usize]) -> Vec<&str> {
-        wave.iter().map(|&number| self.jobs[number].election.as_str()).collect()
+    fn elections(&self, numbers: &[usize]) -> Vec<&str> {
+        numbers.iter().map(|&number| self.jobs[number].election.as_str()).collect()
     }
 
-    async fn looked(&self, wave: &[usize]) -> Result<Vec<Answered>, Error> {
-        let elections = self.elections(wave);
-        self.ask(&self.queries.look, wave, &[&elections], |row| Ok(Outcome::Seen(show(row)?))).await
+    async fn looked(&self, numbers: &[usize]) -> Result<Vec<JobOutcome>, Error> {
+        let elections = self.elections(numbers);
+        self.ask(&self.queries.look, numbers, &[&elections], |row| Ok(Outcome::Seen(row_of(row)?))).await
     }
 
-    async fn acquired(&self, wave: &[usize]) -> Result<Vec<Answered>, Error> {
-        let acquires: Vec<&Acquire> = wave
+    async fn acquired(&self, numbers: &[usize]) -> Result<Vec<JobOutcome>, Error> {
+        let acquires: Vec<&Acquire> = numbers
             .iter()
             .filter_map(|&number| match &self.jobs[number].request.op {
                 Op::Acquire(acquire) => Some(acquire),
@@ -167,46 +167,46 @@ impl Batch<'_> {
         let words: Vec<&str> = conditions.iter().map(|condition| condition.word).collect();
         let tokens: Vec<Option<i64>> = conditions.iter().map(|condition| condition.token).collect();
         let expiries: Vec<Option<i64>> = conditions.iter().map(|condition| condition.expires_us).collect();
-        let elections = self.elections(wave);
+        let elections = self.elections(numbers);
         let values: [&(dyn ToSql + Sync); 7] =
             [&elections, &holders, &metas, &leases, &words, &tokens, &expiries];
         let outcome = |row: &SqlRow| match row.try_get::<_, Option<i64>>("granted")?.and_then(token) {
             Some(token) => Ok(Outcome::Granted { token }),
-            None => Ok(Outcome::Seen(show(row)?)),
+            None => Ok(Outcome::Seen(row_of(row)?)),
         };
-        self.ask(&self.queries.acquire, wave, &values, outcome).await
+        self.ask(&self.queries.acquire, numbers, &values, outcome).await
     }
 
-    async fn renewed(&self, wave: &[usize]) -> Result<Vec<Answered>, Error> {
+    async fn renewed(&self, numbers: &[usize]) -> Result<Vec<JobOutcome>, Error> {
         let (mut holders, mut tokens, mut leases) = (Vec::new(), Vec::new(), Vec::new());
-        for &number in wave {
+        for &number in numbers {
             if let Op::Renew { token, holder, lease } = &self.jobs[number].request.op {
                 holders.push(holder.as_str());
                 tokens.push(token.get() as i64);
                 leases.push(millis(*lease));
             }
         }
-        let elections = self.elections(wave);
+        let elections = self.elections(numbers);
         let outcome = |row: &SqlRow| match (row.try_get("renewed")?, row.try_get("busy")?) {
             (true, _) => Ok(Outcome::Renewed),
             (false, true) => Ok(BUSY),
             (false, false) => Ok(Outcome::Lost),
         };
-        self.ask(&self.queries.renew, wave, &[&elections, &holders, &tokens, &leases], outcome).await
+        self.ask(&self.queries.renew, numbers, &[&elections, &holders, &tokens, &leases], outcome).await
     }
 
-    async fn released(&self, wave: &[usize]) -> Result<Vec<Answered>, Error> {
+    async fn released(&self, numbers: &[usize]) -> Result<Vec<JobOutcome>, Error> {
         let (mut holders, mut tokens) = (Vec::new(), Vec::new());
-        for &number in wave {
+        for &number in numbers {
             if let Op::Release { token, holder } = &self.jobs[number].request.op {
                 holders.push(holder.as_str());
                 tokens.push(token.get() as i64);
             }
         }
-        let elections = self.elections(wave);
+        let elections = self.elections(numbers);
         let values: [&(dyn ToSql + Sync); 4] = [&elections, &holders, &tokens, &self.schema];
         let outcome = |row: &SqlRow| Ok(if row.try_get("busy")? { BUSY } else { Outcome::Released });
-        self.ask(&self.queries.release, wave, &values, outcome).await
+        self.ask(&self.queries.release, numbers, &values, outcome).await
     }
 }
 
@@ -232,10 +232,10 @@ impl Condition {
 }
 
 /// The number in the batch of the job that a row answers.
-fn number(wave: &[usize], row: &SqlRow) -> Result<usize, Error> {
+fn number_in_batch(numbers: &[usize], row: &SqlRow) -> Result<usize, Error> {
     let ord: i64 = row.try_get("ord")?;
     // `WITH ORDINALITY` counts from one; the server made it from our own array.
-    Ok(wave[(ord as usize).saturating_sub(1).min(wave.len() - 1)])
+    Ok(numbers[(ord as usize).saturating_sub(1).min(numbers.len() - 1)])
 }
 
 pub(super) fn clock(row: &SqlRow) -> Result<StoreClock, Error> {
@@ -244,7 +244,7 @@ pub(super) fn clock(row: &SqlRow) -> Result<StoreClock, Error> {
 }
 
 /// The row of the table that an answer shows, if there is one.
-pub(super) fn show(row: &SqlRow) -> Result<Option<Row>, Error> {
+pub(super) fn row_of(row: &SqlRow) -> Result<Option<Row>, Error> {
     let Some(expires_us) = row.try_get::<_, Option<i64>>("expires_us")? else { return Ok(None) };
     let leader: Option<&str> = row.try_get("leader_id")?;
     let remaining_us: i64 = row.try_get("remaining_us")?;

@@ -48,13 +48,13 @@ async fn send<S>(token: &CancelToken, stream: S, handshake: Handshake)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let _ = token.cancel_query_raw(ToTheEnd(stream), Lingering(handshake)).await;
+    let _ = token.cancel_query_raw(ClosedByPeer(stream), TlsClosedByPeer(handshake)).await;
 }
 
 /// Closing it is left to the other side, and waited for.
-struct ToTheEnd<S>(S);
+struct ClosedByPeer<S>(S);
 
-impl<S: AsyncRead + Unpin> AsyncRead for ToTheEnd<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ClosedByPeer<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -64,7 +64,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ToTheEnd<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ToTheEnd<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClosedByPeer<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -90,19 +90,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ToTheEnd<S> {
 }
 
 /// The same with TLS: its own farewell would be a close from this side too.
-struct Lingering(Handshake);
+struct TlsClosedByPeer(Handshake);
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> TlsConnect<S> for Lingering {
-    type Stream = ToTheEnd<Encrypted<S>>;
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> TlsConnect<S> for TlsClosedByPeer {
+    type Stream = ClosedByPeer<Encrypted<S>>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Stream>> + Send>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        Box::pin(async move { self.0.connect(stream).await.map(ToTheEnd) })
+        Box::pin(async move { self.0.connect(stream).await.map(ClosedByPeer) })
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for ToTheEnd<Encrypted<S>> {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for ClosedByPeer<Encrypted<S>> {
     fn channel_binding(&self) -> ChannelBinding {
         self.0.channel_binding()
     }
@@ -117,7 +117,7 @@ mod tests {
     async fn a_shutdown_waits_for_the_other_side_and_closes_nothing_before() {
         let (ours, mut theirs) = tokio::io::duplex(64);
         let closing = tokio::spawn(async move {
-            let mut stream = ToTheEnd(ours);
+            let mut stream = ClosedByPeer(ours);
             stream.write_all(b"stop").await.unwrap();
             stream.shutdown().await
         });

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::uri::{self, KEYS, Parameters, UNHEARD};
+use super::uri::{self, KEYS, Parameters, UNSUPPORTED};
 use crate::core::sql::postgres::is_schema;
 use crate::driver::stores::IfMissing;
 
@@ -153,7 +153,7 @@ pub(super) struct Keepalives {
 }
 
 /// What a URL is completed from.
-pub(super) struct Surroundings<'a> {
+pub(super) struct Environment<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     pub user: &'a dyn Fn() -> Option<String>,
     pub exists: &'a dyn Fn(&Path) -> bool,
@@ -170,7 +170,7 @@ impl PostgresUrl {
         let variable = |name: &str| env::var(name).ok();
         PostgresUrl::complete(
             uri::parse(text).map_err(|problem| format!("the PostgreSQL URL {problem}"))?,
-            &Surroundings { variable: &variable, user: &user, exists: &|path| path.exists() },
+            &Environment { variable: &variable, user: &user, exists: &|path| path.exists() },
         )
     }
 
@@ -194,24 +194,24 @@ impl PostgresUrl {
         self.if_missing = action;
     }
 
-    pub(super) fn complete(given: Parameters, around: &Surroundings<'_>) -> Result<PostgresUrl, String> {
-        let reader = Reader { given, around };
+    pub(super) fn complete(given: Parameters, environment: &Environment<'_>) -> Result<PostgresUrl, String> {
+        let reader = Reader { given, environment };
         let servers = reader.servers()?;
         // Read only to refuse what cannot be had.
         reader.one_of("gssencmode", (), &[("disable", ()), ("prefer", ())])?;
         reader.one_of("sslnegotiation", (), &[("postgres", ())])?;
         let protocols = ["TLSv1", "TLSv1.1", "TLSv1.2"].map(|version| (version, ()));
         reader.one_of("ssl_min_protocol_version", (), &protocols)?;
-        let is_set = |variable: &str| (around.variable)(variable).is_some_and(|value| !value.is_empty());
-        if let Some(variable) = UNHEARD.into_iter().find(|variable| is_set(variable)) {
+        let is_set = |variable: &str| (environment.variable)(variable).is_some_and(|value| !value.is_empty());
+        if let Some(variable) = UNSUPPORTED.into_iter().find(|variable| is_set(variable)) {
             return Err(format!(
                 "the environment has {variable}, which PostgreSQL stores cannot follow; unset it for this \
                  program, and say in the URL what is needed of it"
             ));
         }
-        let user = reader.text("user").or_else(|| (around.user)());
+        let user = reader.text("user").or_else(|| (environment.user)());
         let user = user.ok_or("the PostgreSQL URL names no user, and the system's user has no name")?;
-        let home = (around.variable)("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = (environment.variable)("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let seconds = |name, default| reader.number(name, default).map(Duration::from_secs);
         let keepalives = Keepalives {
             idle: seconds("keepalives_idle", 5)?,
@@ -267,11 +267,11 @@ impl PostgresUrl {
 /// Reads values, from the URL or else from the environment.
 struct Reader<'a> {
     given: Parameters,
-    around: &'a Surroundings<'a>,
+    environment: &'a Environment<'a>,
 }
 
 impl Reader<'_> {
-    /// A value, and the name by which its giver knows it.
+    /// A value, and the name by which its source knows it.
     fn find(&self, name: &'static str) -> Option<(String, &'static str)> {
         if let Some(value) = self.given.get(name) {
             return Some((value.clone(), name));
@@ -282,7 +282,7 @@ impl Reader<'_> {
         }
         let (_, variable) = KEYS.iter().find(|(key, _)| *key == name)?;
         let variable = (*variable)?;
-        (self.around.variable)(variable).filter(|value| !value.is_empty()).map(|value| (value, variable))
+        (self.environment.variable)(variable).filter(|value| !value.is_empty()).map(|value| (value, variable))
     }
 
     fn text(&self, name: &'static str) -> Option<String> {
@@ -294,25 +294,25 @@ impl Reader<'_> {
     }
 
     fn number<N: FromStr>(&self, name: &'static str, default: N) -> Result<N, String> {
-        let Some((value, giver)) = self.find(name) else { return Ok(default) };
-        value.trim().parse().map_err(|_| invalid(giver, &value, "a whole number that is not negative"))
+        let Some((value, source)) = self.find(name) else { return Ok(default) };
+        value.trim().parse().map_err(|_| invalid(source, &value, "a whole number that is not negative"))
     }
 
     fn one_of<T: Clone>(&self, name: &'static str, default: T, known: &[(&str, T)]) -> Result<T, String> {
-        let Some((value, giver)) = self.find(name) else { return Ok(default) };
+        let Some((value, source)) = self.find(name) else { return Ok(default) };
         let found = known.iter().find(|(word, _)| *word == value).map(|(_, meaning)| meaning.clone());
         found.ok_or_else(|| {
             let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
-            invalid(giver, &value, &words.join(", "))
+            invalid(source, &value, &words.join(", "))
         })
     }
 
     fn schema(&self) -> Result<String, String> {
         match self.find("schema") {
             None => Ok("public".to_owned()),
-            Some((name, giver)) => match is_schema(&name) {
+            Some((name, source)) => match is_schema(&name) {
                 true => Ok(name),
-                false => Err(invalid(giver, &name, SCHEMA)),
+                false => Err(invalid(source, &name, SCHEMA)),
             },
         }
     }
@@ -354,11 +354,11 @@ impl Reader<'_> {
     fn servers(&self) -> Result<Vec<Server>, String> {
         let addresses = match self.find("hostaddr") {
             None => Vec::new(),
-            Some((list, giver)) => list
+            Some((list, source)) => list
                 .split(',')
                 .map(|text| text.trim().parse::<IpAddr>().map(Some))
                 .collect::<Result<Vec<_>, _>>()
-                .map_err(|_| invalid(giver, &list, "IP addresses"))?,
+                .map_err(|_| invalid(source, &list, "IP addresses"))?,
         };
         let ports = self.ports()?;
         let port = |at: usize| ports.get(at).or(ports.first().filter(|_| ports.len() == 1)).copied();
@@ -405,17 +405,18 @@ impl Reader<'_> {
     fn local_server(&self, port: u16) -> String {
         let directories = ["/run/postgresql", "/var/run/postgresql", "/tmp"];
         let name = format!(".s.PGSQL.{port}");
-        let found = directories.into_iter().find(|path| (self.around.exists)(&Path::new(path).join(&name)));
+        let found =
+            directories.into_iter().find(|path| (self.environment.exists)(&Path::new(path).join(&name)));
         found.unwrap_or("localhost").to_owned()
     }
 }
 
 const SCHEMA: &str = "a name of at most 63 bytes";
 
-fn invalid(giver: &str, value: &str, wanted: &str) -> String {
-    match giver.starts_with("PG") {
-        true => format!("the environment has {giver}={value:?}; PostgreSQL stores want {wanted} there"),
-        false => format!("the PostgreSQL URL has {giver}={value:?}; give {wanted}"),
+fn invalid(source: &str, value: &str, wanted: &str) -> String {
+    match source.starts_with("PG") {
+        true => format!("the environment has {source}={value:?}; PostgreSQL stores want {wanted} there"),
+        false => format!("the PostgreSQL URL has {source}={value:?}; give {wanted}"),
     }
 }
 

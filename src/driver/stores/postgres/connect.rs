@@ -108,8 +108,8 @@ pub(super) async fn connect(
             let closed = Arc::new(OnceLock::new());
             let serving = serve(connection, Arc::clone(&url), Arc::clone(&closed), events);
             let service = Service(tokio::spawn(serving));
-            let ServerInfo { place, backend_pid, pooled, .. } = &server;
-            tracing::debug!(store = %url, server = %place, pid = backend_pid, pooled, "connected");
+            let ServerInfo { endpoint, backend_pid, pooled, .. } = &server;
+            tracing::debug!(store = %url, server = %endpoint, pid = backend_pid, pooled, "connected");
             let handshake = search.tls.handshake(&host);
             Ok(Session { client, server, url, closed, peer, handshake, service })
         }
@@ -154,18 +154,18 @@ impl Search<'_> {
             for (at, address) in addresses.iter().enumerate() {
                 let attempts_left = addresses.len() - at + servers_left - 1;
                 let limit = self.share(attempts_left);
-                let place = match address {
+                let endpoint = match address {
                     Some(ip) if ip.to_string() != server.host => format!("{server} ({ip})"),
                     _ => server.to_string(),
                 };
-                let attempt = self.attempt(server, *address, &place);
+                let attempt = self.attempt(server, *address, &endpoint);
                 let refusal = match timeout(limit, attempt).await {
                     Ok(Ok(found)) => return Some(found),
                     Ok(Err(refusal)) => refusal,
                     Err(_) => no_answer(limit),
                 };
-                let is_final = is_about_us(&refusal);
-                self.tried.push((place, refusal));
+                let is_final = is_same_for_all_servers(&refusal);
+                self.tried.push((endpoint, refusal));
                 if is_final {
                     return None;
                 }
@@ -204,7 +204,12 @@ impl Search<'_> {
     }
 
     /// Connects to one address, and has the session ready if that is a server for us.
-    async fn attempt(&self, server: &Server, address: Option<IpAddr>, place: &str) -> Result<Found, Refusal> {
+    async fn attempt(
+        &self,
+        server: &Server,
+        address: Option<IpAddr>,
+        endpoint: &str,
+    ) -> Result<Found, Refusal> {
         // The password file needs one, and the connection another.
         if let Some(advice) = descriptor_limit::exhausted(1) {
             return Err(Refusal { failure: Failure::Unsent, why: advice.to_owned(), code: None });
@@ -225,7 +230,7 @@ impl Search<'_> {
             connected => connected,
         };
         let (client, mut connection) = connected.map_err(|error| fault::connecting(self.url, &error))?;
-        let setup = setup::prepare(self.url, &client, place);
+        let setup = setup::prepare(self.url, &client, endpoint);
         let info = while_served(&mut connection, setup, self.url).await?;
         let peer = match address {
             Some(ip) => Peer::Tcp((ip, server.port).into()),
@@ -236,17 +241,17 @@ impl Search<'_> {
 
     fn failed(&mut self) -> StoreError {
         let for_good = self.tried.iter().all(|(_, refusal)| refusal.failure == Failure::Refused)
-            || self.tried.last().is_some_and(|(_, refusal)| is_about_us(refusal));
+            || self.tried.last().is_some_and(|(_, refusal)| is_same_for_all_servers(refusal));
         let failure = if for_good { Failure::Refused } else { Failure::Unsent };
         let reasons: Vec<String> =
-            self.tried.iter().map(|(place, refusal)| format!("{place}: {}", refusal.why)).collect();
+            self.tried.iter().map(|(endpoint, refusal)| format!("{endpoint}: {}", refusal.why)).collect();
         StoreError::new(failure, format!("{}: cannot connect to {}", self.url, reasons.join("; then ")))
     }
 }
 
 /// Whether every server would say the same. As with libpq, the others are then not asked: they might lock the
 /// account.
-fn is_about_us(refusal: &Refusal) -> bool {
+fn is_same_for_all_servers(refusal: &Refusal) -> bool {
     refusal.failure == Failure::Refused && refusal.code.is_some()
 }
 

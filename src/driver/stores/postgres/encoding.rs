@@ -18,7 +18,7 @@ use crate::driver::stores::{Job, StoreError};
 const MOST_KNOWN: usize = 20_000;
 
 /// What a text is for ("election", "candidate", "meta text"), and the text.
-pub(super) type Text<'a> = (&'static str, &'a str);
+pub(super) type TextRef<'a> = (&'static str, &'a str);
 
 /// A database's encoding, and which texts it is known to hold or not.
 pub(super) struct Encoding {
@@ -38,7 +38,7 @@ impl Encoding {
     pub(super) async fn learn<'a>(
         &mut self,
         client: &Client,
-        texts: impl Iterator<Item = Text<'a>>,
+        texts: impl Iterator<Item = TextRef<'a>>,
     ) -> Result<(), Error> {
         if self.name.is_none() {
             return Ok(());
@@ -46,7 +46,7 @@ impl Encoding {
         if self.known.len() > MOST_KNOWN {
             self.known.clear();
         }
-        let is_new = |(_, text): &Text<'_>| !text.is_ascii() && !self.known.contains_key(*text);
+        let is_new = |(_, text): &TextRef<'_>| !text.is_ascii() && !self.known.contains_key(*text);
         let mut new: Vec<String> = texts.filter(is_new).map(|(_, text)| text.to_owned()).collect();
         new.sort_unstable();
         new.dedup();
@@ -74,7 +74,7 @@ impl Encoding {
     pub(super) fn check<'a>(
         &self,
         url: &PostgresUrl,
-        mut texts: impl Iterator<Item = Text<'a>>,
+        mut texts: impl Iterator<Item = TextRef<'a>>,
     ) -> Result<(), StoreError> {
         let Some(name) = &self.name else { return Ok(()) };
         match texts.find(|(_, text)| self.known.get(*text) == Some(&false)) {
@@ -88,7 +88,7 @@ impl Encoding {
 }
 
 /// The texts that a job has the server read.
-pub(super) fn texts_of(job: &Job) -> impl Iterator<Item = Text<'_>> {
+pub(super) fn texts_of(job: &Job) -> impl Iterator<Item = TextRef<'_>> {
     let (holder, meta) = match &job.request.op {
         Op::Look => (None, None),
         Op::Acquire(acquire) => (Some(&acquire.holder), acquire.meta.as_deref()),

@@ -42,7 +42,7 @@ pub(super) struct Refusal {
 pub(super) fn statement(url: &PostgresUrl, asked: &str, error: &Error, closed: Option<&StoreError>) -> Fault {
     if let Some(answer) = error.as_db_error() {
         let fatal = is_fatal(answer);
-        let message = format!("{url}: cannot {asked}: {}", told(answer));
+        let message = format!("{url}: cannot {asked}: {}", describe_with_advice(answer));
         return Fault {
             error: StoreError::new(sqlstate::failure(answer.code().code(), fatal), message),
             discard: fatal || sqlstate::spoils_session(answer.code().code()),
@@ -91,7 +91,7 @@ pub(super) fn ended(url: &PostgresUrl, error: Option<&Error>) -> StoreError {
     let found = match error {
         None => "the connection was closed".to_owned(),
         Some(error) => match (error.as_db_error(), kind(error)) {
-            (Some(answer), _) => format!("the server ended the session: {}", told(answer)),
+            (Some(answer), _) => format!("the server ended the session: {}", describe_with_advice(answer)),
             (None, Kind::Io(cause)) => format!("the connection was lost ({cause})"),
             (None, Kind::Closed) => "the server closed the connection without a word".to_owned(),
             (None, _) => format!("the connection broke: {}", one_line(full(error))),
@@ -180,7 +180,7 @@ fn is_fatal(answer: &DbError) -> bool {
 }
 
 /// What the server said, and what to do about it.
-fn told(answer: &DbError) -> String {
+fn describe_with_advice(answer: &DbError) -> String {
     describe(answer, sqlstate::advice(answer.code().code(), answer.routine()))
 }
 

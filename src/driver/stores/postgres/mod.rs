@@ -39,7 +39,9 @@ use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::clock;
 use crate::driver::host::descriptor_limit;
 use crate::driver::stores::opener::Opener;
-use crate::driver::stores::{Answer, ElectionRow, Hint, Job, Notifier, Store, StoreError, Text, table_holds};
+use crate::driver::stores::{
+    Answer, CandidateText, ElectionRow, Hint, Job, Notifier, Store, StoreError, check_election_fits,
+};
 
 pub use self::config::PostgresUrl;
 use self::connect::{Session, SessionEvent};
@@ -57,11 +59,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A server that could not be reached is not tried again sooner.
 const RECONNECT_AFTER: Duration = Duration::from_millis(50);
 /// How long a server gets to hear that we go.
-const GOODBYE: Duration = Duration::from_millis(200);
+const CLOSE_WITHIN: Duration = Duration::from_millis(200);
 /// How long it may take to find out who holds a row that cannot be taken.
 const REPORT_WITHIN: Duration = Duration::from_millis(250);
 /// A notification to ourselves should arrive so soon.
-const ECHO_WITHIN: Duration = Duration::from_secs(2);
+const NOTIFICATION_WITHIN: Duration = Duration::from_secs(2);
 /// What holds a row for less, in seconds, is no news to people.
 const NEWS_AFTER_S: i64 = 1;
 
@@ -150,13 +152,17 @@ impl PostgresStore {
     fn connect(&self, patience: Duration) -> Result<Connection, StoreError> {
         let notifier = self.notifier.clone();
         let prefix = format!("{}/", self.url.schema());
-        let echo = Arc::new(AtomicBool::new(false));
-        let echoed = Arc::clone(&echo);
-        let heard = move |event: SessionEvent| match event {
-            SessionEvent::Notification(told) => {
-                match told.payload().strip_prefix(&prefix).filter(|_| told.channel() == CHANNEL) {
+        let arrived = Arc::new(AtomicBool::new(false));
+        let set_arrived = Arc::clone(&arrived);
+        let on_event = move |event: SessionEvent| match event {
+            SessionEvent::Notification(notification) => {
+                match notification
+                    .payload()
+                    .strip_prefix(&prefix)
+                    .filter(|_| notification.channel() == CHANNEL)
+                {
                     // No election has an empty name: it is somebody's test, most likely our own.
-                    Some("") => echoed.store(true, Ordering::Relaxed),
+                    Some("") => set_arrived.store(true, Ordering::Relaxed),
                     Some(name) => {
                         if let Ok(election) = Name::new("election", name) {
                             notifier(Hint::Election(election));
@@ -169,22 +175,20 @@ impl PostgresStore {
         };
         self.runtime()?.block_on(async {
             let connecting = async {
-                let session = connect::connect(&self.url, patience, heard).await?;
+                let session = connect::connect(&self.url, patience, on_event).await?;
                 let ready = Ready::prepare(&self.url, &session).await?;
                 if ready.listen(&self.url, &session).await {
-                    tokio::spawn(expect_echo(self.url.clone(), echo));
+                    tokio::spawn(check_notifications(self.url.clone(), arrived));
                 }
                 Ok(Connection { session, ready })
             };
             let connected = timeout(patience, connecting).await;
-            connected.unwrap_or_else(|_| {
-                Err(self.never_executed(fault::timed_out(&self.url, "connect", patience)))
-            })
+            connected.unwrap_or_else(|_| Err(self.unsent(fault::timed_out(&self.url, "connect", patience))))
         })
     }
 
     /// Whatever became of connecting, no job was sent.
-    fn never_executed(&self, fault: Fault) -> StoreError {
+    fn unsent(&self, fault: Fault) -> StoreError {
         StoreError::new(Failure::Unsent, fault.error.to_string())
     }
 
@@ -217,7 +221,7 @@ impl PostgresStore {
                 return Err(fault::timed_out(&self.url, asked, patience).error);
             }
         };
-        self.after(&fault);
+        self.discard_after(&fault);
         Err(fault.error)
     }
 
@@ -231,7 +235,7 @@ impl PostgresStore {
     /// Throws the connection away if it must not be used again, or if the table is not what it was:
     /// connecting anew looks at the table too. The server ends by its own limits what it is still doing
     /// for us.
-    fn after(&mut self, fault: &Fault) {
+    fn discard_after(&mut self, fault: &Fault) {
         let has_changed = |code: &SqlState| sqlstate::tells_of_a_changed_table(code.code());
         if fault.discard || fault.code.as_ref().is_some_and(has_changed) {
             self.connection = None;
@@ -246,41 +250,41 @@ impl PostgresStore {
         let open =
             answers.iter().enumerate().filter(|(_, answer)| answer.is_none()).map(|(number, _)| number);
         let open: Vec<usize> = open.collect();
-        let waves = runtime.block_on(async {
+        let results = runtime.block_on(async {
             let batch = connection.ready.run(&connection.session, self.url.schema(), jobs, open);
             timeout(patience, batch).await
         });
-        let Ok(waves) = waves else {
+        let Ok(results) = results else {
             let fault = fault::timed_out(&self.url, "execute a batch", patience);
             self.give_up();
             return fail(jobs, answers, &fault.error);
         };
         let mut faults = Vec::new();
-        for wave in waves {
-            match wave.answers {
+        for result in results {
+            match result.answers {
                 Ok(answered) => {
                     for (number, outcome, clock) in answered {
                         let is_busy = matches!(outcome, Outcome::Failed(_));
                         let error =
-                            is_busy.then(|| fault::busy(&self.url, wave.asked, &jobs[number].election));
+                            is_busy.then(|| fault::busy(&self.url, result.asked, &jobs[number].election));
                         let reply = Reply { id: jobs[number].request.id, clock: Some(clock), outcome };
                         answers[number] = Some(Answer { reply, error });
                     }
                 }
                 Err(error) => {
-                    let fault = connection.session.fault(wave.asked, &error);
-                    for number in wave.jobs {
+                    let fault = connection.session.fault(result.asked, &error);
+                    for number in result.jobs {
                         answers[number] = Some(Answer::failed(&jobs[number], &fault.error));
                     }
                     faults.push(fault);
                 }
             }
         }
-        faults.iter().for_each(|fault| self.after(fault));
+        faults.iter().for_each(|fault| self.discard_after(fault));
     }
 
     /// Refuses the jobs whose elections this table cannot hold, or whose texts its database cannot.
-    fn refuse_unkept(&mut self, jobs: &[Job], answers: &mut [Option<Answer>], deadline: Instant) {
+    fn refuse_unstorable(&mut self, jobs: &[Job], answers: &mut [Option<Answer>], deadline: Instant) {
         let patience = deadline.saturating_since(clock::now()).max(SHORTEST_PATIENCE);
         if let Err(error) = self.learn(patience, jobs.iter().flat_map(encoding::texts_of)) {
             return fail(jobs, answers, &error);
@@ -288,7 +292,7 @@ impl PostgresStore {
         let Some(connection) = &self.connection else { return };
         let (table, encoding) = (connection.ready.table(), &connection.ready.encoding);
         for (job, answer) in jobs.iter().zip(answers) {
-            let held = table_holds(&self.url, table, &job.election);
+            let held = check_election_fits(&self.url, table, &job.election);
             if let Err(error) = held.and_then(|()| encoding.check(&self.url, encoding::texts_of(job))) {
                 *answer = Some(Answer::failed(job, &error));
             }
@@ -299,7 +303,7 @@ impl PostgresStore {
     fn learn<'a>(
         &mut self,
         patience: Duration,
-        texts: impl Iterator<Item = encoding::Text<'a>>,
+        texts: impl Iterator<Item = encoding::TextRef<'a>>,
     ) -> Result<(), StoreError> {
         const ASKED: &str = "see which texts its database can keep";
         let (Some(connection), Some(runtime)) = (&mut self.connection, &self.runtime) else { return Ok(()) };
@@ -313,13 +317,16 @@ impl PostgresStore {
                 fault::timed_out(&self.url, ASKED, patience)
             }
         };
-        self.after(&fault);
-        Err(self.never_executed(fault))
+        self.discard_after(&fault);
+        Err(self.unsent(fault))
     }
 
     /// Refuses candidates from which row security hides the table. Connecting anew looks at that again.
-    fn show_candidates(&mut self) -> Result<(), StoreError> {
-        let shown = self.connection.as_ref().map_or(Ok(()), |found| found.ready.show_candidates(&self.url));
+    fn check_visible_to_candidates(&mut self) -> Result<(), StoreError> {
+        let shown = self
+            .connection
+            .as_ref()
+            .map_or(Ok(()), |found| found.ready.check_visible_to_candidates(&self.url));
         if shown.is_err() {
             self.connection = None;
         }
@@ -327,10 +334,10 @@ impl PostgresStore {
     }
 
     /// Refuses a question about an election that the table or its database cannot hold.
-    fn holds(&mut self, election: &Name) -> Result<(), StoreError> {
-        self.keeps(&[("election", election.as_str().into())])?;
+    fn check_election(&mut self, election: &Name) -> Result<(), StoreError> {
+        self.check_texts(&[("election", election.as_str().into())])?;
         let Some(connection) = &self.connection else { return Ok(()) };
-        table_holds(&self.url, connection.ready.table(), election)
+        check_election_fits(&self.url, connection.ready.table(), election)
     }
 }
 
@@ -339,33 +346,35 @@ impl Store for PostgresStore {
         let mut answers: Vec<Option<Answer>> = jobs.iter().map(|_| None).collect();
         let deadlines = jobs.iter().map(|job| (Urgency::of(&job.request.op), job.request.deadline));
         let deadline = waited_for(deadlines).unwrap_or_default();
-        match self.connected().and_then(|()| self.show_candidates()) {
+        match self.connected().and_then(|()| self.check_visible_to_candidates()) {
             Ok(()) => {
-                self.refuse_unkept(jobs, &mut answers, deadline);
+                self.refuse_unstorable(jobs, &mut answers, deadline);
                 self.run(jobs, &mut answers, deadline);
                 self.explain_untaken(jobs, &answers);
             }
             Err(error) => fail(jobs, &mut answers, &error),
         }
-        let silent = StoreError::new(
+        let no_row = StoreError::new(
             Failure::Unknown,
             format!("{}: the server returned no row for this operation", self.url),
         );
         let answer =
-            |(job, answer): (&Job, Option<Answer>)| answer.unwrap_or_else(|| Answer::failed(job, &silent));
+            |(job, answer): (&Job, Option<Answer>)| answer.unwrap_or_else(|| Answer::failed(job, &no_row));
         jobs.iter().zip(answers).map(answer).collect()
     }
 
     fn rows(&mut self, election: Option<&Name>) -> Result<Vec<ElectionRow>, StoreError> {
-        election.map_or(Ok(()), |election| self.holds(election))?;
+        election.map_or(Ok(()), |election| self.check_election(election))?;
         self.ask("list the elections", async |connection| {
             connection.ready.list(&connection.session, election).await
         })
     }
 
     fn revoke(&mut self, election: &Name, token: Option<FencingToken>) -> Result<Option<Row>, StoreError> {
-        self.holds(election)?;
-        self.connection.as_ref().map_or(Ok(()), |connection| connection.ready.show_operators(&self.url))?;
+        self.check_election(election)?;
+        self.connection
+            .as_ref()
+            .map_or(Ok(()), |connection| connection.ready.check_visible_to_operators(&self.url))?;
         let schema = self.url.schema().to_owned();
         let revoke = async |connection: &Connection| {
             connection.ready.revoke(&connection.session, &schema, election, token).await
@@ -389,10 +398,10 @@ impl Store for PostgresStore {
         })?;
         let Some(table) = self.table() else { return Ok(()) };
         access::refuse(&self.url, lacking_refusal(&self.url.user, &table, &lacking))?;
-        self.show_candidates()
+        self.check_visible_to_candidates()
     }
 
-    fn keeps(&mut self, texts: &[Text]) -> Result<(), StoreError> {
+    fn check_texts(&mut self, texts: &[CandidateText]) -> Result<(), StoreError> {
         self.connected()?;
         let texts = || texts.iter().map(|(what, text)| (*what, &**text));
         self.learn(PATIENCE, texts())?;
@@ -470,7 +479,7 @@ impl Drop for PostgresStore {
         let Some(runtime) = self.runtime.take() else { return };
         if self.opener.is_this_process() {
             if let Some(connection) = self.connection.take() {
-                runtime.block_on(connection.session.close(GOODBYE));
+                runtime.block_on(connection.session.close(CLOSE_WITHIN));
             }
             // Without waiting: what is under way is bounded by itself.
             runtime.shutdown_background();
@@ -484,9 +493,9 @@ impl Drop for PostgresStore {
 
 /// Says so if notifications do not arrive, whatever lies between. Nothing depends on them but how soon a
 /// release is noticed.
-async fn expect_echo(url: PostgresUrl, echo: Arc<AtomicBool>) {
-    tokio::time::sleep(ECHO_WITHIN).await;
-    if !echo.load(Ordering::Relaxed) {
+async fn check_notifications(url: PostgresUrl, arrived: Arc<AtomicBool>) {
+    tokio::time::sleep(NOTIFICATION_WITHIN).await;
+    if !arrived.load(Ordering::Relaxed) {
         tracing::warn!(store = %url, "notifications do not arrive; releases are noticed by looking only");
     }
 }

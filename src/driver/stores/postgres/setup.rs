@@ -46,11 +46,15 @@ pub(super) struct ServerInfo {
     /// As the URL says; else named, unless there is a pooler.
     pub statements: Statements,
     /// Host, port and address.
-    pub place: String,
+    pub endpoint: String,
 }
 
 /// Looks at the server, refuses it if it cannot be used, and sets the session up. Two round trips.
-pub(super) async fn prepare(url: &PostgresUrl, client: &Client, place: &str) -> Result<ServerInfo, Refusal> {
+pub(super) async fn prepare(
+    url: &PostgresUrl,
+    client: &Client,
+    endpoint: &str,
+) -> Result<ServerInfo, Refusal> {
     let announced = backend::announced_pid(client).await;
     let failed = |error: Error| fault::connecting(url, &error);
     let answers = client.simple_query(ASK).await.map_err(failed)?;
@@ -94,7 +98,7 @@ pub(super) async fn prepare(url: &PostgresUrl, client: &Client, place: &str) -> 
     }
     let found = if pooled { Statements::Unnamed } else { Statements::Named };
     let statements = url.statements.unwrap_or(found);
-    Ok(ServerInfo { backend_pid, pooled, statements, place: place.to_owned() })
+    Ok(ServerInfo { backend_pid, pooled, statements, endpoint: endpoint.to_owned() })
 }
 
 fn column<'a>(row: &'a SimpleQueryRow, name: &str) -> Option<&'a str> {

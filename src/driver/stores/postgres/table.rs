@@ -10,7 +10,7 @@ use crate::core::{FencingToken, Name};
 use crate::driver::stores::{ElectionRow, IfMissing, Job, StoreError};
 
 use super::access;
-use super::batch::{self, Queries, Query, Wave};
+use super::batch::{self, Queries, Query, StatementResult};
 use super::config::PostgresUrl;
 use super::connect::Session;
 use super::encoding::Encoding;
@@ -92,7 +92,7 @@ impl Ready {
         schema: &str,
         jobs: &[Job],
         open: Vec<usize>,
-    ) -> [Wave; 4] {
+    ) -> [StatementResult; 4] {
         batch::run(&session.client, &self.queries, schema, jobs, open.into_iter()).await
     }
 
@@ -106,7 +106,7 @@ impl Ready {
         for row in self.list.run(&session.client, &[&election]).await? {
             // Names that we could not have written are another program's.
             let Ok(election) = Name::new("election", row.try_get("id")?) else { continue };
-            let Some(shown) = batch::show(&row)? else { continue };
+            let Some(shown) = batch::row_of(&row)? else { continue };
             listed.push(ElectionRow { election, row: shown, since_unix_us: row.try_get("since_us")? });
         }
         Ok(listed)
@@ -121,16 +121,16 @@ impl Ready {
     ) -> Result<Option<Row>, Error> {
         let token = token.map(|token| token.get() as i64);
         let rows = self.revoke.run(&session.client, &[&election.as_str(), &token, &schema]).await?;
-        rows.first().map_or(Ok(None), batch::show)
+        rows.first().map_or(Ok(None), batch::row_of)
     }
 
     /// Refuses a candidate from which row security hides the table.
-    pub(super) fn show_candidates(&self, url: &PostgresUrl) -> Result<(), StoreError> {
+    pub(super) fn check_visible_to_candidates(&self, url: &PostgresUrl) -> Result<(), StoreError> {
         access::refuse(url, self.hidden.refusal(url.schema(), commands_of_candidates(self.table.id_type())))
     }
 
     /// Refuses to end a term whose row is hidden from those who change it.
-    pub(super) fn show_operators(&self, url: &PostgresUrl) -> Result<(), StoreError> {
+    pub(super) fn check_visible_to_operators(&self, url: &PostgresUrl) -> Result<(), StoreError> {
         access::refuse(url, self.hidden.refusal(url.schema(), &["UPDATE"]))
     }
 

@@ -37,7 +37,7 @@ pub(super) const KEYS: [(&str, Option<&str>); 27] = [
 ];
 
 /// Variables of libpq that say whom to trust, or which database is meant, and that nothing here can follow.
-pub(super) const UNHEARD: [&str; 5] =
+pub(super) const UNSUPPORTED: [&str; 5] =
     ["PGSERVICE", "PGREQUIREAUTH", "PGREQUIREPEER", "PGSSLCRL", "PGSSLCRLDIR"];
 
 /// The parameters by name; none of them is empty.

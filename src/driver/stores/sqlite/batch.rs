@@ -10,8 +10,8 @@ use rusqlite::{
     CachedStatement, Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
 };
 
+use super::boot::{Boot, Now};
 use super::fault;
-use super::host::{Host, Now};
 use super::open::{Loss, Opened};
 use super::process_lock::ProcessLock;
 use crate::core::lease::{Acquire, LeaderId, Op, Outcome, Row, StoreClock};
@@ -77,25 +77,25 @@ impl Stored {
     }
 }
 
-/// One transaction's view: the time at which it judges, and what it has asked the kernel already.
-pub(super) struct View<'a> {
-    host: &'a Host,
+/// One transaction's snapshot: the time at which it judges, and what it has asked the kernel already.
+pub(super) struct Snapshot<'a> {
+    boot: &'a Boot,
     lock: &'a ProcessLock,
     now: Now,
     gone: HashMap<i64, bool>,
 }
 
-impl<'a> View<'a> {
+impl<'a> Snapshot<'a> {
     /// To be made inside the transaction, so that the time is not from before a wait for the lock.
-    pub(super) fn new(host: &'a Host, lock: &'a ProcessLock) -> View<'a> {
-        View { host, lock, now: Now::read(), gone: HashMap::new() }
+    pub(super) fn new(boot: &'a Boot, lock: &'a ProcessLock) -> Snapshot<'a> {
+        Snapshot { boot, lock, now: Now::read(), gone: HashMap::new() }
     }
 
     fn is_gone(&mut self, process_lock: Option<i64>) -> bool {
         process_lock.is_some_and(|byte| *self.gone.entry(byte).or_insert_with(|| self.lock.is_gone(byte)))
     }
 
-    fn show(&mut self, stored: Stored) -> (Row, i64) {
+    fn decode(&mut self, stored: Stored) -> (Row, i64) {
         let left = if stored.of_this_boot {
             stored.expires_at.saturating_sub(self.now.boot)
         } else {
@@ -103,7 +103,7 @@ impl<'a> View<'a> {
         };
         let over = left <= 0 || self.is_gone(stored.process_lock);
         let expires_at =
-            if stored.of_this_boot { stored.expires_at } else { self.host.boot_time_of(stored.expires_wall) };
+            if stored.of_this_boot { stored.expires_at } else { self.boot.boot_time_of(stored.expires_wall) };
         let row = Row {
             holder: LeaderId::from_store(&stored.leader_id),
             token: u64::try_from(stored.token).ok().and_then(FencingToken::new),
@@ -121,15 +121,15 @@ impl<'a> View<'a> {
         select: &mut CachedStatement<'_>,
         election: &Name,
     ) -> rusqlite::Result<Option<(Row, i64)>> {
-        let found = select.query_row(params![&**election, self.host.boot_id], Stored::read).optional()?;
-        Ok(found.map(|stored| self.show(stored)))
+        let found = select.query_row(params![&**election, self.boot.id], Stored::read).optional()?;
+        Ok(found.map(|stored| self.decode(stored)))
     }
 }
 
 /// Executes the jobs. On an error nothing was executed, unless it says that this is unknown.
 pub(super) fn execute(
     opened: &mut Opened,
-    host: &Host,
+    boot: &Boot,
     path: &Path,
     jobs: &[Job],
     until: Instant,
@@ -140,22 +140,22 @@ pub(super) fn execute(
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
     let mut durability = if releases && acquires { Durability::Durable } else { Durability::Volatile };
     if !jobs.iter().any(writes) {
-        let (done, takeable) = look(opened, host, jobs).map_err(in_sqlite)?;
+        let (done, takeable) = look(opened, boot, jobs).map_err(in_sqlite)?;
         if !takeable {
             return Ok(done);
         }
         durability = Durability::Durable;
-    } else if acquires && durability == Durability::Volatile && look(opened, host, jobs).map_err(in_sqlite)?.1
+    } else if acquires && durability == Durability::Volatile && look(opened, boot, jobs).map_err(in_sqlite)?.1
     {
         durability = Durability::Durable;
     }
     let transaction = begin(opened, durability, until).map_err(in_sqlite)?;
-    let mut write = Write::new(&transaction, opened, host, durability).map_err(in_sqlite)?;
+    let mut write = Write::new(&transaction, opened, boot, durability).map_err(in_sqlite)?;
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
         results.push(write.job(job).map_err(in_sqlite)?);
     }
-    let clock = host.clock(write.view.now);
+    let clock = boot.clock(write.snapshot.now);
     drop(write);
     commit(transaction, opened, path)?;
     Ok(Done { clock, results })
@@ -202,15 +202,15 @@ fn begin<'a>(
 
 /// Answers looks and acquires from one snapshot, without the write lock. Says also whether any acquire
 /// could take its row.
-fn look(opened: &Opened, host: &Host, jobs: &[Job]) -> rusqlite::Result<(Done, bool)> {
+fn look(opened: &Opened, boot: &Boot, jobs: &[Job]) -> rusqlite::Result<(Done, bool)> {
     let transaction = Transaction::new_unchecked(&opened.connection, TransactionBehavior::Deferred)?;
     let mut select = transaction.prepare_cached(sql::SELECT)?;
-    let mut view = View::new(host, &opened.lock);
+    let mut snapshot = Snapshot::new(boot, &opened.lock);
     let mut takeable = false;
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
         let row = match &job.request.op {
-            Op::Look | Op::Acquire(_) => view.find(&mut select, &job.election)?.map(|(row, _)| row),
+            Op::Look | Op::Acquire(_) => snapshot.find(&mut select, &job.election)?.map(|(row, _)| row),
             Op::Renew { .. } | Op::Release { .. } => None,
         };
         if let Op::Acquire(acquire) = &job.request.op {
@@ -218,13 +218,13 @@ fn look(opened: &Opened, host: &Host, jobs: &[Job]) -> rusqlite::Result<(Done, b
         }
         results.push(Ok(Outcome::Seen(row)));
     }
-    Ok((Done { clock: host.clock(view.now), results }, takeable))
+    Ok((Done { clock: boot.clock(snapshot.now), results }, takeable))
 }
 
 /// An open write transaction with its statements.
 struct Write<'a> {
     connection: &'a Connection,
-    view: View<'a>,
+    snapshot: Snapshot<'a>,
     byte: Option<i64>,
     durability: Durability,
     select: CachedStatement<'a>,
@@ -235,12 +235,12 @@ impl<'a> Write<'a> {
     fn new(
         connection: &'a Connection,
         opened: &'a Opened,
-        host: &'a Host,
+        boot: &'a Boot,
         durability: Durability,
     ) -> rusqlite::Result<Write<'a>> {
         Ok(Write {
             connection,
-            view: View::new(host, &opened.lock),
+            snapshot: Snapshot::new(boot, &opened.lock),
             byte: opened.byte,
             durability,
             select: connection.prepare_cached(sql::SELECT)?,
@@ -253,12 +253,12 @@ impl<'a> Write<'a> {
         let election = &job.election;
         match &job.request.op {
             Op::Look => {
-                let row = self.view.find(&mut self.select, election)?.map(|(row, _)| row);
+                let row = self.snapshot.find(&mut self.select, election)?.map(|(row, _)| row);
                 Ok(Ok(Outcome::Seen(row)))
             }
             Op::Acquire(acquire) => self.acquire(election, acquire),
             Op::Renew { token, holder, lease } => {
-                let (now, boot_id) = (self.view.now, &self.view.host.boot_id);
+                let (now, boot_id) = (self.snapshot.now, &self.snapshot.boot.id);
                 let (lease_us, lease_ms) = (micros(*lease), millis(*lease));
                 let changed = self.renew.execute(params![
                     &**election,
@@ -274,7 +274,7 @@ impl<'a> Write<'a> {
                 Ok(Ok(if changed == 1 { Outcome::Renewed } else { Outcome::Lost }))
             }
             Op::Release { token, holder } => {
-                let (now, boot_id) = (self.view.now, &self.view.host.boot_id);
+                let (now, boot_id) = (self.snapshot.now, &self.snapshot.boot.id);
                 let mut release = self.connection.prepare_cached(sql::RELEASE)?;
                 release.execute(params![
                     &**election,
@@ -294,14 +294,14 @@ impl<'a> Write<'a> {
         election: &Name,
         acquire: &Acquire,
     ) -> rusqlite::Result<Result<Outcome, StoreError>> {
-        let (row, previous) = match self.view.find(&mut self.select, election)? {
+        let (row, previous) = match self.snapshot.find(&mut self.select, election)? {
             Some((row, token)) => (Some(row), token),
             None => (None, self.floor()?),
         };
         if self.durability == Durability::Volatile || !table::may_take(row.as_ref(), acquire) {
             return Ok(Ok(Outcome::Seen(row)));
         }
-        let now = self.view.now;
+        let now = self.snapshot.now;
         let token = match table::next_token(previous, now.wall) {
             Ok(token) => token,
             Err(error) => return Ok(Err(no_token_left(election, error))),
@@ -315,7 +315,7 @@ impl<'a> Write<'a> {
             now.wall.saturating_add(lease),
             now.wall,
             millis(acquire.lease),
-            self.view.host.boot_id,
+            self.snapshot.boot.id,
             self.byte,
             acquire.meta.as_deref(),
         ])?;
@@ -333,22 +333,22 @@ impl<'a> Write<'a> {
 /// All rows by name, or one election's.
 pub(super) fn rows(
     opened: &Opened,
-    host: &Host,
+    boot: &Boot,
     election: Option<&Name>,
 ) -> rusqlite::Result<Vec<ElectionRow>> {
-    let mut view = View::new(host, &opened.lock);
+    let mut snapshot = Snapshot::new(boot, &opened.lock);
     let mut found = Vec::new();
     let (statement, id) = match election {
         Some(election) => (sql::SELECT, election.as_str()),
         None => (sql::SELECT_ALL, sql::FLOOR_ID),
     };
     let mut select = opened.connection.prepare_cached(statement)?;
-    for stored in select.query_map(params![id, host.boot_id], Stored::read)? {
+    for stored in select.query_map(params![id, boot.id], Stored::read)? {
         let stored = stored?;
         // A name that no Elector wrote is nothing that it could show or act on.
         let Ok(election) = Name::new("election", &stored.id) else { continue };
         let since_unix_us = stored.created_at;
-        found.push(ElectionRow { election, row: view.show(stored).0, since_unix_us });
+        found.push(ElectionRow { election, row: snapshot.decode(stored).0, since_unix_us });
     }
     Ok(found)
 }
@@ -356,7 +356,7 @@ pub(super) fn rows(
 /// See [`crate::driver::stores::Store::revoke`].
 pub(super) fn revoke(
     opened: &Opened,
-    host: &Host,
+    boot: &Boot,
     path: &Path,
     election: &Name,
     token: Option<FencingToken>,
@@ -364,9 +364,9 @@ pub(super) fn revoke(
 ) -> Result<Option<Row>, StoreError> {
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
     let transaction = begin(opened, Durability::Durable, until).map_err(in_sqlite)?;
-    let mut view = View::new(host, &opened.lock);
+    let mut snapshot = Snapshot::new(boot, &opened.lock);
     let mut select = transaction.prepare_cached(sql::SELECT).map_err(in_sqlite)?;
-    let Some((row, previous)) = view.find(&mut select, election).map_err(in_sqlite)? else {
+    let Some((row, previous)) = snapshot.find(&mut select, election).map_err(in_sqlite)? else {
         return Ok(None);
     };
     drop(select);
@@ -376,48 +376,48 @@ pub(super) fn revoke(
     let values = params![
         &**election,
         next.get() as i64,
-        view.now.boot.saturating_add(left),
-        view.now.wall.saturating_add(left),
-        host.boot_id
+        snapshot.now.boot.saturating_add(left),
+        snapshot.now.wall.saturating_add(left),
+        boot.id
     ];
     transaction.execute(sql::REVOKE, values).map_err(in_sqlite)?;
-    let now = StoreTime::from_micros(view.now.boot);
+    let now = StoreTime::from_micros(snapshot.now.boot);
     commit(transaction, opened, path)?;
     Ok(Some(table::revoked_row(row, now, remaining)))
 }
 
 /// See [`crate::driver::stores::Store::clean_up`].
-pub(super) fn clean_up(opened: &Opened, host: &Host, path: &Path, until: Instant) -> Result<u64, StoreError> {
+pub(super) fn clean_up(opened: &Opened, boot: &Boot, path: &Path, until: Instant) -> Result<u64, StoreError> {
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
     let connection = &opened.connection;
     // Nothing to delete is the usual case, and needs no write lock.
-    if dead_rows(connection, host).map_err(in_sqlite)?.is_empty() {
+    if expired_rows(connection, boot).map_err(in_sqlite)?.is_empty() {
         return Ok(0);
     }
     let transaction = begin(opened, Durability::Volatile, until).map_err(in_sqlite)?;
     let delete = || -> rusqlite::Result<u64> {
-        let dead = dead_rows(&transaction, host)?;
+        let expired = expired_rows(&transaction, boot)?;
         let mut delete = transaction.prepare_cached(sql::DELETE)?;
-        for (id, _) in &dead {
+        for (id, _) in &expired {
             delete.execute([id])?;
         }
-        if let Some(floor) = dead.iter().map(|(_, token)| *token).max() {
+        if let Some(floor) = expired.iter().map(|(_, token)| *token).max() {
             transaction.execute(sql::RAISE_FLOOR, params![sql::FLOOR_ID, floor, Now::read().wall])?;
         }
-        Ok(dead.len() as u64)
+        Ok(expired.len() as u64)
     };
     let deleted = delete().map_err(in_sqlite)?;
     commit(transaction, opened, path)?;
     Ok(deleted)
 }
 
-fn dead_rows(connection: &Connection, host: &Host) -> rusqlite::Result<Vec<(String, i64)>> {
+fn expired_rows(connection: &Connection, boot: &Boot) -> rusqlite::Result<Vec<(String, i64)>> {
     let now = Now::read();
     let dead_for = micros(table::DEAD_FOR);
     let mut select = connection.prepare_cached(sql::SELECT_DEAD)?;
     let values = params![
         sql::FLOOR_ID,
-        host.boot_id,
+        boot.id,
         now.boot - dead_for,
         now.wall - dead_for,
         i64::from(table::CLEAN_UP_AT_ONCE)

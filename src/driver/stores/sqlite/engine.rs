@@ -13,8 +13,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, ffi};
 
-use super::calls::{self, Numbers};
 use super::files::Identity;
+use super::guarded_write::{self, Descriptors};
 use crate::driver::host::descriptor::{FileId, file_of};
 use crate::driver::host::fork::{self, PerProcess};
 
@@ -68,7 +68,7 @@ struct Memory {
 /// look of a child at each file puts that aside.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     static KNOWN: PerProcess<Mutex<HashSet<FileId>>> = PerProcess::new();
-    calls::install(VFS);
+    guarded_write::install(VFS);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || Connection::open_with_flags_and_vfs(path, flags, VFS);
     if fork::generation() == 0 {
@@ -80,7 +80,7 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     if !Engine::is_shared(&connection, |file| known.insert(file)) {
         return Ok(connection);
     }
-    Engine::leave(connection);
+    Engine::leak(connection);
     open()
 }
 
@@ -91,16 +91,16 @@ impl Engine {
     /// `None` if this connection's files are not those at the paths, or are not kept as expected.
     pub(super) fn of(connection: &Connection, identity: &Identity) -> Option<Engine> {
         let engine = Engine(identity.of_sqlite());
-        engine.is_whole(connection).then_some(engine)
+        engine.is_intact(connection).then_some(engine)
     }
 
     /// Whether each of SQLite's descriptors still leads to the file that SQLite opened.
-    pub(super) fn is_whole(&self, connection: &Connection) -> bool {
-        self.numbers(connection).is_some()
+    pub(super) fn is_intact(&self, connection: &Connection) -> bool {
+        self.descriptors(connection).is_some()
     }
 
     /// SQLite's descriptors, if each of them still leads to the file that SQLite opened.
-    pub(super) fn numbers(&self, connection: &Connection) -> Option<Numbers> {
+    pub(super) fn descriptors(&self, connection: &Connection) -> Option<Descriptors> {
         let database = file(connection, ffi::SQLITE_FCNTL_FILE_POINTER)?;
         let log = file(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER)?;
         let leads_to = |number, file| file_of(number) == Some(file);
@@ -139,9 +139,9 @@ impl Engine {
     /// Leaks the connection: closing it would close and unlock descriptors that may be the program's by now.
     /// SQLite's record of the file, which all connections of the process share, gets a key that no file has;
     /// otherwise the next connection would lock through the lost descriptors.
-    pub(super) fn leave(connection: Connection) {
+    pub(super) fn leak(connection: Connection) {
         if let Some(database) = file(&connection, ffi::SQLITE_FCNTL_FILE_POINTER) {
-            // SAFETY: as in `is_whole`. The mutex is the one under which SQLite looks for the file by these
+            // SAFETY: as in `is_intact`. The mutex is the one under which SQLite looks for the file by these
             // two numbers, which no file has.
             unsafe {
                 let mutex = ffi::sqlite3_mutex_alloc(ffi::SQLITE_MUTEX_STATIC_VFS1);
@@ -176,7 +176,7 @@ mod tests {
     use std::fs;
     use std::os::fd::AsRawFd;
 
-    use super::super::calls::Guarded;
+    use super::super::guarded_write::WriteGuard;
     use super::*;
 
     /// The write comes after every look but the last.
@@ -184,18 +184,18 @@ mod tests {
     fn a_commit_does_not_write_to_a_file_that_got_the_number_meanwhile() {
         let directory = tempfile::tempdir().unwrap();
         let (database, victim) = (directory.path().join("a.db"), directory.path().join("victim"));
-        calls::install(VFS);
+        guarded_write::install(VFS);
         let connection = Connection::open_with_flags_and_vfs(&database, OpenFlags::default(), VFS).unwrap();
         connection.execute_batch("CREATE TABLE a (b); BEGIN IMMEDIATE; INSERT INTO a VALUES (1)").unwrap();
         // SAFETY: the connection is open.
         let number = unsafe { (*file(&connection, ffi::SQLITE_FCNTL_FILE_POINTER).unwrap()).descriptor };
-        let _guarded = Guarded::from_now_on(Some([(number, file_of(number).unwrap()); 3]));
+        let _write_guard = WriteGuard::start(Some([(number, file_of(number).unwrap()); 3]));
         fs::write(&victim, "The program's own.").unwrap();
-        let stranger = fs::File::options().read(true).write(true).open(&victim).unwrap();
+        let foreign = fs::File::options().read(true).write(true).open(&victim).unwrap();
         // SAFETY: both numbers are open.
-        assert_eq!(unsafe { libc::dup2(stranger.as_raw_fd(), number) }, number);
+        assert_eq!(unsafe { libc::dup2(foreign.as_raw_fd(), number) }, number);
         let committed = connection.execute_batch("COMMIT");
-        Engine::leave(connection);
+        Engine::leak(connection);
         assert!(committed.is_err(), "{committed:?}");
         assert_eq!(fs::read_to_string(&victim).unwrap(), "The program's own.");
     }

@@ -13,7 +13,7 @@
 //!   nothing is believed that was written elsewhere.
 //! * Closing the store's descriptors has the same effect, since their numbers may already be reused: the
 //!   store makes no further call on that connection, not even to close it. `process_lock.rs` says how the
-//!   leases stay held meanwhile, and `calls.rs` looks right before each write. Two limits remain. If a
+//!   leases stay held meanwhile, and `guarded_write.rs` looks right before each write. Two limits remain. If a
 //!   descriptor is closed and its number reused between that look and the write, that write goes to the new
 //!   file. And SQLite's own locks (fcntl(2)) belong to the process and end when it closes *any* descriptor of
 //!   the file: those that are ours are missed before anything is answered, so nobody believes a batch that
@@ -23,16 +23,16 @@
 
 mod above_standard;
 mod batch;
-mod calls;
+mod boot;
 mod engine;
 mod fault;
+mod file_watch;
 mod files;
 mod filesystem;
-mod host;
+mod guarded_write;
 mod mapping;
 mod notifier;
 mod open;
-mod place;
 mod process_lock;
 mod watch;
 
@@ -48,21 +48,21 @@ use crate::driver::host::descriptor::Descriptor;
 use crate::driver::stores::opener::Opener;
 use crate::driver::stores::{Answer, ElectionRow, Hint, IfMissing, Job, Notifier};
 use crate::driver::stores::{SqliteOptions, Store, StoreError};
-use calls::Guarded;
+use boot::Boot;
+pub use file_watch::FileWatch;
 use files::Paths;
-use host::Host;
+use guarded_write::WriteGuard;
 use notifier::Watcher;
 use open::{Loss, Opened};
-pub use place::Place;
 use process_lock::ProcessLock;
 
 /// The longest that one call waits for a process that holds the database locked, however late its deadline.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same for what can be done at any other time.
-const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
+const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(1);
 /// How long a program that closes descriptors may take for all of them. SQLite's locks on a file end with the
 /// close of any descriptor of it, so nothing is opened anew before.
-const SETTLED: Duration = Duration::from_secs(1);
+const SETTLE_TIME: Duration = Duration::from_secs(1);
 
 /// The leases of one SQLite file.
 pub struct SqliteStore {
@@ -70,7 +70,7 @@ pub struct SqliteStore {
     options: SqliteOptions,
     makes_directory: bool,
     notifier: Notifier,
-    host: Host,
+    boot: Boot,
     opener: Opener,
     terms: Terms,
     state: State,
@@ -150,7 +150,7 @@ impl Terms {
     }
 
     /// Nobody knows what became of these jobs.
-    fn suspect(&mut self, jobs: &[Job]) {
+    fn note_unknown(&mut self, jobs: &[Job]) {
         for job in jobs {
             if let Op::Acquire(Acquire { lease, .. }) | Op::Renew { lease, .. } = &job.request.op {
                 self.unknown = true;
@@ -176,7 +176,7 @@ impl SqliteStore {
             options,
             makes_directory: false,
             notifier,
-            host: Host::of_this_boot(),
+            boot: Boot::current(),
             opener: Opener::this_process(),
             terms: Terms::default(),
             state: State::Absent,
@@ -218,7 +218,7 @@ impl SqliteStore {
     /// Makes sure that what is open is the database at the path; opens it anew when that is safe.
     fn check(&mut self) -> Result<(), StoreError> {
         self.opener.check(format_args!("lease database {}", self.paths.database.display()))?;
-        if matches!(self.state, State::Open { .. }) && !self.let_go_if_lost(&[]) {
+        if matches!(self.state, State::Open { .. }) && !self.close_if_lost(&[]) {
             return Ok(());
         }
         if let State::Gone { loss, until, lock, reopen_at } = &mut self.state {
@@ -240,14 +240,16 @@ impl SqliteStore {
 
     /// Lets go of a database that is not the one at the path any more, or whose descriptors are not ours any
     /// more, and says whether that was so. What became of the jobs is then unknown.
-    fn let_go_if_lost(&mut self, jobs: &[Job]) -> bool {
+    fn close_if_lost(&mut self, jobs: &[Job]) -> bool {
         let State::Open { opened, watcher } = &self.state else { return false };
-        let is_deaf = watcher.as_ref().is_some_and(Watcher::has_failed);
-        let Some(loss) = is_deaf.then_some(Loss::Descriptors).or_else(|| opened.loss()) else { return false };
+        let watcher_failed = watcher.as_ref().is_some_and(Watcher::has_failed);
+        let Some(loss) = watcher_failed.then_some(Loss::Descriptors).or_else(|| opened.loss()) else {
+            return false;
+        };
         let State::Open { opened, .. } = std::mem::replace(&mut self.state, State::Absent) else {
             return false;
         };
-        self.terms.suspect(jobs);
+        self.terms.note_unknown(jobs);
         let (now, until, lock) = (clock::now(), self.terms.end(), Some(Arc::clone(&opened.lock)));
         let (loss, reopen_at) = match loss {
             Loss::Files(what) => {
@@ -255,8 +257,8 @@ impl SqliteStore {
                 (what, until.max(self.terms.end_of_seen(now)))
             }
             Loss::Descriptors => {
-                opened.leave();
-                (fault::CLOSED.to_owned(), until.max(now.saturating_add(SETTLED)))
+                opened.leak();
+                (fault::CLOSED.to_owned(), until.max(now.saturating_add(SETTLE_TIME)))
             }
         };
         self.state = State::Gone { loss: loss.into(), until, lock, reopen_at };
@@ -272,8 +274,15 @@ impl SqliteStore {
         let patience = patience.clamp(Duration::from_millis(1), PATIENCE);
         opened.connection.busy_timeout(patience).map_err(|error| fault::sqlite(path, &error))?;
         let until = clock::now().saturating_add(patience);
-        let guarded = opened.guard();
-        Ok(Some(Ready { opened, host: &self.host, path, until, terms: &mut self.terms, _guarded: guarded }))
+        let write_guard = opened.guard();
+        Ok(Some(Ready {
+            opened,
+            boot: &self.boot,
+            path,
+            until,
+            terms: &mut self.terms,
+            _write_guard: write_guard,
+        }))
     }
 
     /// Executes the jobs, not knowing whether the database was lost meanwhile.
@@ -283,14 +292,14 @@ impl SqliteStore {
         let path = self.paths.database.clone();
         let done = self.ready(patience).and_then(|ready| {
             let ready = ready.ok_or_else(|| fault::unsent(&path, "there is no such file yet"))?;
-            let done = batch::execute(ready.opened, ready.host, ready.path, jobs, ready.until)?;
+            let done = batch::execute(ready.opened, ready.boot, ready.path, jobs, ready.until)?;
             Ok((ready, done))
         });
         let (ready, done) = match done {
             Ok(done) => done,
             Err(error) => {
                 if error.failure() == Failure::Unknown {
-                    self.terms.suspect(jobs);
+                    self.terms.note_unknown(jobs);
                 }
                 return jobs.iter().map(|job| Answer::failed(job, &error)).collect();
             }
@@ -316,12 +325,12 @@ impl SqliteStore {
 /// A store whose database is open.
 struct Ready<'a> {
     opened: &'a mut Opened,
-    host: &'a Host,
+    boot: &'a Boot,
     path: &'a Path,
     /// When to give up waiting for other processes.
     until: Instant,
     terms: &'a mut Terms,
-    _guarded: Guarded,
+    _write_guard: WriteGuard,
 }
 
 impl Drop for SqliteStore {
@@ -331,7 +340,7 @@ impl Drop for SqliteStore {
             std::mem::forget(std::mem::replace(&mut self.state, State::Absent));
             return;
         }
-        self.let_go_if_lost(&[]);
+        self.close_if_lost(&[]);
         let state = std::mem::replace(&mut self.state, State::Absent);
         // Whoever was granted these terms may trust them until they end, though nobody renews them any more.
         let lock = match &state {
@@ -341,7 +350,7 @@ impl Drop for SqliteStore {
         };
         let until = self.terms.end();
         if let Some(lock) = lock.filter(|_| until > clock::now()) {
-            lock.linger(until);
+            lock.keep_until(until);
         }
     }
 }
@@ -349,7 +358,7 @@ impl Drop for SqliteStore {
 impl Store for SqliteStore {
     fn execute(&mut self, jobs: &[Job]) -> Vec<Answer> {
         let answers = self.execute_unchecked(jobs);
-        self.let_go_if_lost(jobs);
+        self.close_if_lost(jobs);
         match &self.state {
             // What was executed elsewhere, or beside another writer, is not to be believed.
             State::Gone { loss, .. } if answers.iter().any(|answer| answer.error.is_none()) => {
@@ -362,13 +371,13 @@ impl Store for SqliteStore {
 
     fn rows(&mut self, election: Option<&Name>) -> Result<Vec<ElectionRow>, StoreError> {
         let Some(ready) = self.ready(PATIENCE)? else { return Ok(Vec::new()) };
-        batch::rows(ready.opened, ready.host, election).map_err(|error| fault::sqlite(ready.path, &error))
+        batch::rows(ready.opened, ready.boot, election).map_err(|error| fault::sqlite(ready.path, &error))
     }
 
     fn revoke(&mut self, election: &Name, token: Option<FencingToken>) -> Result<Option<Row>, StoreError> {
         let Some(ready) = self.ready(PATIENCE)? else { return Ok(None) };
-        let Ready { opened, host, path, until, _guarded, .. } = ready;
-        let revoked = batch::revoke(opened, host, path, election, token, until)?;
+        let Ready { opened, boot, path, until, _write_guard, .. } = ready;
+        let revoked = batch::revoke(opened, boot, path, election, token, until)?;
         if revoked.is_some() {
             opened.lock.notify();
         }
@@ -376,8 +385,8 @@ impl Store for SqliteStore {
     }
 
     fn clean_up(&mut self) -> Result<u64, StoreError> {
-        let Some(ready) = self.ready(LITTLE_PATIENCE)? else { return Ok(0) };
-        batch::clean_up(ready.opened, ready.host, ready.path, ready.until)
+        let Some(ready) = self.ready(CLEAN_UP_PATIENCE)? else { return Ok(0) };
+        batch::clean_up(ready.opened, ready.boot, ready.path, ready.until)
     }
 
     fn check(&mut self) -> Result<(), StoreError> {

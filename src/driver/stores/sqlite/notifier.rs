@@ -22,7 +22,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::above_standard::above_standard;
 use super::files::{Identity, Paths};
-use super::watch::{Heard, POLL_EVERY, Source};
+use super::watch::{FileEvents, POLL_EVERY, Source};
 use crate::core::Instant;
 use crate::driver::host::descriptor::Descriptor;
 use crate::driver::host::{clock, descriptor_limit, threads};
@@ -36,12 +36,12 @@ const REPEATS: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(
 pub(super) struct Watcher {
     stop: Descriptor,
     opener: Opener,
-    fate: Arc<Fate>,
+    state: Arc<ThreadState>,
 }
 
 /// How the thread ends.
 #[derive(Default)]
-struct Fate {
+struct ThreadState {
     is_dropped: AtomicBool,
     has_failed: AtomicBool,
 }
@@ -69,23 +69,29 @@ impl Watcher {
                 None
             }
         };
-        let (stopped, fate) = (Descriptor::new(stopped), Arc::<Fate>::default());
-        let mut listener =
-            Listener { source, identity, notifier, stopped, fate: Arc::clone(&fate), repeats: Vec::new() };
-        let started = threads::spawn("elector-notify", move || listener.listen());
+        let (stopped, state) = (Descriptor::new(stopped), Arc::<ThreadState>::default());
+        let mut thread = WatchThread {
+            source,
+            identity,
+            notifier,
+            stopped,
+            state: Arc::clone(&state),
+            repeats: Vec::new(),
+        };
+        let started = threads::spawn("elector-notify", move || thread.run());
         let (stop, opener) = (Descriptor::new(stop), Opener::this_process());
-        Ok(started.ok().map(|_| Watcher { stop, opener, fate }))
+        Ok(started.ok().map(|_| Watcher { stop, opener, state }))
     }
 
     /// Whether the thread no longer listens, or cannot be told to end, since others closed descriptors of it.
     pub(super) fn has_failed(&self) -> bool {
-        self.fate.has_failed.load(Ordering::Acquire) || !self.stop.is_ours()
+        self.state.has_failed.load(Ordering::Acquire) || !self.stop.is_ours()
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.fate.is_dropped.store(true, Ordering::Release);
+        self.state.is_dropped.store(true, Ordering::Release);
         // A forked child shares the socket with the parent's thread, which is to go on.
         if self.opener.is_this_process() && self.stop.is_ours() {
             // Not joined: the notifier may be what drops us.
@@ -95,86 +101,86 @@ impl Drop for Watcher {
     }
 }
 
-struct Listener {
+struct WatchThread {
     source: Option<Source>,
     identity: Identity,
     notifier: Notifier,
     /// Becomes readable when the store is gone, or when the other end was closed by others.
     stopped: Descriptor,
-    fate: Arc<Fate>,
+    state: Arc<ThreadState>,
     /// When to ring again, latest first.
     repeats: Vec<Instant>,
 }
 
-impl Listener {
-    fn listen(&mut self) {
-        let mut heard = Heard::default();
+impl WatchThread {
+    fn run(&mut self) {
+        let mut events = FileEvents::default();
         loop {
             // Something may also have happened before we listened.
             if self.identity.loss().is_some() {
-                return self.ring_gone();
+                return self.notify_gone();
             }
-            if heard.process_ended {
+            if events.process_ended {
                 let now = clock::now();
                 self.repeats = REPEATS.iter().rev().map(|after| now.saturating_add(*after)).collect();
             }
-            if heard.released || heard.process_ended {
+            if events.released || events.process_ended {
                 (self.notifier)(Hint::Any);
             }
             let Some(next) = self.wait() else { return };
-            heard = next;
+            events = next;
         }
     }
 
     /// Not of a store that was dropped: a new one may be open at that path.
-    fn ring_gone(&self) {
-        if !self.fate.is_dropped.load(Ordering::Acquire) {
+    fn notify_gone(&self) {
+        if !self.state.is_dropped.load(Ordering::Acquire) {
             (self.notifier)(Hint::Gone);
         }
     }
 
     /// None of our numbers is closed: each may be the program's or the next store's by now.
-    fn leave(&self) {
-        self.stopped.leave();
-        self.source.iter().for_each(Source::leave);
+    fn disown(&self) {
+        self.stopped.disown();
+        self.source.iter().for_each(Source::disown);
     }
 
     /// What is heard next; `None` when there is nothing more to hear.
-    fn wait(&mut self) -> Option<Heard> {
+    fn wait(&mut self) -> Option<FileEvents> {
         let timeout = match (self.repeats.last(), &self.source) {
             (Some(at), _) => timeout(at.saturating_since(clock::now())),
-            (None, Some(source)) if source.hears_all() => PollTimeout::NONE,
+            (None, Some(source)) if source.sees_all() => PollTimeout::NONE,
             (None, _) => timeout(POLL_EVERY),
         };
         let mut fds = vec![PollFd::new(self.stopped.as_fd(), PollFlags::POLLIN)];
-        fds.extend(self.source.iter().flat_map(Source::to_poll));
+        fds.extend(self.source.iter().flat_map(Source::poll_fds));
         // An interruption counts as a timeout: it only makes us look.
         let _ = poll(&mut fds, timeout);
         let is_stopped = fds[0].any().unwrap_or(true);
         drop(fds);
-        if self.fate.is_dropped.load(Ordering::Acquire) {
+        if self.state.is_dropped.load(Ordering::Acquire) {
             if !self.stopped.is_ours() {
-                self.leave();
+                self.disown();
             }
             return None;
         }
         // Nothing is read from descriptors whose numbers the program may have reused.
         if is_stopped || !self.stopped.is_ours() || !self.source.iter().all(Source::is_ours) {
-            self.leave();
-            self.fate.has_failed.store(true, Ordering::Release);
-            self.ring_gone();
+            self.disown();
+            self.state.has_failed.store(true, Ordering::Release);
+            self.notify_gone();
             return None;
         }
-        let mut heard = match &self.source {
+        let mut events = match &self.source {
             Some(source) => source.read(),
-            None => Heard { released: true, ..Heard::default() },
+            None => FileEvents { released: true, ..FileEvents::default() },
         };
         let now = clock::now();
         while self.repeats.last().is_some_and(|at| *at <= now) {
             self.repeats.pop();
-            heard.released = true;
+            events.released = true;
         }
-        Some(heard)
+        Some(events)
     }
 }
 

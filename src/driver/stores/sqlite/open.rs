@@ -10,9 +10,9 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::calls::Guarded;
 use super::engine::{self, Engine};
 use super::files::{Identity, Paths, file_id};
+use super::guarded_write::WriteGuard;
 use super::process_lock::ProcessLock;
 use super::{fault, filesystem};
 use crate::core::sql::sqlite as sql;
@@ -55,15 +55,15 @@ pub(super) enum Loss {
 impl Opened {
     /// Whether it is still what was opened. Nine system calls, some microseconds.
     pub(super) fn loss(&self) -> Option<Loss> {
-        if self.lock.is_spoiled() || !self.lock.is_whole() || !self.engine.is_whole(&self.connection) {
+        if self.lock.is_invalid() || !self.lock.is_intact() || !self.engine.is_intact(&self.connection) {
             return Some(Loss::Descriptors);
         }
         self.identity.loss().map(Loss::Files)
     }
 
     /// What this thread writes to the database is looked at, until the result is dropped.
-    pub(super) fn guard(&self) -> Guarded {
-        Guarded::from_now_on(self.engine.numbers(&self.connection))
+    pub(super) fn guard(&self) -> WriteGuard {
+        WriteGuard::start(self.engine.descriptors(&self.connection))
     }
 
     /// Lets go of it without touching files that may be another database's by now.
@@ -72,9 +72,9 @@ impl Opened {
     }
 
     /// Lets go of it without touching its descriptors, which may be the program's own by now.
-    pub(super) fn leave(self) {
-        self.lock.spoil();
-        Engine::leave(self.connection);
+    pub(super) fn leak(self) {
+        self.lock.invalidate();
+        Engine::leak(self.connection);
     }
 }
 
@@ -86,8 +86,8 @@ pub(super) fn open_existing(paths: &Paths, fuse: Fuse) -> Result<Option<Opened>,
         return Ok(None);
     }
     let open = || {
-        check_left(paths)?;
-        check_place(paths, fuse)?;
+        check_stale_connections(paths)?;
+        check_path(paths, fuse)?;
         let before = file_id(path);
         let (connection, content) = connect(path)?;
         if content == Content::Empty {
@@ -112,8 +112,8 @@ fn is_absent(path: &Path) -> bool {
 /// Opens it, and makes it if there is none; each refusal is one line.
 pub(super) fn open(paths: &Paths, fuse: Fuse) -> Result<Opened, StoreError> {
     let path = &paths.database;
-    check_left(paths)?;
-    check_place(paths, fuse)?;
+    check_stale_connections(paths)?;
+    check_path(paths, fuse)?;
     // A file that is not ours is refused before anything is made beside it.
     let found = match file_id(path) {
         Some(id) => Some((id, connect(path)?)),
@@ -125,7 +125,7 @@ pub(super) fn open(paths: &Paths, fuse: Fuse) -> Result<Opened, StoreError> {
         None => {
             // Asked before anything is made, so that a refusal leaves nothing behind. If the file is there
             // by now, they are its users.
-            let refusal = refuse_if_alive(paths, &lock);
+            let refusal = refuse_if_in_use(paths, &lock);
             if file_id(path).is_none() {
                 refusal?;
                 create(path)?;
@@ -143,8 +143,8 @@ pub(super) fn open(paths: &Paths, fuse: Fuse) -> Result<Opened, StoreError> {
 }
 
 /// What this process had open before must be left first.
-fn check_left(paths: &Paths) -> Result<(), StoreError> {
-    if !ProcessLock::is_being_left(&paths.lock) {
+fn check_stale_connections(paths: &Paths) -> Result<(), StoreError> {
+    if !ProcessLock::has_stale_connections(&paths.lock) {
         return Ok(());
     }
     let found = "this program closed descriptors that it did not open, and another store of it has not \
@@ -183,7 +183,7 @@ fn replaced(path: &Path, which: &Path) -> StoreError {
     fault::unsent(path, found)
 }
 
-fn check_place(paths: &Paths, fuse: Fuse) -> Result<(), StoreError> {
+fn check_path(paths: &Paths, fuse: Fuse) -> Result<(), StoreError> {
     let path = &paths.database;
     let directory = paths.directory();
     // Asked before the file that it may name: another process may make the file between the two looks.
@@ -254,9 +254,9 @@ fn create(path: &Path) -> Result<(), StoreError> {
 
 /// A path without a database, beside which processes still live: its file was deleted under them, and they
 /// may still trust the leases in it.
-fn refuse_if_alive(paths: &Paths, lock: &ProcessLock) -> Result<(), StoreError> {
+fn refuse_if_in_use(paths: &Paths, lock: &ProcessLock) -> Result<(), StoreError> {
     let path = &paths.database;
-    match lock.is_anyone_there() {
+    match lock.is_in_use() {
         Ok(false) => Ok(()),
         // Waited for, as by candidates that were there before.
         Ok(true) => Err(fault::unsent(
@@ -304,7 +304,7 @@ fn prepare(
         let transaction =
             Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(in_sqlite)?;
         if self::content(&transaction, path)? == Content::Empty {
-            refuse_if_alive(paths, lock)?;
+            refuse_if_in_use(paths, lock)?;
             transaction.execute_batch(sql::INITIALIZE).map_err(in_sqlite)?;
         }
         lock.write_tag().map_err(|error| fault::io(path, "write the lock file", &error))?;

@@ -36,8 +36,8 @@ use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 
 use super::above_standard::above_standard;
+use super::boot::fnv1a;
 use super::files::file_id;
-use super::host::fnv1a;
 use super::mapping::Mapping;
 use crate::core::Instant;
 use crate::driver::host::clock;
@@ -64,14 +64,14 @@ pub(super) struct ProcessLock {
     /// Held once by each connection to the database, beside ours.
     users: Arc<()>,
     /// Descriptors of the database were closed by others, so no connection to it can be trusted.
-    is_spoiled: AtomicBool,
+    is_invalid: AtomicBool,
 }
 
 #[derive(Default)]
 struct Registry {
     locks: HashMap<FileId, Weak<ProcessLock>>,
     /// Locks whose store was closed while leases ran on: others must not take those before they end.
-    lingering: Vec<(Instant, Arc<ProcessLock>)>,
+    kept: Vec<(Instant, Arc<ProcessLock>)>,
 }
 
 static REGISTRY: PerProcess<Mutex<Registry>> = PerProcess::new();
@@ -81,10 +81,10 @@ impl ProcessLock {
     pub(super) fn open(path: &Path) -> io::Result<Arc<ProcessLock>> {
         let mut registry = registry();
         let now = clock::now();
-        registry.lingering.retain(|(until, _)| *until > now);
+        registry.kept.retain(|(until, _)| *until > now);
         registry.locks.retain(|_, lock| lock.strong_count() > 0);
         // Never open it a second time for nothing: closing it again would wake every process.
-        if let Some(lock) = registry.find(path).filter(|lock| !lock.is_spoiled()) {
+        if let Some(lock) = registry.find(path).filter(|lock| !lock.is_invalid()) {
             return Ok(lock);
         }
         let file =
@@ -103,7 +103,7 @@ impl ProcessLock {
             tag,
             byte: OnceLock::new(),
             users: Arc::default(),
-            is_spoiled: AtomicBool::new(false),
+            is_invalid: AtomicBool::new(false),
         };
         let lock = Arc::new(lock);
         registry.locks.insert(key, Arc::downgrade(&lock));
@@ -112,9 +112,9 @@ impl ProcessLock {
 
     /// Whether this process still has connections that must be left before there can be a new one: SQLite
     /// would take its locks through their descriptors.
-    pub(super) fn is_being_left(path: &Path) -> bool {
+    pub(super) fn has_stale_connections(path: &Path) -> bool {
         let lock = registry().find(path);
-        lock.is_some_and(|lock| lock.is_spoiled() && Arc::strong_count(&lock.users) > 1)
+        lock.is_some_and(|lock| lock.is_invalid() && Arc::strong_count(&lock.users) > 1)
     }
 
     /// To be held for as long as a connection to the database is open.
@@ -123,19 +123,19 @@ impl ProcessLock {
     }
 
     /// Whether both descriptors still lead to the lock file and its directory.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(super) fn is_intact(&self) -> bool {
         self.fd.is_ours() && self.directory.is_ours()
     }
 
     /// All connections of this process to the database are to be left, and our own numbers with them.
-    pub(super) fn spoil(&self) {
-        self.is_spoiled.store(true, Ordering::Release);
-        self.fd.leave();
-        self.directory.leave();
+    pub(super) fn invalidate(&self) {
+        self.is_invalid.store(true, Ordering::Release);
+        self.fd.disown();
+        self.directory.disown();
     }
 
-    pub(super) fn is_spoiled(&self) -> bool {
-        self.is_spoiled.load(Ordering::Acquire)
+    pub(super) fn is_invalid(&self) -> bool {
+        self.is_invalid.load(Ordering::Acquire)
     }
 
     /// Whether the lock file still lacks its tag; then call [`ProcessLock::write_tag`].
@@ -185,7 +185,7 @@ impl ProcessLock {
     }
 
     /// Whether any process, this one included, uses the database or one that had its name before.
-    pub(super) fn is_anyone_there(&self) -> io::Result<bool> {
+    pub(super) fn is_in_use(&self) -> io::Result<bool> {
         Ok(self.byte.get().is_some()
             || kernel::is_locked_by_others(&*self.fd, 0, kernel::RANGE)?
             || kernel::is_locked_by_others(&self.directory, self.name, 1).unwrap_or(false))
@@ -203,8 +203,8 @@ impl ProcessLock {
     }
 
     /// Keeps the lock until `until`, although no store needs it any more.
-    pub(super) fn linger(self: Arc<Self>, until: Instant) {
-        registry().lingering.push((until, self));
+    pub(super) fn keep_until(self: Arc<Self>, until: Instant) {
+        registry().kept.push((until, self));
     }
 }
 

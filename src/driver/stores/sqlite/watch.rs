@@ -8,7 +8,7 @@ pub(super) const POLL_EVERY: Duration = Duration::from_millis(50);
 
 /// What was heard since the last time.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Heard {
+pub(super) struct FileEvents {
     pub released: bool,
     pub process_ended: bool,
 }
@@ -16,7 +16,7 @@ pub(super) struct Heard {
 #[cfg(target_os = "linux")]
 pub(super) use kernel::Source;
 #[cfg(not(target_os = "linux"))]
-pub(super) use nothing::Source;
+pub(super) use unsupported::Source;
 
 #[cfg(target_os = "linux")]
 mod kernel {
@@ -31,21 +31,21 @@ mod kernel {
 
     use super::super::above_standard::above_standard;
     use super::super::files::{Paths, file_id};
-    use super::Heard;
+    use super::FileEvents;
     use crate::driver::host::descriptor::{Descriptor, FileId, file_of};
 
     /// The kernel's reports about the lock file, the directories above it and the mounts.
     pub(in super::super) struct Source {
         inotify: ManuallyDrop<Inotify>,
         /// Each directory above is watched, and the table of mounts.
-        hears_all: bool,
+        sees_all: bool,
         /// What all inotify descriptors lead to.
         file: Option<FileId>,
         lock: WatchDescriptor,
         /// How the kernel writes the lock file's inode where it describes `inotify`; `None` where it does not
         /// describe it, or names another inode (a file system that lies over others).
         mark: Option<String>,
-        is_left: AtomicBool,
+        is_disowned: AtomicBool,
         /// Where there is no /proc, the look before each batch finds a file system that was mounted over us.
         mounts: Option<Descriptor>,
     }
@@ -69,10 +69,10 @@ mod kernel {
             let itself = On::IN_DELETE_SELF | On::IN_MOVE_SELF | On::IN_ONLYDIR;
             let inside = On::IN_DELETE | On::IN_MOVE | On::IN_CREATE;
             inotify.add_watch(paths.directory(), inside | itself)?;
-            let mut hears_all = true;
+            let mut sees_all = true;
             for above in paths.directory().ancestors().skip(1) {
                 // One that may not be read cannot be watched.
-                hears_all &= inotify.add_watch(above, itself).is_ok();
+                sees_all &= inotify.add_watch(above, itself).is_ok();
             }
             let Some((_, inode)) = file_id(&paths.lock) else { return Ok(None) };
             let number = inotify.as_fd().as_raw_fd();
@@ -80,27 +80,27 @@ mod kernel {
             let mark = described(number).is_some_and(|text| text.contains(&mark)).then_some(mark);
             let mounts =
                 File::open("/proc/self/mountinfo").and_then(above_standard).ok().map(Descriptor::new);
-            let hears_all = hears_all && mounts.is_some();
-            let (file, is_left) = (file_of(number), AtomicBool::new(false));
+            let sees_all = sees_all && mounts.is_some();
+            let (file, is_disowned) = (file_of(number), AtomicBool::new(false));
             let inotify = ManuallyDrop::new(inotify);
-            Ok(Some(Source { inotify, hears_all, file, lock, mark, is_left, mounts }))
+            Ok(Some(Source { inotify, sees_all, file, lock, mark, is_disowned, mounts }))
         }
 
         /// What poll(2) is to wait for.
-        pub(in super::super) fn to_poll(&self) -> impl Iterator<Item = PollFd<'_>> {
+        pub(in super::super) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
             let mounts = self.mounts.as_ref().map(|mounts| PollFd::new(mounts.as_fd(), PollFlags::POLLPRI));
             [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)].into_iter().chain(mounts)
         }
 
         /// Whether nothing can happen to the paths unheard.
-        pub(in super::super) fn hears_all(&self) -> bool {
-            self.hears_all
+        pub(in super::super) fn sees_all(&self) -> bool {
+            self.sees_all
         }
 
-        /// Leaves the descriptors for good, as [`Descriptor::leave`] does.
-        pub(in super::super) fn leave(&self) {
-            self.is_left.store(true, Ordering::Release);
-            self.mounts.iter().for_each(Descriptor::leave);
+        /// Leaves the descriptors for good, as [`Descriptor::disown`] does.
+        pub(in super::super) fn disown(&self) {
+            self.is_disowned.store(true, Ordering::Release);
+            self.mounts.iter().for_each(Descriptor::disown);
         }
 
         /// Whether the descriptors still lead to what was opened.
@@ -114,7 +114,7 @@ mod kernel {
             let number = self.inotify.as_fd().as_raw_fd();
             let unread = assumed == IfUnreadable::Ours;
             let names_lock = |mark: &String| described(number).map_or(unread, |text| text.contains(mark));
-            !self.is_left.load(Ordering::Acquire)
+            !self.is_disowned.load(Ordering::Acquire)
                 && self.file.is_some()
                 && self.file == file_of(number)
                 && self.mark.as_ref().is_none_or(names_lock)
@@ -122,15 +122,15 @@ mod kernel {
 
         /// What has happened to the lock file. Who is woken looks at the paths in any case, which costs some
         /// microseconds.
-        pub(in super::super) fn read(&self) -> Heard {
-            let mut heard = Heard::default();
+        pub(in super::super) fn read(&self) -> FileEvents {
+            let mut events = FileEvents::default();
             for event in self.inotify.read_events().unwrap_or_default() {
                 let is_lost = event.mask.contains(On::IN_Q_OVERFLOW);
                 let of_lock = |kind| event.wd == self.lock && event.mask.contains(kind);
-                heard.process_ended |= is_lost || of_lock(On::IN_CLOSE_WRITE);
-                heard.released |= is_lost || of_lock(On::IN_ATTRIB);
+                events.process_ended |= is_lost || of_lock(On::IN_CLOSE_WRITE);
+                events.released |= is_lost || of_lock(On::IN_ATTRIB);
             }
-            heard
+            events
         }
     }
 
@@ -179,7 +179,7 @@ mod kernel {
             let (old, next) = (source(directory.path()), source(directory.path()));
             let kept = take(&old, next.inotify.as_fd());
             assert!(old.is_ours(), "the mark is the same");
-            old.leave();
+            old.disown();
             assert!(!old.is_ours());
             drop(old);
             assert_eq!(file_of(kept.as_raw_fd()), next.file);
@@ -204,13 +204,13 @@ mod kernel {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod nothing {
+mod unsupported {
     use std::io;
 
     use nix::poll::PollFd;
 
     use super::super::files::Paths;
-    use super::Heard;
+    use super::FileEvents;
 
     /// There is none.
     pub(in super::super) enum Source {}
@@ -220,15 +220,15 @@ mod nothing {
             Ok(None)
         }
 
-        pub(in super::super) fn to_poll(&self) -> impl Iterator<Item = PollFd<'_>> {
+        pub(in super::super) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
             std::iter::empty()
         }
 
-        pub(in super::super) fn hears_all(&self) -> bool {
+        pub(in super::super) fn sees_all(&self) -> bool {
             match *self {}
         }
 
-        pub(in super::super) fn leave(&self) {
+        pub(in super::super) fn disown(&self) {
             match *self {}
         }
 
@@ -236,7 +236,7 @@ mod nothing {
             match *self {}
         }
 
-        pub(in super::super) fn read(&self) -> Heard {
+        pub(in super::super) fn read(&self) -> FileEvents {
             match *self {}
         }
     }

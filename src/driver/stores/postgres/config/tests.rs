@@ -5,8 +5,8 @@ fn parse_in(text: &str, environment: &[(&str, &str)]) -> Result<PostgresUrl, Str
     let variable =
         |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
     let user = || Some("os".to_owned());
-    let around = Surroundings { variable: &variable, user: &user, exists: &|_| false };
-    PostgresUrl::complete(uri::parse(text)?, &around)
+    let environment = Environment { variable: &variable, user: &user, exists: &|_| false };
+    PostgresUrl::complete(uri::parse(text)?, &environment)
 }
 
 fn parse(text: &str) -> PostgresUrl {
@@ -33,8 +33,8 @@ fn what_is_not_given_has_the_documented_default() {
 #[test]
 fn a_local_server_is_found_by_its_socket() {
     let exists = |path: &Path| path == Path::new("/tmp/.s.PGSQL.5433");
-    let around = Surroundings { variable: &|_| None, user: &|| Some("os".to_owned()), exists: &exists };
-    let find = |text: &str| PostgresUrl::complete(uri::parse(text).unwrap(), &around).unwrap();
+    let environment = Environment { variable: &|_| None, user: &|| Some("os".to_owned()), exists: &exists };
+    let find = |text: &str| PostgresUrl::complete(uri::parse(text).unwrap(), &environment).unwrap();
     assert!(find("postgres://:5433").servers[0].is_socket());
     assert_eq!(hosts(&find("postgres://:5433")), ["/tmp:5433"]);
     assert_eq!(hosts(&find("postgres://")), ["localhost:5432"]);
@@ -137,7 +137,7 @@ fn what_libpq_takes_and_we_do_anyway_is_taken() {
 
 #[test]
 fn what_the_environment_asks_for_and_cannot_be_had_is_refused() {
-    for variable in UNHEARD {
+    for variable in UNSUPPORTED {
         assert!(parse_in("postgres://db", &[(variable, "")]).is_ok(), "{variable} is not set");
         let refusal = parse_in("postgres://db", &[(variable, "x")]).unwrap_err();
         assert!(refusal.contains(variable) && refusal.contains("unset it"), "{refusal}");

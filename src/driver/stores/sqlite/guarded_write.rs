@@ -15,11 +15,11 @@ use rusqlite::ffi;
 use crate::driver::host::descriptor::{FileId, file_of};
 
 /// SQLite's descriptors with the files that they were opened for.
-pub(super) type Numbers = [(c_int, FileId); 3];
+pub(super) type Descriptors = [(c_int, FileId); 3];
 
 thread_local! {
     /// What this thread's connection is about to use.
-    static OWN: Cell<Option<Numbers>> = const { Cell::new(None) };
+    static GUARDED: Cell<Option<Descriptors>> = const { Cell::new(None) };
 }
 
 /// `pwrite` as SQLite calls it: it is compiled for large files, so an offset has 64 bits everywhere.
@@ -41,7 +41,7 @@ pub(super) fn install(vfs: &CStr) {
 }
 
 unsafe extern "C" fn write(number: c_int, from: *const c_void, length: usize, at: i64) -> isize {
-    let own = OWN.get().into_iter().flatten().find(|(own, _)| *own == number);
+    let own = GUARDED.get().into_iter().flatten().find(|(own, _)| *own == number);
     if own.is_some_and(|(_, file)| file_of(number) != Some(file)) {
         Errno::EBADF.set();
         return -1;
@@ -55,17 +55,17 @@ unsafe extern "C" fn write(number: c_int, from: *const c_void, length: usize, at
 }
 
 /// Until it is dropped, on the same thread, this thread's writes to these descriptors are checked.
-pub(super) struct Guarded(PhantomData<*const ()>);
+pub(super) struct WriteGuard(PhantomData<*const ()>);
 
-impl Guarded {
-    pub(super) fn from_now_on(numbers: Option<Numbers>) -> Guarded {
-        OWN.set(numbers);
-        Guarded(PhantomData)
+impl WriteGuard {
+    pub(super) fn start(numbers: Option<Descriptors>) -> WriteGuard {
+        GUARDED.set(numbers);
+        WriteGuard(PhantomData)
     }
 }
 
-impl Drop for Guarded {
+impl Drop for WriteGuard {
     fn drop(&mut self) {
-        OWN.set(None);
+        GUARDED.set(None);
     }
 }

@@ -8,9 +8,9 @@ use crate::core::lease::StoreClock;
 use crate::driver::host::clock;
 
 /// The boot that our boot clock counts from.
-pub(super) struct Host {
+pub(super) struct Boot {
     /// Kept in every row: an expiry on the boot clock means something only within one boot.
-    pub boot_id: String,
+    pub id: String,
     /// The same for the lease machine.
     timeline: u64,
     /// What to add to a time on the boot clock to get the wall clock's; as it was at the start, so that the
@@ -32,11 +32,11 @@ impl Now {
     }
 }
 
-impl Host {
-    pub(super) fn of_this_boot() -> Host {
+impl Boot {
+    pub(super) fn current() -> Boot {
         let boot_id = boot_id();
         let now = Now::read();
-        Host { timeline: fnv1a(boot_id.as_bytes()), boot_id, wall_minus_boot: now.wall - now.boot }
+        Boot { timeline: fnv1a(boot_id.as_bytes()), id: boot_id, wall_minus_boot: now.wall - now.boot }
     }
 
     pub(super) fn clock(&self, now: Now) -> StoreClock {
@@ -82,9 +82,9 @@ mod tests {
 
     #[test]
     fn the_host_has_a_boot_id_and_its_clocks_agree_on_it() {
-        let (host, now) = (Host::of_this_boot(), Now::read());
-        assert!(host.boot_id.len() >= 36, "{:?}", host.boot_id);
-        assert!((host.boot_time_of(now.wall) - now.boot).abs() < 1_000_000);
+        let (boot, now) = (Boot::current(), Now::read());
+        assert!(boot.id.len() >= 36, "{:?}", boot.id);
+        assert!((boot.boot_time_of(now.wall) - now.boot).abs() < 1_000_000);
         // Published test vector.
         assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
     }

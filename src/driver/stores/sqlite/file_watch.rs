@@ -12,34 +12,34 @@ use crate::driver::host::descriptor::file_of;
 
 /// Watches the files of a store for a process that has inherited its lock, such as the guardian of a command:
 /// it notices that a lease protects nothing any more even while the process that opened the store is stopped.
-pub struct Place {
+pub struct FileWatch {
     identity: Identity,
     source: Option<Source>,
 }
 
-impl Place {
+impl FileWatch {
     /// Watches from now on; `lock` is the inherited descriptor of the lock file. `None` if the path does not
     /// lead to that file and the others beside it.
     #[must_use]
-    pub fn watch(database: &Path, lock: RawFd) -> Option<Place> {
+    pub fn start(database: &Path, lock: RawFd) -> Option<FileWatch> {
         let paths = Paths::of(database);
         // Before the files are looked at, so that nothing happens unheard in between.
         let source = Source::open(&paths).ok().flatten();
         let identity = Identity::read(&paths).ok()?;
-        (file_of(lock) == Some(identity.lock())).then_some(Place { identity, source })
+        (file_of(lock) == Some(identity.lock())).then_some(FileWatch { identity, source })
     }
 
-    /// What poll(2) is to wait for; then call [`Place::is_lost`].
-    pub fn to_poll(&self) -> impl Iterator<Item = PollFd<'_>> {
-        self.source.iter().flat_map(Source::to_poll)
+    /// What poll(2) is to wait for; then call [`FileWatch::is_lost`].
+    pub fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.source.iter().flat_map(Source::poll_fds)
     }
 
-    /// How often to call [`Place::is_lost`] besides, if the kernel does not tell of everything: the processes
+    /// How often to call [`FileWatch::is_lost`] besides, if the kernel does not tell of everything: the processes
     /// of a user may have used up their inotify(7) instances.
     #[must_use]
-    pub fn look_every(&self) -> Option<Duration> {
-        let hears_all = self.source.as_ref().is_some_and(Source::hears_all);
-        (!hears_all).then_some(POLL_EVERY)
+    pub fn poll_every(&self) -> Option<Duration> {
+        let sees_all = self.source.as_ref().is_some_and(Source::sees_all);
+        (!sees_all).then_some(POLL_EVERY)
     }
 
     /// Whether the path leads elsewhere by now: a file was deleted or replaced, the directory moved, another
