@@ -1,4 +1,4 @@
-//! One candidate of one election while it is served by a hub: its machine, and what others may ask of it.
+//! One candidate of one election, served by a hub: its lease machine, and the queries about it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -18,34 +18,35 @@ use crate::driver::hub::telemetry;
 use crate::driver::hub::view::View;
 use crate::driver::stores::CandidateText;
 
-/// The number of a candidate in its hub.
+/// A candidate's number, unique within its hub.
 pub(crate) type CandidateId = u64;
 
-/// Takes what a machine wants next. Called under that machine's lock, so that requests and timers arrive in
-/// their order.
+/// Receives the requests and timers of lease machines. Called under the lock of the machine, so that they
+/// arrive in order.
 pub(crate) trait Planner: Send + Sync {
-    /// The machine of candidate `id` wants `request` sent, and to be called again at `wait`.
+    /// The machine of candidate `id` asks to have `request` sent and to be stepped again at `wait`.
     fn planned(&self, id: CandidateId, election: &Name, request: Option<Request>, wait: Wait);
 }
 
 /// The delivery of changes to a host by callbacks.
 pub(crate) trait Delivery: Send + Sync {
-    /// Whether the host was told of all its elections.
+    /// Whether the host has received every change so far.
     fn is_up_to_date(&self) -> bool;
 }
 
-/// What shows that a host with callbacks makes progress.
+/// The evidence of progress that a host with callbacks must give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "capi"), allow(dead_code, reason = "only the C ABI has callbacks"))]
 pub(crate) enum Progress {
-    /// That its callbacks are up to date.
+    /// Its callbacks are up to date.
     Callbacks,
-    /// That they are, and that it calls `alive`.
+    /// Its callbacks are up to date, and it calls `alive`.
     CallbacksAndAlive,
 }
 
-/// One candidate. Its machine is stepped under a lock: on the host's thread for campaign and release, so that
-/// these take effect before they return, and on the hub's thread for all other inputs.
+/// One candidate. Its machine is stepped under a lock: on the host's thread for the inputs of the host, so
+/// that `campaign` and `release` take effect before they return, and on the hub's thread for all other
+/// inputs.
 pub(crate) struct Candidate {
     pub(crate) id: CandidateId,
     pub(crate) election: Name,
@@ -57,19 +58,20 @@ pub(crate) struct Candidate {
     gate: OnceLock<DeliveryGate>,
 }
 
-/// Holds the machine's progress gate closed while the host has not been told of an election.
+/// Keeps the machine's progress gate closed while the host has not received all changes.
 struct DeliveryGate {
     delivery: Arc<dyn Delivery>,
     progress: Progress,
-    /// `alive` was called while the callbacks were not up to date. It counts once they are.
+    /// `alive` was called while the callbacks were not up to date. The call counts once they are.
     alive_outstanding: AtomicBool,
 }
 
-/// What may be read of a candidate without a call. Its layout is part of the C ABI (`elector_view`).
+/// The fields of a candidate that may be read from memory without a function call. The layout is part of the
+/// C ABI (`elector_view`).
 #[repr(C)]
 pub(crate) struct Shown {
     pub(crate) view: View,
-    /// The fork generation of this process, and that of the process which made the candidate.
+    /// The fork generation of the reading process, and that of the process that made the candidate.
     pub(crate) forks: &'static AtomicU32,
     pub(crate) forks_then: u32,
 }
@@ -77,13 +79,13 @@ pub(crate) struct Shown {
 struct Machine {
     lease: Lease,
     listeners: Vec<Arc<dyn Listener>>,
-    /// Subscribers were told that the term is at risk, so the next renewal counts as a change.
+    /// Listeners were notified that the term is at risk, so the next renewal counts as a change.
     at_risk: bool,
-    /// The term whose beginning subscribers were told of, and whose end they were not.
+    /// The term of which listeners know the start but not yet the end.
     open_term: Option<FencingToken>,
-    /// The machine panicked. Its state cannot be trusted: it gets no further input and never leads.
+    /// The machine panicked. Its state cannot be trusted, so it gets no further input and never leads.
     has_panicked: bool,
-    /// Tasks that wait for a release to be confirmed.
+    /// Wakers of tasks that wait for a release to be confirmed.
     waiting: Vec<Waker>,
 }
 
@@ -114,18 +116,18 @@ impl Candidate {
         }
     }
 
-    /// Holds the machine's progress gate closed, from now on, while `delivery` is not up to date.
+    /// Keeps the machine's progress gate closed while `delivery` is not up to date. The first call counts.
     #[cfg(feature = "capi")]
     pub(crate) fn gate_by(&self, delivery: Arc<dyn Delivery>, progress: Progress) {
         let _ = self.gate.set(DeliveryGate { delivery, progress, alive_outstanding: AtomicBool::new(false) });
     }
 
-    /// Whether this process is a forked child of the one that made the candidate.
+    /// Whether this process is a forked child of the process that made the candidate.
     pub(crate) fn is_forked(&self) -> bool {
         fork::generation() != self.shown.forks_then
     }
 
-    /// Whether a bug ended it.
+    /// Whether a panic of its machine, which is a bug, has ended this candidate.
     #[cfg(feature = "capi")]
     pub(crate) fn has_panicked(&self) -> bool {
         self.lock().has_panicked
@@ -133,13 +135,13 @@ impl Candidate {
 
     // ---- Questions ----
 
-    /// This candidate's id as the store keeps it.
+    /// This candidate's id in the form that the store keeps.
     #[cfg(feature = "postgres")]
     pub(crate) fn leader_id(&self) -> LeaderId {
         self.lock().lease.leader_id().clone()
     }
 
-    /// The texts that it has the store keep, and what each is.
+    /// The texts that the store must keep for this candidate, each with its kind.
     pub(crate) fn texts(&self) -> Vec<CandidateText> {
         let meta = self.lock().lease.config().meta.clone();
         let names = [("election", &self.election), ("candidate", &self.name)];
@@ -147,7 +149,7 @@ impl Candidate {
         names.into_iter().chain(meta.map(|meta| ("meta text", meta))).collect()
     }
 
-    /// One atomic load, then one clock read.
+    /// Whether this candidate leads now: one atomic load, then one clock read.
     pub(crate) fn am_i_leader(&self) -> bool {
         self.shown.view.leads(|| clock::now().as_nanos()) && !self.is_forked()
     }
@@ -157,7 +159,7 @@ impl Candidate {
         FencingToken::new(token).filter(|_| !self.is_forked())
     }
 
-    /// What may be read of this candidate without a lock. It lives as long as the candidate.
+    /// The fields that may be read without a lock. They live as long as the candidate.
     #[cfg(feature = "capi")]
     pub(crate) fn shown(&self) -> &Shown {
         &self.shown
@@ -167,7 +169,7 @@ impl Candidate {
         self.observe().0
     }
 
-    /// One consistent answer, with the number of the latest change before it and the instant that it is of.
+    /// The leadership at one instant, with the revision of the latest change before it and that instant.
     pub(crate) fn observe(&self) -> (Leadership, u64, Instant) {
         if self.is_forked() {
             let not_leader = Leadership {
@@ -189,7 +191,7 @@ impl Candidate {
         if self.is_forked() { None } else { self.lock().lease.leader().cloned() }
     }
 
-    /// A queue that gets every change from now on.
+    /// A queue that receives every later change.
     pub(crate) fn subscribe(&self) -> Arc<Queue> {
         let queue = Arc::new(Queue::default());
         match self.is_forked() {
@@ -199,15 +201,15 @@ impl Candidate {
         queue
     }
 
-    /// Has everything told to a listener from now on, for as long as somebody else holds it too.
+    /// Notifies `listener` of every later change, for as long as the caller or another owner holds it too.
     pub(crate) fn add_listener(&self, listener: Arc<dyn Listener>) {
         self.lock().listeners.push(listener);
     }
 
     // ---- News ----
 
-    /// Tells the machine and does what it says; when this returns, everybody who asks sees the effect.
-    /// Returns its [`Lease::settlements`] before, by which a release is waited for.
+    /// Gives the machine an input and carries out its outputs. When this returns, every query shows the
+    /// effect. Returns [`Lease::settlements`] from before the input, for [`Candidate::wait_released`].
     pub(crate) fn input(&self, input: Input) -> u64 {
         if self.is_forked() {
             return 0;
@@ -260,7 +262,7 @@ impl Candidate {
         before
     }
 
-    /// A bug made the machine panic half-way. Its lease ends by itself.
+    /// Ends the candidate after its machine has panicked, which is a bug. A lease that it holds expires.
     fn end_after_panic(&self) {
         tracing::error!(
             election = self.election.as_str(),
@@ -285,11 +287,13 @@ impl Candidate {
         wake(woken);
     }
 
-    /// The machine has at most one request under way, so one call of it makes at most one new one.
+    /// Carries out the machine's outputs. Returns its request, of which there is at most one since a machine
+    /// has at most one outstanding, and its next timer.
     fn drain(&self, machine: &mut Machine, now: Instant, woken: &mut Vec<Waker>) -> (Option<Request>, Wait) {
         let mut request = None;
         let leadership = machine.lease.leadership(now);
-        // Before anybody is told: who hears `Deposed` and asks must get the answer "no".
+        // Published before listeners are notified: a listener that receives `Deposed` and then queries must
+        // get "not leader".
         match leadership.token.filter(|_| leadership.is_leader) {
             Some(token) => self.shown.view.publish(token.get(), leadership.trusted_until.as_nanos()),
             None => self.shown.view.withdraw(),
@@ -303,7 +307,7 @@ impl Candidate {
         }
     }
 
-    /// Returns those who are to be woken.
+    /// Notifies all listeners. Returns the wakers to call once no lock is held.
     fn notify_listeners(
         &self,
         machine: &mut Machine,
@@ -337,18 +341,18 @@ impl Candidate {
 
     // ---- Waiting for a release ----
 
-    /// Whether nothing is left to be led, tried or told to the store.
+    /// Whether the machine holds no lease, does not campaign and has no request outstanding.
     pub(crate) fn is_settled(&self) -> bool {
         self.is_forked() || self.lock().lease.is_settled()
     }
 
-    /// The same, and wakes the waker once it is so.
+    /// [`Candidate::is_settled`]; if not, `waker` is called once that is true.
     pub(crate) fn poll_settled(&self, waker: &Waker) -> bool {
         self.poll(waker, |machine| machine.lease.is_settled())
     }
 
-    /// Whether what was held when `input` returned this number has come to its end; wakes the waker once it
-    /// has.
+    /// Whether the lease that was held when [`Candidate::input`] returned `before` has been released or has
+    /// expired; if not, `waker` is called once that is true.
     pub(crate) fn poll_released(&self, before: u64, waker: &Waker) -> bool {
         self.poll(waker, |machine| machine.has_released(before))
     }
@@ -367,7 +371,7 @@ impl Candidate {
         true
     }
 
-    /// [`Candidate::poll_released`], and waits for it up to `timeout`.
+    /// Like [`Candidate::poll_released`], but blocks for up to `timeout`.
     pub(crate) fn wait_released(&self, before: u64, timeout: Duration) -> bool {
         if self.is_forked() {
             return true;
@@ -379,14 +383,14 @@ impl Candidate {
         machine.has_released(before)
     }
 
-    /// No code of others runs under this lock but `tracing` and `metrics` subscribers, which therefore may
-    /// not call what takes it.
+    /// Of foreign code only `tracing` and `metrics` subscribers run under this lock, so they may not call any
+    /// method that takes it.
     fn lock(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Not under the machine's lock: a waker may call this very elector, or drop its last handle.
+/// Calls wakers. Must run without the machine's lock: a waker may call this elector or drop its last handle.
 fn wake(woken: Vec<Waker>) {
     for waker in woken {
         contained::run(|| waker.wake());
