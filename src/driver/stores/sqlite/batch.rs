@@ -1,5 +1,4 @@
-//! Executes a batch of jobs: first without the write lock, then, if something is to be written, in one
-//! transaction.
+//! Executes a batch of jobs: reads without the write lock, then writes, if needed, in one transaction.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,7 +21,7 @@ use crate::driver::host::clock;
 use crate::driver::host::random;
 use crate::driver::stores::{ElectionRow, Job, StoreError, no_token_left};
 
-/// What became of each job, in order, and when. An error concerns one job alone.
+/// The results of a batch, in the order of its jobs, and the store's time. An error concerns one job only.
 pub(super) struct Done {
     pub clock: StoreClock,
     pub results: Vec<Result<Outcome, StoreError>>,
@@ -46,7 +45,7 @@ impl Durability {
     }
 }
 
-/// A row as the table keeps it.
+/// A row of the table.
 struct Stored {
     leader_id: String,
     token: i64,
@@ -77,7 +76,8 @@ impl Stored {
     }
 }
 
-/// One transaction's snapshot: the time at which it judges, and what it has asked the kernel already.
+/// Decodes the rows of one transaction, judged at one instant. Remembers which processes the kernel says have
+/// ended.
 pub(super) struct Snapshot<'a> {
     boot: &'a Boot,
     lock: &'a ProcessLock,
@@ -86,7 +86,7 @@ pub(super) struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// To be made inside the transaction, so that the time is not from before a wait for the lock.
+    /// Must be made inside the transaction, so that its time is not from before a wait for the lock.
     pub(super) fn new(boot: &'a Boot, lock: &'a ProcessLock) -> Snapshot<'a> {
         Snapshot { boot, lock, now: Now::read(), gone: HashMap::new() }
     }
@@ -115,7 +115,7 @@ impl<'a> Snapshot<'a> {
         (row, stored.token)
     }
 
-    /// The row as people and machines see it, and its token as it is in the table.
+    /// The row, and its token as the table has it.
     fn find(
         &mut self,
         select: &mut CachedStatement<'_>,
@@ -126,7 +126,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Executes the jobs. On an error nothing was executed, unless it says that this is unknown.
+/// Executes the jobs. After an error nothing was executed, unless the error is [`Failure::Unknown`].
 pub(super) fn execute(
     opened: &mut Opened,
     boot: &Boot,
@@ -161,23 +161,23 @@ pub(super) fn execute(
     Ok(Done { clock, results })
 }
 
-/// Commits what was decided from this database and this lock file, if they are still what was opened.
+/// Commits if the paths still lead to the database and the lock file that the decisions were read from.
 fn commit(transaction: Transaction<'_>, opened: &Opened, path: &Path) -> Result<(), StoreError> {
     match opened.loss() {
         None => transaction.commit().map_err(|error| fault::at_commit(path, &error)),
         Some(Loss::Files(what)) => Err(fault::unsent(path, what)),
         Some(Loss::Descriptors) => {
-            // A rollback, too, would write.
+            // Not dropped: a rollback would write too.
             std::mem::forget(transaction);
             Err(fault::unsent(path, fault::CLOSED))
         }
     }
 }
 
-/// Takes the write lock, however many others want it, or fails after `until`.
+/// Begins a write transaction, or fails after `until`. Retries at short random pauses.
 ///
-/// SQLite's own waiting asks less and less often, so that whoever has waited longest is the least likely to
-/// get it: of several candidates on a disk that takes long to flush, some would starve.
+/// SQLite's busy handler retries at growing pauses, so the connection that has waited longest is the least
+/// likely to get the lock: of several candidates on a slow disk some would starve.
 fn begin<'a>(
     opened: &'a Opened,
     durability: Durability,
@@ -200,8 +200,8 @@ fn begin<'a>(
     }
 }
 
-/// Answers looks and acquires from one snapshot, without the write lock. Says also whether any acquire
-/// could take its row.
+/// Answers looks and acquires from one read transaction, without the write lock. Also returns whether any
+/// acquire could take its row.
 fn look(opened: &Opened, boot: &Boot, jobs: &[Job]) -> rusqlite::Result<(Done, bool)> {
     let transaction = Transaction::new_unchecked(&opened.connection, TransactionBehavior::Deferred)?;
     let mut select = transaction.prepare_cached(sql::SELECT)?;
@@ -221,7 +221,7 @@ fn look(opened: &Opened, boot: &Boot, jobs: &[Job]) -> rusqlite::Result<(Done, b
     Ok((Done { clock: boot.clock(snapshot.now), results }, takeable))
 }
 
-/// An open write transaction with its statements.
+/// An open write transaction with its prepared statements.
 struct Write<'a> {
     connection: &'a Connection,
     snapshot: Snapshot<'a>,
@@ -248,7 +248,7 @@ impl<'a> Write<'a> {
         })
     }
 
-    /// The outer error ends the transaction, the inner one concerns this job alone.
+    /// Executes one job. The outer error ends the transaction; the inner one concerns this job only.
     fn job(&mut self, job: &Job) -> rusqlite::Result<Result<Outcome, StoreError>> {
         let election = &job.election;
         match &job.request.op {
@@ -322,7 +322,7 @@ impl<'a> Write<'a> {
         Ok(Ok(Outcome::Granted { token }))
     }
 
-    /// The largest token of the rows that were cleaned up.
+    /// The largest token of all rows that were cleaned up; 0 if none was.
     fn floor(&self) -> rusqlite::Result<i64> {
         let mut floor = self.connection.prepare_cached(sql::FLOOR)?;
         let token = floor.query_row([sql::FLOOR_ID], |row| row.get(0)).optional()?;
@@ -330,7 +330,7 @@ impl<'a> Write<'a> {
     }
 }
 
-/// All rows by name, or one election's.
+/// All rows by name, or that of one election.
 pub(super) fn rows(
     opened: &Opened,
     boot: &Boot,
@@ -345,7 +345,7 @@ pub(super) fn rows(
     let mut select = opened.connection.prepare_cached(statement)?;
     for stored in select.query_map(params![id, boot.id], Stored::read)? {
         let stored = stored?;
-        // A name that no Elector wrote is nothing that it could show or act on.
+        // An invalid name was written by another program: skipped, since no command could name it.
         let Ok(election) = Name::new("election", &stored.id) else { continue };
         let since_unix_us = stored.created_at;
         found.push(ElectionRow { election, row: snapshot.decode(stored).0, since_unix_us });
@@ -390,7 +390,7 @@ pub(super) fn revoke(
 pub(super) fn clean_up(opened: &Opened, boot: &Boot, path: &Path, until: Instant) -> Result<u64, StoreError> {
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
     let connection = &opened.connection;
-    // Nothing to delete is the usual case, and needs no write lock.
+    // Usually there is nothing to delete, which needs no write lock.
     if expired_rows(connection, boot).map_err(in_sqlite)?.is_empty() {
         return Ok(0);
     }

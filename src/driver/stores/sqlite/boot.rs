@@ -1,4 +1,4 @@
-//! Which machine and boot this is, and what time it is here.
+//! The current boot of this machine, and its clocks.
 
 #[cfg(target_os = "linux")]
 use std::fs;
@@ -7,18 +7,18 @@ use crate::core::StoreTime;
 use crate::core::lease::StoreClock;
 use crate::driver::host::clock;
 
-/// The boot that our boot clock counts from.
+/// The boot from which the boot clock counts.
 pub(super) struct Boot {
-    /// Kept in every row: an expiry on the boot clock means something only within one boot.
+    /// The boot's id, kept in each row: an expiry on the boot clock is comparable only within one boot.
     pub id: String,
-    /// The same for the lease machine.
+    /// The boot's id as a timeline for the lease machine.
     timeline: u64,
-    /// What to add to a time on the boot clock to get the wall clock's; as it was at the start, so that the
-    /// expiry shown for a row of an earlier boot does not waver.
+    /// The difference from boot clock to wall clock in microseconds, read once at the start, so that the
+    /// expiry shown for a row of an earlier boot stays the same.
     wall_minus_boot: i64,
 }
 
-/// One reading of both clocks, in microseconds.
+/// The time on both clocks, in microseconds.
 #[derive(Clone, Copy)]
 pub(super) struct Now {
     pub boot: i64,
@@ -43,14 +43,14 @@ impl Boot {
         StoreClock { now: StoreTime::from_micros(now.boot), timeline: self.timeline }
     }
 
-    /// A time on the wall clock as one on the boot clock.
+    /// Converts a time on the wall clock to the boot clock.
     pub(super) fn boot_time_of(&self, wall: i64) -> i64 {
         wall.saturating_sub(self.wall_minus_boot)
     }
 }
 
-/// The kernel's number of this boot, with the time namespace if it is not the machine's first one: the boot
-/// clock may be offset there (time_namespaces(7)).
+/// The kernel's id of this boot, with the time namespace unless it is the machine's initial one: the boot
+/// clock may be offset in others (time_namespaces(7)).
 #[cfg(target_os = "linux")]
 fn boot_id() -> String {
     const FIRST_NAMESPACE: &str = "time:[4026531834]";
@@ -62,14 +62,14 @@ fn boot_id() -> String {
     }
 }
 
-/// The kernel's number of this boot, from sysctl(8), which spares us a foreign call.
+/// The kernel's id of this boot, from the command sysctl(8), which avoids an unsafe call.
 #[cfg(not(target_os = "linux"))]
 fn boot_id() -> String {
     let sysctl = std::process::Command::new("/usr/sbin/sysctl").args(["-n", "kern.bootsessionuuid"]).output();
     sysctl.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-/// FNV-1a, 64 bits (G. Fowler, L. C. Noll, K.-P. Vo): short, and the same everywhere.
+/// The hash FNV-1a, 64 bits (G. Fowler, L. C. Noll, K.-P. Vo): short, and equal in all versions and builds.
 pub(super) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()

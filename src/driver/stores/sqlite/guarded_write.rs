@@ -1,8 +1,9 @@
-//! Checks once more, right before SQLite writes, that the descriptor that it writes to is still its own.
+//! Checks right before each write of SQLite that its descriptor still leads to the file that it opened.
 //!
-//! A batch may take milliseconds, most of them for a flush of the disk, and a program that closes descriptors
-//! and opens files meanwhile would find pages of the database in them. SQLite lets its system calls be
-//! replaced (`sqlite3_vfs.xSetSystemCall`), for all connections of the process; those of others pass.
+//! A batch may take milliseconds, most of them for flushing the disk. If the program closes foreign
+//! descriptors and opens files meanwhile, SQLite would write pages of the database into those files. SQLite
+//! lets its system calls be replaced (`sqlite3_vfs.xSetSystemCall`), but only for all connections of the
+//! process; writes of other connections pass unchecked.
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
@@ -14,22 +15,23 @@ use rusqlite::ffi;
 
 use crate::driver::host::descriptor::{FileId, file_of};
 
-/// SQLite's descriptors with the files that they were opened for.
+/// SQLite's descriptors: each number with the file that it must lead to.
 pub(super) type Descriptors = [(c_int, FileId); 3];
 
 thread_local! {
-    /// What this thread's connection is about to use.
+    /// The descriptors of the connection that this thread is using.
     static GUARDED: Cell<Option<Descriptors>> = const { Cell::new(None) };
 }
 
-/// `pwrite` as SQLite calls it: it is compiled for large files, so an offset has 64 bits everywhere.
+/// The type of `pwrite` as SQLite calls it. SQLite is compiled for large files, so offsets have 64 bits on
+/// every platform.
 type Write = unsafe extern "C" fn(c_int, *const c_void, usize, i64) -> isize;
 
-/// Replaces the system call of this part of SQLite, once in a process.
+/// Replaces `pwrite` of this VFS, once in a process.
 pub(super) fn install(vfs: &CStr) {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        // SAFETY: SQLite calls what it knows by this name with just these arguments.
+        // SAFETY: SQLite calls the function of this name with exactly these arguments.
         unsafe {
             let found = ffi::sqlite3_vfs_find(vfs.as_ptr());
             if let Some(set) = found.as_ref().and_then(|found| found.xSetSystemCall) {
@@ -54,7 +56,7 @@ unsafe extern "C" fn write(number: c_int, from: *const c_void, length: usize, at
     return unsafe { libc::pwrite(number, from, length, at) };
 }
 
-/// Until it is dropped, on the same thread, this thread's writes to these descriptors are checked.
+/// Checks the writes of this thread to these descriptors until it is dropped, on the same thread.
 pub(super) struct WriteGuard(PhantomData<*const ()>);
 
 impl WriteGuard {

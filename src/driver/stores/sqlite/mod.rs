@@ -1,24 +1,25 @@
-//! The store in an SQLite file: the embedded default, for the processes of one machine.
+//! The store in a SQLite file: the embedded default, for the processes of one machine.
 //!
-//! * The file is Elector's own, in write-ahead mode. Every batch of operations is one transaction; looks
-//!   and vain acquires take no write lock.
-//! * Time is the boot clock, read inside the transaction; no step of the wall clock ends a lease. Rows name
-//!   the boot that their time counts from, and only after a reboot does the wall clock decide.
-//! * Rows name a byte that the holder's process keeps locked (`process_lock.rs`): once the kernel has freed
-//!   it, the row may be taken at once. A stopped process keeps its leases until they end.
-//! * A thread listens for releases, ends of processes and changes of the files (`notifier.rs`).
-//! * If a file is deleted or replaced, no lease in it protects anything any more: [`Hint::Gone`], and every
-//!   call fails until all leases granted through this store, and those seen through it, have ended; then the
-//!   store opens the path anew. This is looked at before and after each batch and before each commit, so that
-//!   nothing is believed that was written elsewhere.
-//! * Closing the store's descriptors has the same effect, since their numbers may already be reused: the
-//!   store makes no further call on that connection, not even to close it. `process_lock.rs` says how the
-//!   leases stay held meanwhile, and `guarded_write.rs` looks right before each write. Two limits remain. If a
-//!   descriptor is closed and its number reused between that look and the write, that write goes to the new
-//!   file. And SQLite's own locks (fcntl(2)) belong to the process and end when it closes *any* descriptor of
-//!   the file: those that are ours are missed before anything is answered, so nobody believes a batch that
-//!   another process wrote beside; one that the program opened itself is not, so it must not open these
-//!   files.
+//! * The file is Elector's own, in write-ahead mode. Each batch of operations is one transaction. Looks, and
+//!   acquires that cannot succeed, take no write lock.
+//! * Time is the boot clock, read inside the transaction, so no step of the wall clock ends a lease. Each row
+//!   names the boot from which its times count; the wall clock decides only about rows of an earlier boot.
+//! * Each row names a lock byte of the holder's process (`process_lock.rs`). Once the kernel has unlocked it,
+//!   the row may be taken at once. A stopped process keeps its leases until they expire.
+//! * A thread watches for releases, ends of processes and changes of the files (`notifier.rs`).
+//! * If a file is deleted or replaced, the leases in it exclude no candidate any more. The store then gives
+//!   [`Hint::Gone`], fails every call until all leases that were granted or seen through it have expired, and
+//!   then opens the path again. It checks the files before and after each batch and before each commit, so
+//!   that no result of a write to lost files is used.
+//! * If the program closes descriptors of the store, the effect is the same, since their numbers may already
+//!   be reused: the store makes no further call on that connection, not even to close it. `process_lock.rs`
+//!   explains how the leases stay held meanwhile, and `guarded_write.rs` checks the descriptor right before
+//!   each write. Two limits remain. If a descriptor is closed and its number reused between that check and
+//!   the write, the write goes to the new file. And SQLite's own locks (fcntl(2)) belong to the process and
+//!   end when it closes *any* descriptor of the file. The store detects the loss of its own descriptors
+//!   before it answers, so no batch is reported as executed beside which another process may have written. It
+//!   cannot detect the close of a descriptor that the program opened itself, so the program must not open
+//!   these files.
 //! * With `IfMissing::Leave` the store creates nothing: while there is no file, it has no rows.
 
 mod above_standard;
@@ -56,15 +57,16 @@ use notifier::Watcher;
 use open::{Loss, Opened};
 use process_lock::ProcessLock;
 
-/// The longest that one call waits for a process that holds the database locked, however late its deadline.
+/// Maximum time that a call waits for a process that has locked the database, even if its deadline is later.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same for what can be done at any other time.
+/// [`PATIENCE`] for clean-up, which can run at any other time instead.
 const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a program that closes descriptors may take for all of them. SQLite's locks on a file end with the
-/// close of any descriptor of it, so nothing is opened anew before.
+/// Pause before files are opened again after a loss of descriptors: the time that a program may need to close
+/// all of them. SQLite's locks on a file end with the close of any descriptor of it, so an earlier connection
+/// could lose its locks.
 const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// The leases of one SQLite file.
+/// The store in one SQLite file.
 pub struct SqliteStore {
     paths: Paths,
     options: SqliteOptions,
@@ -81,28 +83,29 @@ enum State {
         opened: Box<Opened>,
         watcher: Option<Watcher>,
     },
-    /// A file was lost, or descriptors. The lock is kept until the leases have ended, so that nobody starts
-    /// anew before.
+    /// Files or descriptors were lost. The lock is kept until the leases have expired, so that no process
+    /// creates a new database before.
     Gone {
         loss: Arc<str>,
         until: Instant,
         lock: Option<Arc<ProcessLock>>,
-        /// Nothing is opened before; not sooner than `until`.
+        /// The files are not opened before this instant, which is not earlier than `until`.
         reopen_at: Instant,
     },
-    /// There is no database yet, and this store makes none.
+    /// There is no database, and this store creates none.
     Absent,
 }
 
-/// The terms that were granted through this store and may still be trusted.
+/// The terms that were granted through this store and may still be trusted, and the leases of others that it
+/// has seen.
 #[derive(Default)]
 struct Terms {
     open: HashMap<Name, FencingToken>,
-    /// A grant may have happened without our knowing; somebody may find and adopt it.
+    /// A lease may have been granted without an answer; its candidate may find and adopt it.
     unknown: bool,
     latest_expiry: Instant,
-    /// How long leases of others last in the elections that were looked at: the row's own, held or not, since
-    /// somebody may have taken it after the look.
+    /// The lease length of each election whose row was read: that of the row, held or not, since a candidate
+    /// may have taken the row after the read.
     seen: HashMap<Name, Duration>,
 }
 
@@ -138,18 +141,18 @@ impl Terms {
         }
     }
 
-    /// When the last of them has ended.
+    /// When the last of the granted terms has expired.
     fn end(&self) -> Instant {
         if self.open.is_empty() && !self.unknown { Instant::ZERO } else { self.latest_expiry }
     }
 
-    /// When the last of those of others has ended, if the loss was noticed at this instant: a renewal counts
-    /// only if it was sent before.
+    /// When the last lease of others has expired if the loss was detected at `lost`: no renewal that was sent
+    /// later counts.
     fn end_of_seen(&self, lost: Instant) -> Instant {
         lost.saturating_add(self.seen.values().max().copied().unwrap_or_default())
     }
 
-    /// Nobody knows what became of these jobs.
+    /// Records that these jobs may or may not have been executed.
     fn note_unknown(&mut self, jobs: &[Job]) {
         for job in jobs {
             if let Op::Acquire(Acquire { lease, .. }) | Op::Renew { lease, .. } = &job.request.op {
@@ -168,8 +171,8 @@ impl SqliteStore {
     /// another process has created one. It is for commands that only list or revoke.
     ///
     /// # Errors
-    /// When the place is unfit (no directory, no rights, a network file system), the file is not ours or
-    /// damaged, or another program keeps it locked for five seconds.
+    /// When the path is unsuitable (no directory, no permission, a network file system), the file is damaged
+    /// or another program's, or another process keeps it locked for five seconds.
     pub fn open(path: &Path, options: SqliteOptions, notifier: Notifier) -> Result<SqliteStore, StoreError> {
         let mut store = SqliteStore {
             paths: Paths::of(path),
@@ -185,7 +188,8 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// The directory is this program's own: made anew, as the file is, when somebody has deleted it.
+    /// Declares that the directory is Elector's own: it is created again, like the file, after it was
+    /// deleted.
     pub(crate) fn making_its_directory(mut self) -> SqliteStore {
         self.makes_directory = true;
         self
@@ -205,7 +209,7 @@ impl SqliteStore {
             Some(opened) => {
                 let watcher = Watcher::start(paths, opened.identity.clone(), Arc::clone(&self.notifier));
                 let watcher =
-                    watcher.map_err(|error| fault::io(&paths.database, "listen on its files", &error))?;
+                    watcher.map_err(|error| fault::io(&paths.database, "watch its files", &error))?;
                 State::Open { opened: Box::new(opened), watcher }
             }
             None => State::Absent,
@@ -215,7 +219,7 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Makes sure that what is open is the database at the path; opens it anew when that is safe.
+    /// Checks that the open database is the one at the path. Opens the path again once that is safe.
     fn check(&mut self) -> Result<(), StoreError> {
         self.opener.check(format_args!("lease database {}", self.paths.database.display()))?;
         if matches!(self.state, State::Open { .. }) && !self.close_if_lost(&[]) {
@@ -238,8 +242,8 @@ impl SqliteStore {
         self.reopen()
     }
 
-    /// Lets go of a database that is not the one at the path any more, or whose descriptors are not ours any
-    /// more, and says whether that was so. What became of the jobs is then unknown.
+    /// Gives up the database if it is no longer the one at the path, or if its descriptors were closed by the
+    /// program. Returns whether that was the case; the outcome of `jobs` is then unknown.
     fn close_if_lost(&mut self, jobs: &[Job]) -> bool {
         let State::Open { opened, watcher } = &self.state else { return false };
         let watcher_failed = watcher.as_ref().is_some_and(Watcher::has_failed);
@@ -266,7 +270,7 @@ impl SqliteStore {
         true
     }
 
-    /// The open database, ready to wait up to `patience` for other processes; `None` if there is none.
+    /// The open database, which waits up to `patience` for other processes; `None` if there is none.
     fn ready(&mut self, patience: Duration) -> Result<Option<Ready<'_>>, StoreError> {
         self.check()?;
         let path = &self.paths.database;
@@ -285,7 +289,7 @@ impl SqliteStore {
         }))
     }
 
-    /// Executes the jobs, not knowing whether the database was lost meanwhile.
+    /// Executes the jobs, without a check whether the database was lost meanwhile.
     fn execute_unchecked(&mut self, jobs: &[Job]) -> Vec<Answer> {
         let latest = jobs.iter().map(|job| job.request.deadline).max().unwrap_or_default();
         let patience = latest.saturating_since(clock::now());
@@ -327,7 +331,7 @@ struct Ready<'a> {
     opened: &'a mut Opened,
     boot: &'a Boot,
     path: &'a Path,
-    /// When to give up waiting for other processes.
+    /// When to stop waiting for other processes.
     until: Instant,
     terms: &'a mut Terms,
     _write_guard: WriteGuard,
@@ -336,13 +340,13 @@ struct Ready<'a> {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         if !self.opener.is_this_process() {
-            // A forked child's copy. To close it would act on locks that only the parent has.
+            // Leaked in a forked child: closing it would release locks that belong to the parent.
             std::mem::forget(std::mem::replace(&mut self.state, State::Absent));
             return;
         }
         self.close_if_lost(&[]);
         let state = std::mem::replace(&mut self.state, State::Absent);
-        // Whoever was granted these terms may trust them until they end, though nobody renews them any more.
+        // The candidates may trust these terms until they expire, although they are not renewed any more.
         let lock = match &state {
             State::Open { opened, .. } => Some(Arc::clone(&opened.lock)),
             State::Gone { lock, .. } => lock.clone(),
@@ -360,7 +364,8 @@ impl Store for SqliteStore {
         let answers = self.execute_unchecked(jobs);
         self.close_if_lost(jobs);
         match &self.state {
-            // What was executed elsewhere, or beside another writer, is not to be believed.
+            // A batch that may have gone to other files, or ran beside another writer, must not be reported
+            // as executed.
             State::Gone { loss, .. } if answers.iter().any(|answer| answer.error.is_none()) => {
                 let error = fault::unknown(&self.paths.database, loss);
                 jobs.iter().map(|job| Answer::failed(job, &error)).collect()

@@ -1,12 +1,12 @@
-//! What the kernel reports about a database's files: inotify(7) about them and the directories above, the
-//! table of mounts (proc_pid_mountinfo(5)) about what is mounted over them.
+//! The kernel's reports about a database's files: inotify(7) reports changes of the files and of the
+//! directories above, and the mount table (proc_pid_mountinfo(5)) file systems that are mounted over them.
 
 use std::time::Duration;
 
-/// How often to look at the files where the kernel does not tell of everything.
+/// How often to check the files where the kernel does not report every change.
 pub(super) const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// What was heard since the last time.
+/// The events since the last read.
 #[derive(Clone, Copy, Default)]
 pub(super) struct FileEvents {
     pub released: bool,
@@ -37,16 +37,17 @@ mod kernel {
     /// The kernel's reports about the lock file, the directories above it and the mounts.
     pub(in super::super) struct Source {
         inotify: ManuallyDrop<Inotify>,
-        /// Each directory above is watched, and the table of mounts.
+        /// Every directory above and the mount table are watched, so no change of the paths is missed.
         sees_all: bool,
-        /// What all inotify descriptors lead to.
+        /// The identity of `inotify`, which all inotify descriptors of the system share.
         file: Option<FileId>,
         lock: WatchDescriptor,
-        /// How the kernel writes the lock file's inode where it describes `inotify`; `None` where it does not
-        /// describe it, or names another inode (a file system that lies over others).
+        /// The lock file's inode as it appears in the kernel's description of `inotify`; `None` if there is
+        /// no description, or it names another inode (on a stacked file system such as overlayfs).
         mark: Option<String>,
         is_disowned: AtomicBool,
-        /// Where there is no /proc, the look before each batch finds a file system that was mounted over us.
+        /// The mount table. `None` without /proc: then only the check before each batch finds a file system
+        /// that was mounted over the files.
         mounts: Option<Descriptor>,
     }
 
@@ -64,14 +65,14 @@ mod kernel {
             let inotify = above_standard(Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?)?;
             // SAFETY: the number is open, and nothing else owns it.
             let inotify = unsafe { Inotify::from_raw_fd(inotify.into_raw_fd()) };
-            // A deleted file that is still open reports only IN_ATTRIB; its directory says more.
+            // A deleted file that is still open reports only IN_ATTRIB, so its directory is watched too.
             let lock = inotify.add_watch(&paths.lock, On::IN_ATTRIB | On::IN_CLOSE_WRITE)?;
             let itself = On::IN_DELETE_SELF | On::IN_MOVE_SELF | On::IN_ONLYDIR;
             let inside = On::IN_DELETE | On::IN_MOVE | On::IN_CREATE;
             inotify.add_watch(paths.directory(), inside | itself)?;
             let mut sees_all = true;
             for above in paths.directory().ancestors().skip(1) {
-                // One that may not be read cannot be watched.
+                // A directory without read permission cannot be watched.
                 sees_all &= inotify.add_watch(above, itself).is_ok();
             }
             let Some((_, inode)) = file_id(&paths.lock) else { return Ok(None) };
@@ -86,30 +87,31 @@ mod kernel {
             Ok(Some(Source { inotify, sees_all, file, lock, mark, is_disowned, mounts }))
         }
 
-        /// What poll(2) is to wait for.
+        /// The descriptors for poll(2) to wait on.
         pub(in super::super) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
             let mounts = self.mounts.as_ref().map(|mounts| PollFd::new(mounts.as_fd(), PollFlags::POLLPRI));
             [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)].into_iter().chain(mounts)
         }
 
-        /// Whether nothing can happen to the paths unheard.
+        /// Whether every change of the paths is reported.
         pub(in super::super) fn sees_all(&self) -> bool {
             self.sees_all
         }
 
-        /// Leaves the descriptors for good, as [`Descriptor::disown`] does.
+        /// Gives up the descriptors without closing them, like [`Descriptor::disown`].
         pub(in super::super) fn disown(&self) {
             self.is_disowned.store(true, Ordering::Release);
             self.mounts.iter().for_each(Descriptor::disown);
         }
 
-        /// Whether the descriptors still lead to what was opened.
+        /// Whether the descriptors still lead to the opened files.
         pub(in super::super) fn is_ours(&self) -> bool {
             self.is_our_inotify(IfUnreadable::Ours) && self.mounts.as_ref().is_none_or(Descriptor::is_ours)
         }
 
-        /// All inotify descriptors have one inode, so the kernel's description of ours is looked at as well,
-        /// if it named the lock file at first. If it cannot be read now, `assumed` decides.
+        /// Whether `inotify` is still ours. All inotify descriptors have the same inode, so the kernel's
+        /// description must also name the lock file, if it did at first. If the description cannot be read
+        /// now, `assumed` decides.
         fn is_our_inotify(&self, assumed: IfUnreadable) -> bool {
             let number = self.inotify.as_fd().as_raw_fd();
             let unread = assumed == IfUnreadable::Ours;
@@ -120,8 +122,8 @@ mod kernel {
                 && self.mark.as_ref().is_none_or(names_lock)
         }
 
-        /// What has happened to the lock file. Who is woken looks at the paths in any case, which costs some
-        /// microseconds.
+        /// Reads the events of the lock file. Events of other files are not returned, since the caller checks
+        /// all paths after each wake-up, which takes some microseconds.
         pub(in super::super) fn read(&self) -> FileEvents {
             let mut events = FileEvents::default();
             for event in self.inotify.read_events().unwrap_or_default() {
@@ -134,16 +136,17 @@ mod kernel {
         }
     }
 
-    /// How the kernel describes an open file; `None` if that cannot be read.
+    /// The kernel's description of an open file; `None` if it cannot be read.
     fn described(number: RawFd) -> Option<String> {
         fs::read_to_string(format!("/proc/self/fdinfo/{number}")).ok()
     }
 
     impl Drop for Source {
         fn drop(&mut self) {
-            // Better a descriptor too many than one of the program's closed.
+            // If that is not certain, the descriptor is leaked, which is less harmful than closing one of the
+            // program's.
             if self.is_our_inotify(IfUnreadable::Other) {
-                // SAFETY: it is not used again.
+                // SAFETY: the descriptor is not used again.
                 unsafe { ManuallyDrop::drop(&mut self.inotify) };
             }
         }
@@ -163,7 +166,8 @@ mod kernel {
             Source::open(&paths).unwrap().unwrap()
         }
 
-        /// Gives the source's number to another file. What is returned must be all that owns it.
+        /// Makes the source's number lead to another file. The returned value must be the only owner of the
+        /// number.
         fn take(source: &Source, other: impl AsRawFd) -> OwnedFd {
             let number = source.inotify.as_fd().as_raw_fd();
             // SAFETY: both numbers are open; the source closes its own only if it is not this file's.
@@ -212,7 +216,7 @@ mod unsupported {
     use super::super::files::Paths;
     use super::FileEvents;
 
-    /// There is none.
+    /// There are no reports on this platform.
     pub(in super::super) enum Source {}
 
     impl Source {
