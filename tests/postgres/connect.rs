@@ -253,7 +253,7 @@ fn the_first_server_that_takes_writes_is_used() {
             "may pass",
             &format!("127.0.0.1:{down}: Connection refused"),
             &format!("127.0.0.1:{}: it is read-only", first.port()),
-            "is the server up",
+            "is the server running",
             "give the primary",
         ],
     );

@@ -1,4 +1,4 @@
-//! A batch of jobs as at most four statements, one for each kind of operation, sent together.
+//! Executes a batch of jobs as at most four statements, one for each kind of operation, sent together.
 
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row as SqlRow, Statement};
@@ -10,8 +10,7 @@ use crate::core::sql::postgres::Table;
 use crate::core::{FencingToken, StoreTime};
 use crate::driver::stores::Job;
 
-/// A statement's text and the types of its parameters. Prepared once per connection, or sent whole each
-/// time where connections are pooled by transaction.
+/// A statement and the types of its parameters, prepared or not ([`Statements`]).
 pub(super) struct Query {
     text: String,
     types: &'static [Type],
@@ -47,7 +46,7 @@ impl Query {
     }
 }
 
-/// The statements that a batch needs.
+/// The statements of a batch.
 pub(super) struct Queries {
     look: Query,
     acquire: Query,
@@ -76,22 +75,22 @@ impl Queries {
     }
 }
 
-/// What became of one job, by its number in the batch.
+/// The outcome of a job: its number in the batch, the outcome, and the store's time.
 pub(super) type JobOutcome = (usize, Outcome, StoreClock);
 
-/// Somebody else has locked the row: nothing was done to it.
+/// The outcome of a job whose row another transaction has locked, so that it was not executed.
 const BUSY: Outcome = Outcome::Failed(Failure::Unsent);
 
-/// One kind of operation with its jobs: the numbers of the jobs, in the order of the statement's arrays,
-/// and what came of the statement.
+/// One statement of a batch: the numbers of its jobs, in the order of the statement's arrays, and their
+/// answers.
 pub(super) struct StatementResult {
-    /// Completes "cannot …".
+    /// The operation, as the completion of "cannot …".
     pub(super) asked: &'static str,
     pub(super) jobs: Vec<usize>,
     pub(super) answers: Result<Vec<JobOutcome>, Error>,
 }
 
-/// Sends all jobs that these numbers name. The statements travel together and commit each for itself.
+/// Executes the jobs with these numbers. The statements are sent together, and each commits by itself.
 pub(super) async fn run(
     client: &Client,
     queries: &Queries,
@@ -127,7 +126,8 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Runs one statement for its numbers, unless that is empty. `outcome` reads what became of one job.
+    /// Runs one statement for the jobs with these numbers, unless there are none. `outcome` reads the outcome
+    /// of a job from its row.
     async fn ask(
         &self,
         query: &Query,
@@ -210,7 +210,7 @@ impl Batch<'_> {
     }
 }
 
-/// What the row must still be for an acquire to take it.
+/// The version that a row must still have for an acquire to take it, as parameters of the statement.
 struct Condition {
     word: &'static str,
     token: Option<i64>,
@@ -231,10 +231,10 @@ impl Condition {
     }
 }
 
-/// The number in the batch of the job that a row answers.
+/// The number, within the batch, of the job that a row answers.
 fn number_in_batch(numbers: &[usize], row: &SqlRow) -> Result<usize, Error> {
     let ord: i64 = row.try_get("ord")?;
-    // `WITH ORDINALITY` counts from one; the server made it from our own array.
+    // `WITH ORDINALITY` counts the elements of our own array from one.
     Ok(numbers[(ord as usize).saturating_sub(1).min(numbers.len() - 1)])
 }
 
@@ -243,7 +243,7 @@ pub(super) fn clock(row: &SqlRow) -> Result<StoreClock, Error> {
     Ok(StoreClock { now: StoreTime::from_micros(now), timeline: timeline as u64 })
 }
 
-/// The row of the table that an answer shows, if there is one.
+/// The election's row in an answer; `None` if the table has none.
 pub(super) fn row_of(row: &SqlRow) -> Result<Option<Row>, Error> {
     let Some(expires_us) = row.try_get::<_, Option<i64>>("expires_us")? else { return Ok(None) };
     let leader: Option<&str> = row.try_get("leader_id")?;
@@ -264,7 +264,7 @@ fn token(value: i64) -> Option<FencingToken> {
     u64::try_from(value).ok().and_then(FencingToken::new)
 }
 
-/// A lease in whole milliseconds, rounded up: the store must not end it before its holder's trust.
+/// A lease in milliseconds, rounded up, since it must not expire in the store before its holder's trust ends.
 fn millis(lease: std::time::Duration) -> i64 {
     i64::try_from(lease.as_micros().div_ceil(1_000)).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Asking a server to stop what it does for a connection that was given up.
+//! Cancel requests: ask a server to stop the statement of a connection that was given up.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +12,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use super::tls::{Encrypted, Handshake};
 
-/// The other end of a connection, for one more to it.
+/// The address of a connection's peer, for the connection of a cancel request.
 #[derive(Clone, Debug)]
 pub(super) enum Peer {
     Tcp(std::net::SocketAddr),
@@ -20,16 +20,16 @@ pub(super) enum Peer {
 }
 
 impl Peer {
-    /// The socket of the server with this port, in this directory.
+    /// The Unix socket of the server with this port, in this directory.
     pub(super) fn in_directory(directory: &str, port: u16) -> Peer {
         Peer::Socket(Path::new(directory).join(format!(".s.PGSQL.{port}")))
     }
 }
 
-/// Asks the server to stop, and waits until it has heard it, which it shows by closing the connection. As
-/// libpq does; PgBouncer 1.18 ends itself when such a connection is closed from this side before.
+/// Sends a cancel request, and waits until the server has received it, which it signals by closing the
+/// connection, as libpq does. PgBouncer 1.18 terminates if the client closes this connection first.
 pub(super) async fn request(token: &CancelToken, peer: &Peer, handshake: Handshake) {
-    // If it cannot be told, its own limits end the statement.
+    // Errors are ignored: the server's own limits end the statement.
     match peer {
         Peer::Tcp(address) => {
             if let Ok(stream) = TcpStream::connect(address).await {
@@ -51,7 +51,7 @@ where
     let _ = token.cancel_query_raw(ClosedByPeer(stream), TlsClosedByPeer(handshake)).await;
 }
 
-/// Closing it is left to the other side, and waited for.
+/// A stream whose shutdown waits until the peer has closed the connection.
 struct ClosedByPeer<S>(S);
 
 impl<S: AsyncRead + Unpin> AsyncRead for ClosedByPeer<S> {
@@ -89,7 +89,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClosedByPeer<S> {
     }
 }
 
-/// The same with TLS: its own farewell would be a close from this side too.
+/// The TLS handshake for a [`ClosedByPeer`] stream. That wraps the TLS stream, since TLS would otherwise send
+/// its close alert first.
 struct TlsClosedByPeer(Handshake);
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> TlsConnect<S> for TlsClosedByPeer {
@@ -121,10 +122,10 @@ mod tests {
             stream.write_all(b"stop").await.unwrap();
             stream.shutdown().await
         });
-        let mut heard = [0; 4];
-        theirs.read_exact(&mut heard).await.unwrap();
+        let mut received = [0; 4];
+        theirs.read_exact(&mut received).await.unwrap();
         let after = std::time::Duration::from_millis(100);
-        let more = tokio::time::timeout(after, theirs.read(&mut heard)).await;
+        let more = tokio::time::timeout(after, theirs.read(&mut received)).await;
         assert!(more.is_err() && !closing.is_finished(), "it is still open");
         drop(theirs);
         closing.await.unwrap().unwrap();

@@ -1,6 +1,6 @@
-//! Texts that the database cannot keep, since its encoding lacks a character of them. The server would
-//! refuse a whole batch because of one, so it is asked before. UTF8 lacks none, and SQL_ASCII takes any
-//! byte.
+//! Finds texts that the database cannot keep, since its encoding lacks one of their characters. The server
+//! would fail a whole batch because of one such text, so unknown texts are checked first. UTF8 lacks no
+//! character, and SQL_ASCII accepts any byte.
 
 use std::collections::HashMap;
 
@@ -14,27 +14,27 @@ use crate::core::sql::postgres::judged::encoding_lacks;
 use crate::core::sql::sqlstate;
 use crate::driver::stores::{Job, StoreError};
 
-/// Maximum number of remembered answers.
+/// Maximum number of remembered texts.
 const MOST_KNOWN: usize = 20_000;
 
-/// What a text is for ("election", "candidate", "meta text"), and the text.
+/// A text with its kind ("election", "candidate", "meta text").
 pub(super) type TextRef<'a> = (&'static str, &'a str);
 
-/// A database's encoding, and which texts it is known to hold or not.
+/// A database's encoding, with the texts of which it is known whether it has all their characters.
 pub(super) struct Encoding {
-    /// None if it lacks no character.
+    /// `None` if the encoding lacks no character.
     name: Option<String>,
     known: HashMap<String, bool>,
 }
 
 impl Encoding {
-    /// `name`: of an encoding that lacks characters.
+    /// `name` is that of an encoding that lacks characters.
     pub(super) fn new(name: Option<String>) -> Encoding {
         Encoding { name, known: HashMap::new() }
     }
 
-    /// Asks the server about texts that are not known yet. Half of them at a time, until those that it cannot
-    /// hold are found.
+    /// Asks the server about the unknown texts: all of them at once, then each half of a set that fails,
+    /// until the texts that it cannot keep are found.
     pub(super) async fn learn<'a>(
         &mut self,
         client: &Client,
@@ -70,7 +70,7 @@ impl Encoding {
         Ok(())
     }
 
-    /// Refuses texts of which one is known not to be held.
+    /// An error if one of the texts is known to be impossible to keep.
     pub(super) fn check<'a>(
         &self,
         url: &PostgresUrl,
@@ -87,7 +87,7 @@ impl Encoding {
     }
 }
 
-/// The texts that a job has the server read.
+/// The texts of a job that go to the server.
 pub(super) fn texts_of(job: &Job) -> impl Iterator<Item = TextRef<'_>> {
     let (holder, meta) = match &job.request.op {
         Op::Look => (None, None),

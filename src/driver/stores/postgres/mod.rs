@@ -1,10 +1,9 @@
-//! The production store: leases in a PostgreSQL table.
+//! The PostgreSQL store, for production: leases in a table.
 //!
-//! The store has a connection of its own, never one of the application's pool. A runtime with one thread
-//! drives it, so that notifications arrive while nothing is asked; the hub's store thread waits for
-//! answers, each call for no longer than its jobs allow. A connection on which a call ran out of time is
-//! not used again: the next call connects anew, and the server ends by its own limits what it was still
-//! doing.
+//! The store has its own connection, never one of the application's pool. A runtime with one thread serves
+//! it, so that notifications arrive between calls. The hub's store thread waits for answers, in each call no
+//! longer than the deadlines of its jobs allow. A connection on which a call timed out is not used again: the
+//! next call opens a new one, and the server's own limits end the old statement.
 
 mod access;
 mod backend;
@@ -48,26 +47,26 @@ use self::connect::{Session, SessionEvent};
 use self::fault::Fault;
 use self::table::{Blocker, Ready};
 
-/// How long connecting may take: at first, and again after a connection was lost. Not bounded by the
-/// deadlines of the jobs that wait for it, since a candidate far from the server would never be
-/// connected; but an attempt that began while the network was cut must not hold up the next one for long.
-/// So reconnecting starts with the shorter time, and twice as long each time that it was too short.
+/// Maximum time to connect: the first for the first connection, the second for the first attempt after a
+/// connection was lost. The deadlines of waiting jobs do not limit it, since a candidate far from the server
+/// would never connect. But an attempt that began while the network was down must not delay the next one for
+/// long, so reconnecting starts with the shorter time, which doubles each time that it is exceeded.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const RECONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// How long calls for people may take; the machines' own calls name their deadlines.
+/// Maximum time of calls for operators. Calls of lease machines have their own deadlines.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A server that could not be reached is not tried again sooner.
+/// Minimum pause between two attempts to connect.
 const RECONNECT_AFTER: Duration = Duration::from_millis(50);
-/// How long a server gets to hear that we go.
+/// Maximum time to close a session in an orderly way.
 const CLOSE_WITHIN: Duration = Duration::from_millis(200);
-/// How long it may take to find out who holds a row that cannot be taken.
+/// Maximum time to find out which transactions hold a row that cannot be taken.
 const REPORT_WITHIN: Duration = Duration::from_millis(250);
-/// A notification to ourselves should arrive so soon.
+/// Time within which the session's test notification to itself should arrive.
 const NOTIFICATION_WITHIN: Duration = Duration::from_secs(2);
-/// What holds a row for less, in seconds, is no news to people.
+/// Minimum age in seconds of a transaction that remarks mention.
 const NEWS_AFTER_S: i64 = 1;
 
-/// Opens the store: connects, and finds, makes or adopts the table.
+/// Opens the store: connects, and finds, creates or adopts the table.
 pub(super) fn open(url: &PostgresUrl, notifier: Notifier) -> Result<Box<dyn Store>, StoreError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -97,16 +96,16 @@ struct PostgresStore {
     url: PostgresUrl,
     notifier: Notifier,
     opener: Opener,
-    /// Taken out only when the store is dropped.
+    /// `None` only while the store is dropped.
     runtime: Option<Runtime>,
     connection: Option<Connection>,
-    /// How long the next attempt to connect may take.
+    /// Maximum time of the next attempt to connect.
     connect_within: Duration,
-    /// When connecting failed last, and how.
+    /// The time and error of the last failed attempt to connect.
     failed: Option<(Instant, StoreError)>,
 }
 
-/// A connection that is ready for batches.
+/// A connection that is ready for batches: session, table and statements.
 struct Connection {
     session: Session,
     ready: Ready,
@@ -118,7 +117,7 @@ impl PostgresStore {
         self.runtime.as_ref().ok_or_else(|| StoreError::new(Failure::Refused, "the store is closed"))
     }
 
-    /// The connection, made anew if the last one is of no more use.
+    /// Connects, unless there is a usable connection.
     fn connected(&mut self) -> Result<(), StoreError> {
         self.opener.check(&self.url)?;
         if self.connection.as_ref().is_some_and(|connection| connection.session.closed().is_none()) {
@@ -161,7 +160,7 @@ impl PostgresStore {
                     .strip_prefix(&prefix)
                     .filter(|_| notification.channel() == CHANNEL)
                 {
-                    // No election has an empty name: it is somebody's test, most likely our own.
+                    // No election has an empty name: this is the test of a session, most likely our own.
                     Some("") => set_arrived.store(true, Ordering::Relaxed),
                     Some(name) => {
                         if let Ok(election) = Name::new("election", name) {
@@ -187,12 +186,12 @@ impl PostgresStore {
         })
     }
 
-    /// Whatever became of connecting, no job was sent.
+    /// The fault's error as one after which no job was sent.
     fn unsent(&self, fault: Fault) -> StoreError {
         StoreError::new(Failure::Unsent, fault.error.to_string())
     }
 
-    /// Asks one thing for people. `asked` completes "cannot …".
+    /// Runs a statement for an operator. `asked` completes "cannot …".
     fn ask<T>(
         &mut self,
         asked: &str,
@@ -225,16 +224,15 @@ impl PostgresStore {
         Err(fault.error)
     }
 
-    /// Throws the connection away, and has the server stop what it still does on it.
+    /// Discards the connection, and asks the server to cancel its statement.
     fn give_up(&mut self) {
         if let (Some(connection), Some(runtime)) = (self.connection.take(), &self.runtime) {
             runtime.spawn(connection.session.give_up(CONNECT_WITHIN));
         }
     }
 
-    /// Throws the connection away if it must not be used again, or if the table is not what it was:
-    /// connecting anew looks at the table too. The server ends by its own limits what it is still doing
-    /// for us.
+    /// Discards the connection after a fault that makes it unusable, or that shows that the table has
+    /// changed: connecting again also checks the table. The server's own limits end an outstanding statement.
     fn discard_after(&mut self, fault: &Fault) {
         let has_changed = |code: &SqlState| sqlstate::tells_of_a_changed_table(code.code());
         if fault.discard || fault.code.as_ref().is_some_and(has_changed) {
@@ -242,7 +240,7 @@ impl PostgresStore {
         }
     }
 
-    /// Runs a batch on the connection, and answers every job that got an answer.
+    /// Runs the jobs that have no answer yet as a batch, and stores the answers.
     fn run(&mut self, jobs: &[Job], answers: &mut [Option<Answer>], deadline: Instant) {
         let Some(connection) = &self.connection else { return };
         let Ok(runtime) = self.runtime() else { return };
@@ -283,7 +281,8 @@ impl PostgresStore {
         faults.iter().for_each(|fault| self.discard_after(fault));
     }
 
-    /// Refuses the jobs whose elections this table cannot hold, or whose texts its database cannot.
+    /// Answers the jobs that cannot be stored: an election whose name is too long for the table, or texts
+    /// that the database's encoding cannot represent.
     fn refuse_unstorable(&mut self, jobs: &[Job], answers: &mut [Option<Answer>], deadline: Instant) {
         let patience = deadline.saturating_since(clock::now()).max(SHORTEST_PATIENCE);
         if let Err(error) = self.learn(patience, jobs.iter().flat_map(encoding::texts_of)) {
@@ -299,13 +298,13 @@ impl PostgresStore {
         }
     }
 
-    /// Asks which texts the database's encoding can hold, as far as that is not known. Nothing is written.
+    /// Asks the server which of the unknown texts its encoding can represent. Writes nothing.
     fn learn<'a>(
         &mut self,
         patience: Duration,
         texts: impl Iterator<Item = encoding::TextRef<'a>>,
     ) -> Result<(), StoreError> {
-        const ASKED: &str = "see which texts its database can keep";
+        const ASKED: &str = "check which texts its database can keep";
         let (Some(connection), Some(runtime)) = (&mut self.connection, &self.runtime) else { return Ok(()) };
         let Connection { session, ready } = connection;
         let asking = ready.encoding.learn(&session.client, texts);
@@ -321,7 +320,8 @@ impl PostgresStore {
         Err(self.unsent(fault))
     }
 
-    /// Refuses candidates from which row security hides the table. Connecting anew looks at that again.
+    /// An error if row security hides rows from candidates. Discards the connection then, since connecting
+    /// checks again.
     fn check_visible_to_candidates(&mut self) -> Result<(), StoreError> {
         let shown = self
             .connection
@@ -333,7 +333,7 @@ impl PostgresStore {
         shown
     }
 
-    /// Refuses a question about an election that the table or its database cannot hold.
+    /// An error for an election whose name the table or the database's encoding cannot represent.
     fn check_election(&mut self, election: &Name) -> Result<(), StoreError> {
         self.check_texts(&[("election", election.as_str().into())])?;
         let Some(connection) = &self.connection else { return Ok(()) };
@@ -393,7 +393,7 @@ impl Store for PostgresStore {
     }
 
     fn check(&mut self) -> Result<(), StoreError> {
-        let lacking = self.ask("see what it may do with its table", async |connection| {
+        let lacking = self.ask("check its permissions on the table", async |connection| {
             access::lacking(&connection.session, connection.ready.table()).await
         })?;
         let Some(table) = self.table() else { return Ok(()) };
@@ -410,25 +410,25 @@ impl Store for PostgresStore {
 
     fn clean_up(&mut self) -> Result<u64, StoreError> {
         let clean_up = async |connection: &Connection| connection.ready.clean_up(&connection.session).await;
-        self.ask_within(SHORTEST_PATIENCE, "remove dead rows", clean_up)
+        self.ask_within(SHORTEST_PATIENCE, "remove expired rows", clean_up)
     }
 }
 
 impl PostgresStore {
-    /// Says which backends keep a row from being taken over, if an acquire found one that has ended and
-    /// could not take it: a guarded transaction that stays open delays the take-over of its election. Where
-    /// there is none, row security may have been switched on since the table was looked at.
+    /// Logs which backends keep a row from being taken over, if an acquire found an expired row and could not
+    /// take it: a guarded transaction that stays open delays the take-over of its election. If there is none,
+    /// row security may have been enabled since the table was checked.
     fn explain_untaken(&mut self, jobs: &[Job], answers: &[Option<Answer>]) {
         let mut blocked = jobs.iter().zip(answers).filter(|(job, answer)| {
             let (Op::Acquire(acquire), Some(answer)) = (&job.request.op, answer) else { return false };
             let Outcome::Seen(Some(row)) = &answer.reply.outcome else { return false };
-            // A strict candidate takes nothing that has changed, whoever holds it.
+            // A strict candidate does not take a row that has changed, so such a row is not blocked.
             row.remaining.is_zero() && acquire.unchanged.is_none_or(|expected| expected == row.version())
         });
-        // Most often another candidate was quicker, and nothing is blocked: then this finds nobody.
+        // Usually another candidate was faster and no row is blocked; the query then returns nothing.
         let Some((job, _)) = blocked.next() else { return };
         if jobs.iter().any(|job| matches!(job.request.op, Op::Renew { .. })) {
-            // Nobody's renewal waits for a word to people; the acquire is tried again soon.
+            // A message to operators must not delay the next renewal; the acquire is retried soon anyway.
             return;
         }
         let (Some(connection), Ok(runtime)) = (&self.connection, self.runtime()) else { return };
@@ -438,27 +438,27 @@ impl PostgresStore {
             let is_hidden = blockers.is_empty() && ready.is_hidden_now(&self.url, session).await?;
             Ok::<_, tokio_postgres::Error>((blockers, is_hidden))
         };
-        // What could not be found out in time is not worth more.
+        // The message is optional, so errors and timeouts are ignored.
         let asked = runtime.block_on(async { timeout(REPORT_WITHIN, asking).await });
         let Ok(Ok((blockers, is_hidden))) = asked else { return };
         for blocker in blockers {
             tracing::warn!(store = %self.url, "{}", blocker.remark());
         }
         if is_hidden {
-            // The next one finds it so, and says it.
+            // The next connection detects the row security and reports it.
             self.connection = None;
         }
     }
 
     fn guards(&mut self) -> Result<Vec<String>, StoreError> {
-        let blockers = self.ask("see who holds rows", async |connection| {
+        let blockers = self.ask("find the transactions that hold rows", async |connection| {
             connection.ready.blockers(&connection.session, None, NEWS_AFTER_S).await
         })?;
         Ok(blockers.iter().map(Blocker::remark).collect())
     }
 
-    /// How far the server's clock is from this machine's, if that is worth a word. Nothing depends on it;
-    /// a step of the server's clock shows in it.
+    /// A remark if the server's clock differs from this machine's by a second or more. No promise depends on
+    /// the difference, but a step of the server's clock shows in it.
     fn skew(&mut self) -> Result<Option<String>, StoreError> {
         let before = clock::unix_micros();
         let server = self.ask("read its clock", async |connection| {
@@ -481,26 +481,27 @@ impl Drop for PostgresStore {
             if let Some(connection) = self.connection.take() {
                 runtime.block_on(connection.session.close(CLOSE_WITHIN));
             }
-            // Without waiting: what is under way is bounded by itself.
+            // Without waiting: all running tasks have their own time limits.
             runtime.shutdown_background();
         } else {
-            // A forked child has none of the threads, and must not say goodbye on the parent's connection.
+            // Leaked in a forked child: it has none of the threads, and must not close the parent's
+            // connection.
             std::mem::forget(self.connection.take());
             std::mem::forget(runtime);
         }
     }
 }
 
-/// Says so if notifications do not arrive, whatever lies between. Nothing depends on them but how soon a
-/// release is noticed.
+/// Warns if notifications do not arrive, for example because of a pooler. Candidates then find releases only
+/// by polling, which takes longer.
 async fn check_notifications(url: PostgresUrl, arrived: Arc<AtomicBool>) {
     tokio::time::sleep(NOTIFICATION_WITHIN).await;
     if !arrived.load(Ordering::Relaxed) {
-        tracing::warn!(store = %url, "notifications do not arrive; releases are noticed by looking only");
+        tracing::warn!(store = %url, "notifications do not arrive; releases are found only by polling");
     }
 }
 
-/// Answers every job that has no answer yet with this error.
+/// Answers every job that has no answer yet with `error`.
 fn fail(jobs: &[Job], answers: &mut [Option<Answer>], error: &StoreError) {
     for (job, answer) in jobs.iter().zip(answers) {
         answer.get_or_insert_with(|| Answer::failed(job, error));

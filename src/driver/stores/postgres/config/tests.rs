@@ -1,6 +1,6 @@
 use super::*;
 
-/// Parses with the given environment and no other; the system's user is `os`, and nothing else exists.
+/// Parses with the given environment only. The system's user is `os`, and no file exists.
 fn parse_in(text: &str, environment: &[(&str, &str)]) -> Result<PostgresUrl, String> {
     let variable =
         |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
@@ -118,7 +118,7 @@ fn the_environment_fills_what_the_url_leaves_out() {
     assert_eq!(home.passfile.as_deref(), Some(Path::new("/home-of-me/.pgpass")));
 }
 
-/// Environments that work with psql should work here, where they ask for nothing that we cannot do.
+/// Environments that work with psql must work here, unless they set something unsupported.
 #[test]
 fn what_libpq_takes_and_we_do_anyway_is_taken() {
     let environment =

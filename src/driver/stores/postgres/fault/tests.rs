@@ -7,7 +7,7 @@ fn url() -> PostgresUrl {
     PostgresUrl::parse("postgres://me:hunter2@db/app?password=hunter2").unwrap()
 }
 
-/// What the driver makes of a server that answers the start of a session with these bytes and goes.
+/// The error of the driver after a server answers the start of a session with these bytes and disconnects.
 async fn error_from(answer: &[u8]) -> Error {
     let (client, mut server) = tokio::io::duplex(4096);
     let mut config = Config::new();
@@ -31,7 +31,7 @@ async fn answer(severity: &str, code: &str, message: &str) -> Error {
 #[tokio::test]
 async fn every_class_of_sqlstate_has_its_meaning() {
     use Failure::{Refused, Unknown, Unsent};
-    // What it means for a statement and its session, and for an attempt to connect.
+    // The classification of an error, for a statement and its session, and for an attempt to connect.
     let cases = [
         ("08006", Unknown, true, Unsent),
         ("08007", Unknown, true, Unsent),

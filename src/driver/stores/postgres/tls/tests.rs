@@ -75,7 +75,7 @@ fn every_explanation_says_what_to_do() {
         (&none, invalid(CertificateError::UnknownIssuer), "that the system trusts"),
         (&given, invalid(other_name), "not for \"db.test\" but for no name at all; connect to"),
         (&given, invalid(CertificateError::Revoked), "was revoked"),
-        (&given, invalid(CertificateError::BadEncoding), "issued anew"),
+        (&given, invalid(CertificateError::BadEncoding), "reissued"),
         (&none, Error::AlertReceived(AlertDescription::CertificateRequired), "give one with sslcert"),
         (&given, Error::AlertReceived(AlertDescription::UnknownCA), "give one that its CA issued"),
         (&given, Error::AlertReceived(AlertDescription::CertificateExpired), "have it renewed"),
