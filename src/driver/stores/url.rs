@@ -1,4 +1,4 @@
-//! The URL that names a store.
+//! [`StoreUrl`]: the URL of a store.
 
 use std::env;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::driver::stores::memory::MemoryStore;
 use crate::driver::stores::postgres::{self, PostgresUrl};
 use crate::driver::stores::{Fuse, IfMissing, Notifier, SqliteOptions, Store, StoreError};
 
-/// Where leases are kept. Two URLs that name the same place are equal. None shows a password.
+/// The URL of a store. URLs that name the same store are equal. `Display` and `Debug` show no password.
 ///
 /// | URL | store |
 /// |---|---|
@@ -19,9 +19,9 @@ use crate::driver::stores::{Fuse, IfMissing, Notifier, SqliteOptions, Store, Sto
 /// | `sqlite:PATH`, `sqlite:///PATH` | a file on this machine |
 /// | `postgres://USER@HOST/DATABASE` | a table in a PostgreSQL database, with libpq's keys and environment |
 ///
-/// A relative path counts from the working directory. A path is taken as it is written, without
-/// percent-decoding; it ends at the first `?`.
-/// `?filesystem=local` says that a file system in user space (FUSE) is not shared with other machines.
+/// A relative path starts at the working directory. A path is taken literally, without percent-decoding, and
+/// ends at the first `?`. `?filesystem=local` declares that a file system in user space (FUSE) is not shared
+/// with other machines; see [`Fuse::TrustAsLocal`] for the danger.
 ///
 /// ```
 /// use elector::driver::stores::url::StoreUrl;
@@ -45,10 +45,10 @@ enum Location {
 }
 
 impl StoreUrl {
-    /// Reads a URL. Looks at the file system only to resolve a path, and makes nothing.
+    /// Parses a URL. Reads the file system only to resolve a path, and creates nothing.
     ///
     /// # Errors
-    /// When it is no URL of a store that this build has. The message holds no password.
+    /// When the text is no URL of a store that this build supports. The message contains no password.
     pub fn parse(url: &str) -> Result<StoreUrl, InvalidUrl> {
         match url.split_once(':') {
             Some(("memory", rest)) => parse_memory(url, rest),
@@ -58,11 +58,12 @@ impl StoreUrl {
         }
     }
 
-    /// The store that `ELECTOR_STORE` names, or else the SQLite file `elector/elector.db` in the user's state
-    /// directory: `$XDG_STATE_HOME`, by default `~/.local/state`; on macOS `~/Library/Application Support`.
+    /// The default store: the URL in the environment variable `ELECTOR_STORE`, or else the SQLite file
+    /// `elector/elector.db` in the user's state directory, which is `$XDG_STATE_HOME` or `~/.local/state`,
+    /// and on macOS `~/Library/Application Support`.
     ///
     /// # Errors
-    /// When `ELECTOR_STORE` is invalid, or neither it nor a home directory is known.
+    /// When `ELECTOR_STORE` is invalid, or it is not set and there is no home directory.
     pub fn default_store() -> Result<StoreUrl, InvalidUrl> {
         match env::var("ELECTOR_STORE") {
             Ok(url) if !url.is_empty() => {
@@ -83,7 +84,8 @@ impl StoreUrl {
         }))
     }
 
-    /// This store, with what opening it does where its SQLite database or PostgreSQL table is missing.
+    /// Sets what opening the store does if its SQLite database or PostgreSQL table is missing. Default:
+    /// [`IfMissing::Create`].
     #[must_use]
     pub fn if_missing(mut self, action: IfMissing) -> StoreUrl {
         if let Location::Sqlite { options, .. } = &mut self.0 {
@@ -92,8 +94,8 @@ impl StoreUrl {
         self.if_table_missing(action)
     }
 
-    /// [`StoreUrl::if_missing`] for PostgreSQL tables only: a SQLite database is not affected. The same as
-    /// the key `create_table` in a PostgreSQL URL.
+    /// Sets what opening the store does if its PostgreSQL table is missing, like the key `create_table` of
+    /// the URL. Without effect on other stores.
     #[must_use]
     #[cfg_attr(not(feature = "postgres"), allow(unused_variables, unused_mut))]
     pub fn if_table_missing(mut self, action: IfMissing) -> StoreUrl {
@@ -104,10 +106,10 @@ impl StoreUrl {
         self
     }
 
-    /// The same place with the table in another schema, which must have 1 to 63 bytes.
+    /// Moves the table to another schema of the PostgreSQL database; its name has 1 to 63 bytes.
     ///
     /// # Errors
-    /// When the store has no schemas, or the server would cut the name.
+    /// When the store is not PostgreSQL, or the name is empty or longer, since the server would truncate it.
     #[cfg_attr(not(feature = "postgres"), allow(unused_mut))]
     pub fn in_schema(mut self, schema: &str) -> Result<StoreUrl, InvalidUrl> {
         #[cfg(feature = "postgres")]
@@ -118,7 +120,7 @@ impl StoreUrl {
         Err(InvalidUrl(found))
     }
 
-    /// The path of the database, if this is a store in an SQLite file.
+    /// The path of the database, if the store is a SQLite file.
     #[must_use]
     pub fn sqlite_path(&self) -> Option<&Path> {
         match &self.0 {
@@ -127,12 +129,12 @@ impl StoreUrl {
         }
     }
 
-    /// Connects to the store. `notifier` gives its hints, from any thread.
+    /// Opens the store. It calls `notifier` with hints, from any thread.
     ///
-    /// Of directories only the default store's own is created.
+    /// Creates no directory except that of the default store.
     ///
     /// # Errors
-    /// When the store cannot be reached or used; the message says why and what to do.
+    /// When the store cannot be reached or used. The message says why and what to do.
     pub fn open(&self, notifier: Notifier) -> Result<Box<dyn Store>, StoreError> {
         match &self.0 {
             Location::Memory(name) => Ok(MemoryStore::named(name).open(notifier)),
@@ -158,8 +160,8 @@ fn parse_postgres(_url: &str) -> Result<StoreUrl, InvalidUrl> {
     Err(InvalidUrl(format!("this build has no PostgreSQL store; {KNOWN}")))
 }
 
-/// What to say of a URL whose scheme is none of ours. It may be anything, a password in an unexpected place
-/// too, so it is repeated only where that cannot be: a scheme before `://`, or a word like a file's name.
+/// The message for a URL with an unknown scheme. The text may contain a password in an unexpected position,
+/// so only parts that cannot be one are quoted: a scheme before `://`, or a word like a file's name.
 fn unknown(url: &str) -> String {
     if url.is_empty() {
         return format!("the store URL is empty; {KNOWN}");
@@ -187,7 +189,7 @@ fn parse_memory(url: &str, name: &str) -> Result<StoreUrl, InvalidUrl> {
 
 fn parse_sqlite(rest: &str) -> Result<StoreUrl, InvalidUrl> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // Whatever is no path may be a password, of a server for instance.
+    // Anything but a path may be a password, for instance that of a server.
     let shown = match (path.starts_with("//") && !path.starts_with("///"), query) {
         (true, _) => "sqlite://…".to_owned(),
         (false, "") => format!("sqlite:{path}"),
@@ -203,7 +205,9 @@ fn parse_sqlite(rest: &str) -> Result<StoreUrl, InvalidUrl> {
         return invalid("has no path; give sqlite:PATH");
     }
     if path == ":memory:" {
-        return invalid("names SQLite's own memory, which nobody can share; give memory:NAME");
+        return invalid(
+            "names SQLite's in-memory database, which connections cannot share; give memory:NAME",
+        );
     }
     if path.contains('\0') {
         return invalid("has a NUL in its path; remove it");
@@ -227,7 +231,7 @@ fn parse_sqlite(rest: &str) -> Result<StoreUrl, InvalidUrl> {
     }
 }
 
-/// The path with its links followed, as far as it exists, so that one file has one name.
+/// The path with symbolic links resolved as far as it exists, so that each file has one name.
 fn resolve(path: &Path) -> PathBuf {
     if let Ok(found) = fs::canonicalize(path) {
         return found;
@@ -264,10 +268,10 @@ fn open_sqlite(
     if let Some(directory) = &default {
         fs::create_dir_all(directory).map_err(|error| {
             let found = format!("cannot create the state directory {} ({error})", directory.display());
-            StoreError::new(Failure::Refused, format!("{found}; set ELECTOR_STORE to another place"))
+            StoreError::new(Failure::Refused, format!("{found}; set ELECTOR_STORE to another store"))
         })?;
     }
-    // The directory may be there only now, and a link in it decides which file this is.
+    // Resolved again: the directory may exist only now, and a link in it decides which file this is.
     let store = SqliteStore::open(&resolve(path), options, notifier)?;
     Ok(Box::new(if default.is_some() { store.making_its_directory() } else { store }))
 }
@@ -309,7 +313,7 @@ impl std::str::FromStr for StoreUrl {
     }
 }
 
-/// Why a string is no [`StoreUrl`]: one line, without a password.
+/// The reason why a text is no [`StoreUrl`]: one line, without a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidUrl(String);
 
