@@ -1,4 +1,4 @@
-//! What a Rust user holds.
+//! The public handle of a candidate, [`Elector`].
 
 pub(crate) mod error;
 #[cfg(feature = "postgres")]
@@ -28,9 +28,12 @@ pub use self::{error::Error, run_as_leader::Term};
 
 /// One candidate of one election.
 ///
-/// A cheap handle: clones are the same candidate. All electors of a process that use the same store share one
-/// connection and two threads. When the last clone is dropped the candidate stands down, and its lease is
-/// released in the background; call [`Elector::release_and_wait`] before the process ends to be sure of it.
+/// A handle that is cheap to clone; clones are the same candidate. All electors of a process that use one
+/// store share one connection and two threads.
+///
+/// When the last clone is dropped, the candidate stands down and its lease is released in the background. A
+/// process that exits right after that may leave the lease unreleased, so that the next leader has to wait
+/// until it expires: call [`Elector::release_and_wait`] first.
 ///
 /// ```
 /// use elector::Elector;
@@ -38,10 +41,10 @@ pub use self::{error::Error, run_as_leader::Term};
 ///
 /// let elector = Elector::builder("nightly").store("memory:elector-example").candidate("api-1").build()?;
 /// elector.campaign();
-/// elector.wait_until_leader(Duration::from_secs(60)).expect("nobody else stands");
+/// elector.wait_until_leader(Duration::from_secs(60)).expect("no other candidate campaigns");
 ///
 /// if elector.am_i_leader() {
-///     // The work that only one may do, with `elector.token()` for whoever checks it.
+///     // The leader's work. Pass `elector.token()` to every resource that checks tokens.
 /// }
 /// elector.release_and_wait(Duration::from_secs(60))?;
 /// assert!(!elector.am_i_leader());
@@ -55,11 +58,11 @@ pub struct Elector {
 struct Handle {
     candidate: Arc<Candidate>,
     hub: Arc<Hub>,
-    /// The lease is to end by itself.
+    /// The lease is left to expire instead of being released.
     abandoned: AtomicBool,
-    /// How much longer a lease is renewed for work of `run_as_leader` that is to stop.
+    /// How long the lease is renewed at most while work of `run_as_leader` drains.
     drain: Duration,
-    /// Whether `run_as_leader` is under way.
+    /// Whether `run_as_leader` is running.
     running: AtomicBool,
 }
 
@@ -76,7 +79,7 @@ impl Drop for Handle {
 }
 
 impl Elector {
-    /// Starts to describe a candidate of `election`.
+    /// A builder for a candidate of `election`, whose name has 1 to 255 bytes.
     pub fn builder(election: impl Into<String>) -> Builder {
         Builder {
             election: election.into(),
@@ -92,24 +95,26 @@ impl Elector {
 
     // ---- Standing ----
 
-    /// Stands for election until [`Elector::release`]. After a loss it stands again by itself. Standing
-    /// already: no effect. Returns at once.
+    /// Starts to campaign: the candidate tries to acquire the lease, and after each loss tries again, until
+    /// [`Elector::release`] or [`Elector::drain`]. Returns at once; without effect while it campaigns.
     pub fn campaign(&self) {
         self.inner().input(Input::Campaign);
     }
 
-    /// Stands down: not leader from this call on, and no candidate until the next [`Elector::campaign`].
-    /// The store is told in the background. Again: no effect.
+    /// Stands down: from this call on the candidate does not lead, and it does not campaign before the next
+    /// [`Elector::campaign`]. Returns at once; the lease is released in the background. Without effect if the
+    /// candidate has stood down.
     pub fn release(&self) {
         self.inner().input(Input::Release);
     }
 
-    /// The same, and waits until the store has confirmed it, so that the next candidate leads at once. A
-    /// campaign that somebody begins meanwhile changes nothing about that.
+    /// Stands down like [`Elector::release`] and waits until the store has confirmed the release, after which
+    /// another candidate can lead at once. A campaign that another thread starts meanwhile does not affect
+    /// the wait.
     ///
     /// # Errors
-    /// When the store does not confirm within `timeout`. This elector is not leader all the same, and the
-    /// lease ends by itself.
+    /// [`Error::is_timeout`] when the store does not confirm within `timeout`. The candidate does not lead
+    /// even then, and the lease expires.
     pub fn release_and_wait(&self, timeout: Duration) -> Result<(), Error> {
         let before = self.inner().input(Input::Release);
         if self.inner().wait_released(before, timeout) {
@@ -118,9 +123,9 @@ impl Elector {
         Err(Error::unconfirmed(self.election(), timeout, self.last_error()))
     }
 
-    /// The same for async callers. It ends at the latest when the lease has ended by itself, which takes one
-    /// lease from the call, or two if the outcome of an attempt to take it was unknown; put a timeout of your
-    /// runtime around it to wait less long.
+    /// Stands down like [`Elector::release`] and waits, for async callers, until the store has confirmed the
+    /// release or the lease has expired. That takes at most one lease from the call, or two if the outcome of
+    /// an acquire was unknown. For a shorter wait, use a timeout of your runtime.
     pub async fn release_and_confirm(&self) {
         let before = self.inner().input(Input::Release);
         poll_fn(|context| match self.inner().poll_released(before, context.waker()) {
@@ -130,12 +135,13 @@ impl Elector {
         .await;
     }
 
-    /// Stands down once the work in progress is done: [`Elector::am_i_leader`] is false from this call
-    /// on, but the lease is kept, so that nobody else starts, until [`Elector::drained`] or until it can
-    /// be kept no longer.
+    /// Stands down once the work in progress is done. From this call on [`Elector::am_i_leader`] is false,
+    /// but the lease is kept, so that no other candidate starts, until [`Elector::drained`] is called or the
+    /// lease cannot be renewed.
     ///
-    /// Work of [`Elector::run_as_leader`] is told to stop ([`Term::stop_requested`](crate::Term)), and gets
-    /// the time of [`Builder::drain`]. The run itself says that the work is done.
+    /// Work of [`Elector::run_as_leader`] is asked to stop ([`Term::stop_requested`](crate::Term)), and the
+    /// lease is renewed for [`Builder::drain`] at most. Do not call [`Elector::drained`] then:
+    /// `run_as_leader` does so when the work returns.
     pub fn drain(&self) {
         match self.handle.running.load(Ordering::SeqCst) {
             true => self.drain_for(self.handle.drain),
@@ -143,30 +149,32 @@ impl Elector {
         }
     }
 
-    /// [`Elector::drain`], and the lease is renewed for `patience` at most. Work that takes longer keeps
-    /// what is left of the lease then: others are elected when it has ended by itself, with the reason
-    /// `stalled`. Of several bounds the earliest counts.
+    /// Drains like [`Elector::drain`], and renews the lease for `patience` at most. If the work is not done
+    /// by then, the lease expires, the term ends with the reason `stalled`, and another candidate can lead
+    /// while the work may still run. Of several bounds the earliest counts.
     pub fn drain_for(&self, patience: Duration) {
         self.inner().input(Input::DrainFor(patience));
     }
 
-    /// The work in progress is done: ends what [`Elector::drain`] began.
+    /// Ends a drain: reports that the work in progress is done, and releases the lease.
     pub fn drained(&self) {
         self.inner().input(Input::Drained);
     }
 
-    /// Says that the host makes progress. Needed at least every half lease with [`Builder::progress_gate`].
+    /// Reports that the host makes progress. With [`Builder::progress_gate`] it must be called at least once
+    /// in each half lease; otherwise the lease is not renewed and the term ends.
     pub fn alive(&self) {
         self.inner().input(Input::Alive);
     }
 
     // ---- Leadership ----
 
-    /// Whether this candidate leads at this instant.
+    /// Whether this candidate leads now.
     ///
-    /// One atomic load and one clock read: no lock, no I/O, no allocation. Right even if the hub's
-    /// threads hang, after a suspend, and in a forked child (never leader). What starts because of a
-    /// `true` must end before trust does: see [`Elector::leadership`].
+    /// One atomic load and one clock read: no lock, no I/O, no allocation. The answer is right even while the
+    /// hub's threads hang, after a suspend of the machine, and in a forked child (always false). Work that
+    /// starts because of `true` must end before the hard deadline, after which another candidate may lead:
+    /// see [`Elector::leadership`].
     #[must_use]
     pub fn am_i_leader(&self) -> bool {
         self.inner().am_i_leader()
@@ -178,25 +186,27 @@ impl Elector {
         self.inner().token()
     }
 
-    /// One consistent answer with the term's token and deadlines.
+    /// The current phase, with the term's token and deadlines, all of one instant.
     #[must_use]
     pub fn leadership(&self) -> Leadership {
         self.inner().leadership()
     }
 
-    /// Who leads, as far as this candidate knows; it learns so while it stands.
+    /// The current leader as this candidate last read it from the store, which it does only while it
+    /// campaigns. It may be out of date.
     #[must_use]
     pub fn leader(&self) -> Option<Leader> {
         self.inner().leader()
     }
 
-    /// Everything that happens from now on, in order.
+    /// A stream of all later changes, in order.
     #[must_use]
     pub fn changes(&self) -> Changes {
         Changes::new(self.inner().subscribe())
     }
 
-    /// Waits until this candidate leads; `None` when `timeout` passed before. It must stand already.
+    /// Waits until this candidate leads, and returns the term's token; `None` when `timeout` has passed
+    /// first. Call [`Elector::campaign`] before.
     #[must_use]
     pub fn wait_until_leader(&self, timeout: Duration) -> Option<FencingToken> {
         let mut changes = self.changes();
@@ -213,24 +223,24 @@ impl Elector {
 
     // ---- About ----
 
-    /// The election's name.
+    /// The name of the election.
     #[must_use]
     pub fn election(&self) -> &str {
         &self.inner().election
     }
 
-    /// This candidate's name.
+    /// The name of this candidate.
     #[must_use]
     pub fn candidate(&self) -> &str {
         &self.inner().name
     }
 
-    /// Opens the store if it is not open yet, and says what came of it. Not needed: a campaign does it
-    /// too, and tries again for ever. Good for telling a wrong path or password at start-up.
+    /// Opens the store if it is not open, and returns the result. Optional, since a campaign opens the store
+    /// too and retries without limit; useful to find a wrong path or password at start-up.
     ///
     /// # Errors
-    /// What the store said, that it cannot keep the names or the meta text of this candidate, or that it said
-    /// nothing within `timeout`.
+    /// When the store cannot be opened or refuses the names or the meta text of this candidate
+    /// ([`Error::is_store`]), or has not answered within `timeout` ([`Error::is_timeout`]).
     pub fn connect(&self, timeout: Duration) -> Result<(), Error> {
         if self.inner().is_forked() {
             return Err(Error::forked());
@@ -242,29 +252,29 @@ impl Elector {
         }
     }
 
-    /// The latest error of the store, unless its latest operation succeeded. While writes fail, reading a
-    /// free row does not clear it.
+    /// The store's error if its latest operation failed; `None` if it succeeded. While writes fail, a
+    /// successful read of a free row does not clear the error.
     #[must_use]
     pub fn last_error(&self) -> Option<StoreError> {
         if self.inner().is_forked() { None } else { self.handle.hub.last_error() }
     }
 
-    /// The open file that proves to other processes that this one lives, where the store has one (SQLite
-    /// does). A child process that inherits it keeps the leases of this process held until the child is
-    /// gone too.
+    /// The open lock file that proves to other processes that this process lives; `None` for stores without
+    /// one (only SQLite has one). A child process that inherits the descriptor keeps the leases of this
+    /// process held until the child has ended too.
     #[must_use]
     pub fn lock_fd(&self) -> Option<Arc<Descriptor>> {
         if self.inner().is_forked() { None } else { self.handle.hub.lock_fd() }
     }
 
-    /// Leaves a lease that is held to end by itself, instead of releasing it when the last handle is dropped.
+    /// Leaves a held lease to expire instead of releasing it when the last handle is dropped.
     #[cfg(feature = "capi")]
     pub(crate) fn abandon(&self) {
         self.handle.abandoned.store(true, Ordering::Relaxed);
         let (candidate, hub) = (self.inner(), &self.handle.hub);
         match candidate.leadership().phase {
             Phase::Leader | Phase::Draining => hub.abandon(candidate),
-            // Perhaps a release is still to be told to the store, whether or not a campaign followed it.
+            // A release may still be outstanding, whether or not a campaign followed it.
             Phase::Candidate | Phase::Standby => {
                 candidate.input(Input::Release);
                 hub.retire(candidate.id);
@@ -281,7 +291,7 @@ impl Elector {
         &self.handle.hub
     }
 
-    /// Whether `run_as_leader` is under way.
+    /// Whether `run_as_leader` is running.
     pub(crate) fn running(&self) -> &AtomicBool {
         &self.handle.running
     }
@@ -297,7 +307,7 @@ impl std::fmt::Debug for Elector {
     }
 }
 
-/// Describes an [`Elector`]. Made by [`Elector::builder`]; whatever is not set has a default.
+/// The settings of an [`Elector`], made by [`Elector::builder`]. All have defaults.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing before `build`"]
 pub struct Builder {
@@ -312,102 +322,113 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Where leases are kept: `postgres://…`, `sqlite:PATH` or `memory:NAME`. Default: `$ELECTOR_STORE`,
-    /// else a SQLite file under the platform's state directory ([`StoreUrl::default_store`]).
+    /// The store of the leases: `postgres://…`, `sqlite:PATH` or `memory:NAME` ([`StoreUrl`]). Default:
+    /// `$ELECTOR_STORE`, else a SQLite file in the user's state directory ([`StoreUrl::default_store`]).
+    /// Candidates of one election exclude each other only if all of them use the same store.
     pub fn store(mut self, url: impl AsRef<str>) -> Builder {
         self.store = Some(StoreUrl::parse(url.as_ref()));
         self
     }
 
-    /// The same, from a URL that was parsed before.
+    /// The store of the leases, as a parsed URL.
     pub fn store_url(mut self, url: StoreUrl) -> Builder {
         self.store = Some(Ok(url));
         self
     }
 
-    /// This candidate's name, 1 to 255 bytes. Default: `host-pid`. Two candidates may share a name; they are
-    /// still told apart.
+    /// The candidate's name for logs and listings, 1 to 255 bytes. Default: `host-pid`. Two candidates may
+    /// share a name: a random number distinguishes them.
     pub fn candidate(mut self, name: impl Into<String>) -> Builder {
         self.candidate = Some(name.into());
         self
     }
 
-    /// A text for others to read while this candidate leads: an address, a version. At most 64 KiB, without
-    /// NUL.
+    /// A text that other processes can read while this candidate leads, such as an address or a version. At
+    /// most 64 KiB, without NUL. Default: none.
     pub fn meta(mut self, text: impl Into<String>) -> Builder {
         self.meta = Some(text.into());
         self
     }
 
-    /// See [`TimingOptions::lease`]. Default: 10 s.
+    /// The length of the lease ([`TimingOptions::lease`]). Default: 10 s. Too short, and a slow store ends
+    /// terms; too long, and a take-over after a crash takes that long.
     pub fn lease(mut self, lease: Duration) -> Builder {
         self.timing.lease = Some(lease);
         self
     }
 
-    /// See [`TimingOptions::renew`]. Default: 30 % of the lease.
+    /// The longest time from one renewal to the next ([`TimingOptions::renew`]). Default: 30 % of the lease.
+    /// Too long, and few renewals can fail before the term ends.
     pub fn renew(mut self, renew: Duration) -> Builder {
         self.timing.renew = Some(renew);
         self
     }
 
-    /// See [`TimingOptions::jitter`]. Default: 20 % of the lease.
+    /// How much earlier than `renew` a renewal may be sent, at random ([`TimingOptions::jitter`]). Default:
+    /// 20 % of the lease. Zero, and processes that started together send their operations together.
     pub fn jitter(mut self, jitter: Duration) -> Builder {
         self.timing.jitter = Some(jitter);
         self
     }
 
-    /// See [`TimingOptions::retry`]. Default: 5 % of the lease.
+    /// The pause after a failed attempt ([`TimingOptions::retry`]). Default: 5 % of the lease.
     pub fn retry(mut self, retry: Duration) -> Builder {
         self.timing.retry = Some(retry);
         self
     }
 
-    /// See [`TimingOptions::margin`]. Default: the larger of 250 ms and a fifteenth of the lease.
+    /// How much earlier than necessary the holder stops trusting its lease ([`TimingOptions::margin`]).
+    /// Default: the larger of 250 ms and a fifteenth of the lease. Too short, and a pause between reading the
+    /// clock and acting, or a forward step of the store's clock, makes two leaders possible.
     pub fn margin(mut self, margin: Duration) -> Builder {
         self.timing.margin = Some(margin);
         self
     }
 
-    /// See [`TimingOptions::grace`]. Default: a tenth of the lease.
+    /// How long before the hard deadline new work must stop ([`TimingOptions::grace`]). Default: a tenth of
+    /// the lease. Must be longer than the work that cannot be interrupted.
     pub fn grace(mut self, grace: Duration) -> Builder {
         self.timing.grace = Some(grace);
         self
     }
 
-    /// All timings at once.
+    /// Sets all timings at once.
     pub fn timing(mut self, timing: TimingOptions) -> Builder {
         self.timing = timing;
         self
     }
 
-    /// How much longer the lease is renewed for work of [`Elector::run_as_leader`] once [`Elector::drain`]
-    /// has told it to stop. Default: half a lease. Work that takes longer keeps what is left of the lease
-    /// then, and is cut off at the soft deadline.
+    /// How long the lease is renewed at most, after [`Elector::drain`], for work of
+    /// [`Elector::run_as_leader`]. Default: half a lease. Work that has not returned by then keeps the rest
+    /// of the lease, and is dropped at the soft deadline.
     pub fn drain(mut self, patience: Duration) -> Builder {
         self.drain = Some(patience);
         self
     }
 
-    /// Take over only what stood unchanged for a full lease of this candidate's own clock: see
-    /// [`Config::strict`].
+    /// Takes over only a row that has not changed for a full lease by this candidate's own clock
+    /// ([`Config::strict`]). That protects against forward steps of the store's clock that this candidate has
+    /// not seen and against commits that a promoted standby has lost; each change of leader takes one lease
+    /// longer. Default: off. All candidates of an election should use it.
     pub fn strict(mut self) -> Builder {
         self.strict = true;
         self
     }
 
-    /// Campaign and renew only while [`Elector::alive`] is called at least every half lease, so that a
-    /// host that hangs does not lead for ever.
+    /// Campaigns and renews only while [`Elector::alive`] is called at least once in each half lease, so that
+    /// a hanging host loses its term. Default: off. Without the calls no term begins or lasts.
     pub fn progress_gate(mut self) -> Builder {
         self.progress_gate = true;
         self
     }
 
-    /// Checks everything and makes the elector. Does no I/O; the store is opened by the first campaign.
+    /// Checks all settings and makes the elector. Does no I/O to the store, which the first campaign or
+    /// [`Elector::connect`] opens.
     ///
     /// # Errors
-    /// When a name, the meta text, a timing or the store's URL is wrong, no thread can be started, or the
-    /// system gives no random number, by which candidates are told apart.
+    /// When a name, the meta text, a timing or the store's URL is invalid ([`Error::is_invalid_input`]); when
+    /// no thread can be started; or when the system has no random number, which distinguishes candidates
+    /// ([`Error::is_no_random`]).
     pub fn build(self) -> Result<Elector, Error> {
         let url = self.store.unwrap_or_else(StoreUrl::default_store)?;
         let candidate = self.candidate.unwrap_or_else(default_candidate);
@@ -429,7 +450,7 @@ impl Builder {
     }
 }
 
-/// `host-pid`, which tells an operator where to look.
+/// The default name `host-pid`, which leads an operator to the process.
 fn default_candidate() -> String {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let host = host.filter(|name| !name.is_empty()).unwrap_or_else(|| "host".to_owned());
@@ -446,7 +467,7 @@ mod tests {
     use crate::driver::hub::candidate::{Delivery, Progress};
     use crate::driver::hub::changes::{Change, Listener};
 
-    /// As a bug would: it panics under the machine's lock, half-way through what an input led to.
+    /// Panics as a bug would: under the machine's lock, in the middle of a step.
     struct PanickingListener;
 
     impl Listener for PanickingListener {
@@ -486,7 +507,7 @@ mod tests {
         assert!(!victim.am_i_leader());
     }
 
-    /// A host that is told of its elections, or not.
+    /// A host whose callbacks are up to date, or are not while the flag is set.
     #[cfg(feature = "capi")]
     struct Undelivered(AtomicBool);
 
