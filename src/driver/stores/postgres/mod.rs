@@ -15,6 +15,7 @@ mod connect;
 mod encoding;
 mod fault;
 mod passfile;
+mod remarks;
 mod setup;
 mod table;
 mod tls;
@@ -30,9 +31,9 @@ use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
 use crate::core::batch::{SHORTEST_PATIENCE, Urgency, waited_for};
-use crate::core::lease::{Failure, Op, Outcome, Reply, Row};
+use crate::core::lease::{Failure, Outcome, Reply, Row};
 use crate::core::sql::postgres::judged::lacking_refusal;
-use crate::core::sql::postgres::{CHANNEL, SERVER_CLOCK, Table};
+use crate::core::sql::postgres::{CHANNEL, Table};
 use crate::core::sql::sqlstate;
 use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::clock;
@@ -45,7 +46,7 @@ use crate::driver::stores::{
 pub use self::config::PostgresUrl;
 use self::connect::{Session, SessionEvent};
 use self::fault::Fault;
-use self::table::{Blocker, Ready};
+use self::table::Ready;
 
 /// Maximum time to connect: the first for the first connection, the second for the first attempt after a
 /// connection was lost. The deadlines of waiting jobs do not limit it, since a candidate far from the server
@@ -59,12 +60,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const RECONNECT_AFTER: Duration = Duration::from_millis(50);
 /// Maximum time to close a session in an orderly way.
 const CLOSE_WITHIN: Duration = Duration::from_millis(200);
-/// Maximum time to find out which transactions hold a row that cannot be taken.
-const REPORT_WITHIN: Duration = Duration::from_millis(250);
 /// Time within which the session's test notification to itself should arrive.
 const NOTIFICATION_WITHIN: Duration = Duration::from_secs(2);
-/// Minimum age in seconds of a transaction that remarks mention.
-const NEWS_AFTER_S: i64 = 1;
 
 /// Opens the store: connects, and finds, creates or adopts the table.
 pub(super) fn open(url: &PostgresUrl, notifier: Notifier) -> Result<Box<dyn Store>, StoreError> {
@@ -411,66 +408,6 @@ impl Store for PostgresStore {
     fn clean_up(&mut self) -> Result<u64, StoreError> {
         let clean_up = async |connection: &Connection| connection.ready.clean_up(&connection.session).await;
         self.ask_within(SHORTEST_PATIENCE, "remove expired rows", clean_up)
-    }
-}
-
-impl PostgresStore {
-    /// Logs which backends keep a row from being taken over, if an acquire found an expired row and could not
-    /// take it: a guarded transaction that stays open delays the take-over of its election. If there is none,
-    /// row security may have been enabled since the table was checked.
-    fn explain_untaken(&mut self, jobs: &[Job], answers: &[Option<Answer>]) {
-        let mut blocked = jobs.iter().zip(answers).filter(|(job, answer)| {
-            let (Op::Acquire(acquire), Some(answer)) = (&job.request.op, answer) else { return false };
-            let Outcome::Seen(Some(row)) = &answer.reply.outcome else { return false };
-            // A strict candidate does not take a row that has changed, so such a row is not blocked.
-            row.remaining.is_zero() && acquire.unchanged.is_none_or(|expected| expected == row.version())
-        });
-        // Usually another candidate was faster and no row is blocked; the query then returns nothing.
-        let Some((job, _)) = blocked.next() else { return };
-        if jobs.iter().any(|job| matches!(job.request.op, Op::Renew { .. })) {
-            // A message to operators must not delay the next renewal; the acquire is retried soon anyway.
-            return;
-        }
-        let (Some(connection), Ok(runtime)) = (&self.connection, self.runtime()) else { return };
-        let (ready, session, election) = (&connection.ready, &connection.session, Some(&job.election));
-        let asking = async {
-            let blockers = ready.blockers(session, election, 0).await?;
-            let is_hidden = blockers.is_empty() && ready.is_hidden_now(&self.url, session).await?;
-            Ok::<_, tokio_postgres::Error>((blockers, is_hidden))
-        };
-        // The message is optional, so errors and timeouts are ignored.
-        let asked = runtime.block_on(async { timeout(REPORT_WITHIN, asking).await });
-        let Ok(Ok((blockers, is_hidden))) = asked else { return };
-        for blocker in blockers {
-            tracing::warn!(store = %self.url, "{}", blocker.remark());
-        }
-        if is_hidden {
-            // The next connection detects the row security and reports it.
-            self.connection = None;
-        }
-    }
-
-    fn guards(&mut self) -> Result<Vec<String>, StoreError> {
-        let blockers = self.ask("find the transactions that hold rows", async |connection| {
-            connection.ready.blockers(&connection.session, None, NEWS_AFTER_S).await
-        })?;
-        Ok(blockers.iter().map(Blocker::remark).collect())
-    }
-
-    /// A remark if the server's clock differs from this machine's by a second or more. No promise depends on
-    /// the difference, but a step of the server's clock shows in it.
-    fn skew(&mut self) -> Result<Option<String>, StoreError> {
-        let before = clock::unix_micros();
-        let server = self.ask("read its clock", async |connection| {
-            let rows = connection.session.client.query_typed(SERVER_CLOCK, &[]).await?;
-            rows.first().map_or(Ok(before), |row| row.try_get::<_, i64>(0))
-        })?;
-        let ours = before + (clock::unix_micros() - before) / 2;
-        let ahead = (server - ours) as f64 / 1e6;
-        Ok((ahead.abs() >= 1.0).then(|| {
-            let side = if ahead > 0.0 { "ahead of" } else { "behind" };
-            format!("the server's clock is {:.1} s {side} this machine's", ahead.abs())
-        }))
     }
 }
 
