@@ -1,5 +1,6 @@
 //! The public handle of a candidate, [`Elector`].
 
+mod builder;
 pub(crate) mod error;
 #[cfg(feature = "postgres")]
 mod guard;
@@ -11,20 +12,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::core::FencingToken;
 #[cfg(feature = "capi")]
 use crate::core::lease::Phase;
-use crate::core::lease::{Config, Input, Leader, Leadership};
-use crate::core::{FencingToken, Name, TimingOptions};
+use crate::core::lease::{Input, Leader, Leadership};
 use crate::driver::host::descriptor::Descriptor;
-use crate::driver::host::random;
-use crate::driver::hub;
 use crate::driver::hub::candidate::Candidate;
 use crate::driver::hub::changes::Changes;
 use crate::driver::hub::shared::Hub;
 use crate::driver::stores::StoreError;
-use crate::driver::stores::url::{InvalidUrl, StoreUrl};
 
-pub use self::{error::Error, run_as_leader::Term};
+pub use self::{builder::Builder, error::Error, run_as_leader::Term};
 
 /// One candidate of one election.
 ///
@@ -79,21 +77,12 @@ impl Drop for Handle {
 }
 
 impl Elector {
-    /// A builder for a candidate of `election`, whose name has 1 to 255 bytes.
-    pub fn builder(election: impl Into<String>) -> Builder {
-        Builder {
-            election: election.into(),
-            store: None,
-            candidate: None,
-            meta: None,
-            timing: TimingOptions::default(),
-            drain: None,
-            strict: false,
-            progress_gate: false,
-        }
+    fn new(candidate: Arc<Candidate>, hub: Arc<Hub>, drain: Duration) -> Elector {
+        let (abandoned, running) = (AtomicBool::new(false), AtomicBool::new(false));
+        Elector { handle: Arc::new(Handle { candidate, hub, abandoned, drain, running }) }
     }
 
-    // ---- Standing ----
+    // ---- Campaigning ----
 
     /// Starts to campaign: the candidate tries to acquire the lease, and after each loss tries again, until
     /// [`Elector::release`] or [`Elector::drain`]. Returns at once; without effect while it campaigns.
@@ -307,247 +296,5 @@ impl std::fmt::Debug for Elector {
     }
 }
 
-/// The settings of an [`Elector`], made by [`Elector::builder`]. All have defaults.
-#[derive(Clone, Debug)]
-#[must_use = "a builder does nothing before `build`"]
-pub struct Builder {
-    election: String,
-    store: Option<Result<StoreUrl, InvalidUrl>>,
-    candidate: Option<String>,
-    meta: Option<String>,
-    timing: TimingOptions,
-    drain: Option<Duration>,
-    strict: bool,
-    progress_gate: bool,
-}
-
-impl Builder {
-    /// The store of the leases: `postgres://…`, `sqlite:PATH` or `memory:NAME` ([`StoreUrl`]). Default:
-    /// `$ELECTOR_STORE`, else a SQLite file in the user's state directory ([`StoreUrl::default_store`]).
-    /// Candidates of one election exclude each other only if all of them use the same store.
-    pub fn store(mut self, url: impl AsRef<str>) -> Builder {
-        self.store = Some(StoreUrl::parse(url.as_ref()));
-        self
-    }
-
-    /// The store of the leases, as a parsed URL.
-    pub fn store_url(mut self, url: StoreUrl) -> Builder {
-        self.store = Some(Ok(url));
-        self
-    }
-
-    /// The candidate's name for logs and listings, 1 to 255 bytes. Default: `host-pid`. Two candidates may
-    /// share a name: a random number distinguishes them.
-    pub fn candidate(mut self, name: impl Into<String>) -> Builder {
-        self.candidate = Some(name.into());
-        self
-    }
-
-    /// A text that other processes can read while this candidate leads, such as an address or a version. At
-    /// most 64 KiB, without NUL. Default: none.
-    pub fn meta(mut self, text: impl Into<String>) -> Builder {
-        self.meta = Some(text.into());
-        self
-    }
-
-    /// The length of the lease ([`TimingOptions::lease`]). Default: 10 s. Too short, and a slow store ends
-    /// terms; too long, and a take-over after a crash takes that long.
-    pub fn lease(mut self, lease: Duration) -> Builder {
-        self.timing.lease = Some(lease);
-        self
-    }
-
-    /// The longest time from one renewal to the next ([`TimingOptions::renew`]). Default: 30 % of the lease.
-    /// Too long, and few renewals can fail before the term ends.
-    pub fn renew(mut self, renew: Duration) -> Builder {
-        self.timing.renew = Some(renew);
-        self
-    }
-
-    /// How much earlier than `renew` a renewal may be sent, at random ([`TimingOptions::jitter`]). Default:
-    /// 20 % of the lease. Zero, and processes that started together send their operations together.
-    pub fn jitter(mut self, jitter: Duration) -> Builder {
-        self.timing.jitter = Some(jitter);
-        self
-    }
-
-    /// The pause after a failed attempt ([`TimingOptions::retry`]). Default: 5 % of the lease.
-    pub fn retry(mut self, retry: Duration) -> Builder {
-        self.timing.retry = Some(retry);
-        self
-    }
-
-    /// How much earlier than necessary the holder stops trusting its lease ([`TimingOptions::margin`]).
-    /// Default: the larger of 250 ms and a fifteenth of the lease. Too short, and a pause between reading the
-    /// clock and acting, or a forward step of the store's clock, makes two leaders possible.
-    pub fn margin(mut self, margin: Duration) -> Builder {
-        self.timing.margin = Some(margin);
-        self
-    }
-
-    /// How long before the hard deadline new work must stop ([`TimingOptions::grace`]). Default: a tenth of
-    /// the lease. Must be longer than the work that cannot be interrupted.
-    pub fn grace(mut self, grace: Duration) -> Builder {
-        self.timing.grace = Some(grace);
-        self
-    }
-
-    /// Sets all timings at once.
-    pub fn timing(mut self, timing: TimingOptions) -> Builder {
-        self.timing = timing;
-        self
-    }
-
-    /// How long the lease is renewed at most, after [`Elector::drain`], for work of
-    /// [`Elector::run_as_leader`]. Default: half a lease. Work that has not returned by then keeps the rest
-    /// of the lease, and is dropped at the soft deadline.
-    pub fn drain(mut self, patience: Duration) -> Builder {
-        self.drain = Some(patience);
-        self
-    }
-
-    /// Takes over only a row that has not changed for a full lease by this candidate's own clock
-    /// ([`Config::strict`]). That protects against forward steps of the store's clock that this candidate has
-    /// not seen and against commits that a promoted standby has lost; each change of leader takes one lease
-    /// longer. Default: off. All candidates of an election should use it.
-    pub fn strict(mut self) -> Builder {
-        self.strict = true;
-        self
-    }
-
-    /// Campaigns and renews only while [`Elector::alive`] is called at least once in each half lease, so that
-    /// a hanging host loses its term. Default: off. Without the calls no term begins or lasts.
-    pub fn progress_gate(mut self) -> Builder {
-        self.progress_gate = true;
-        self
-    }
-
-    /// Checks all settings and makes the elector. Does no I/O to the store, which the first campaign or
-    /// [`Elector::connect`] opens.
-    ///
-    /// # Errors
-    /// When a name, the meta text, a timing or the store's URL is invalid ([`Error::is_invalid_input`]); when
-    /// no thread can be started; or when the system has no random number, which distinguishes candidates
-    /// ([`Error::is_no_random`]).
-    pub fn build(self) -> Result<Elector, Error> {
-        let url = self.store.unwrap_or_else(StoreUrl::default_store)?;
-        let candidate = self.candidate.unwrap_or_else(default_candidate);
-        Name::check_text("meta text", self.meta.as_deref().unwrap_or_default())?;
-        let config = Config {
-            election: Name::new("election", &self.election)?,
-            candidate: Name::new("candidate", &candidate)?,
-            incarnation: random::number().map_err(Error::no_random)?,
-            meta: self.meta.map(Into::into),
-            timing: self.timing.build()?,
-            strict: self.strict,
-            progress_gate: self.progress_gate,
-            seed: random::jitter(),
-        };
-        let drain = self.drain.unwrap_or(config.timing.lease() / 2);
-        let (hub, candidate) = hub::join(&url, config).map_err(Error::threads)?;
-        let (abandoned, running) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Elector { handle: Arc::new(Handle { candidate, hub, abandoned, drain, running }) })
-    }
-}
-
-/// The default name `host-pid`, which leads an operator to the process.
-fn default_candidate() -> String {
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    let host = host.filter(|name| !name.is_empty()).unwrap_or_else(|| "host".to_owned());
-    format!("{host}-{}", std::process::id())
-}
-
 #[cfg(test)]
-mod tests {
-    use std::task::Waker;
-
-    use super::*;
-    use crate::core::lease::{DeposedReason, Event};
-    #[cfg(feature = "capi")]
-    use crate::driver::hub::candidate::{Delivery, Progress};
-    use crate::driver::hub::changes::{Change, Listener};
-
-    /// Panics as a bug would: under the machine's lock, in the middle of a step.
-    struct PanickingListener;
-
-    impl Listener for PanickingListener {
-        fn push(&self, change: Change) -> Option<Waker> {
-            assert!(!matches!(change.event, Event::Elected { .. }), "planted by a test");
-            None
-        }
-
-        fn close(&self) {}
-    }
-
-    #[test]
-    fn a_panic_ends_one_elector_for_good_and_no_other() {
-        let soon = Duration::from_secs(60);
-        let candidate = |election: &str| {
-            Elector::builder(election)
-                .store("memory:panicking")
-                .lease(Duration::from_secs(60))
-                .build()
-                .unwrap()
-        };
-        let (victim, other) = (candidate("victim"), candidate("other"));
-        let mut changes = victim.changes();
-        let panicking: Arc<dyn Listener> = Arc::new(PanickingListener);
-        victim.inner().add_listener(Arc::clone(&panicking));
-        victim.campaign();
-        let elected = changes.next_timeout(soon).map(|change| change.event);
-        let Some(Event::Elected { token }) = elected else { panic!("{elected:?}") };
-        let deposed = changes.next_timeout(soon).map(|change| change.event);
-        assert_eq!(deposed, Some(Event::Deposed { token, reason: DeposedReason::Revoked }));
-        assert!(!victim.am_i_leader() && victim.token().is_none());
-        victim.campaign();
-        victim.release_and_wait(soon).unwrap();
-        assert!(!victim.leadership().is_leader && changes.try_next().is_none());
-        other.campaign();
-        other.wait_until_leader(soon).unwrap();
-        assert!(!victim.am_i_leader());
-    }
-
-    /// A host whose callbacks are up to date, or are not while the flag is set.
-    #[cfg(feature = "capi")]
-    struct Undelivered(AtomicBool);
-
-    #[cfg(feature = "capi")]
-    impl Delivery for Undelivered {
-        fn is_up_to_date(&self) -> bool {
-            !self.0.load(Ordering::Relaxed)
-        }
-    }
-
-    #[cfg(feature = "capi")]
-    #[test]
-    fn an_undelivered_term_ends_even_if_the_host_calls_alive() {
-        std::thread::scope(|scope| {
-            for progress in [Progress::Callbacks, Progress::CallbacksAndAlive] {
-                scope.spawn(move || assert_that_an_undelivered_term_ends(progress));
-            }
-        });
-    }
-
-    #[cfg(feature = "capi")]
-    fn assert_that_an_undelivered_term_ends(progress: Progress) {
-        let soon = Duration::from_secs(60);
-        let host = Arc::new(Undelivered(AtomicBool::new(false)));
-        let store = format!("memory:undelivered-{progress:?}");
-        let elector = Elector::builder("undelivered").store(&store).progress_gate().build().unwrap();
-        elector.inner().gate_by(host.clone(), progress);
-        let mut changes = elector.changes();
-        elector.campaign();
-        let token = elector.wait_until_leader(soon).unwrap();
-        host.0.store(true, Ordering::Relaxed);
-        let end = std::time::Instant::now() + soon;
-        while elector.am_i_leader() && std::time::Instant::now() < end {
-            elector.alive();
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        assert!(!elector.am_i_leader());
-        let next = || changes.next_timeout(soon).map(|change| change.event);
-        let deposed = std::iter::from_fn(next).find(|event| matches!(event, Event::Deposed { .. }));
-        assert_eq!(deposed, Some(Event::Deposed { token, reason: DeposedReason::Stalled }));
-        elector.release_and_wait(soon).unwrap();
-    }
-}
+mod tests;
