@@ -69,8 +69,8 @@ impl Builder {
         self
     }
 
-    /// The length of the lease ([`TimingOptions::lease`]). Default: 10 s. Too short, and a slow store ends
-    /// terms; too long, and a take-over after a crash takes that long.
+    /// The length of the lease, 100 ms to 24 h ([`TimingOptions::lease`]). Default: 10 s. Too short, and a
+    /// slow store ends terms; too long, and a take-over after a crash takes that long.
     pub fn lease(mut self, lease: Duration) -> Builder {
         self.timing.lease = Some(lease);
         self
@@ -90,22 +90,26 @@ impl Builder {
         self
     }
 
-    /// The pause after a failed attempt ([`TimingOptions::retry`]). Default: 5 % of the lease.
+    /// The pause after an operation that failed at once, at least 10 ms ([`TimingOptions::retry`]). Default:
+    /// 5 % of the lease. Too short, and many candidates burden a failing store; too long, and few attempts
+    /// fit before the term ends.
     pub fn retry(mut self, retry: Duration) -> Builder {
         self.timing.retry = Some(retry);
         self
     }
 
-    /// How much earlier than necessary the holder stops trusting its lease ([`TimingOptions::margin`]).
-    /// Default: the larger of 250 ms and a fifteenth of the lease. Too short, and a pause between reading the
-    /// clock and acting, or a forward step of the store's clock, makes two leaders possible.
+    /// How much earlier than necessary the holder stops trusting its lease, at least 1 ms
+    /// ([`TimingOptions::margin`]). Default: the larger of 250 ms and a fifteenth of the lease. Too short,
+    /// and a pause between reading the clock and acting, or a forward step of the store's clock, makes two
+    /// leaders possible.
     pub fn margin(mut self, margin: Duration) -> Builder {
         self.timing.margin = Some(margin);
         self
     }
 
     /// How long before the hard deadline new work must stop ([`TimingOptions::grace`]). Default: a tenth of
-    /// the lease. Must be longer than the work that cannot be interrupted.
+    /// the lease. Too short, and work that cannot be interrupted continues after the hard deadline, when
+    /// another candidate may lead.
     pub fn grace(mut self, grace: Duration) -> Builder {
         self.timing.grace = Some(grace);
         self

@@ -214,14 +214,20 @@ impl fmt::Display for Error {
                 )
             }
             Kind::Forked => f.write_str(
-                "this elector was made before a fork and cannot be used in the child process; make a new one there",
+                "this elector was made before a fork and cannot be used in the child process; make a new one \
+                 there",
             ),
             Kind::NoRandom(error) => write!(
                 f,
-                "the operating system has no random number ({error}), which is needed to distinguish candidates; \
-                 make /dev/urandom readable for this process: a chroot may lack it"
+                "the operating system has no random number ({error}), which is needed to distinguish \
+                 candidates; make /dev/urandom readable for this process: a chroot may lack it"
             ),
-            Kind::Threads(error) => write!(f, "cannot start a thread for the hub ({error}); check the limit of threads (ulimit -u)"),
+            Kind::Threads(error) => {
+                write!(
+                    f,
+                    "cannot start a thread for the hub ({error}); check the limit of threads (ulimit -u)"
+                )
+            }
         }
     }
 }

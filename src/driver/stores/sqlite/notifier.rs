@@ -94,8 +94,8 @@ impl Drop for Watcher {
         self.state.is_dropped.store(true, Ordering::Release);
         // A forked child shares the socket with the parent's thread, which must go on.
         if self.opener.is_this_process() && self.stop.is_ours() {
-            // The thread is not joined, since this drop may run in the notifier, on that very thread. SAFETY:
-            // the descriptor is ours, and the other argument is a constant.
+            // The thread is not joined, since this drop may run in the notifier, on that very thread.
+            // SAFETY: the descriptor is ours, and the other argument is a constant.
             unsafe { libc::shutdown(self.stop.as_raw_fd(), libc::SHUT_RDWR) };
         }
     }

@@ -214,8 +214,8 @@ fn check_path(paths: &Paths, fuse: Fuse) -> Result<(), StoreError> {
             return Err(fault::refused(path, found));
         }
         Ok(_) if filesystem::is_mounted_alone(path) => {
-            let found = "the file is mounted by itself, so other processes that use it see neither its log nor \
-                         its lock; mount its directory instead";
+            let found = "the file is mounted by itself, so other processes that use it see neither its log \
+                         nor its lock; mount its directory instead";
             return Err(fault::refused(path, found));
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
