@@ -93,6 +93,7 @@
 //! | [`core::lease`] | the contract of that seam, with a whole loop as example |
 //! | [`driver`] | the I/O: clocks, stores, the hub |
 //! | [`Elector`] | what a Rust user holds |
+//! | `testing` | a simulated world, and the properties of stores, with the feature of this name |
 //! | `capi` | the C ABI, with the feature of this name: `include/elector.h`, `bindings/c` |
 //! | `wasm` | the core for JavaScript, with the feature of this name: `bindings/js` |
 //! | [`docs`] | guarantees, design, operation, changes |
@@ -106,6 +107,8 @@
 //! * `cli` (default): the command line. A library user takes `default-features = false, features =
 //!   ["sqlite"]`.
 //! * `driver`: the hub, [`Elector`] and the store in memory; implied by the stores.
+//! * `testing`: for tests, a simulated world for the pure machine; with `driver` also the properties that a
+//!   store must have.
 //! * none: the pure core only, `no_std` with `alloc`; builds for `wasm32-unknown-unknown`.
 
 #![cfg_attr(not(any(feature = "driver", feature = "capi", feature = "wasm")), no_std)]
@@ -120,6 +123,9 @@ pub mod capi;
 pub mod driver;
 #[cfg(feature = "driver")]
 mod elector;
+#[cfg(feature = "testing")]
+#[forbid(unsafe_code)]
+pub mod testing;
 #[cfg(feature = "wasm")]
 pub mod wasm;
 
