@@ -11,9 +11,11 @@
 //!   [`core::lease`](crate::core::lease) in a host of their own: with their timing and number of candidates
 //!   ([`Plan`]), and with the host itself ([`Machine`]). Needs no operating system and no `std`.
 //! * [`Clock`] is such a clock by itself.
+//! * `conformance`, with the feature `driver` too, has the properties that a store must have. For programs
+//!   that bring a store of their own.
 //!
-//! Neither panics: what is broken comes back as a [`Violation`], which a test prints. The seed and the plan
-//! replay it:
+//! A world does not panic: what is broken comes back as a [`Violation`], which a test prints. The seed and
+//! the plan replay it:
 //!
 //! ```
 //! use elector::testing::World;
@@ -26,8 +28,8 @@
 //! }
 //! ```
 //!
-//! A world is drawn anew by each version of this crate: a seed is replayed with the version that it failed
-//! in.
+//! The world of a seed may change with the version of this crate: replay a seed with the version in which it
+//! failed.
 
 mod checks;
 mod clock;
@@ -42,6 +44,9 @@ mod plan;
 mod random;
 mod store;
 mod world;
+
+#[cfg(feature = "driver")]
+pub mod conformance;
 
 pub use clock::Clock;
 pub use node::Machine;

@@ -193,7 +193,8 @@ fn paths(line: &str, children: &[String]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (at, _) in line.match_indices("::") {
         let start = line[..at].rfind(|c| !is_name(c)).map_or(0, |before| before + 1);
-        let is_first = !line[..start].ends_with("::");
+        // `$crate` is where a macro is expanded, and an exported macro stands at the root.
+        let is_first = !line[..start].ends_with("::") && !line[..start].ends_with('$');
         let first = &line[start..at];
         let is_ours =
             ["crate", "super", "self"].contains(&first) || children.iter().any(|name| name == first);

@@ -1,5 +1,5 @@
-//! Stores: the trait that each one implements, and its jobs, answers and errors.
-//! `tests/stores/conformance.rs` checks the rules against every store.
+//! Stores: the trait that each one implements, and its jobs, answers and errors. `testing::conformance`, with
+//! the feature `testing`, checks the rules against any store.
 
 pub mod memory;
 mod opener;
