@@ -21,7 +21,7 @@
 //! # What is not promised
 //!
 //! * That work which was started while leading stops in time: it must watch its deadline
-//!   ([`Term::remaining`]), be run by `elector run`, or be checked by its fencing token where it lands.
+//!   ([`Term::work_for`], [`Term::trusted_for`]), be run by `elector run`, or be checked by its fencing token where it lands.
 //! * One leader when the store's wall clock is stepped forward and the next leader had not read it before,
 //!   when a promoted standby has lost commits, when a live row is deleted by hand, when the SQLite file is
 //!   moved away or mounted over, or when a virtual machine is frozen without its clocks noticing. Tokens

@@ -18,7 +18,9 @@ type Term struct {
 // IsCurrent is whether this very term is still trusted. It is while it is kept for work that is to stop.
 func (t Term) IsCurrent() bool { return t.TrustedFor() > 0 }
 
-// TrustedFor is for how long this very term is trusted from now on, unless it is renewed; 0 once it is over.
+// TrustedFor is the time from this call until the hard deadline, when trust in this term ends; 0 once the
+// term is over. A renewal extends it. Everything that only the leader may do must have ended by then: another
+// candidate can lead from that instant on.
 func (t Term) TrustedFor() time.Duration {
 	if t.elector == nil {
 		return 0
@@ -30,6 +32,20 @@ func (t Term) TrustedFor() time.Duration {
 	// A term that is kept for work that is to stop is no leadership, and lasts.
 	if kept := t.elector.Leadership(); kept.Token == t.Token {
 		return kept.TrustedFor
+	}
+	return 0
+}
+
+// WorkFor is the time from this call until the soft deadline, a tenth of the lease before the hard one; 0
+// past it and once the term is over. A renewal extends it. Start nothing new by then: at that instant Run
+// ends the context of the work. While a run that was told to stop drains, start nothing new at all: this is
+// how long the work in progress may still run.
+func (t Term) WorkFor() time.Duration {
+	if t.elector == nil {
+		return 0
+	}
+	if found := t.elector.Leadership(); found.Token == t.Token {
+		return found.WorkFor
 	}
 	return 0
 }

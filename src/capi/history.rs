@@ -212,7 +212,7 @@ mod tests {
             candidate: Name::new("candidate", "c").unwrap(),
             event: Event::TimelineChanged,
             trusted_until: Moment::ZERO,
-            stop_new_work_at: Moment::ZERO,
+            work_until: Moment::ZERO,
             revision,
         }
     }

@@ -1,5 +1,7 @@
 //! What C is told of a candidate's leadership.
 
+use std::time::Duration;
+
 use super::boundary::Growing;
 use crate::core::Instant;
 use crate::core::lease::{DeposedReason, Event, Leadership};
@@ -114,27 +116,35 @@ pub struct elector_leadership {
     pub revision: u64,
     /// The fencing token of the term while it is trusted, draining included; else 0.
     pub token: u64,
-    /// For how long the term is trusted from now on, unless it is renewed; rounded down; 0 without a term.
+    /// The time in milliseconds from this answer until the hard deadline, when trust in the term ends;
+    /// rounded down; 0 without a term. A renewal extends it. Everything that only the leader may do must have
+    /// ended by then: another candidate can lead from that instant on.
     pub trusted_for_ms: u64,
     /// Whether this candidate leads.
     pub is_leader: bool,
+    /// The time in milliseconds from this answer until the soft deadline, a tenth of the lease before the
+    /// hard one; rounded down; 0 without a term and past that deadline. A renewal extends it. Start nothing
+    /// new by then. A draining candidate starts nothing new at all: for it this is how long the work in
+    /// progress may still run.
+    pub work_for_ms: u64,
 }
 
 // SAFETY: `repr(C)`, begins with its size, only ever read by us where we filled it.
 unsafe impl Growing for elector_leadership {
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = std::mem::offset_of!(Self, work_for_ms);
 }
 
 impl elector_leadership {
     pub(super) fn of(leadership: Leadership, revision: u64, now: Instant) -> elector_leadership {
-        let trusted_for = leadership.trusted_until.saturating_since(now);
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         elector_leadership {
             struct_size: 0,
             reason: elector_reason::of(leadership.reason),
             revision,
             token: leadership.token.map_or(0, |token| token.get()),
-            trusted_for_ms: u64::try_from(trusted_for.as_millis()).unwrap_or(u64::MAX),
+            trusted_for_ms: millis(leadership.trusted_for(now)),
             is_leader: leadership.is_leader,
+            work_for_ms: millis(leadership.work_for(now)),
         }
     }
 
@@ -148,6 +158,7 @@ impl elector_leadership {
             token: 0,
             trusted_for_ms: 0,
             is_leader: false,
+            work_for_ms: 0,
         }
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures_core::Stream;
 use tracing::Instrument;
 
-use crate::core::lease::{DeposedReason, Event, Input, Phase};
-use crate::core::{FencingToken, Instant};
+use crate::core::FencingToken;
+use crate::core::lease::{DeposedReason, Event, Input, Leadership, Phase};
 use crate::driver::host::clock;
 use crate::driver::hub::changes::{Change, Changes};
 use crate::elector::Elector;
@@ -30,17 +30,30 @@ impl Term {
         self.token
     }
 
-    /// The time until the soft deadline, which each renewal moves: how long new work may still start or,
-    /// while the candidate drains, how long the work in progress may continue. Zero once the term is over.
+    /// The time from this call until the hard deadline, when trust in this term ends; zero once the term is
+    /// over. A renewal extends it.
+    ///
+    /// Everything that only the leader may do must have ended by then: another candidate can lead from that
+    /// instant on.
     #[must_use]
-    pub fn remaining(&self) -> Duration {
-        self.stop_new_work_at().saturating_since(clock::now())
+    pub fn trusted_for(&self) -> Duration {
+        self.leadership().map_or(Duration::ZERO, |leadership| leadership.trusted_for(clock::now()))
+    }
+
+    /// The time from this call until the soft deadline, `grace` before the hard one; zero past it and once
+    /// the term is over. A renewal extends it.
+    ///
+    /// Start nothing new by then: [`Elector::run_as_leader`] drops the work at that instant. While the
+    /// candidate drains, start nothing new at all: this is how long the work in progress may still run.
+    #[must_use]
+    pub fn work_for(&self) -> Duration {
+        self.leadership().map_or(Duration::ZERO, |leadership| leadership.work_for(clock::now()))
     }
 
     /// Whether this term is still trusted. True also while the candidate drains.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.elector.token() == Some(self.token) || self.elector.leadership().token == Some(self.token)
+        self.elector.token() == Some(self.token) || self.leadership().is_some()
     }
 
     /// Whether the work should stop: the candidate drains, or the term is over.
@@ -86,13 +99,12 @@ impl Term {
     }
 
     fn is_draining(&self) -> bool {
-        let leadership = self.elector.leadership();
-        leadership.phase == Phase::Draining && leadership.token == Some(self.token)
+        self.leadership().is_some_and(|leadership| leadership.phase == Phase::Draining)
     }
 
-    fn stop_new_work_at(&self) -> Instant {
-        let leadership = self.elector.leadership();
-        if leadership.token == Some(self.token) { leadership.stop_new_work_at } else { Instant::ZERO }
+    /// The answer of the elector while this very term is trusted.
+    fn leadership(&self) -> Option<Leadership> {
+        Some(self.elector.leadership()).filter(|leadership| leadership.token == Some(self.token))
     }
 }
 
@@ -280,7 +292,7 @@ fn poll_term<T>(
     }
     *begun = true;
     // The clock decides, since the event may be late.
-    if clock::now() >= term.stop_new_work_at() {
+    if term.work_for().is_zero() {
         return Poll::Ready(Ended::Stopped);
     }
     work.poll(context).map(Ended::Done)

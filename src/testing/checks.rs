@@ -197,16 +197,13 @@ impl Watch {
         if wait.latest > says.trusted_until {
             return Err(format!("the wait {wait:?} sleeps over the end of trust {:?}", says.trusted_until));
         }
-        if says.stop_new_work_at.saturating_add(plan.timing.grace()) > says.trusted_until {
+        if says.work_until.saturating_add(plan.timing.grace()) > says.trusted_until {
             return Err(format!("the soft deadline leaves less than the grace: {says:?}"));
         }
         // A drain is told as the soft deadline is, but does not stand for it.
-        let soft_said = self.stop_said && (self.draining.is_none() || says.stop_new_work_at <= now);
-        if !soft_said && wait.latest > says.stop_new_work_at {
-            return Err(format!(
-                "the wait {wait:?} sleeps over the soft deadline {:?}",
-                says.stop_new_work_at
-            ));
+        let soft_said = self.stop_said && (self.draining.is_none() || says.work_until <= now);
+        if !soft_said && wait.latest > says.work_until {
+            return Err(format!("the wait {wait:?} sleeps over the soft deadline {:?}", says.work_until));
         }
         Ok(())
     }

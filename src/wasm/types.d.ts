@@ -40,10 +40,10 @@ export interface MachineLeadership {
     readonly phase: Phase;
     /** The term's token while the lease is trusted, draining included. */
     readonly token?: bigint;
-    /** When trust ends unless it is renewed, on the host's clock; 0 without a term. */
+    /** The hard deadline on the host's clock: when trust ends unless it is renewed; 0 without a term. */
     readonly trustedUntilMs: number;
-    /** When new work must stop unless it is renewed; 0 without a term. */
-    readonly stopNewWorkAtMs: number;
+    /** The soft deadline on the same clock: by then nothing new may be started; 0 without a term. */
+    readonly workUntilMs: number;
     /** Why the latest term ended. */
     readonly reason?: DeposedReason;
 }

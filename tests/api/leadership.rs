@@ -1,5 +1,7 @@
 //! How candidates come to lead, hand over and lose their terms, and what each of them is told.
 
+use elector::core::lease::Leadership;
+
 use super::*;
 
 #[test]
@@ -34,6 +36,31 @@ fn release_and_drain_take_effect_before_they_return() {
         elector.drained();
         assert_eq!(elector.leadership().phase, Phase::Standby);
     }
+}
+
+#[test]
+fn a_leadership_and_its_term_give_both_deadlines_and_zero_without_a_term() {
+    let elector = lasting("deadlines", "a");
+    let durations = |leadership: Leadership| {
+        let now = elector::driver::clock::now();
+        (leadership.trusted_for(now), leadership.work_for(now))
+    };
+    assert_eq!(durations(elector.leadership()), (Duration::ZERO, Duration::ZERO), "before a term");
+    block_on(elector.run_as_leader(async |term| {
+        let leadership = elector.leadership();
+        let (trusted_for, work_for) = durations(leadership);
+        assert!(leadership.is_leader && work_for > Duration::ZERO);
+        assert_eq!(trusted_for - work_for, SOON, "the grace is a tenth of the lease");
+        // Read later, and no renewal is due yet: less is left.
+        let (of_term, work_of_term) = (term.trusted_for(), term.work_for());
+        assert!(work_of_term > Duration::ZERO && work_of_term <= work_for);
+        assert!(of_term > work_of_term && of_term <= trusted_for);
+        elector.drain();
+        let kept = elector.leadership();
+        assert!(!kept.is_leader && durations(kept).1 > Duration::ZERO, "for the work in progress");
+    }))
+    .unwrap();
+    assert_eq!(durations(elector.leadership()), (Duration::ZERO, Duration::ZERO), "after the term");
 }
 
 #[test]

@@ -77,7 +77,7 @@
 #define ELECTOR_WAIT_FOREVER UINT32_MAX
 
 // How each struct that may grow begins: its size, and zeros.
-#define ELECTOR_LEADERSHIP_INIT { sizeof(struct elector_leadership), ELECTOR_REASON_NONE, 0, 0, 0, false }
+#define ELECTOR_LEADERSHIP_INIT { sizeof(struct elector_leadership), ELECTOR_REASON_NONE, 0, 0, 0, false, 0 }
 #define ELECTOR_CHANGE_INIT \
     { sizeof(struct elector_change), ELECTOR_EVENT_NONE, 0, 0, 0, ELECTOR_REASON_NONE, { 0 } }
 #define ELECTOR_INPUT_INIT \
@@ -372,10 +372,17 @@ typedef struct elector_leadership {
     uint64_t revision;
     // The fencing token of the term while it is trusted, draining included; else 0.
     uint64_t token;
-    // For how long the term is trusted from now on, unless it is renewed; rounded down; 0 without a term.
+    // The time in milliseconds from this answer until the hard deadline, when trust in the term ends;
+    // rounded down; 0 without a term. A renewal extends it. Everything that only the leader may do must have
+    // ended by then: another candidate can lead from that instant on.
     uint64_t trusted_for_ms;
     // Whether this candidate leads.
     bool is_leader;
+    // The time in milliseconds from this answer until the soft deadline, a tenth of the lease before the
+    // hard one; rounded down; 0 without a term and past that deadline. A renewal extends it. Start nothing
+    // new by then. A draining candidate starts nothing new at all: for it this is how long the work in
+    // progress may still run.
+    uint64_t work_for_ms;
 } elector_leadership;
 
 // What may be read of an elector without a call. Read it with `elector_am_i_leader_inline`, or with atomic

@@ -33,7 +33,7 @@ impl Lease {
         let now = self.now;
         if let Some(term) = self.term_mut() {
             let (token, reason, ended) = (term.token, term.reason_of_end(), now >= term.trusted_until);
-            if now >= term.stop_at && !term.stop_told {
+            if now >= term.work_until && !term.stop_told {
                 term.stop_told = true;
                 self.emit(Event::StopNewWork { token });
             }
@@ -70,7 +70,7 @@ impl Lease {
         // After the soft deadline the cause of the end is that no renewal succeeded, although the host
         // releases.
         let reason = match &self.state {
-            State::Leader(term) if self.now >= term.stop_at => term.reason_of_end(),
+            State::Leader(term) if self.now >= term.work_until => term.reason_of_end(),
             _ => DeposedReason::Released,
         };
         self.depose(reason);

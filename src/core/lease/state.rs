@@ -83,7 +83,7 @@ pub(super) struct Term {
     /// The hard deadline.
     pub(super) trusted_until: Instant,
     /// The soft deadline.
-    pub(super) stop_at: Instant,
+    pub(super) work_until: Instant,
     /// Whether the host was told of the soft deadline.
     pub(super) stop_told: bool,
     /// Whether renewals are withheld.
@@ -186,7 +186,7 @@ impl Lease {
             phase,
             token: term.map(|term| term.token),
             trusted_until: term.map_or(Instant::ZERO, |term| term.trusted_until),
-            stop_new_work_at: term.map_or(Instant::ZERO, |term| term.stop_at),
+            work_until: term.map_or(Instant::ZERO, |term| term.work_until),
             reason: self.reason,
         }
     }

@@ -177,7 +177,7 @@ impl Candidate {
                 phase: Phase::Standby,
                 token: None,
                 trusted_until: Instant::ZERO,
-                stop_new_work_at: Instant::ZERO,
+                work_until: Instant::ZERO,
                 reason: None,
             };
             return (not_leader, 0, Instant::ZERO);

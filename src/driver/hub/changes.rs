@@ -32,7 +32,7 @@ pub struct Change {
     pub trusted_until: Instant,
     /// When new work must stop as of this change (the soft deadline), on the same clock; zero without a term.
     #[serde(skip)]
-    pub stop_new_work_at: Instant,
+    pub work_until: Instant,
     /// The number of the change: this elector's changes are numbered from 1 without gaps. A renewal gets a
     /// new number only if it follows an `AtRisk` or a `StopNewWork`, since only then does it report anything
     /// new; other renewals repeat the number of the change before them.
@@ -54,7 +54,7 @@ impl Change {
             candidate,
             event,
             trusted_until: leadership.trusted_until,
-            stop_new_work_at: leadership.stop_new_work_at,
+            work_until: leadership.work_until,
             revision,
         }
     }

@@ -28,7 +28,7 @@ pub(crate) fn campaign(election: &Name) {
 pub(crate) fn event(election: &Name, candidate: &Name, event: &Event, leadership: Leadership, now: Instant) {
     let (election, candidate) = (election.as_str(), candidate.as_str());
     let label = || election.to_owned();
-    let trusted = || leadership.trusted_until.saturating_since(now).as_secs_f64();
+    let trusted = || leadership.trusted_for(now).as_secs_f64();
     match event {
         Event::Elected { token } => {
             tracing::info!(election, candidate, token = token.get(), "elected");

@@ -51,6 +51,7 @@ type Leadership struct {
 	IsLeader   bool
 	Token      uint64
 	TrustedFor time.Duration
+	WorkFor    time.Duration
 	Reason     int
 	Revision   uint64
 }
@@ -122,6 +123,7 @@ func (h Handle) Leadership() Leadership {
 		IsLeader:   bool(found.is_leader),
 		Token:      uint64(found.token),
 		TrustedFor: time.Duration(found.trusted_for_ms) * time.Millisecond,
+		WorkFor:    time.Duration(found.work_for_ms) * time.Millisecond,
 		Reason:     int(found.reason),
 		Revision:   uint64(found.revision),
 	}

@@ -133,7 +133,7 @@ impl Run<'_> {
         let leadership = self.elector.leadership();
         if leadership.is_leader && leadership.token == Some(state.token) {
             state.hard = leadership.trusted_until;
-            state.term.extend(leadership.stop_new_work_at, leadership.trusted_until);
+            state.term.extend(leadership.work_until, leadership.trusted_until);
         } else if !state.lost {
             state.lost = true;
             state.term.stop();
