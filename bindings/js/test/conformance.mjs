@@ -230,7 +230,7 @@ export const properties = {
     async "a release notifies every connection"({ open }) {
         const store = open();
         const heard = [];
-        // A connection that begins to listen is notified without a name: what was released before may be free.
+        // A connection that begins to listen is notified without a name: elections may be free since before.
         const notify = (election) => election !== undefined && heard.push(election);
         const end = await store.listen(notify, () => {}, () => 1_000);
         const token = await granted(store, "e", "a");

@@ -37,9 +37,32 @@
 //! store reports as [`Failure::Unsent`](crate::core::lease::Failure::Unsent). The suite reports what is
 //! broken and does not panic; a store that panics does.
 //!
-//! Hints may be late or missing by the contract. A store without them is safe and slower, and fails the two
-//! properties that end in `notifies_every_connection` and `notifies_no_connection`: leave them out by
-//! [`PROPERTIES`] and [`Property::check`].
+//! By the contract hints may be late or missing. A store without them is safe and slower, and lacks the two
+//! properties of hints; leave these out:
+//!
+//! ```
+//! # use elector::driver::stores::{Notifier, Store, StoreError, memory::MemoryStore};
+//! # use elector::testing::conformance::{Place, PROPERTIES, Violation};
+//! # struct Fresh(MemoryStore);
+//! # impl Place for Fresh {
+//! #     fn open(&self, notifier: Notifier) -> Result<Box<dyn Store>, StoreError> {
+//! #         Ok(self.0.open(notifier))
+//! #     }
+//! # }
+//! # fn fresh(name: &str) -> Fresh {
+//! #     Fresh(MemoryStore::named(name))
+//! # }
+//! # fn main() -> Result<(), Violation> {
+//! for property in PROPERTIES {
+//!     if !property.name().ends_with("notifies_every_connection")
+//!         && !property.name().ends_with("notifies_no_connection")
+//!     {
+//!         property.check(&fresh(property.name()))?;
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! Not checked, since it takes faults that only you can cause: that a call returns soon after its deadline
 //! when the store hangs, and that what was answered survives a crash.
