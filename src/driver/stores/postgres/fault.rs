@@ -163,7 +163,7 @@ pub(super) fn unreachable(error: &io::Error) -> String {
     }
     let advice = match error.kind() {
         io::ErrorKind::ConnectionRefused => "; is the server running on this port?",
-        io::ErrorKind::NotFound => "; is the server running, and is this the directory of its socket?",
+        io::ErrorKind::NotFound => "; is the server running, and is this its socket's directory?",
         io::ErrorKind::PermissionDenied => "; give this user access to the server's socket",
         io::ErrorKind::TimedOut => "; check the address and the firewall",
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::Other => {
