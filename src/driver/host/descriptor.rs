@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_that_leads_elsewhere_is_not_closed() {
+    fn a_descriptor_whose_number_leads_to_another_file_is_not_closed() {
         let (near, far) = UnixStream::pair().unwrap();
         let descriptor = Descriptor::new(near);
         assert!(descriptor.is_ours());
@@ -112,7 +112,7 @@ mod tests {
 
     #[cfg(feature = "sqlite")]
     #[test]
-    fn a_number_that_was_left_is_not_closed_though_it_leads_to_the_same_file() {
+    fn a_disowned_descriptor_is_not_closed_even_if_its_number_leads_to_the_same_file() {
         let directory = File::open("/").unwrap();
         let descriptor = Descriptor::new(directory);
         let number = descriptor.as_raw_fd();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_ours_is_closed() {
+    fn a_dropped_descriptor_is_closed() {
         let (near, mut far) = UnixStream::pair().unwrap();
         drop(Descriptor::new(near));
         assert_eq!(far.read(&mut [0]).unwrap(), 0);

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_takes_no_signals_but_its_own_faults_and_the_starter_still_does() {
+    fn a_thread_receives_no_signals_but_its_own_faults_and_the_starters_mask_is_unchanged() {
         let before = SigSet::thread_get_mask().unwrap();
         let mask = spawn("elector-test", SigSet::thread_get_mask).unwrap().join().unwrap().unwrap();
         assert!(mask.contains(Signal::SIGPIPE) && mask.contains(Signal::SIGTERM));

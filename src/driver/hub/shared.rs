@@ -31,7 +31,8 @@ pub(super) struct Shared {
     pub(super) candidates: HashMap<CandidateId, Slot>,
     by_election: HashMap<Name, Vec<CandidateId>>,
     last_id: CandidateId,
-    /// Each candidate's timer: from the latest instant at which it must fire to the earliest at which it may.
+    /// The candidates' timers, by the latest instant at which each must fire. The value is the earliest
+    /// instant at which it may fire.
     pub(super) timers: BTreeMap<(Instant, CandidateId), Instant>,
     /// The largest time from earliest to latest of any timer so far.
     most_slack: Duration,
@@ -323,8 +324,8 @@ impl Work {
     }
 }
 
-/// Locks a mutex even if it is poisoned: no state that a panic under one of these locks leaves incomplete is
-/// worse than stopping the hub, which would end every term.
+/// Locks a mutex even if it is poisoned. Going on with the state that a panic has left is better than
+/// stopping the hub, which would end every term.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn clean_ups_that_fail_become_as_rare_as_others() {
+    fn failed_clean_ups_are_retried_at_growing_pauses_up_to_the_usual_one() {
         let mut worker = Worker {
             hub: Weak::new(),
             store: Some(Box::new(Forbidden)),

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_row_is_shown_with_what_is_left_of_it() {
+    fn a_revoked_row_is_returned_with_its_remaining_time() {
         let control = MemoryStore::named("revoked");
         let mut store = control.open(Arc::new(|_| {}));
         let start = clock::now();

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_a_place_gives_the_same_url() {
+    fn urls_of_the_same_store_are_equal() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().canonicalize().unwrap();
         let url = |text: String| StoreUrl::parse(&text).unwrap();
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_says_what_is_wrong_and_what_to_give() {
+    fn every_refusal_names_the_fault_and_the_cure() {
         let cases = [
             ("", "is empty"),
             ("leases.db", "sqlite:leases.db"),
@@ -407,7 +407,7 @@ mod tests {
 
     #[cfg(not(feature = "postgres"))]
     #[test]
-    fn a_build_without_postgres_says_so() {
+    fn a_build_without_postgres_refuses_its_urls() {
         assert!(refusal("postgres://db/x").contains("no PostgreSQL store"));
     }
 }

@@ -38,7 +38,7 @@ impl World {
 
 /// Term 1 is trusted until 10. Term 2 begins at 15 and is trusted until 20.
 #[test]
-fn a_token_is_told_only_at_a_time_at_which_its_term_was_trusted() {
+fn a_token_is_returned_only_at_a_time_at_which_its_term_was_trusted() {
     loom::model(|| {
         let world = Arc::new(World::default());
         world.view.publish(1, 10);
@@ -67,7 +67,7 @@ fn a_token_is_told_only_at_a_time_at_which_its_term_was_trusted() {
 }
 
 #[test]
-fn nobody_is_told_that_it_leads_after_the_end_of_trust() {
+fn the_view_shows_no_leader_after_the_end_of_trust() {
     loom::model(|| {
         let world = Arc::new(World::default());
         world.view.publish(1, 10);
@@ -91,7 +91,7 @@ fn nobody_is_told_that_it_leads_after_the_end_of_trust() {
 }
 
 #[test]
-fn whoever_knows_of_a_release_sees_no_leader_whatever_the_clock_says() {
+fn a_thread_that_knows_of_a_release_reads_no_leader_at_any_time() {
     loom::model(|| {
         let world = Arc::new(World::default());
         let host = {
@@ -111,7 +111,7 @@ fn whoever_knows_of_a_release_sees_no_leader_whatever_the_clock_says() {
 }
 
 #[test]
-fn a_change_that_is_counted_was_published_before() {
+fn a_counted_change_was_published_before() {
     loom::model(|| {
         let world = Arc::new(World::default());
         let writer = {

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_the_signatures_own() {
+    fn the_hash_function_is_that_of_the_signature() {
         let length = |oid: &[u8]| end_point(&certificate(oid)).map(|hash| hash.len());
         assert_eq!(length(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05]), Some(32), "SHA-1");
         assert_eq!(length(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b]), Some(32));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_has_none() {
+    fn an_invalid_certificate_has_no_end_point() {
         let whole = certificate(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02]);
         for length in 0..whole.len() {
             assert_eq!(end_point(&whole[..length]), None, "{length}");

@@ -115,7 +115,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
-    async fn a_shutdown_waits_for_the_other_side_and_closes_nothing_before() {
+    async fn a_shutdown_waits_until_the_peer_has_closed_the_connection() {
         let (ours, mut theirs) = tokio::io::duplex(64);
         let closing = tokio::spawn(async move {
             let mut stream = ClosedByPeer(ours);

@@ -183,7 +183,7 @@ impl PostgresStore {
         })
     }
 
-    /// The fault's error as one after which no job was sent.
+    /// The error of a fault that happened before any job was sent, so that it is [`Failure::Unsent`].
     fn unsent(&self, fault: Fault) -> StoreError {
         StoreError::new(Failure::Unsent, fault.error.to_string())
     }

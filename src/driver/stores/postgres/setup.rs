@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_is_only_ever_tightened() {
+    fn a_limit_is_never_loosened() {
         let ten = Duration::from_secs(10);
         assert_eq!(limit("statement_timeout", 0, ten).as_deref(), Some("SET statement_timeout TO 10000"));
         assert!(limit("statement_timeout", 60_000, ten).is_some());
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_server_is_refused_for_good() {
+    fn an_old_server_is_refused_permanently() {
         let refusal = too_old(110_022);
         assert_eq!(refusal.failure, Failure::Refused);
         assert!(refusal.why.contains("PostgreSQL 11") && refusal.why.contains("13 or newer"));

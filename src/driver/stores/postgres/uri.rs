@@ -207,19 +207,19 @@ mod tests {
     }
 
     #[test]
-    fn the_query_wins_over_what_stands_before_it() {
+    fn the_query_overrides_the_authority_and_the_path() {
         is("postgres://a/x?host=b&dbname=y&host=c", &[("dbname", "y"), ("host", "c")]);
     }
 
     #[test]
-    fn what_is_escaped_is_decoded_once_and_a_plus_stays() {
+    fn escapes_are_decoded_once_and_a_plus_is_not_changed() {
         is("postgres://m%40e:p%3A%2F%25a+b@db", &[("host", "db"), ("password", "p:/%a+b"), ("user", "m@e")]);
         assert_eq!(encode("a/b c:@%é"), "a%2Fb%20c%3A%40%25%C3%A9");
         assert_eq!(decode("x", &encode("a/b c:@%é")).unwrap(), "a/b c:@%é");
     }
 
     #[test]
-    fn every_refusal_says_what_is_wrong_and_repeats_no_password() {
+    fn every_refusal_names_the_fault_and_quotes_no_password() {
         let cases = [
             ("postgres:me:hunter2@db", "postgres://USER@HOST/DATABASE"),
             ("postgres://me:hunter2@hunter2@db/x", "%40"),

@@ -76,8 +76,8 @@ impl Stored {
     }
 }
 
-/// Decodes the rows of one transaction, judged at one instant. Remembers which processes the kernel says have
-/// ended.
+/// The rows of one transaction, all judged at one instant. The kernel's answers about ended processes are
+/// cached.
 pub(super) struct Snapshot<'a> {
     boot: &'a Boot,
     lock: &'a ProcessLock,
@@ -126,7 +126,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// Executes the jobs. After an error nothing was executed, unless the error is [`Failure::Unknown`].
+/// Executes the jobs. After an error nothing was executed, unless the error is `Failure::Unknown`.
 pub(super) fn execute(
     opened: &mut Opened,
     boot: &Boot,

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_has_a_boot_id_and_its_clocks_agree_on_it() {
+    fn the_boot_has_an_id_and_its_clocks_agree() {
         let (boot, now) = (Boot::current(), Now::read());
         assert!(boot.id.len() >= 36, "{:?}", boot.id);
         assert!((boot.boot_time_of(now.wall) - now.boot).abs() < 1_000_000);

@@ -124,8 +124,8 @@ impl Engine {
         }
     }
 
-    /// Whether another connection of this process, or one inherited from a parent, shares the record of the
-    /// file, and `matters` is true for that file.
+    /// Whether `matters` returns true for the connection's file, and another connection shares SQLite's
+    /// record of that file: one of this process, or one inherited from a parent process.
     fn is_shared(connection: &Connection, matters: impl FnOnce(FileId) -> bool) -> bool {
         let Some(database) = file(connection, ffi::SQLITE_FCNTL_FILE_POINTER) else { return false };
         // SAFETY: as in `descriptors`.
@@ -183,7 +183,7 @@ mod tests {
 
     /// The descriptor is replaced after all checks but the one right before the write.
     #[test]
-    fn a_commit_does_not_write_to_a_file_that_got_the_number_meanwhile() {
+    fn a_commit_does_not_write_to_a_file_that_took_over_the_number() {
         let directory = tempfile::tempdir().unwrap();
         let (database, victim) = (directory.path().join("a.db"), directory.path().join("victim"));
         guarded_write::install(VFS);

@@ -146,8 +146,8 @@ impl Terms {
         if self.open.is_empty() && !self.unknown { Instant::ZERO } else { self.latest_expiry }
     }
 
-    /// When the last lease of others has expired if the loss was detected at `lost`: no renewal that was sent
-    /// later counts.
+    /// The instant at which all leases of other processes have expired, if the loss was detected at `lost`. A
+    /// renewal extends a lease only if it was sent before that.
     fn end_of_seen(&self, lost: Instant) -> Instant {
         lost.saturating_add(self.seen.values().max().copied().unwrap_or_default())
     }

@@ -178,7 +178,7 @@ mod kernel {
         }
 
         #[test]
-        fn a_source_that_was_left_closes_none_of_the_next_one_of_the_same_lock_file() {
+        fn a_disowned_source_does_not_close_the_descriptor_of_the_next_one() {
             let directory = tempfile::tempdir().unwrap();
             let (old, next) = (source(directory.path()), source(directory.path()));
             let kept = take(&old, next.inotify.as_fd());
@@ -190,7 +190,7 @@ mod kernel {
         }
 
         #[test]
-        fn without_a_mark_nothing_but_an_inotify_descriptor_is_taken_for_ours() {
+        fn without_a_mark_only_an_inotify_descriptor_counts_as_ours() {
             let directory = tempfile::tempdir().unwrap();
             let source = {
                 let mut source = source(directory.path());

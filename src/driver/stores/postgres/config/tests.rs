@@ -18,7 +18,7 @@ fn hosts(url: &PostgresUrl) -> Vec<String> {
 }
 
 #[test]
-fn what_is_not_given_has_the_documented_default() {
+fn missing_keys_have_the_documented_defaults() {
     let url = parse("postgres://");
     assert_eq!(hosts(&url), ["localhost:5432"]);
     assert_eq!((url.user.as_str(), url.database.as_str(), url.password.as_deref()), ("os", "os", None));
@@ -76,7 +76,7 @@ fn hosts_have_their_own_ports_and_addresses() {
 }
 
 #[test]
-fn the_environment_fills_what_the_url_leaves_out() {
+fn keys_that_the_url_lacks_come_from_the_environment() {
     let environment = [
         ("PGHOST", "env-host"),
         ("PGHOSTADDR", "10.0.0.1"),
@@ -120,7 +120,7 @@ fn the_environment_fills_what_the_url_leaves_out() {
 
 /// Environments that work with psql must work here, unless they set something unsupported.
 #[test]
-fn what_libpq_takes_and_we_do_anyway_is_taken() {
+fn keys_of_libpq_that_change_nothing_here_are_accepted() {
     let environment =
         [("PGSSLMODE", "allow"), ("PGTARGETSESSIONATTRS", "primary"), ("PGGSSENCMODE", "prefer")];
     let url = parse_in("postgres://db?gssencmode=disable", &environment).unwrap();
@@ -136,7 +136,7 @@ fn what_libpq_takes_and_we_do_anyway_is_taken() {
 }
 
 #[test]
-fn what_the_environment_asks_for_and_cannot_be_had_is_refused() {
+fn unsupported_variables_of_the_environment_are_refused() {
     for variable in UNSUPPORTED {
         assert!(parse_in("postgres://db", &[(variable, "")]).is_ok(), "{variable} is not set");
         let refusal = parse_in("postgres://db", &[(variable, "x")]).unwrap_err();
@@ -152,7 +152,7 @@ fn roots_of_the_system_need_the_name_checked() {
 }
 
 #[test]
-fn every_refusal_is_one_line_that_names_the_giver_and_what_to_give() {
+fn every_refusal_is_one_line_that_names_the_source_and_the_valid_values() {
     let cases = [
         (
             "postgres://db?sslmode=maybe",
@@ -196,7 +196,7 @@ fn a_password_is_never_shown() {
 }
 
 #[test]
-fn what_is_shown_names_the_place_and_can_be_read_again() {
+fn a_displayed_url_names_its_database_and_can_be_parsed_again() {
     for (text, expected) in [
         ("postgresql://me:pw@db/app", "postgres://me@db:5432/app"),
         (
@@ -212,7 +212,7 @@ fn what_is_shown_names_the_place_and_can_be_read_again() {
 }
 
 #[test]
-fn every_way_to_write_a_place_gives_the_same_url() {
+fn urls_of_the_same_store_are_equal() {
     let url = parse("postgres://me:pw@db:5432/me?sslmode=prefer");
     assert_eq!(url, parse("postgresql://db?user=me&password=pw"));
     assert_ne!(url, parse("postgres://me:other@db"), "another password may be another account's");

@@ -29,7 +29,7 @@ async fn answer(severity: &str, code: &str, message: &str) -> Error {
 }
 
 #[tokio::test]
-async fn every_class_of_sqlstate_has_its_meaning() {
+async fn every_class_of_sqlstate_is_classified() {
     use Failure::{Refused, Unknown, Unsent};
     // The classification of an error, for a statement and its session, and for an attempt to connect.
     let cases = [
@@ -101,7 +101,7 @@ async fn an_error_says_what_to_do_about_it() {
 }
 
 #[tokio::test]
-async fn what_a_server_does_wrong_is_one_line() {
+async fn a_protocol_error_of_a_server_is_one_line() {
     let cases: [(&[u8], Failure, &str); 4] = [
         (b"", Failure::Unsent, "is it a PostgreSQL server?"),
         (b"HTTP/1.1 400 Bad Request\r\n", Failure::Unsent, "is it a PostgreSQL server?"),
@@ -132,7 +132,7 @@ async fn a_lost_connection_leaves_the_outcome_unknown() {
 }
 
 #[tokio::test]
-async fn no_message_holds_the_password() {
+async fn no_message_contains_the_password() {
     let errors = [
         answer("ERROR", "42501", "permission denied").await,
         answer("FATAL", "28P01", "password authentication failed").await,
