@@ -286,7 +286,7 @@ typedef enum elector_input_kind {
     ELECTOR_INPUT_KIND_HINT = 8,
     // The lease protects nothing any more.
     ELECTOR_INPUT_KIND_REVOKED = 9,
-    // DRAIN, renewed for `patience_ms` at most: what is left of the lease then ends by itself.
+    // DRAIN, renewed for `drain_ms` at most: what is left of the lease then ends by itself.
     ELECTOR_INPUT_KIND_DRAIN_FOR = 10,
 } elector_input_kind;
 
@@ -433,7 +433,7 @@ typedef struct elector_input {
     // The row's whole lease, or 0 if the store does not know it.
     uint64_t row_lease_ms;
     // DRAIN_FOR: for how long the lease is still renewed.
-    uint64_t patience_ms;
+    uint64_t drain_ms;
 } elector_input;
 
 // One output. Begin with ELECTOR_OUTPUT_INIT.
@@ -637,12 +637,12 @@ enum elector_status elector_release(const struct elector *elector,
 enum elector_status elector_drain(const struct elector *elector,
                                   struct elector_error *error_out);
 
-// `elector_drain`, and the lease is renewed for `patience_ms` more at most (ELECTOR_WAIT_FOREVER: without
+// `elector_drain`, and the lease is renewed for `drain_ms` more at most (ELECTOR_WAIT_FOREVER: without
 // a bound). Work that takes longer keeps what is left of the lease then; STOP_NEW_WORK says once more when
 // it must end, and others are elected when the lease has ended by itself. Of several bounds the earliest
 // counts. For a program that is asked to end while work may hang.
 enum elector_status elector_drain_for(const struct elector *elector,
-                                      uint32_t patience_ms,
+                                      uint32_t drain_ms,
                                       struct elector_error *error_out);
 
 // Says that the work in progress is done: ends what `elector_drain` or `elector_drain_for` began. Not

@@ -187,11 +187,11 @@ func (e *Elector) unconfirmed(ctx context.Context, what string) error {
 // leader: as Release, without waiting for the store.
 func (e *Elector) Drain() error { return e.drainBy(e.drains) }
 
-// DrainFor is Drain, and the lease is renewed for so long at most. Work that takes longer keeps the rest of
+// DrainFor is Drain, and the lease is renewed for drain at most. Work that takes longer keeps the rest of
 // the lease, and the next leader is elected when that has ended by itself. Of several bounds the earliest
 // counts.
-func (e *Elector) DrainFor(patience time.Duration) error {
-	return e.drainBy(func(<-chan struct{}) *library.Fault { return e.handle.DrainFor(patience) })
+func (e *Elector) DrainFor(drain time.Duration) error {
+	return e.drainBy(func(<-chan struct{}) *library.Fault { return e.handle.DrainFor(drain) })
 }
 
 func (e *Elector) drainBy(drain func(down <-chan struct{}) *library.Fault) error {

@@ -233,18 +233,18 @@ pub unsafe extern "C" fn elector_drain(
     unsafe { tell(elector, error_out, Elector::drain) }
 }
 
-/// `elector_drain`, and the lease is renewed for `patience_ms` more at most (ELECTOR_WAIT_FOREVER: without
+/// `elector_drain`, and the lease is renewed for `drain_ms` more at most (ELECTOR_WAIT_FOREVER: without
 /// a bound). Work that takes longer keeps what is left of the lease then; STOP_NEW_WORK says once more when
 /// it must end, and others are elected when the lease has ended by itself. Of several bounds the earliest
 /// counts. For a program that is asked to end while work may hang.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_drain_for(
     elector: *const elector,
-    patience_ms: u32,
+    drain_ms: u32,
     error_out: *mut elector_error,
 ) -> elector_status {
-    let drain = |elector: &Elector| match timeout(patience_ms) {
-        Some(patience) => elector.drain_for(patience),
+    let drain = |elector: &Elector| match timeout(drain_ms) {
+        Some(bound) => elector.drain_for(bound),
         None => elector.drain(),
     };
     // SAFETY: the caller keeps the conventions.

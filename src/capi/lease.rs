@@ -37,7 +37,7 @@ pub enum elector_input_kind {
     Hint = 8,
     /// The lease protects nothing any more.
     Revoked = 9,
-    /// DRAIN, renewed for `patience_ms` at most: what is left of the lease then ends by itself.
+    /// DRAIN, renewed for `drain_ms` at most: what is left of the lease then ends by itself.
     DrainFor = 10,
 }
 
@@ -98,12 +98,12 @@ pub struct elector_input {
     /// The row's whole lease, or 0 if the store does not know it.
     pub row_lease_ms: u64,
     /// DRAIN_FOR: for how long the lease is still renewed.
-    pub patience_ms: u64,
+    pub drain_ms: u64,
 }
 
 // SAFETY: `repr(C)` of numbers, pointers and flags that C wrote, and begins with its size.
 unsafe impl Growing for elector_input {
-    const FIRST_SIZE: usize = std::mem::offset_of!(Self, patience_ms);
+    const FIRST_SIZE: usize = std::mem::offset_of!(Self, drain_ms);
 }
 
 /// What a machine says.
@@ -357,7 +357,7 @@ const EMPTY_INPUT: elector_input = elector_input {
     row_expires_us: 0,
     row_remaining_us: 0,
     row_lease_ms: 0,
-    patience_ms: 0,
+    drain_ms: 0,
 };
 
 /// The input that a struct means.
@@ -377,7 +377,7 @@ unsafe fn parse_input(given: &elector_input) -> Result<Input, Fault> {
         return Ok(input);
     }
     if given.kind == Kind::DrainFor as i32 {
-        return Ok(Input::DrainFor(Duration::from_millis(given.patience_ms)));
+        return Ok(Input::DrainFor(Duration::from_millis(given.drain_ms)));
     }
     if given.kind != Kind::Reply as i32 {
         let found = given.kind;

@@ -124,8 +124,8 @@ impl Builder {
     /// How long the lease is renewed at most, after [`Elector::drain`], for work of
     /// [`Elector::run_as_leader`]. Default: half a lease. Work that has not returned by then keeps the rest
     /// of the lease, and is dropped at the soft deadline.
-    pub fn drain(mut self, patience: Duration) -> Builder {
-        self.drain = Some(patience);
+    pub fn drain(mut self, drain: Duration) -> Builder {
+        self.drain = Some(drain);
         self
     }
 

@@ -138,11 +138,11 @@ impl Elector {
         }
     }
 
-    /// Drains like [`Elector::drain`], and renews the lease for `patience` at most. If the work is not done
+    /// Drains like [`Elector::drain`], and renews the lease for `drain` at most. If the work is not done
     /// by then, the lease expires, the term ends with the reason `stalled`, and another candidate can lead
     /// while the work may still run. Of several bounds the earliest counts.
-    pub fn drain_for(&self, patience: Duration) {
-        self.inner().input(Input::DrainFor(patience));
+    pub fn drain_for(&self, drain: Duration) {
+        self.inner().input(Input::DrainFor(drain));
     }
 
     /// Ends a drain: reports that the work in progress is done, and releases the lease.

@@ -100,14 +100,14 @@ impl Machine {
         self.lease.handle_input(instant(now), Input::Drain);
     }
 
-    /// The host gives up once its work in progress is done, and renews for at most so long until then.
+    /// The host gives up once its work in progress is done, and renews for `drainMs` at most until then.
     #[wasm_bindgen(js_name = drainFor)]
     pub fn drain_for(
         &mut self,
         #[wasm_bindgen(js_name = nowMs)] now: f64,
-        #[wasm_bindgen(js_name = patienceMs)] patience: f64,
+        #[wasm_bindgen(js_name = drainMs)] drain: f64,
     ) {
-        self.lease.handle_input(instant(now), Input::DrainFor(duration(patience)));
+        self.lease.handle_input(instant(now), Input::DrainFor(duration(drain)));
     }
 
     /// The work in progress of a draining host is done.

@@ -39,7 +39,7 @@ ALWAYS(input_request, offsetof(struct elector_input, request_id) == 8);
 ALWAYS(input_clock, offsetof(struct elector_input, store_now_us) == 24);
 ALWAYS(input_holder, offsetof(struct elector_input, row_holder) == 56);
 ALWAYS(input_lease, offsetof(struct elector_input, row_lease_ms) == 88 || sizeof(void *) != 8);
-ALWAYS(input_patience, offsetof(struct elector_input, patience_ms) == 96 || sizeof(void *) != 8);
+ALWAYS(input_drain, offsetof(struct elector_input, drain_ms) == 96 || sizeof(void *) != 8);
 ALWAYS(output_kind, offsetof(struct elector_output, kind) == 4);
 ALWAYS(output_request, offsetof(struct elector_output, request_id) == 24);
 ALWAYS(output_op, offsetof(struct elector_output, op) == 40);

@@ -134,7 +134,7 @@ static void a_drain_with_a_bound_is_renewed_until_then_and_ends_by_itself(void)
     struct host host = a_host();
     tell(&host, ELECTOR_INPUT_KIND_CAMPAIGN);
     input.kind = ELECTOR_INPUT_KIND_DRAIN_FOR;
-    input.patience_ms = 20000;
+    input.drain_ms = 20000;
     tell_input(&host, &input);
     CHECK(!leads(&host) && count_of(&host, ELECTOR_EVENT_STOP_NEW_WORK) == 1);
     pass(&host, 20 * S);

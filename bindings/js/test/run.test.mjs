@@ -20,7 +20,7 @@ test("work runs under a term and returns", async () => {
         assert.deepEqual(before, deadlinesOf(elector.leadership));
         assert.equal(before[0] - before[1], LEASE / 10, "the grace");
         clock.stall(100);
-        assert.deepEqual(deadlinesOf(term), before.map((ms) => ms - 100), "each reading counts from its instant");
+        assert.deepEqual(deadlinesOf(term), before.map((ms) => ms - 100), "from each reading");
         return `done under ${typeof token}`;
     });
     await clock.advance(10);

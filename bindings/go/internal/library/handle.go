@@ -94,9 +94,9 @@ func (h Handle) Drain() *Fault {
 }
 
 // DrainFor stands down and keeps the lease, which it renews for so long at most.
-func (h Handle) DrainFor(patience time.Duration) *Fault {
+func (h Handle) DrainFor(drain time.Duration) *Fault {
 	var fault C.struct_elector_error
-	return made(C.elector_drain_for(h.elector, milliseconds(patience), &fault), &fault)
+	return made(C.elector_drain_for(h.elector, milliseconds(drain), &fault), &fault)
 }
 
 // Drained ends what Drain began.

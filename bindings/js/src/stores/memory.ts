@@ -3,7 +3,7 @@ import { systemClock } from "../clock.js";
 import type { Failure, Outcome, Reply } from "../core.js";
 import { MemoryTable } from "../core.js";
 import { StoreError, oneLine } from "../errors.js";
-import type { Answer, Bell, Job, Store } from "../store.js";
+import type { Answer, Job, Notifier, Store } from "../store.js";
 import { failAll } from "../store.js";
 
 /**
@@ -13,7 +13,7 @@ import { failAll } from "../store.js";
 export class MemoryStore implements Store {
     readonly name = "memory";
     readonly #table = new MemoryTable();
-    readonly #bells = new Set<Bell>();
+    readonly #notifiers = new Set<Notifier>();
     readonly #clock: Clock;
     #offsetUs = 0n;
     #timeline = 1n;
@@ -46,12 +46,12 @@ export class MemoryStore implements Store {
             if (error) failAll([job], answer, error);
             else answer(job, { id: job.request.id, nowUs, timeline: this.#timeline, ...outcome } as Reply);
         }
-        for (const election of released) for (const bell of [...this.#bells]) bell(election);
+        for (const election of released) for (const notify of [...this.#notifiers]) notify(election);
     }
 
-    listen(bell: Bell): Promise<() => void> {
-        this.#bells.add(bell);
-        return Promise.resolve(() => void this.#bells.delete(bell));
+    listen(notify: Notifier): Promise<() => void> {
+        this.#notifiers.add(notify);
+        return Promise.resolve(() => void this.#notifiers.delete(notify));
     }
 
     async cleanUp(): Promise<void> {
