@@ -1,6 +1,6 @@
 //! Promises L and T on SQLite while real processes are killed and stopped.
 //!
-//! Four processes stand for one election. Each asks whether it leads all the time, and writes every "yes" down.
+//! Four processes stand for one election. Each asks all the time whether it leads, and records every "yes".
 
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
