@@ -19,7 +19,7 @@ pub(super) unsafe fn optional<'a>(text: *const c_char, what: &str) -> Result<Opt
     let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
     std::str::from_utf8(bytes).map(Some).map_err(|error| {
         let at = error.valid_up_to();
-        let message = format!("{what} is not UTF-8 from byte {at} on; pass UTF-8");
+        let message = format!("{what} is not UTF-8 from byte {at} on; convert it to UTF-8");
         Fault::new(elector_status::InvalidUtf8, message)
     })
 }
