@@ -80,8 +80,8 @@ pub fn log() -> Result<(), Failure> {
     let refuse = || {
         let wanted = wanted.to_string_lossy();
         Failure::usage(format!(
-            "ELECTOR_LOG is '{wanted}'; give error, warn, info, debug or trace, or TARGET=LEVEL with commas \
-             between several"
+            "ELECTOR_LOG is '{wanted}', which is no level; use error, warn, info, debug or trace, or \
+             TARGET=LEVEL, separated by commas"
         ))
     };
     let text = wanted.to_str().ok_or_else(refuse)?;

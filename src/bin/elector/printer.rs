@@ -111,7 +111,8 @@ impl Printer {
     fn notice(&self, state: &mut State) -> Option<String> {
         let dropped = std::mem::take(&mut state.dropped);
         let lines = if dropped == 1 { "line" } else { "lines" };
-        (dropped > 0).then(|| format!("elector: {dropped} {lines} dropped: {} was not read\n", self.name))
+        (dropped > 0)
+            .then(|| format!("elector: {dropped} {lines} dropped: the reader of {} is too slow\n", self.name))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -200,7 +201,7 @@ mod tests {
         for _ in 0..=MAX_LINES {
             assert!(!reader.recv().unwrap().contains("dropped"));
         }
-        assert_eq!(reader.recv().unwrap(), "elector: 5 lines dropped: this was not read\n");
+        assert_eq!(reader.recv().unwrap(), "elector: 5 lines dropped: the reader of this is too slow\n");
         PRINTER.print("later\n".into());
         assert_eq!(reader.recv().unwrap(), "later\n");
         PRINTER.finish();

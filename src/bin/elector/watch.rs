@@ -48,7 +48,7 @@ pub fn run(election: &Name, store: &StoreOption) -> Result<u8, Failure> {
     let (notifier, hints) = sync_channel(1);
     // Creates nothing: without a file, no election has a leader.
     let url = stores::url(store)?.if_missing(IfMissing::Leave);
-    stores::warn_of_memory(&url, "nobody else's leader is ever seen");
+    stores::warn_of_memory(&url, "leaders in other processes are not shown");
     let notify = move |_| {
         let _ = notifier.try_send(());
     };
@@ -80,7 +80,7 @@ pub fn run(election: &Name, store: &StoreOption) -> Result<u8, Failure> {
             Err(error) if error.is_permanent() => return Err(Failure::store(error)),
             Err(error) if !troubled => {
                 troubled = true;
-                output::say(format!("still watching, but {error}"));
+                output::say(format!("cannot read the store, retrying: {error}"));
             }
             Err(_) => {}
         }

@@ -40,15 +40,17 @@ pub fn cannot_start(command: &OsStr, errno: i32) -> Failure {
     let missing = matches!(errno, libc::ENOENT | libc::ENOTDIR);
     let message = match errno {
         libc::ENOENT if !name.contains('/') => {
-            format!("CMD '{name}' was not found in PATH; give its path or install it")
+            format!("CMD '{name}' was not found in PATH; use its path, or install it")
         }
         libc::ENOENT if Path::new(command).exists() => {
             format!("CMD '{name}' cannot be started: the interpreter in its first line (#!) was not found")
         }
-        libc::EACCES => format!("CMD '{name}' is not executable; give a program, or its interpreter first"),
+        libc::EACCES => {
+            format!("CMD '{name}' is not executable; make it so (chmod +x), or put its interpreter first")
+        }
         _ => {
             let reason = io::Error::from_raw_os_error(errno);
-            format!("CMD '{name}' cannot be started: {reason}; give the path of a program")
+            format!("CMD '{name}' cannot be started: {reason}; use the path of a program")
         }
     };
     Failure { code: if missing { exit::NOT_FOUND } else { exit::NOT_EXECUTABLE }, message }
