@@ -355,7 +355,7 @@ typedef enum elector_outcome {
     ELECTOR_OUTCOME_RELEASED = 5,
     // No answer, and the store certainly did not execute the request: it was not sent, or was rolled back.
     ELECTOR_OUTCOME_UNSENT = 6,
-    // No answer, and the store may have executed the request or may do so later. If in doubt, report this.
+    // No answer, and the store may have executed the request or may do so later. If unsure, report this.
     ELECTOR_OUTCOME_UNKNOWN = 7,
     // The store refused, for a reason that lasts until an operator acts, such as a missing permission or
     // table.

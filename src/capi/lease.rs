@@ -62,7 +62,7 @@ pub enum elector_outcome {
     Released = 5,
     /// No answer, and the store certainly did not execute the request: it was not sent, or was rolled back.
     Unsent = 6,
-    /// No answer, and the store may have executed the request or may do so later. If in doubt, report this.
+    /// No answer, and the store may have executed the request or may do so later. If unsure, report this.
     Unknown = 7,
     /// The store refused, for a reason that lasts until an operator acts, such as a missing permission or
     /// table.

@@ -124,7 +124,7 @@ pub enum Asked {
 const WATCH_EXAMPLES: &str = "\
 Examples:
   elector watch --election nightly
-  elector watch --election nightly | jq --unbuffered -r '.leader.candidate // \"nobody\"'";
+  elector watch --election nightly | jq --unbuffered -r '.leader.candidate // \"none\"'";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

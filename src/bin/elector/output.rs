@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_others_cannot_drive_the_terminal() {
+    fn control_characters_in_names_are_escaped() {
         assert_eq!(clean("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
         assert_eq!(clean("näme"), "näme");
     }

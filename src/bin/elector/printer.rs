@@ -177,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_does_not_block_gets_all_of_a_line() {
+    fn a_full_non_blocking_stream_still_gets_whole_lines() {
         let mut out = Full::default();
         write_patiently(&mut out, b"line\n").unwrap();
         assert_eq!(out.taken, b"line\n");
     }
 
     #[test]
-    fn what_nobody_reads_delays_nobody_and_is_counted_for_who_reads_later() {
+    fn lines_for_a_stalled_reader_are_dropped_and_counted_without_blocking() {
         static PIPE: Mutex<Option<SyncSender<String>>> = Mutex::new(None);
         static PRINTER: Printer =
             Printer::new("this", || Box::new(Pieces(PIPE.lock().unwrap().take().unwrap())));

@@ -399,7 +399,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_goes_when_it_is_dropped() {
+    fn a_dropped_folder_is_removed() {
         let folder = Folder::new().unwrap();
         let path = folder.0.clone();
         fs::write(path.join("demo.db"), "x").unwrap();

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_not_blamed_for_what_the_system_lacks() {
+    fn a_lack_of_descriptors_or_processes_is_no_fault_of_the_command() {
         let failure = cannot_start(OsStr::new("work"), libc::EMFILE);
         assert_eq!(failure.code, exit::INTERNAL);
         assert!(failure.message.contains("no file descriptor left"), "{}", failure.message);
