@@ -20,8 +20,9 @@
 //!
 //! # What is not promised
 //!
-//! * That work which was started while leading stops in time: it must watch its deadline
-//!   ([`Term::remaining`]), be run by `elector run`, or be checked by its fencing token where it lands.
+//! * That work which was started while leading stops in time: it must watch its deadlines
+//!   ([`Term::work_for`], [`Term::trusted_for`]), be run by `elector run`, or be checked by its fencing
+//!   token where it lands.
 //! * One leader when the store's wall clock is stepped forward and the next leader had not read it before,
 //!   when a promoted standby has lost commits, when a live row is deleted by hand, when the SQLite file is
 //!   moved away or mounted over, or when a virtual machine is frozen without its clocks noticing. Tokens
@@ -72,11 +73,11 @@
 //! | depose | end a term, for whatever reason |
 //! | revoke | end a term from outside: an operator's `elector break`, or a store that is gone |
 //! | expire | end by the passing of time |
-//! | trust | a leader trusts its lease until the hard deadline |
-//! | hard deadline | when trust ends unless the lease is renewed: see [`core::Timing::trust`] |
-//! | soft deadline | when new work must stop unless the lease is renewed: the hard deadline − grace |
+//! | trust | a leader trusts its lease until the hard deadline, for [`core::Timing::trust`] |
+//! | hard deadline | when trust ends unless the lease is renewed: [`Leadership::trusted_until`] |
+//! | soft deadline | when new work must stop unless the lease is renewed: [`Leadership::work_until`] |
 //! | margin | how much earlier than the lease trust ends, beyond 1 % for clocks of different rates |
-//! | grace | the time between soft and hard deadline, for work in progress to end |
+//! | grace | the time from the soft to the hard deadline, for work in progress to end |
 //! | hub | what serves all candidates of a process on one store: two threads, one connection |
 //! | batch | the operations of many elections that a hub sends to its store together |
 //! | hint | a message that a row may have become free; it can be wrong, late or missing |
@@ -93,6 +94,7 @@
 //! | [`core::lease`] | the contract of that seam, with a whole loop as example |
 //! | [`driver`] | the I/O: clocks, stores, the hub |
 //! | [`Elector`] | what a Rust user holds |
+//! | `testing` | a simulated world, and the properties of stores, with the feature of this name |
 //! | `capi` | the C ABI, with the feature of this name: `include/elector.h`, `bindings/c` |
 //! | `wasm` | the core for JavaScript, with the feature of this name: `bindings/js` |
 //! | [`docs`] | guarantees, design, operation, changes |
@@ -106,6 +108,8 @@
 //! * `cli` (default): the command line. A library user takes `default-features = false, features =
 //!   ["sqlite"]`.
 //! * `driver`: the hub, [`Elector`] and the store in memory; implied by the stores.
+//! * `testing`: for tests, a simulated world for the pure machine; with `driver` also the properties that a
+//!   store must have.
 //! * none: the pure core only, `no_std` with `alloc`; builds for `wasm32-unknown-unknown`.
 
 #![cfg_attr(not(any(feature = "driver", feature = "capi", feature = "wasm")), no_std)]
@@ -120,6 +124,9 @@ pub mod capi;
 pub mod driver;
 #[cfg(feature = "driver")]
 mod elector;
+#[cfg(feature = "testing")]
+#[forbid(unsafe_code)]
+pub mod testing;
 #[cfg(feature = "wasm")]
 pub mod wasm;
 

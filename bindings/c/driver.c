@@ -1,14 +1,13 @@
-/* A candidate for tests/peers: it stands for election at once, says on its standard output when it
- * begins and ceases to lead, and obeys lines on its standard input. tests/kit/src/candidate.rs is the
- * same in Rust.
+/* A candidate for tests/peers: it campaigns at once, prints when it begins and ceases to lead, and executes
+ * commands from its standard input. tests/kit/src/candidate.rs is the same program in Rust.
  *
- *   reads the environment  ELECTOR_TEST_CANDIDATE (the election), ELECTOR_TEST_STORE, ELECTOR_TEST_LEASE_MS
- *   says    @ up TOKEN NS        it has begun to lead under this token, at this instant or before
- *           @ still TOKEN NS     it leads under this token, and did so at this instant or later
- *           @ down TOKEN NS      it led under this token until this instant or longer, and leads no more
- *           @ error TEXT         what its store complains about now, or "none"
- *           @ done LINE          it did what it was told
- *   obeys   release, campaign, end; the end of its input ends it
+ *   environment  ELECTOR_TEST_CANDIDATE (the election), ELECTOR_TEST_STORE, ELECTOR_TEST_LEASE_MS
+ *   output       @ up TOKEN NS      it has begun to lead under this token, at this instant or before
+ *                @ still TOKEN NS   it leads under this token, and did so at this instant or later
+ *                @ down TOKEN NS    it led under this token until this instant or longer, and leads no more
+ *                @ error TEXT       the latest error of its store, or "none"
+ *                @ done LINE        it has executed this command
+ *   input        release, campaign, end; the end of the input also ends the program
  */
 #define _GNU_SOURCE
 #include <elector.h>
@@ -19,10 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Every REPEAT samples it says that it still leads, and looks for a new complaint of its store. */
+/* Every REPEAT samples it prints that it still leads, and looks for a new error of its store. */
 enum { SAMPLE_US = 3000, MARGIN_MS = 100, END_MS = 2000, REPEAT = 10 };
 
-/* How often it has asked itself whether it leads. */
+/* How many samples of its leadership it has taken. */
 static atomic_ulong rounds;
 
 static void say(const char *format, ...)

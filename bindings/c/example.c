@@ -1,19 +1,19 @@
-/* One replica of a service: whichever one leads does the nightly work, the others stand by. */
+/* One replica of a service: the replica that leads does the nightly work, the others wait. */
 #include <elector.h>
 #include <stdio.h>
 
-static void say_how_it_stands(const struct elector *elector)
+static void print_state(const struct elector *elector)
 {
     char text[1024];
     if (elector_leader(elector, text, sizeof text) > 0)
         printf("%s leads\n", text);
     if (elector_last_error(elector, text, sizeof text) > 0)
-        printf("the store says: %s\n", text);
+        printf("the store failed: %s\n", text);
 }
 
 static void do_the_work(uint64_t token)
 {
-    /* Whatever is written carries the token; whoever stores it refuses a smaller one than it has seen. */
+    /* Send the token with every write; the receiver refuses a token smaller than the largest it has seen. */
     printf("only one process prints this, under token %llu\n", (unsigned long long)token);
 }
 
@@ -36,16 +36,16 @@ int main(int count, char **arguments)
     }
     elector_options_free(options);
 
-    /* Stand for election, and wait until this process leads or nothing has happened for ten seconds. */
+    /* Campaign, and wait until this process leads or nothing has happened for ten seconds. */
     elector_campaign(elector, &error);
     while (!now.is_leader)
         if (elector_wait(elector, now.revision, 10000, &now) != ELECTOR_STATUS_OK)
             break;
-    say_how_it_stands(elector);
+    print_state(elector);
     if (elector_am_i_leader(elector))
         do_the_work(elector_token(elector));
 
-    /* Hand over at once. Without this the others wait until the lease ends. */
+    /* Release, so that another replica can lead at once. Otherwise it waits until the lease expires. */
     if (elector_release(elector, 5000, &error))
         fprintf(stderr, "%s: %s\n", elector_status_name(error.status), error.message);
     elector_free(elector);

@@ -192,11 +192,11 @@ func (e *Elector) unconfirmed(ctx context.Context, what string) error {
 // Options.Drain. If this candidate does not lead, Drain is Release without the wait for the store.
 func (e *Elector) Drain() error { return e.drainBy(e.drains) }
 
-// DrainFor is Drain with a bound: the lease is renewed for at most patience. Work that takes longer keeps the
+// DrainFor is Drain with a bound: the lease is renewed for at most drain. Work that takes longer keeps the
 // remaining time of the lease, and the next leader is elected when the lease has expired. If several bounds
 // are given, the earliest counts.
-func (e *Elector) DrainFor(patience time.Duration) error {
-	return e.drainBy(func(<-chan struct{}) *library.Fault { return e.handle.DrainFor(patience) })
+func (e *Elector) DrainFor(drain time.Duration) error {
+	return e.drainBy(func(<-chan struct{}) *library.Fault { return e.handle.DrainFor(drain) })
 }
 
 func (e *Elector) drainBy(drain func(down <-chan struct{}) *library.Fault) error {

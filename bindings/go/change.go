@@ -117,8 +117,14 @@ type Leadership struct {
 	IsLeader bool
 	// Token is the fencing token of the term while it is trusted, draining included; else 0.
 	Token uint64
-	// TrustedFor is for how long the term is trusted from now on, unless it is renewed; 0 without a term.
+	// TrustedFor is the time from this answer until the hard deadline, when trust in the term ends; 0 without
+	// a term. A renewal extends it. Everything that only the leader may do must have ended by then: another
+	// candidate can lead from that instant on. Whole milliseconds, rounded down.
 	TrustedFor time.Duration
+	// WorkFor is the time from this answer until the soft deadline, a tenth of the lease before the hard one;
+	// 0 without a term and past that deadline. A renewal extends it. Start nothing new by then. A draining
+	// candidate starts nothing new at all: for it this is how long the work in progress may still run.
+	WorkFor time.Duration
 	// Reason is why the latest term ended.
 	Reason Reason
 	// Revision is the number of the latest change; 0 before the first one.

@@ -192,7 +192,7 @@ func now() uint64 {
 	return library.Now()
 }
 
-// Leadership is one consistent answer with the term's token and how much longer it is trusted.
+// Leadership is one consistent answer with the term's token and its two deadlines.
 func (e *Elector) Leadership() Leadership {
 	inside := e.gate.enter()
 	if inside == nil {
@@ -204,6 +204,7 @@ func (e *Elector) Leadership() Leadership {
 		IsLeader:   found.IsLeader,
 		Token:      found.Token,
 		TrustedFor: found.TrustedFor,
+		WorkFor:    found.WorkFor,
 		Reason:     Reason(found.Reason),
 		Revision:   found.Revision,
 	}

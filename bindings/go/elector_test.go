@@ -61,11 +61,12 @@ func TestReleaseAndDrainTakeEffectBeforeTheyReturn(t *testing.T) {
 			if elector.IsLeader() || elector.Token() != 0 {
 				t.Fatal("draining")
 			}
-			if found := elector.Leadership(); found.IsLeader || found.Token != token || found.TrustedFor == 0 {
+			found := elector.Leadership()
+			if found.IsLeader || found.Token != token || found.WorkFor == 0 || found.TrustedFor <= found.WorkFor {
 				t.Fatalf("draining keeps the lease: %+v", found)
 			}
 			must(t, elector.Drained())
-			if found := elector.Leadership(); found.Token != 0 || found.TrustedFor != 0 {
+			if found = elector.Leadership(); found.Token != 0 || found.TrustedFor != 0 || found.WorkFor != 0 {
 				t.Fatalf("drained: %+v", found)
 			}
 		}

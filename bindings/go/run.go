@@ -18,7 +18,9 @@ type Term struct {
 // IsCurrent reports whether this term is still trusted, also while it is kept for work that must stop.
 func (t Term) IsCurrent() bool { return t.TrustedFor() > 0 }
 
-// TrustedFor is how long this term is trusted from now on, unless it is renewed; 0 once it is over.
+// TrustedFor is the time from this call until the hard deadline, when trust in this term ends; 0 once the
+// term is over. A renewal extends it. Everything that only the leader may do must have ended by then: another
+// candidate can lead from that instant on.
 func (t Term) TrustedFor() time.Duration {
 	if t.elector == nil {
 		return 0
@@ -30,6 +32,20 @@ func (t Term) TrustedFor() time.Duration {
 	// A term that is kept for work that must stop is still trusted, although this candidate does not lead.
 	if kept := t.elector.Leadership(); kept.Token == t.Token {
 		return kept.TrustedFor
+	}
+	return 0
+}
+
+// WorkFor is the time from this call until the soft deadline, which comes a tenth of the lease before the
+// hard deadline; 0 after the soft deadline, and once the term is over. A renewal extends it. Start no new
+// work after the soft deadline: at that instant Run ends the context of the work. While Run drains after its
+// context has ended, start no new work at all: WorkFor is then how long the work in progress may still run.
+func (t Term) WorkFor() time.Duration {
+	if t.elector == nil {
+		return 0
+	}
+	if found := t.elector.Leadership(); found.Token == t.Token {
+		return found.WorkFor
 	}
 	return 0
 }

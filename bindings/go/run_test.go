@@ -28,10 +28,15 @@ func TestWorkRunsUnderATermAndReturns(t *testing.T) {
 	onEachStore(t, func(t *testing.T, store string) {
 		runner := candidate(t, long(elector.Options{Store: store}))
 		failure := errors.New("what the work said")
+		var ran elector.Term
 		err := runner.Run(within(t, soon), func(ctx context.Context, term elector.Term) error {
 			if !term.IsCurrent() || term.TrustedFor() <= 0 || term.Token != runner.Token() || !runner.IsLeader() {
 				t.Errorf("%+v", term)
 			}
+			if now := runner.Leadership(); term.WorkFor() <= 0 || now.WorkFor >= now.TrustedFor {
+				t.Errorf("the soft deadline comes before the hard one: %+v, %v", now, term.WorkFor())
+			}
+			ran = term
 			if ctx.Err() != nil {
 				t.Error(ctx.Err())
 			}
@@ -39,6 +44,9 @@ func TestWorkRunsUnderATermAndReturns(t *testing.T) {
 		})
 		if err != failure {
 			t.Error(err)
+		}
+		if ran.TrustedFor() != 0 || ran.WorkFor() != 0 {
+			t.Errorf("of a term that is over: %v, %v", ran.TrustedFor(), ran.WorkFor())
 		}
 		if runner.IsLeader() || runner.Leadership().Reason != elector.ReasonReleased {
 			t.Errorf("%+v", runner.Leadership())

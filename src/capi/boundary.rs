@@ -61,8 +61,11 @@ pub(super) unsafe trait Growing: Copy {
 
 fn check_size<T: Growing>(size: usize, what: &str) -> Result<(), Fault> {
     if size < T::FIRST_SIZE {
-        let found = format!("{what}: struct_size is {size}, and the smallest is {}", T::FIRST_SIZE);
-        return Err(Fault::new(elector_status::InvalidStructSize, format!("{found}; set it to sizeof")));
+        let found = format!("struct_size of {what} is {size}, below the minimum of {}", T::FIRST_SIZE);
+        return Err(Fault::new(
+            elector_status::InvalidStructSize,
+            format!("{found}; set it to sizeof the struct"),
+        ));
     }
     Ok(())
 }

@@ -122,7 +122,7 @@ fn run() {
         drop(dispatcher);
         if lost > 0 {
             let warn = super::options::elector_log_level::Warn as i32;
-            tell(&entries, warn, format!("{lost} log lines were lost: the callback takes too long"));
+            tell(&entries, warn, format!("{lost} log lines were dropped: the log callback is too slow"));
         }
         for (level, line) in lines {
             tell(&entries, level, line);

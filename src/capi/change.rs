@@ -8,23 +8,24 @@ use super::text;
 use crate::core::lease::Event;
 use crate::driver::hub::changes::Change;
 
-/// One change of one elector. Begin with ELECTOR_CHANGE_INIT.
+/// One change of one elector. Initialise it with ELECTOR_CHANGE_INIT.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct elector_change {
-    /// In: sizeof this struct.
+    /// Set it to sizeof this struct.
     pub struct_size: u32,
     /// What happened.
     pub event: elector_event,
-    /// The change's number: an elector's changes are numbered from 1 on, without gaps.
+    /// The number of the change: the changes of an elector are numbered from 1, without gaps.
     pub revision: u64,
-    /// When, in milliseconds since 1970 on this machine's wall clock. For people.
+    /// The time of the change, in milliseconds since 1970 on this machine's wall clock. For people to read:
+    /// the clock may be stepped.
     pub at_unix_ms: u64,
-    /// The fencing token of the term that it is about; 0 if it is about none.
+    /// The fencing token of the event's term; 0 for an event without a term.
     pub token: u64,
-    /// With DEPOSED: why.
+    /// DEPOSED: why the term ended.
     pub reason: elector_reason,
-    /// With LEADER_CHANGED: the name of the candidate that leads now, or "" if nobody does. NUL-terminated.
+    /// LEADER_CHANGED: the name of the candidate that leads now, or "" if none does. NUL-terminated.
     pub leader: [c_char; 256],
 }
 

@@ -10,12 +10,12 @@ use super::log;
 use super::options::elector_options;
 use super::status::{Fault, elector_error, elector_status};
 use crate::driver::hub::candidate::Progress;
-use crate::driver::stores::Hint;
 use crate::driver::stores::url::StoreUrl;
+use crate::driver::stores::{Hint, IfMissing};
 use crate::elector::Elector;
 use crate::elector::error::{Error, Kind};
 
-/// One candidate of one election. Any thread may use it, any number at once.
+/// One candidate of one election. Any number of threads may use it at the same time.
 pub struct elector {
     pub(super) elector: Elector,
     pub(super) history: Arc<History>,
@@ -28,8 +28,9 @@ impl elector {
         if self.elector.inner().is_forked() {
             return Err(forked());
         }
-        if self.elector.inner().is_dead() {
-            let message = "a bug in Elector ended this elector before; it is never leader again";
+        if self.elector.inner().has_panicked() {
+            let message =
+                "a bug in Elector has ended this elector, and it never leads again; create a new one";
             return Err(Fault::new(elector_status::Panic, message));
         }
         Ok(&self.elector)
@@ -64,7 +65,9 @@ pub(super) fn may_wait(what: &str) -> Result<(), Fault> {
     if !is_callback() {
         return Ok(());
     }
-    let message = format!("{what} was called by a callback, where it would delay all others; use a thread");
+    let message = format!(
+        "{what} was called in a callback, where it would delay all others; call it from another thread"
+    );
     Err(Fault::new(elector_status::InCallback, message))
 }
 
@@ -80,7 +83,8 @@ fn store(options: &elector_options) -> Result<StoreUrl, Fault> {
         url = url.in_schema(schema).map_err(Fault::argument)?;
     }
     Ok(match options.create_table {
-        Some(wanted) => url.with_create_table(wanted),
+        Some(true) => url.if_table_missing(IfMissing::Create),
+        Some(false) => url.if_table_missing(IfMissing::Leave),
         None => url,
     })
 }
@@ -105,7 +109,7 @@ fn make(options: &elector_options) -> Result<elector, Fault> {
     }
     let made = builder.build().map_err(fault)?;
     let history = History::new();
-    made.inner().listen(history.clone());
+    made.inner().add_listener(history.clone());
     if options.on_change.is_some() {
         let progress = if options.progress_gate { Progress::CallbacksAndAlive } else { Progress::Callbacks };
         made.inner().gate_by(history.clone(), progress);
@@ -117,12 +121,13 @@ fn make(options: &elector_options) -> Result<elector, Fault> {
     Ok(elector { elector: made, history, entry })
 }
 
-/// Makes an elector, to be freed with `elector_free`. Checks everything and does no I/O: the store is opened
-/// by the first campaign, which also tries again for ever. Electors of one store share one connection and a
-/// few threads, in which all signals are blocked. `*elector_out` is NULL unless it returns OK.
+/// Creates an elector, to be freed with `elector_free`. Checks all options and does no I/O: the first
+/// `elector_campaign` opens the store, and retries until it succeeds. Electors of one store share one
+/// connection and a few threads, in which all signals are blocked. `*elector_out` is NULL unless the call
+/// returns OK.
 ///
-/// INVALID_ARGUMENT, INVALID_TIMING: something in the options is wrong. NO_THREAD, NO_RANDOM: the system gave
-/// none.
+/// INVALID_ARGUMENT, INVALID_TIMING: an option is wrong. NO_THREAD, NO_RANDOM: the operating system provided
+/// no thread or no random number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_new(
     options: *const elector_options,
@@ -165,8 +170,8 @@ unsafe fn tell(
     }
 }
 
-/// Stands for election until `elector_release`. After a loss it stands again by itself. Standing already: OK,
-/// no effect. Returns at once.
+/// Campaigns until `elector_release` or a drain: acquires the lease when it is free, renews it, and campaigns
+/// again after each lost term. Returns at once. No effect, and OK, if this candidate campaigns already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_campaign(
     elector: *const elector,
@@ -176,12 +181,12 @@ pub unsafe extern "C" fn elector_campaign(
     unsafe { tell(elector, error_out, Elector::campaign) }
 }
 
-/// Opens the store if it is not open yet, and says what came of it. Not needed: a campaign does so too, and
-/// tries again for ever. Good for telling a wrong path or password at start-up. Not from a callback
-/// (IN_CALLBACK).
+/// Opens the store if it is not open yet, and returns the result. Optional, because `elector_campaign` also
+/// opens the store and retries until it succeeds; use it to report a wrong path or password at start-up. Not
+/// from a callback (IN_CALLBACK).
 ///
-/// STORE_FAILED, STORE_REFUSED: what the store said. STORE_REFUSED too if it cannot keep the names or the
-/// meta text of this elector. TIMEOUT: it said nothing within `timeout_ms`.
+/// STORE_FAILED, STORE_REFUSED: the error of the store. STORE_REFUSED also means that the store cannot keep
+/// the names or the meta text of this elector. TIMEOUT: the store did not answer within `timeout_ms`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_connect(
     elector: *const elector,
@@ -196,12 +201,16 @@ pub unsafe extern "C" fn elector_connect(
     unsafe { with(elector, error_out, connect) }
 }
 
-/// Stands down: not leader from the call on, and no candidate until the next `elector_campaign`. Again: OK,
-/// no effect.
+/// Stands down: from this call on the candidate does not lead, and it does not campaign until the next
+/// `elector_campaign`. No effect, and OK, if it has stood down already.
 ///
-/// Then it waits up to `timeout_ms` for the store to confirm, so that the next candidate leads at once; 0:
-/// it does not wait, and returns OK. TIMEOUT: not confirmed in time; the lease ends by itself all the same.
-/// With a timeout it may not be called from a callback (IN_CALLBACK; it has stood down nevertheless).
+/// The store is told in the background, so that the next candidate can lead at once. The call waits up to
+/// `timeout_ms` for the store's confirmation; with 0 it returns OK at once. TIMEOUT: the store has not
+/// confirmed; the candidate has stood down, and the lease expires if the release never arrives. With a
+/// timeout a callback gets IN_CALLBACK; the candidate has stood down all the same.
+///
+/// Before this call, end the work that needs the lease, or use `elector_drain`: the next leader may start at
+/// once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_release(
     elector: *const elector,
@@ -220,9 +229,13 @@ pub unsafe extern "C" fn elector_release(
     unsafe { with(elector, error_out, release) }
 }
 
-/// Stands down once the work in progress is done: not leader from the call on, but the lease is kept, so that
-/// nobody else starts, until `elector_drained` or until it can be kept no longer. Not leader: as
-/// `elector_release` with a timeout of 0.
+/// Stands down in two steps, for work in progress. From this call on the candidate does not lead, so start no
+/// new work. Its lease is still renewed, so that no other candidate leads, until `elector_drained` or until
+/// no renewal succeeds before the hard deadline. If the candidate does not lead, the call does what
+/// `elector_release` does with a timeout of 0.
+///
+/// Work that hangs keeps the lease for ever, and no other candidate leads: use `elector_drain_for` to bound
+/// it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_drain(
     elector: *const elector,
@@ -232,26 +245,28 @@ pub unsafe extern "C" fn elector_drain(
     unsafe { tell(elector, error_out, Elector::drain) }
 }
 
-/// `elector_drain`, and the lease is renewed for `patience_ms` more at most (ELECTOR_WAIT_FOREVER: without
-/// a bound). Work that takes longer keeps what is left of the lease then; STOP_NEW_WORK says once more when
-/// it must end, and others are elected when the lease has ended by itself. Of several bounds the earliest
-/// counts. For a program that is asked to end while work may hang.
+/// Drains like `elector_drain`, but renews the lease for at most `drain_ms` from this call
+/// (ELECTOR_WAIT_FOREVER: without a bound). If several calls set a bound, the earliest counts.
+///
+/// After the bound the work in progress has the rest of the lease. At the soft deadline STOP_NEW_WORK is
+/// reported again: end the work then, because another candidate can lead once the lease has expired. Use this
+/// in a program that was asked to exit and whose work may hang.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_drain_for(
     elector: *const elector,
-    patience_ms: u32,
+    drain_ms: u32,
     error_out: *mut elector_error,
 ) -> elector_status {
-    let drain = |elector: &Elector| match timeout(patience_ms) {
-        Some(patience) => elector.drain_for(patience),
+    let drain = |elector: &Elector| match timeout(drain_ms) {
+        Some(bound) => elector.drain_for(bound),
         None => elector.drain(),
     };
     // SAFETY: the caller keeps the conventions.
     unsafe { tell(elector, error_out, drain) }
 }
 
-/// Says that the work in progress is done: ends what `elector_drain` or `elector_drain_for` began. Not
-/// draining: OK, no effect.
+/// Ends a drain and releases the lease. Call it only when all work in progress has ended: the next leader can
+/// start at once. No effect, and OK, if the candidate does not drain.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_drained(
     elector: *const elector,
@@ -261,7 +276,9 @@ pub unsafe extern "C" fn elector_drained(
     unsafe { tell(elector, error_out, Elector::drained) }
 }
 
-/// Says that this program makes progress: see `elector_options_set_progress_gate`.
+/// Reports that your program makes progress. Needed only with `elector_options_set_progress_gate`, at least
+/// every half lease. Call it from the code that must not hang, not from a timer: a timer goes on when that
+/// code hangs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_alive(
     elector: *const elector,
@@ -271,11 +288,12 @@ pub unsafe extern "C" fn elector_alive(
     unsafe { tell(elector, error_out, Elector::alive) }
 }
 
-/// Frees an elector; NULL is fine. Prompt, does no I/O, and **DOES NOT RELEASE**: a lease that it holds
-/// ends by itself; call `elector_release` before to hand over at once. A release that the store has not
-/// confirmed yet is still told to it, by threads of the library. No other thread may be in a call with this
-/// elector, nor use it or its view afterwards. It waits for a callback of this elector that is running,
-/// unless it is called from one.
+/// Frees an elector; accepts NULL. Returns without I/O and **DOES NOT RELEASE**: a lease that is held blocks
+/// the next leader until it expires. Call `elector_release` before, to hand over at once. If a release was
+/// begun but not confirmed, threads of the library still complete it.
+///
+/// No other thread may be in a call with this elector, or use it or its view afterwards. If a callback of
+/// this elector is running, the call waits for it to return, unless `elector_free` is called from a callback.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_free(elector: *mut elector) {
     if elector.is_null() {

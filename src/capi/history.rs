@@ -212,7 +212,7 @@ mod tests {
             candidate: Name::new("candidate", "c").unwrap(),
             event: Event::TimelineChanged,
             trusted_until: Moment::ZERO,
-            stop_new_work_at: Moment::ZERO,
+            work_until: Moment::ZERO,
             revision,
         }
     }
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_woken_by_a_change_and_else_by_time() {
+    fn a_wait_ends_by_a_change_or_by_its_timeout() {
         let history = History::default();
         assert_eq!(history.wait(0, Some(Duration::from_millis(1))), Waited::TimedOut);
         std::thread::scope(|scope| {
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_ends_the_waits_that_have_begun_and_no_later_one() {
+    fn a_wake_ends_waits_in_progress_and_no_later_wait() {
         let history = History::new();
         History::wake_all();
         assert_eq!(history.wait(0, Some(Duration::ZERO)), Waited::TimedOut, "an earlier wake is forgotten");
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_election_that_no_callback_hears_of_is_told_of_as_untold() {
+    fn an_election_counts_as_untold_until_its_callback_is_called() {
         let history = History::new();
         let elected = Event::Elected { token: FencingToken::new(1).unwrap() };
         let _ = history.push(change(1));

@@ -1,5 +1,7 @@
 //! What C is told of a candidate's leadership.
 
+use std::time::Duration;
+
 use super::boundary::Growing;
 use crate::core::Instant;
 use crate::core::lease::{DeposedReason, Event, Leadership};
@@ -10,17 +12,20 @@ use crate::core::lease::{DeposedReason, Event, Leadership};
 pub enum elector_reason {
     /// No term has ended.
     None = 0,
-    /// This program released it.
+    /// This program released the lease.
     Released = 1,
-    /// No renewal succeeded before trust ended.
+    /// No renewal succeeded before the hard deadline.
     Expired = 2,
-    /// The store says that the lease is somebody else's or nobody's: taken over, revoked or deleted.
+    /// The store's row no longer names this term: another candidate took it over, or it was revoked or
+    /// deleted.
     Lost = 3,
-    /// The progress gate, or the bound of a drain, withheld renewals until trust ended.
+    /// Renewals were withheld until the hard deadline, by the progress gate or because a drain passed its
+    /// bound.
     Stalled = 4,
-    /// The lease protects nothing any more: its file was lost, or its store's descriptors were closed.
+    /// The lease no longer excludes other candidates: its SQLite file is gone from its path, or descriptors
+    /// of the store were closed.
     Revoked = 5,
-    /// The handle was made before a `fork`, and this is the child.
+    /// The elector was created before a `fork`, and this is the child process.
     Forked = 6,
 }
 
@@ -41,26 +46,28 @@ impl elector_reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum elector_event {
-    /// Nothing.
+    /// No event.
     None = 0,
-    /// A term begins.
+    /// A term begins: this candidate leads.
     Elected = 1,
-    /// The term was extended.
+    /// The lease was renewed; the term continues.
     Renewed = 2,
-    /// A renewal failed, or was withheld. The term goes on.
+    /// A renewal failed, or the progress gate or the bound of a drain withheld it. The term continues.
     AtRisk = 3,
-    /// Start no new work: the term may end soon. A later RENEWED lifts it, unless draining. While draining it
-    /// is told again at the soft deadline: end the work in progress.
+    /// The soft deadline was reached, or a drain began: start no new work. A later RENEWED permits new work
+    /// again, except in a drain. When a drain reaches the soft deadline the event comes again: end the work
+    /// in progress.
     StopNewWork = 4,
-    /// The term is over; said exactly once for each ELECTED.
+    /// The term is over. Comes exactly once for each ELECTED.
     Deposed = 5,
     /// The leader changed: it is this candidate (after ELECTED), another candidate, or none.
     LeaderChanged = 6,
-    /// The store's clock jumped. This candidate waits one full lease before it takes over an older lease.
+    /// The store's clock was stepped. For one full lease this candidate takes over no lease that is older.
     StoreClockStepped = 7,
-    /// A standby of the store was promoted; handled like a stepped clock.
+    /// A standby of the store was promoted, and commits may be lost. Handled like STORE_CLOCK_STEPPED.
     TimelineChanged = 8,
-    /// The row expires further ahead than its lease could have set it: `elector break` clears it.
+    /// The row's expiry is further ahead than its lease could have set it, and no candidate can take it over
+    /// before. `elector break` corrects it.
     PoisonedRow = 9,
 }
 
@@ -102,39 +109,48 @@ impl elector_event {
     }
 }
 
-/// One consistent answer to "do I lead?". Begin with ELECTOR_LEADERSHIP_INIT.
+/// A consistent answer to the question whether this candidate leads. Initialise it with
+/// ELECTOR_LEADERSHIP_INIT.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct elector_leadership {
-    /// In: sizeof this struct.
+    /// Set it to sizeof this struct.
     pub struct_size: u32,
     /// Why the latest term ended.
     pub reason: elector_reason,
     /// The number of the latest change; 0 before the first one.
     pub revision: u64,
-    /// The fencing token of the term while it is trusted, draining included; else 0.
+    /// The fencing token of the term while it is trusted, also in a drain; otherwise 0.
     pub token: u64,
-    /// For how long the term is trusted from now on, unless it is renewed; rounded down; 0 without a term.
+    /// The time in milliseconds from this answer until the hard deadline, when trust in the term ends;
+    /// rounded down; 0 without a term. A renewal extends it. Everything that only the leader may do must have
+    /// ended by then: another candidate can lead from that instant on.
     pub trusted_for_ms: u64,
-    /// Whether this candidate leads.
+    /// Whether this candidate leads. False in a drain.
     pub is_leader: bool,
+    /// The time in milliseconds from this answer until the soft deadline, a tenth of the lease before the
+    /// hard one; rounded down; 0 without a term and past that deadline. A renewal extends it. Start nothing
+    /// new by then. A draining candidate starts nothing new at all: for it this is how long the work in
+    /// progress may still run.
+    pub work_for_ms: u64,
 }
 
 // SAFETY: `repr(C)`, begins with its size, only ever read by us where we filled it.
 unsafe impl Growing for elector_leadership {
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = std::mem::offset_of!(Self, work_for_ms);
 }
 
 impl elector_leadership {
     pub(super) fn of(leadership: Leadership, revision: u64, now: Instant) -> elector_leadership {
-        let trusted_for = leadership.trusted_until.saturating_since(now);
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         elector_leadership {
             struct_size: 0,
             reason: elector_reason::of(leadership.reason),
             revision,
             token: leadership.token.map_or(0, |token| token.get()),
-            trusted_for_ms: u64::try_from(trusted_for.as_millis()).unwrap_or(u64::MAX),
+            trusted_for_ms: millis(leadership.trusted_for(now)),
             is_leader: leadership.is_leader,
+            work_for_ms: millis(leadership.work_for(now)),
         }
     }
 
@@ -148,6 +164,7 @@ impl elector_leadership {
             token: 0,
             trusted_for_ms: 0,
             is_leader: false,
+            work_for_ms: 0,
         }
     }
 }

@@ -15,118 +15,128 @@ use crate::core::lease::{
 };
 use crate::core::{FencingToken, Instant, StoreTime};
 
-/// What to tell a machine.
+/// The kind of an input to a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum elector_input_kind {
-    /// The host wants to lead.
+    /// Campaign. No effect if the machine campaigns or leads already.
     Campaign = 1,
-    /// The host gives up at once.
+    /// Stand down at once.
     Release = 2,
-    /// The host gives up once its work in progress is done.
+    /// Stand down once the work in progress is done.
     Drain = 3,
-    /// The work in progress of a draining host is done.
+    /// The work in progress of a drain is done.
     Drained = 4,
-    /// The host makes progress.
+    /// Your program makes progress. Needed only with the progress gate.
     Alive = 5,
-    /// Time passed. May come early, late or twice.
+    /// Time passed. An early, late or repeated TIMEOUT is safe.
     Timeout = 6,
-    /// The store answered, or the host knows that it will not: `request_id` and what follows it are set.
+    /// The result of a request, or its failure: set `request_id`, `outcome` and the fields that the outcome
+    /// needs. A late, repeated or missing reply is safe.
     Reply = 7,
-    /// The election may have become free.
+    /// The election may have become free: the machine looks now rather than later. A wrong hint is safe.
     Hint = 8,
-    /// The lease protects nothing any more.
+    /// The lease no longer excludes other candidates, as you know from elsewhere (its file is gone): the
+    /// machine stops trusting it at once.
     Revoked = 9,
-    /// DRAIN, renewed for `patience_ms` at most: what is left of the lease then ends by itself.
+    /// DRAIN, but the lease is renewed for at most `drain_ms`. After that the work has the rest of the
+    /// lease, until it expires.
     DrainFor = 10,
 }
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum elector_outcome {
-    /// Look, or acquire that did not take the row: `has_row` and `row_…` say how it stands.
+    /// LOOK: the row as it is. ACQUIRE: the row was not taken; this is how it is. Set `has_row` and, if there
+    /// is a row, the `row_…` fields.
     Seen = 1,
-    /// Acquire: taken, under `token`.
+    /// ACQUIRE: the row was taken. Set `token`.
     Granted = 2,
-    /// Renew: extended.
+    /// RENEW: the lease was extended.
     Renewed = 3,
-    /// Renew: the row is not this holder's any more, and never will be again under this token.
+    /// RENEW: the lease has ended. The row has another holder or token, is gone, or has expired; this term
+    /// cannot be renewed any more.
     Lost = 4,
-    /// Release: the row is not this holder's any more.
+    /// RELEASE: the row no longer has this holder and token.
     Released = 5,
-    /// No answer: certainly not executed.
+    /// No answer, and the store certainly did not execute the request: it was not sent, or was rolled back.
     Unsent = 6,
-    /// No answer: perhaps executed, now or later.
+    /// No answer, and the store may have executed the request or may do so later. If unsure, report this.
     Unknown = 7,
-    /// The store refused for a reason that will not go away by itself.
+    /// The store refused, for a reason that lasts until an operator acts, such as a missing permission or
+    /// table.
     Refused = 8,
 }
 
-/// One input. Begin with ELECTOR_INPUT_INIT and set what its kind needs.
+/// One input. Initialise it with ELECTOR_INPUT_INIT and set the fields of its kind.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct elector_input {
-    /// sizeof this struct.
+    /// Set it to sizeof this struct.
     pub struct_size: u32,
     /// One of `enum elector_input_kind`.
     pub kind: i32,
-    /// Reply: the request's id.
+    /// REPLY: the request's id.
     pub request_id: u64,
-    /// Reply: one of `enum elector_outcome`.
+    /// REPLY: one of `enum elector_outcome`.
     pub outcome: i32,
-    /// Reply: whether the store told its clock.
+    /// REPLY: whether `store_now_us` and `timeline` are set.
     pub has_clock: bool,
-    /// Reply: whether there is a row (SEEN).
+    /// REPLY, SEEN: whether there is a row.
     pub has_row: bool,
-    /// The store's clock when it executed the request, in microseconds.
+    /// REPLY: the store's clock when it executed the request, in microseconds.
     pub store_now_us: i64,
-    /// Which history the store is on: another number after a standby was promoted.
+    /// REPLY: the number of the store's timeline, which changes when a standby is promoted.
     pub timeline: u64,
-    /// Granted: the new term's token.
+    /// REPLY, GRANTED: the token of the new term.
     pub token: u64,
-    /// The row's token; 0 in a row that another program wrote.
+    /// REPLY, SEEN: the row's token; 0 in a row that another program wrote.
     pub row_token: u64,
-    /// The row's holder; NULL or "" in a row that was released. Read during the call only.
+    /// REPLY, SEEN: the row's holder; NULL or "" in a row that was released or revoked. Read during the call
+    /// only.
     pub row_holder: *const c_char,
-    /// The row's meta text, or NULL. Read during the call only.
+    /// REPLY, SEEN: the row's meta text, or NULL. Read during the call only.
     pub row_meta: *const c_char,
-    /// The row's expiry on the store's clock, in microseconds.
+    /// REPLY, SEEN: the row's expiry on the store's clock, in microseconds.
     pub row_expires_us: i64,
-    /// What is left of the row's lease, computed by the store; 0 if it may be taken.
+    /// REPLY, SEEN: the time until the row expires, computed by the store, in microseconds; 0 if the row can
+    /// be taken.
     pub row_remaining_us: u64,
-    /// The row's whole lease, or 0 if the store does not know it.
+    /// REPLY, SEEN: the length of the row's lease, or 0 if the store does not know it.
     pub row_lease_ms: u64,
     /// DRAIN_FOR: for how long the lease is still renewed.
-    pub patience_ms: u64,
+    pub drain_ms: u64,
 }
 
 // SAFETY: `repr(C)` of numbers, pointers and flags that C wrote, and begins with its size.
 unsafe impl Growing for elector_input {
-    const FIRST_SIZE: usize = std::mem::offset_of!(Self, patience_ms);
+    const FIRST_SIZE: usize = std::mem::offset_of!(Self, drain_ms);
 }
 
-/// What a machine says.
+/// The kind of an output of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum elector_output_kind {
-    /// Nothing more to do before `wait_earliest_ns`; give a TIMEOUT by `wait_latest_ns`.
+    /// Nothing to do before `wait_earliest_ns`. Then input a TIMEOUT, by `wait_latest_ns`, unless another
+    /// input comes first.
     Wait = 1,
-    /// Send the request to the store.
+    /// Send this request to the store, and input the REPLY.
     Send = 2,
-    /// Something happened.
+    /// Something happened to the candidate: see `event`.
     Event = 3,
 }
 
-/// What a request asks of the store.
+/// The operation of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum elector_op {
-    /// Nothing: this is no request.
+    /// No operation: the output is not a request.
     None = 0,
     /// Read the row.
     Look = 1,
-    /// Take the row if it is absent or has expired by the store's clock; else only read it.
+    /// Take the row if it is absent or has expired by the store's clock, and if `unchanged` holds; otherwise
+    /// only read it.
     Acquire = 2,
     /// Extend the lease if the row still names this holder and token and has not expired.
     Renew = 3,
@@ -134,60 +144,63 @@ pub enum elector_op {
     Release = 4,
 }
 
-/// What an acquire demands beside.
+/// A further condition of ACQUIRE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum elector_unchanged {
-    /// Nothing.
+    /// No further condition.
     Any = 0,
-    /// That there is no row.
+    /// There must be no row.
     Absent = 1,
-    /// That the row still has `unchanged_token` and `unchanged_expires_us`.
+    /// The row must still have `unchanged_token` and `unchanged_expires_us`.
     Same = 2,
 }
 
-/// One output. Begin with ELECTOR_OUTPUT_INIT.
+/// One output. Initialise it with ELECTOR_OUTPUT_INIT.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct elector_output {
-    /// In: sizeof this struct.
+    /// Set it to sizeof this struct.
     pub struct_size: u32,
-    /// What this is, and so which of the rest means something.
+    /// The kind; the comment of each field says with which kind it is set.
     pub kind: elector_output_kind,
-    /// Wait: before this a timeout does nothing.
+    /// WAIT: a TIMEOUT before this instant has no effect.
     pub wait_earliest_ns: u64,
-    /// Wait: the timeout is due; UINT64_MAX: never.
+    /// WAIT: the TIMEOUT is due at this instant; UINT64_MAX: never.
     pub wait_latest_ns: u64,
-    /// Send: to be repeated in the reply.
+    /// SEND: the id to repeat in the reply.
     pub request_id: u64,
-    /// Send: after this the machine goes on without the answer.
+    /// SEND: the machine stops waiting for the reply at this instant. Drop a request that was not sent by
+    /// then.
     pub request_deadline_ns: u64,
-    /// Send: what to do.
+    /// SEND: the operation.
     pub op: elector_op,
-    /// Send, acquire: what the row must be like.
+    /// SEND, ACQUIRE: the further condition.
     pub unchanged: elector_unchanged,
-    /// Renew and release: the term. Event: the term that it is about, or 0.
+    /// SEND, RENEW and RELEASE: the token of the term. EVENT: the token of the event's term, or 0.
     pub token: u64,
-    /// Acquire and renew: how long the lease lasts, counted by the store.
+    /// SEND, ACQUIRE and RENEW: the length of the lease, which the store counts from the execution of the
+    /// request.
     pub lease_ms: u64,
-    /// Acquire, renew and release: who asks. Lives as long as the machine.
+    /// SEND, ACQUIRE, RENEW and RELEASE: the holder. Valid as long as the machine.
     pub holder: *const c_char,
-    /// Acquire: the holder's meta text, or NULL. Lives as long as the machine.
+    /// SEND, ACQUIRE: the holder's meta text, or NULL. Valid as long as the machine.
     pub meta: *const c_char,
-    /// Acquire that demands SAME: the row's token; 0 for none.
+    /// SEND, ACQUIRE with SAME: the token that the row must have; 0: no token.
     pub unchanged_token: u64,
-    /// Acquire that demands SAME: the row's expiry.
+    /// SEND, ACQUIRE with SAME: the expiry that the row must have.
     pub unchanged_expires_us: i64,
-    /// Event: what happened.
+    /// EVENT: what happened.
     pub event: elector_event,
-    /// Event DEPOSED: why.
+    /// EVENT, DEPOSED: why the term ended.
     pub reason: elector_reason,
-    /// Event LEADER_CHANGED: who leads now, or NULL. Lives until the next call with this machine.
+    /// EVENT, LEADER_CHANGED: the name of the candidate that leads now, or NULL. Valid until the next call
+    /// with this machine.
     pub leader: *const c_char,
-    /// Event LEADER_CHANGED: the leader's meta text, or NULL. Lives as long as `leader`.
+    /// EVENT, LEADER_CHANGED: the leader's meta text, or NULL. Valid until the next call with this machine.
     pub leader_meta: *const c_char,
-    /// Event STORE_CLOCK_STEPPED: by so many microseconds, forward if positive. Event POISONED_ROW: it
-    /// expires in so many.
+    /// EVENT, STORE_CLOCK_STEPPED: the size of the step in microseconds; positive: forward. EVENT,
+    /// POISONED_ROW: the time until the row expires, in microseconds.
     pub by_us: i64,
 }
 
@@ -218,12 +231,15 @@ const EMPTY_OUTPUT: elector_output = elector_output {
     by_us: 0,
 };
 
-/// A lease machine: one candidate of one election as a value. One thread at a time.
+/// A lease machine: the state of one candidate of one election, without thread, socket or clock, for a
+/// program with an event loop of its own. One thread at a time.
 ///
-/// Give it an input, then poll until it says WAIT. Time only grows: an earlier `now_ns` counts as the latest
-/// seen. Its clock must also count the time for which the machine was suspended; its origin is yours.
+/// Give it an input, then poll until the output is WAIT. `now_ns` is the time on a clock of yours that also
+/// counts the time for which the machine was suspended; it may start anywhere. A `now_ns` that is smaller
+/// than an earlier one counts as that one.
 ///
-/// A fork copies it, and then two processes have one candidate: go on with it in one of them only.
+/// A fork copies the machine, so that two processes have the same candidate. Continue with it in one of them
+/// only: used in both, both may lead.
 pub struct elector_lease {
     lease: Lease,
     holder: CString,
@@ -233,11 +249,13 @@ pub struct elector_lease {
     revision: u64,
 }
 
-/// Makes a machine that stands by, to be freed with `elector_lease_free`. It needs the options `election` and
-/// `candidate`, and ignores those about stores and callbacks.
+/// Creates a machine, to be freed with `elector_lease_free`. It does not campaign before the input CAMPAIGN.
+/// It needs the options `election` and `candidate`, and ignores the options about stores and callbacks.
 ///
-/// `incarnation`: a random number, another one for each machine ever made: a lease is recognised as one's own
-/// only by it. `seed`: seeds the jitter.
+/// `incarnation`: a random number, different for every machine that is ever created. A machine recognises its
+/// own lease by it: with a number that is used twice, two machines may take each other's lease for their own,
+/// and both lead. `seed`: the seed of the jitter; the same seed in all candidates makes them act at the same
+/// time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_lease_new(
     options: *const elector_options,
@@ -263,7 +281,8 @@ pub unsafe extern "C" fn elector_lease_new(
     }
 }
 
-/// Frees a machine; NULL is fine. What it holds in the store ends by itself.
+/// Frees a machine; accepts NULL. It releases nothing: a lease that it holds blocks the next leader until it
+/// expires.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_lease_free(lease: *mut elector_lease) {
     if !lease.is_null() {
@@ -272,8 +291,8 @@ pub unsafe extern "C" fn elector_lease_free(lease: *mut elector_lease) {
     }
 }
 
-/// Tells the machine what happened at `now_ns`. Afterwards poll. INVALID_ARGUMENT: the input makes no sense,
-/// and the machine was told nothing.
+/// Tells the machine what happened at `now_ns`. Poll afterwards. INVALID_ARGUMENT: the input is invalid and
+/// had no effect.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_lease_input(
     lease: *mut elector_lease,
@@ -292,7 +311,7 @@ pub unsafe extern "C" fn elector_lease_input(
     }
 }
 
-/// Fills in the next thing to do. Poll until it says WAIT.
+/// Fills in the next output. Poll until its kind is WAIT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_lease_poll(
     lease: *mut elector_lease,
@@ -319,8 +338,8 @@ pub unsafe extern "C" fn elector_lease_poll(
     }
 }
 
-/// Fills in whether this candidate leads at `now_ns`: false from the instant on at which trust ends,
-/// whether or not a TIMEOUT was given. `revision` counts the events that were polled.
+/// Fills in whether this candidate leads at `now_ns`. False from the hard deadline on, whether or not a
+/// TIMEOUT was given. `revision` counts the events that were polled.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_lease_leadership(
     lease: *const elector_lease,
@@ -357,7 +376,7 @@ const EMPTY_INPUT: elector_input = elector_input {
     row_expires_us: 0,
     row_remaining_us: 0,
     row_lease_ms: 0,
-    patience_ms: 0,
+    drain_ms: 0,
 };
 
 /// The input that a struct means.
@@ -377,11 +396,13 @@ unsafe fn parse_input(given: &elector_input) -> Result<Input, Fault> {
         return Ok(input);
     }
     if given.kind == Kind::DrainFor as i32 {
-        return Ok(Input::DrainFor(Duration::from_millis(given.patience_ms)));
+        return Ok(Input::DrainFor(Duration::from_millis(given.drain_ms)));
     }
     if given.kind != Kind::Reply as i32 {
         let found = given.kind;
-        return Err(Fault::argument(format!("input kind {found} is none of enum elector_input_kind")));
+        return Err(Fault::argument(format!(
+            "input kind {found} is not in enum elector_input_kind; use one of its values"
+        )));
     }
     let clock = given
         .has_clock
@@ -412,7 +433,7 @@ unsafe fn outcome(given: &elector_input) -> Result<Outcome, Fault> {
     plain.into_iter().find(|(of, _)| *of as i32 == given.outcome).map(|(_, outcome)| outcome).ok_or_else(
         || {
             let found = given.outcome;
-            Fault::argument(format!("outcome {found} is none of enum elector_outcome"))
+            Fault::argument(format!("outcome {found} is not in enum elector_outcome; use one of its values"))
         },
     )
 }

@@ -14,28 +14,29 @@ use crate::core::lease::Config;
 use crate::core::sql::postgres::is_schema;
 use crate::core::{Name, TimingOptions};
 
-/// Is told of each change of one elector: see `elector_options_on_change`. `change` lives during the call.
+/// Called for each change of an elector: see `elector_options_on_change`. `change` is valid during the call
+/// only.
 #[cfg(feature = "driver")]
 pub type elector_change_callback =
     Option<unsafe extern "C" fn(user_data: *mut c_void, change: *const elector_change)>;
 
-/// Is told a line for the log: see `elector_options_on_log`. `level` is one of `enum elector_log_level`;
-/// `message` lives during the call.
+/// Called for each line of the log: see `elector_options_on_log`. `level` is one of `enum elector_log_level`;
+/// `message` is valid during the call only.
 #[cfg(feature = "driver")]
 pub type elector_log_callback =
     Option<unsafe extern "C" fn(user_data: *mut c_void, level: i32, message: *const c_char)>;
 
-/// How much a line of the log matters.
+/// The severity of a line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum elector_log_level {
-    /// Somebody must act.
+    /// An operator must act.
     Error = 1,
-    /// Something failed, and is tried again.
+    /// An operation failed and is retried.
     Warn = 2,
     /// A term began or ended.
     Info = 3,
-    /// For whoever looks for a fault.
+    /// Details for finding a fault.
     Debug = 4,
 }
 
@@ -60,7 +61,7 @@ pub(super) type OnChange = Callback<unsafe extern "C" fn(*mut c_void, *const ele
 #[cfg(feature = "driver")]
 pub(super) type OnLog = Callback<unsafe extern "C" fn(*mut c_void, i32, *const c_char)>;
 
-/// Options under construction. One thread at a time. Whatever is not set has a default.
+/// Options under construction. An option that is not set has its default. One thread at a time.
 #[derive(Clone, Default)]
 pub struct elector_options {
     pub(super) store: Option<String>,
@@ -80,9 +81,9 @@ pub struct elector_options {
 
 impl elector_options {
     pub(super) fn election(&self) -> Result<&str, Fault> {
-        self.election
-            .as_deref()
-            .ok_or_else(|| Fault::argument("no election was named; call elector_options_set_election before"))
+        self.election.as_deref().ok_or_else(|| {
+            Fault::argument("the election has no name; call elector_options_set_election first")
+        })
     }
 
     pub(super) fn timing(&self) -> Result<crate::core::Timing, Fault> {
@@ -94,7 +95,7 @@ impl elector_options {
     /// For a machine without a driver, whose host must know its own name and draw its own numbers.
     pub(super) fn config(&self, incarnation: u64, seed: u64) -> Result<Config, Fault> {
         let candidate = self.candidate.as_deref().ok_or_else(|| {
-            Fault::argument("no candidate was named; call elector_options_set_candidate before")
+            Fault::argument("the candidate has no name; call elector_options_set_candidate first")
         })?;
         Ok(Config {
             election: Name::new("election", self.election()?).map_err(Fault::argument)?,
@@ -109,13 +110,13 @@ impl elector_options {
     }
 }
 
-/// New options, to be freed with `elector_options_free`. Any thread.
+/// Creates options, to be freed with `elector_options_free`. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn elector_options_new() -> *mut elector_options {
     Box::into_raw(Box::default())
 }
 
-/// Frees options; NULL is fine. Electors that were made from them stay as they are.
+/// Frees options; accepts NULL. Electors that were created from them keep their settings.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_free(options: *mut elector_options) {
     if !options.is_null() {
@@ -136,9 +137,13 @@ unsafe fn set(
     unsafe { call(error_out, || keep(exclusive(options, "options")?, text::required(value, what)?)) }
 }
 
-/// Sets where leases are kept: "postgres://USER@HOST/DATABASE", "sqlite:PATH" or "memory:NAME".
-/// Default: the environment variable ELECTOR_STORE, else an SQLite file in the user's state directory.
-/// INVALID_ARGUMENT: it is no URL of a store that this build has.
+/// Sets where leases are kept: "postgres://USER@HOST/DATABASE", "sqlite:PATH" or "memory:NAME". Default: the
+/// environment variable ELECTOR_STORE, else an SQLite file in the user's state directory.
+///
+/// All candidates of an election must use the same store: candidates on different stores lead at the same
+/// time. "sqlite:" elects among the processes of one machine, "memory:" among the electors of one process.
+///
+/// INVALID_ARGUMENT: the text is not a URL, or this build has no store of its kind.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_store(
     options: *mut elector_options,
@@ -155,7 +160,8 @@ pub unsafe extern "C" fn elector_options_set_store(
     unsafe { set(options, url, "the store URL", error_out, keep) }
 }
 
-/// Sets the election's name, 1 to 255 bytes. Required.
+/// Sets the election's name, 1 to 255 bytes. Required. Candidates with different names do not compete: a
+/// misspelt name leads beside the right one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_election(
     options: *mut elector_options,
@@ -170,8 +176,8 @@ pub unsafe extern "C" fn elector_options_set_election(
     unsafe { set(options, name, "the election name", error_out, keep) }
 }
 
-/// Sets this candidate's name, 1 to 255 bytes. Default: host name and process id, "api-1-4711". Two
-/// candidates may share a name; they are still told apart.
+/// Sets this candidate's name, 1 to 255 bytes. Default: host name and process id, "api-1-4711". Candidates
+/// may share a name: a random number, the incarnation, tells them apart.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_candidate(
     options: *mut elector_options,
@@ -186,8 +192,8 @@ pub unsafe extern "C" fn elector_options_set_candidate(
     unsafe { set(options, name, "the candidate name", error_out, keep) }
 }
 
-/// Sets a text for others to read while this candidate leads: an address, a version. At most 65536 bytes.
-/// Default: none.
+/// Sets a text that other candidates and operators can read while this candidate leads, such as an address or
+/// a version. At most 65536 bytes. Default: none. Put no secret into it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_meta(
     options: *mut elector_options,
@@ -203,8 +209,9 @@ pub unsafe extern "C" fn elector_options_set_meta(
     unsafe { set(options, text, "the meta text", error_out, keep) }
 }
 
-/// Sets the schema of the table in PostgreSQL, any identifier of 1 to 63 bytes; it is always quoted.
-/// Default: what the store URL says, else "public". Other stores refuse it in `elector_new`.
+/// Sets the PostgreSQL schema of the table; any identifier of 1 to 63 bytes, which the library quotes.
+/// Default: the schema in the store URL, else "public". All candidates of an election must use the same
+/// schema. For stores other than PostgreSQL `elector_new` returns INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_schema(
     options: *mut elector_options,
@@ -214,7 +221,7 @@ pub unsafe extern "C" fn elector_options_set_schema(
     let keep = |options: &mut elector_options, schema: &str| {
         if !is_schema(schema) {
             let found = schema.len();
-            return Err(Fault::argument(format!("the schema has {found} bytes; give it 1 to 63")));
+            return Err(Fault::argument(format!("the schema name has {found} bytes; use 1 to 63")));
         }
         options.schema = Some(schema.to_owned());
         Ok(())
@@ -238,8 +245,9 @@ unsafe fn assign(
     }
 }
 
-/// Sets whether a table that is missing in PostgreSQL is made. Default: what the store URL says, else true.
-/// Other stores make their tables always.
+/// Sets whether PostgreSQL's table is created if it is missing. Default: the setting in the store URL, else
+/// true. False suits a role that may not create tables: run `elector migrate` first. Other stores ignore this
+/// and always create their table.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_create_table(
     options: *mut elector_options,
@@ -255,8 +263,11 @@ fn millis(number: u64) -> Option<Duration> {
     (number != 0).then(|| Duration::from_millis(number))
 }
 
-/// Sets how long a grant or a renewal lasts, 100 to 86400000 ms; 0: the default, 10000. It bounds how long
-/// a crashed leader blocks the next one. Whether all timings fit is checked when an elector is made.
+/// Sets the length of the lease, which each renewal starts anew; 100 to 86400000 ms. 0: the default, 10000.
+///
+/// It bounds how long a crashed leader blocks the next one. Too long: a crash stops the work for that long.
+/// Too short: a slow store or a pause of the process ends terms. `elector_new` checks that all timings fit
+/// together.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_lease_ms(
     options: *mut elector_options,
@@ -267,7 +278,10 @@ pub unsafe extern "C" fn elector_options_set_lease_ms(
     unsafe { assign(options, error_out, |options| options.timing.lease = millis(lease_ms)) }
 }
 
-/// Sets the latest time from one renewal to the next, at least 10 ms; 0: the default, 30 % of the lease.
+/// Sets the longest time from one renewal to the next, at least 10 ms. 0: the default, 30 % of the lease.
+///
+/// Too long: fewer attempts fit before the hard deadline, so a short outage of the store ends the term;
+/// `elector_new` refuses times that leave fewer than three attempts. Too short: more load on the store.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_renew_ms(
     options: *mut elector_options,
@@ -278,8 +292,9 @@ pub unsafe extern "C" fn elector_options_set_renew_ms(
     unsafe { assign(options, error_out, |options| options.timing.renew = millis(renew_ms)) }
 }
 
-/// Sets how much earlier than that a renewal may be sent, drawn anew each time; 0: the default, 20 % of the
-/// lease, at most two thirds of the renewal time.
+/// Sets the jitter: a renewal is sent up to this much earlier than `renew_ms`, at random. At most `renew_ms`
+/// less 10 ms; 0: the default, 20 % of the lease, at most two thirds of `renew_ms`. Too short: the renewals
+/// of many candidates reach the store at the same time.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_jitter_ms(
     options: *mut elector_options,
@@ -290,8 +305,13 @@ pub unsafe extern "C" fn elector_options_set_jitter_ms(
     unsafe { assign(options, error_out, |options| options.timing.jitter = millis(jitter_ms)) }
 }
 
-/// Sets how much earlier than it must a leader stops trusting its lease; 0: the default, the larger of 250 ms
-/// and a fifteenth of the lease.
+/// Sets the margin: the leader stops trusting its lease this much before the lease can expire in the store,
+/// in addition to 1 % of the lease for clocks of different rates. At least 1 ms. 0: the default, the larger
+/// of 250 ms and a fifteenth of the lease.
+///
+/// The margin covers the time from asking whether you lead to acting on the answer, and a forward step of the
+/// store's clock up to this size. Too short: a leader that is delayed between asking and acting can act while
+/// another candidate leads. Too long: less time for renewals.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_margin_ms(
     options: *mut elector_options,
@@ -302,9 +322,12 @@ pub unsafe extern "C" fn elector_options_set_margin_ms(
     unsafe { assign(options, error_out, |options| options.timing.margin = millis(margin_ms)) }
 }
 
-/// Sets whether to take over only what stood unchanged for a full lease of this candidate's own clock.
-/// Default: false. It protects against forward steps of the store's clock before this candidate first read it
-/// and against commits lost by a promoted standby, and costs one lease of waiting at every change of leader.
+/// Sets whether this candidate takes over only a row that did not change for a full lease of the candidate's
+/// own clock. Default: false.
+///
+/// Strict protects against two leaders when the store's clock is stepped forward before this candidate first
+/// read it, and when a promoted standby lost commits. It delays every change of leader by one lease. Set it
+/// for all candidates of an election: one without it can become the second leader.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_strict(
     options: *mut elector_options,
@@ -315,8 +338,11 @@ pub unsafe extern "C" fn elector_options_set_strict(
     unsafe { assign(options, error_out, |options| options.strict = strict) }
 }
 
-/// Sets whether to campaign and renew only while `elector_alive` is called at least every half lease, so that
-/// a program that hangs does not lead for ever. Default: false.
+/// Sets whether the candidate campaigns and renews only while your program calls `elector_alive` at least
+/// every half lease. Default: false.
+///
+/// Without the gate a program that hangs leads for ever, because the library's threads go on renewing. With
+/// it, a program that calls `elector_alive` too rarely loses its terms (STALLED).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_set_progress_gate(
     options: *mut elector_options,
@@ -327,18 +353,21 @@ pub unsafe extern "C" fn elector_options_set_progress_gate(
     unsafe { assign(options, error_out, |options| options.progress_gate = progress_gate) }
 }
 
-/// Has `function` called for each change of every elector that is made from these options, in order, on a
-/// thread of this library, one call at a time. NULL: not any more. A renewal is a change only if it follows
-/// an AT_RISK or STOP_NEW_WORK.
+/// Sets the function that is called for each change of every elector that is created from these options: in
+/// order, one call at a time, on a thread of this library. NULL removes it. A renewal is a change only if it
+/// follows AT_RISK or STOP_NEW_WORK. This callback is optional: `elector_wait` and `elector_get_change`
+/// report the changes too.
 ///
-/// It may call any function that does not wait, `elector_free` too; those that wait return IN_CALLBACK. It
-/// must return: no exception, `longjmp` or `pthread_exit` may leave it. Signals are blocked in it, and so in
-/// programs that it starts, unless they or you unblock them. A child that it forks is no callback any more.
+/// * The callback may call any function that does not wait, including `elector_free`. Functions that wait
+///   return IN_CALLBACK.
+/// * It must return normally: no exception, `longjmp` or `pthread_exit` may leave it.
+/// * All signals are blocked in it, and in programs that it starts, unless they are unblocked there.
+/// * In a child process that it forks, the rest of the callback counts as ordinary code.
+/// * It is not called any more once `elector_free` has returned.
 ///
-/// A callback that takes long, of the log too, delays the callbacks of all electors. A term whose ELECTED has
-/// waited half a lease for the callback thread is no longer renewed, and ends as STALLED. Once ELECTED is
-/// told, its term goes on however long the callback takes. Once `elector_free` has returned it is not called
-/// again. Callbacks are never needed: `elector_wait` does all they do.
+/// A slow callback, of changes or of the log, delays the callbacks of all electors. If ELECTED waits for half
+/// a lease to be delivered, the term is no longer renewed and ends as STALLED. Once the callback has been
+/// called with ELECTED, the term is renewed however long the callback takes.
 #[cfg(feature = "driver")]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_on_change(
@@ -352,9 +381,11 @@ pub unsafe extern "C" fn elector_options_on_change(
     unsafe { assign(options, error_out, |options| options.on_change = callback) }
 }
 
-/// Has `function` called for each line that this library logs while an elector made from these options lives,
-/// whichever elector or store of the process it is about. The same function with the same `user_data` hears
-/// each line once, however many electors have it. Threads and order as with `elector_options_on_change`.
+/// Sets the function that is called for each line that this library logs, about any elector or store of the
+/// process, while an elector that was created from these options exists. NULL removes it. The rules of
+/// `elector_options_on_change` hold for it. If several electors have the same function with the same
+/// `user_data`, it is called once for each line. While a callback is slow, at most 1000 lines wait: the
+/// oldest are dropped, and a later line says how many.
 #[cfg(feature = "driver")]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_options_on_log(

@@ -1,4 +1,4 @@
-//! What may be asked of an elector.
+//! Functions that read the state of an elector.
 
 use std::ffi::c_char;
 use std::mem::offset_of;
@@ -15,19 +15,20 @@ use crate::driver::host::clock;
 use crate::driver::hub::candidate::Shown;
 use crate::driver::hub::view::View;
 
-/// What may be read of an elector without a call. Read it with `elector_am_i_leader_inline`, or with atomic
-/// loads in the same order; never write it.
+/// The state of an elector that can be read without a call. Read it with `elector_am_i_leader_inline`, or
+/// with atomic loads in the order of that function. Never write to it.
 #[repr(C)]
 pub struct elector_view {
-    /// Until when this candidate leads, on the clock of `elector_now_ns`; 0: it does not. Atomic.
+    /// The hard deadline, on the clock of `elector_now_ns`: this candidate leads before it. 0: it does not
+    /// lead. Atomic.
     pub trusted_until_ns: u64,
-    /// The term's fencing token; means something only while the term is trusted. Atomic.
+    /// The fencing token of the term; valid only before `trusted_until_ns`. Atomic.
     pub token: u64,
     /// The number of the latest change. Atomic.
     pub revision: u64,
-    /// Counts the forks that led to this process. Atomic.
+    /// The number of forks between the program's start and this process. Atomic.
     pub forks: *const u32,
-    /// The same when the elector was made: another number means that this is a forked child.
+    /// The value of `*forks` when the elector was created. If the two differ, this is a forked child.
     pub forks_then: u32,
 }
 
@@ -41,18 +42,20 @@ const _: () = {
     assert!(offset_of!(elector_view, forks_then) == offset_of!(Shown, forks_then));
 };
 
-/// Whether this candidate leads at this instant. Costs an atomic load and a clock read; no lock, no I/O.
+/// Returns whether this candidate leads at this instant. Takes an atomic load and a clock read: no lock, no
+/// I/O. False for NULL and in a forked child.
 ///
-/// False for NULL and in a forked child. What starts because of a `true` must end before trust does: see
-/// `trusted_for_ms`.
+/// The answer can be out of date by the time you act on it. Work that begins after a `true` must end before
+/// the hard deadline: see `trusted_for_ms`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_am_i_leader(elector: *const elector) -> bool {
     // SAFETY: the caller keeps the conventions.
     value(false, || unsafe { elector.as_ref() }.map(|elector| elector.elector.am_i_leader()))
 }
 
-/// The fencing token of the current term, or 0 if this candidate does not lead. Give it to whatever the work
-/// writes to, which refuses a smaller one than it has seen.
+/// Returns the fencing token of the current term, or 0 if this candidate does not lead. Send it with every
+/// write of your work, to a resource that refuses a token smaller than the largest it has seen: once the next
+/// leader has written, the resource refuses an old leader that has not noticed the end of its term.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_token(elector: *const elector) -> u64 {
     // SAFETY: the caller keeps the conventions.
@@ -67,7 +70,8 @@ fn observe(elector: &elector) -> elector_leadership {
     elector_leadership::of(leadership, revision, now)
 }
 
-/// Fills in one consistent answer. FORKED, and filled in, in a forked child.
+/// Fills in whether this candidate leads, with token, time left and reason of the same instant. FORKED: this
+/// is a forked child; the struct is filled in with "not leader".
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_get_leadership(
     elector: *const elector,
@@ -85,13 +89,13 @@ pub unsafe extern "C" fn elector_get_leadership(
     }
 }
 
-/// Waits until the latest change has another number than `seen_revision`, which may be so already, and
-/// fills in the leadership as it is then. Start with `seen_revision` 0, go on with the `revision` that was
-/// filled in.
+/// Waits until the number of the latest change differs from `seen_revision`, then fills in the leadership.
+/// Returns at once if it differs already. Begin with `seen_revision` 0, and continue with the `revision` that
+/// the call filled in.
 ///
-/// `timeout_ms`: ELECTOR_WAIT_FOREVER waits without an end, 0 does not wait. TIMEOUT: nothing changed;
-/// WOKEN: nothing changed, and `elector_wake` was called meanwhile; it is filled in all the same.
-/// `leadership_out` may be NULL. Not from a callback (IN_CALLBACK).
+/// `timeout_ms`: 0 does not wait, ELECTOR_WAIT_FOREVER waits without a timeout. TIMEOUT: there was no change.
+/// WOKEN: there was no change, and `elector_wake` was called meanwhile. `leadership_out` may be NULL; it is
+/// filled in with TIMEOUT, WOKEN and FORKED too. Not from a callback (IN_CALLBACK).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_wait(
     elector: *const elector,
@@ -116,7 +120,8 @@ pub unsafe extern "C" fn elector_wait(
         };
         if !leadership_out.is_null() {
             let seen = observe(elector);
-            // A change that came in between is told now: who goes on with this revision would miss it.
+            // A change since the wait is reported now: the caller continues from this revision, and would
+            // miss it.
             if seen.revision != seen_revision {
                 waited = Waited::Changed;
             }
@@ -127,26 +132,31 @@ pub unsafe extern "C" fn elector_wait(
         match waited {
             Waited::Changed => Ok(()),
             Waited::Woken => Err(Fault::new(elector_status::Woken, "elector_wake was called")),
-            Waited::TimedOut => Err(Fault::new(elector_status::Timeout, "nothing changed in time")),
+            Waited::TimedOut => {
+                Err(Fault::new(elector_status::Timeout, "there was no change within the timeout"))
+            }
         }
     };
     // SAFETY: there is no error to write.
     unsafe { call(std::ptr::null_mut(), wait) }
 }
 
-/// Waits until anything of any elector of this process has changed: until the count of all changes is another
-/// than `seen_count`. Returns the count; the same one when `timeout_ms` was over, and at once in a callback.
-/// For a program that serves many electors with one thread; which one changed is seen in their views.
+/// Waits until the count of changes of all electors of this process differs from `seen_count`. Returns the
+/// count: `seen_count` itself if `timeout_ms` passed first. In a callback it does not wait. The count also
+/// grows by `elector_wake` and other internal events, so a return does not prove a change.
+///
+/// For a program that serves many electors with one thread: it then compares `revision` in their views.
 #[unsafe(no_mangle)]
 pub extern "C" fn elector_wait_any(seen_count: u64, timeout_ms: u32) -> u64 {
     let timeout_ms = if is_callback() { 0 } else { timeout_ms };
     value(seen_count, || Some(Notifier::wait(seen_count, timeout(timeout_ms))))
 }
 
-/// Ends every `elector_wait` and `elector_wait_any` of this process. Each `elector_wait` that has begun
-/// returns WOKEN; one that begins later waits, so set your flag first, and call it again until the thread has
-/// reacted. Each `elector_wait_any` returns as if something had changed, at once also one that begins later
-/// and has not seen this. For a program that ends a thread which waits. Any thread, but no signal handler.
+/// Ends the waits of this process, so that a waiting thread can exit. Set your own flag first, then call this
+/// until the thread has reacted. Any thread, but not a signal handler.
+///
+/// Each `elector_wait` in progress returns WOKEN; a later `elector_wait` is not affected. Each
+/// `elector_wait_any` in progress returns a new count, and so does a later one whose `seen_count` is older.
 #[unsafe(no_mangle)]
 pub extern "C" fn elector_wake() {
     value((), || {
@@ -155,8 +165,8 @@ pub extern "C" fn elector_wake() {
     });
 }
 
-/// Fills in the change with this number. The latest 1000 are known. UNKNOWN_CHANGE: it is older, or has not
-/// happened.
+/// Fills in the change with this number. The latest 1000 changes are kept. UNKNOWN_CHANGE: the change is
+/// older, or has not happened yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_get_change(
     elector: *const elector,
@@ -172,7 +182,8 @@ pub unsafe extern "C" fn elector_get_change(
             elector.here()?;
             let change = elector.history.get(revision).ok_or_else(|| {
                 let latest = elector.history.latest();
-                let message = format!("change {revision} is not known: the latest one is {latest}");
+                let message =
+                    format!("change {revision} is not known; the latest is {latest}, and 1000 are kept");
                 Fault::new(elector_status::UnknownChange, message)
             })?;
             fill(change_out, &elector_change::of(&change));
@@ -181,11 +192,12 @@ pub unsafe extern "C" fn elector_get_change(
     }
 }
 
-/// Writes who leads, as far as this candidate knows while it stands, as two strings one behind the other: the
-/// leader's name, and from `buffer + strlen(buffer) + 1` on its meta text (empty if it has none).
+/// Writes the latest leader that this candidate has seen; it sees leaders only while it campaigns. Two
+/// strings, each with its NUL: the leader's name at `buffer`, its meta text at `buffer + strlen(buffer) + 1`
+/// ("" if it has none).
 ///
-/// Returns how long both are, with the NUL between them and without the last one; 0 if nobody is known to
-/// lead. What does not fit is cut; `buffer` may be NULL if `capacity` is 0.
+/// Returns the length of both, including the NUL between them and excluding the last NUL; 0 if no leader is
+/// known. Text that does not fit is cut; `buffer` may be NULL if `capacity` is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_leader(
     elector: *const elector,
@@ -201,17 +213,19 @@ pub unsafe extern "C" fn elector_leader(
     })
 }
 
-/// Writes the guard: a statement for PostgreSQL with this term's values in it, safely quoted. Run it first
-/// in your own transaction: one row means that the term lasts, and nobody else is elected before that
-/// transaction ends; no row, or an error, means that the term may be over, so roll back.
+/// Writes the guard: a PostgreSQL statement with the values of this term, safely quoted. Run it first in your
+/// own transaction. If it returns one row, the term lasts, and no other candidate is elected before that
+/// transaction ends. If it returns no row or an error, the term may be over: roll back.
 ///
-/// Any isolation level will do; above READ COMMITTED there is no row either if the table was rewritten
-/// (VACUUM FULL, CLUSTER) since the transaction's first statement. Rolling back to a savepoint also ends a
-/// guard that was run after it, and so does the EXCEPTION clause of a PL/pgSQL block around the guard: run it
-/// outside of them, or again afterwards.
+/// The guard works at any isolation level. Above READ COMMITTED it also returns no row if the table was
+/// rewritten (VACUUM FULL, CLUSTER) after the transaction's first statement.
 ///
-/// Returns the statement's length without its NUL, and writes "" if it does not fit: a statement that is cut
-/// is none. 0 if this candidate has no term (while it drains it has one) or its store is not PostgreSQL.
+/// Rolling back to a savepoint that is older than the guard ends the guard, and the transaction is
+/// unprotected from then on. The EXCEPTION clause of a PL/pgSQL block around the guard does the same. Run the
+/// guard outside of them, or run it again afterwards.
+///
+/// Returns the statement's length without its NUL, and writes "" if the statement does not fit. Returns 0 if
+/// this candidate has no term or its store is not PostgreSQL; in a drain it still has its term.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_guard_sql(
     elector: *const elector,
@@ -235,9 +249,9 @@ fn guard(_: &elector) -> Option<String> {
     None
 }
 
-/// Writes what the store complains about, one line, or "" if its latest operation worked; while writes fail,
-/// reading a free row does not clear it. It never holds a password. Returns its length without its NUL; what
-/// does not fit is cut.
+/// Writes the latest error of the store in one line, or "" if the latest operation succeeded. While writes
+/// fail, a read of a free row does not clear the error. It never contains a password. Returns its length
+/// without its NUL; text that does not fit is cut.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_last_error(
     elector: *const elector,
@@ -258,7 +272,8 @@ unsafe fn end(buffer: *mut c_char, capacity: usize) {
     unsafe { text::write(buffer, capacity, &["", ""]) };
 }
 
-/// The view of an elector, for `elector_am_i_leader_inline`. Lives until `elector_free`. NULL for NULL.
+/// Returns the view of an elector, for `elector_am_i_leader_inline`. Valid until `elector_free`. NULL for
+/// NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_get_view(elector: *const elector) -> *const elector_view {
     // SAFETY: the caller keeps the conventions.
@@ -266,7 +281,7 @@ pub unsafe extern "C" fn elector_get_view(elector: *const elector) -> *const ele
     value(std::ptr::null(), || shown().map(|shown| std::ptr::from_ref(shown).cast::<elector_view>()))
 }
 
-/// Now, in nanoseconds on the clock that leases are trusted by: one that also counts the time for which the
+/// Returns the present time in nanoseconds, on the clock of the leases: it also counts the time for which the
 /// machine was suspended (Linux: CLOCK_BOOTTIME). Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn elector_now_ns() -> u64 {

@@ -7,7 +7,7 @@ use super::text;
 use crate::core::sql::postgres::{IdType, Table};
 use crate::core::sql::sqlite;
 
-/// A database's kind of SQL.
+/// The SQL dialect of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum elector_dialect {
@@ -17,54 +17,74 @@ pub enum elector_dialect {
     Sqlite = 2,
 }
 
-/// A statement of a store, for a table as CREATE_TABLE makes it. (The ids in a table that
-/// `nest-leader-election` made are integers; only `elector_new` serves that.)
+/// A statement for a table as CREATE_TABLE creates it. Only `elector_new` supports the table of
+/// `nest-leader-election`, whose ids are integers.
 ///
-/// PostgreSQL: the parameters of LOOK, ACQUIRE, RENEW and RELEASE are arrays with an element for each
-/// election, if not said otherwise. There is a row for each element, in any order: `ord` says which one, from
-/// 1; `now_us` and `timeline` are the store's clock. A row of the table is in `leader_id, token, lease_ms,
-/// meta, expires_us, remaining_us`, null where there is none.
+/// PostgreSQL: each parameter of LOOK, ACQUIRE, RENEW and RELEASE is an array with one element for each
+/// election, unless its comment says otherwise. The result has one row for each element, in any order, with
+/// these columns: `ord`, the element's number from 1; `now_us` and `timeline`, the store's clock; and those
+/// that the statement's comment names. "The row's columns" are `leader_id, token, lease_ms, meta, expires_us,
+/// remaining_us`; they are null if there is no row.
 ///
-/// SQLite: the parameters are single values. "Boot" is a time in microseconds on a clock that starts with the
-/// machine, "wall" one since 1970, "boot id" any text that names this start of the machine. Decide by boot in
-/// a row of this boot, by wall in others.
+/// SQLite: each parameter is a single value. "Boot time" is in microseconds on a clock that starts with the
+/// machine, "wall time" in microseconds since 1970. The "boot id" is any text that identifies this start of
+/// the machine. Whether a row has expired is decided by boot time if the row has this boot id, otherwise by
+/// wall time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum elector_statement {
-    /// Makes the table. PostgreSQL: several statements, to be run in one transaction by its owner.
+    /// Creates the table. PostgreSQL: several statements, to be run in one transaction by the table's owner.
+    /// SQLite: to be run in one write transaction.
     CreateTable = 1,
-    /// Reads rows: $1 text elections; a row of the table. SQLite, one row: ?1 election, ?2 boot id; columns
-    /// holder, token, expiry boot, expiry wall, lease ms, whether it is of this boot, lock, meta, begin wall,
-    /// election.
+    /// Reads rows.
+    ///
+    /// PostgreSQL: $1 text[] elections. Returns the row's columns.
+    ///
+    /// SQLite: ?1 election, ?2 boot id. Returns one row, or none: holder, token, expiry in boot time, expiry
+    /// in wall time, lease in ms, whether the row has this boot id, lock, meta, start of the term in wall
+    /// time, election.
     Look = 2,
-    /// Takes rows that are absent or have expired: $1 text elections, $2 text holders, $3 text metas, $4
-    /// bigint leases in ms, $5 text `any`, `absent`, or `same` with $6 bigint token and $7 bigint expiry in
-    /// us; a row of the table as it was, and `granted`, the new token or null. SQLite: takes a row that may
-    /// be taken; look before, in the same `BEGIN IMMEDIATE` transaction. ?1 election, ?2 holder, ?3 token:
-    /// the larger of the row's + 1 and now wall; ?4 expiry boot, ?5 expiry wall, ?6 now wall, ?7 lease ms,
-    /// ?8 boot id, ?9 null, ?10 meta.
+    /// Takes rows that are absent or have expired.
+    ///
+    /// PostgreSQL: $1 text[] elections, $2 text[] holders, $3 text[] metas, $4 bigint[] leases in ms, $5
+    /// text[] conditions: `any`, `absent`, or `same` with $6 bigint[] tokens and $7 bigint[] expiries in us.
+    /// Returns the row's columns as they were, and `granted`: the new token, or null if the row was not
+    /// taken.
+    ///
+    /// SQLite: takes the row without checking that it is free. Run LOOK before, in the same `BEGIN IMMEDIATE`
+    /// transaction, and check: otherwise two leaders are possible. ?1 election, ?2 holder, ?3 token: the
+    /// larger of the row's token + 1 and the wall time; ?4 expiry in boot time, ?5 expiry in wall time, ?6
+    /// wall time, ?7 lease in ms, ?8 boot id, ?9 null, ?10 meta.
     Acquire = 3,
-    /// Extends leases: $1 text elections, $2 text holders, $3 bigint tokens, $4 bigint leases in ms;
-    /// `renewed`, and `busy`: somebody else has locked the row, try again. Neither: lost. SQLite: ?1
-    /// election, ?2 holder, ?3 token, ?4 expiry boot, ?5 expiry wall, ?6 lease ms, ?7 boot id, ?8 now boot,
-    /// ?9 now wall; one row is changed, or none if it is lost.
+    /// Extends leases.
+    ///
+    /// PostgreSQL: $1 text[] elections, $2 text[] holders, $3 bigint[] tokens, $4 bigint[] leases in ms.
+    /// Returns `renewed`, and `busy`: the row is locked by another transaction, so try again. If both are
+    /// false, the lease is lost.
+    ///
+    /// SQLite: ?1 election, ?2 holder, ?3 token, ?4 expiry in boot time, ?5 expiry in wall time, ?6 lease in
+    /// ms, ?7 boot id, ?8 boot time, ?9 wall time. Changes one row; none if the lease is lost.
     Renew = 4,
-    /// Ends leases, and notifies: $1 text elections, $2 text holders, $3 bigint tokens, $4 one text, the
-    /// schema; `busy`. SQLite: ?1 election, ?2 holder, ?3 token, ?4 now boot, ?5 now wall, ?6 boot id.
+    /// Ends leases, and notifies listening candidates (PostgreSQL).
+    ///
+    /// PostgreSQL: $1 text[] elections, $2 text[] holders, $3 bigint[] tokens, $4 text, one value: the
+    /// schema. Returns `busy`: the row is locked by another transaction, so try again.
+    ///
+    /// SQLite: ?1 election, ?2 holder, ?3 token, ?4 boot time, ?5 wall time, ?6 boot id.
     Release = 5,
-    /// Deletes rows that have been dead for a minute. PostgreSQL only: two statements, to be sent as one text
-    /// without parameters; `deleted`.
+    /// Deletes rows that expired more than a minute ago. PostgreSQL only: two statements without parameters,
+    /// to be sent as one text. The second returns `deleted`, the number of deleted rows.
     CleanUp = 6,
-    /// Checks a term and holds its row in the caller's transaction. PostgreSQL only: $1 text election, $2
-    /// text holder, $3 bigint token, single values; one row while the term lasts, else none or an error. What
-    /// is said of `elector_guard_sql` holds for it.
+    /// Checks a term, and holds its row until the caller's transaction ends. PostgreSQL only: $1 text
+    /// election, $2 text holder, $3 bigint token; single values. Returns one row while the term lasts,
+    /// otherwise none or an error. The comment of `elector_guard_sql` says how to use it.
     Guard = 7,
 }
 
-/// Writes a statement of a store. `statement` is one of `enum elector_statement`, `dialect` one of
-/// `enum elector_dialect`; `schema` is that of the table in PostgreSQL, NULL for "public".
+/// Writes a statement of a store. `statement` is one of `enum elector_statement`, `dialect` one of `enum
+/// elector_dialect`. `schema` is the PostgreSQL schema of the table; NULL: "public".
 ///
-/// Returns its length without its NUL, and writes "" if it does not fit: a statement that is cut is none. 0:
+/// Returns the statement's length without its NUL, and writes "" if the statement does not fit. Returns 0 if
 /// there is no such statement, or the schema is not UTF-8. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elector_sql(

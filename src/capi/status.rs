@@ -3,41 +3,43 @@
 use std::ffi::c_char;
 use std::fmt::Display;
 
-/// What a call came to. A number means the same for ever.
+/// The result of a call. A number never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum elector_status {
-    /// Done.
+    /// Success.
     Ok = 0,
     /// A pointer that must not be NULL was NULL.
     NullPointer = 1,
     /// A string is not UTF-8.
     InvalidUtf8 = 2,
-    /// A name, a number, a store URL or an enumerated value that can never work.
+    /// A name, number, store URL or enumerator is invalid; no retry can succeed.
     InvalidArgument = 3,
-    /// The timings do not fit together; the message names the numbers.
+    /// The timings contradict each other, or one is out of bounds; the message names the numbers.
     InvalidTiming = 4,
-    /// A `struct_size` that no version of this header has: set it to `sizeof` the struct.
+    /// `struct_size` is smaller than in any version of this header: set it to `sizeof` the struct.
     InvalidStructSize = 5,
-    /// What was waited for did not come in time.
+    /// The timeout passed before the event that the call waits for.
     Timeout = 6,
-    /// The store could not be used; it may be so later.
+    /// The store failed; a retry may succeed.
     StoreFailed = 7,
-    /// The store refused, and will again until somebody changes something.
+    /// The store refused. Every retry is refused until an operator changes something; the message says what.
     StoreRefused = 8,
-    /// The handle was made before a `fork`, and this is the child: make a new one here.
+    /// The handle was created before a `fork`, and this is the child process: create a new handle here.
     Forked = 9,
-    /// A call that waits was made from a callback, where it would hold up all others.
+    /// A callback called a function that waits, which would delay all other callbacks: call it from another
+    /// thread.
     InCallback = 10,
-    /// The change is no longer, or not yet, known: ask for a later, or an earlier, one.
+    /// No change with this number is known: it is older than the latest 1000, or has not happened yet.
     UnknownChange = 11,
-    /// The system gave no thread.
+    /// The operating system refused to start a thread.
     NoThread = 12,
-    /// A bug in this library, which the message quotes. The elector is never leader again; make a new one.
+    /// A bug in this library, which the message quotes. The elector never leads again; create a new one.
     Panic = 13,
     /// `elector_wake` was called while this call waited.
     Woken = 14,
-    /// The system gave no random number, by which candidates are told apart.
+    /// The operating system returned no random number. Without one, candidates of the same name cannot be
+    /// told apart.
     NoRandom = 15,
 }
 
@@ -83,20 +85,20 @@ impl elector_status {
     }
 }
 
-/// What went wrong, for people. The caller owns it; it needs no preparation and never grows. A call that
-/// succeeds empties it.
+/// The error of a call, for people to read; programs should compare `status`. You own the struct and need not
+/// initialise it; it never grows. A call that succeeds sets `status` to OK and `message` to "".
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct elector_error {
-    /// What the call returned.
+    /// The status that the call returned.
     pub status: elector_status,
-    /// One line that says what was asked, what was found and what to do; NUL-terminated, UTF-8, cut if it is
-    /// longer. It never holds a password.
+    /// One line that says what was asked, what was found and what to do; NUL-terminated UTF-8, cut if it is
+    /// longer. It never contains a password.
     pub message: [c_char; 1020],
 }
 
-/// The name of a status in this header without its prefix ("TIMEOUT"), or "UNKNOWN" for a number that this
-/// version does not know. Any thread; the string lives for ever.
+/// Returns the name of a status as in this header, without its prefix ("TIMEOUT"), or "UNKNOWN" for a number
+/// that this version does not know. The string is valid until the process ends. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn elector_status_name(status: i32) -> *const c_char {
     let known = elector_status::ALL.into_iter().find(|known| *known as i32 == status);
@@ -117,9 +119,10 @@ impl Fault {
     pub(super) fn argument(message: impl ToString) -> Fault {
         Fault::new(elector_status::InvalidArgument, message.to_string())
     }
+
     /// `what` is NULL.
     pub(super) fn null(what: &str) -> Fault {
-        Fault::new(elector_status::NullPointer, format!("{what} is NULL; pass one"))
+        Fault::new(elector_status::NullPointer, format!("{what} is NULL; pass a valid pointer"))
     }
 
     /// A bug in this library; `found` says where it was noticed.

@@ -19,7 +19,7 @@ pub(super) unsafe fn optional<'a>(text: *const c_char, what: &str) -> Result<Opt
     let bytes = unsafe { CStr::from_ptr(text) }.to_bytes();
     std::str::from_utf8(bytes).map(Some).map_err(|error| {
         let at = error.valid_up_to();
-        let message = format!("{what} is not UTF-8 from byte {at} on; pass UTF-8");
+        let message = format!("{what} is not UTF-8 from byte {at} on; convert it to UTF-8");
         Fault::new(elector_status::InvalidUtf8, message)
     })
 }
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_cut_at_a_character_and_ended() {
+    fn a_string_that_does_not_fit_is_cut_at_a_character_and_terminated() {
         assert_eq!(written(4, &["abc"]), (3, b"abc\0".to_vec()));
         assert_eq!(written(3, &["abc"]), (3, b"ab\0".to_vec()));
         assert_eq!(written(1, &["abc"]), (3, b"\0".to_vec()));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_string_can_be_read_whatever_was_cut() {
+    fn a_second_string_is_readable_after_any_cut() {
         assert_eq!(written(6, &["ab", "c"]), (4, b"ab\0c\0#".to_vec()));
         assert_eq!(written(5, &["ab", "cd"]), (5, b"ab\0c\0".to_vec()));
         assert_eq!(written(4, &["ab", "cd"]), (5, b"ab\0\0".to_vec()));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_null_buffer_asks_for_the_length_only() {
+    fn a_null_buffer_returns_the_length_only() {
         // SAFETY: nothing is written.
         assert_eq!(unsafe { write(std::ptr::null_mut(), 99, &["name", "meta"]) }, 9);
     }

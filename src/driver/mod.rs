@@ -1,4 +1,4 @@
-//! Everything that does I/O: the operating system, stores, threads.
+//! All code that does I/O: operating system, stores, and the hub with its threads.
 
 pub(crate) mod host;
 pub(crate) mod hub;

@@ -1,4 +1,4 @@
-//! The one error type of the public API.
+//! The error type of the public API.
 
 use std::fmt;
 
@@ -6,16 +6,15 @@ use crate::core::{InvalidName, InvalidTiming};
 use crate::driver::stores::StoreError;
 use crate::driver::stores::url::InvalidUrl;
 
-/// What went wrong. Opaque; ask the predicates what to do about it.
+/// An error of an elector. Opaque: its methods return what kind it is.
 ///
-/// The message is one line that says what was asked, what was found and what to do. It never holds a
-/// password.
+/// The message is one line: what was attempted, what was found, and what to do. It never contains a password.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
 }
 
-/// The kinds of errors, for code of this crate that must treat each of them.
+/// The kinds of errors, for code of this crate that must handle each.
 #[derive(Debug)]
 pub(crate) enum Kind {
     Name(InvalidName),
@@ -48,31 +47,31 @@ pub(crate) enum Kind {
 }
 
 impl Error {
-    /// What kind of error it is, to be matched without a wildcard: a new kind must not go unnoticed.
+    /// The kind of the error. Match it without a wildcard, so that a new kind fails to compile.
     #[cfg(feature = "capi")]
     pub(crate) fn kind(&self) -> &Kind {
         &self.kind
     }
 
-    /// The caller gave something that can never work: a name, a timing or a store URL.
+    /// Whether a name, a timing or a store URL is invalid. A retry cannot succeed.
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
         matches!(self.kind, Kind::Name(_) | Kind::Timing(_) | Kind::Url(_))
     }
 
-    /// The timings do not fit together.
+    /// Whether the timings are invalid or contradict each other.
     #[must_use]
     pub fn is_invalid_timing(&self) -> bool {
         matches!(self.kind, Kind::Timing(_))
     }
 
-    /// The store could not be used.
+    /// Whether the store could not be opened or refused an operation.
     #[must_use]
     pub fn is_store(&self) -> bool {
         matches!(self.kind, Kind::Store(_))
     }
 
-    /// The store refused, and will refuse again until somebody changes something.
+    /// Whether a retry fails again until the configuration, the store or the program is changed.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match &self.kind {
@@ -88,26 +87,28 @@ impl Error {
         }
     }
 
-    /// The store did not answer in the time that was given.
+    /// Whether the store did not answer within the timeout of the call.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.kind, Kind::Unconfirmed { .. })
     }
 
-    /// Somebody released this elector while it was waited for or worked under.
+    /// Whether a call of [`Elector::release`](crate::Elector::release) or
+    /// [`Elector::drain`](crate::Elector::drain) ended
+    /// [`Elector::run_as_leader`](crate::Elector::run_as_leader).
     #[must_use]
     pub fn is_released(&self) -> bool {
         matches!(self.kind, Kind::Released { .. })
     }
 
-    /// Another `run_as_leader` of this elector has not ended: one candidate runs one piece of work at a time.
+    /// Whether another `run_as_leader` of this elector is still running. One candidate runs one piece of work
+    /// at a time.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         matches!(self.kind, Kind::Busy { .. })
     }
 
-    /// This candidate does not lead (any more), so the transaction that it wanted to guard must be rolled
-    /// back.
+    /// Whether the candidate has no term, so that the transaction to be guarded must be rolled back.
     #[cfg(feature = "postgres")]
     #[must_use]
     pub fn is_not_leader(&self) -> bool {
@@ -131,7 +132,7 @@ impl Error {
         Error { kind: Kind::Guard { election: election.to_owned(), found } }
     }
 
-    /// The elector was made before a `fork`, and this is the child.
+    /// Whether the elector was made before a `fork` and is used in the child.
     #[must_use]
     pub fn is_forked(&self) -> bool {
         matches!(self.kind, Kind::Forked)
@@ -159,7 +160,7 @@ impl Error {
         Error { kind: Kind::Forked }
     }
 
-    /// The system gave no random number.
+    /// Whether the operating system had no random number.
     #[must_use]
     pub fn is_no_random(&self) -> bool {
         matches!(self.kind, Kind::NoRandom(_))
@@ -213,14 +214,20 @@ impl fmt::Display for Error {
                 )
             }
             Kind::Forked => f.write_str(
-                "this elector was made before a fork and is dead in the child; make a new one here",
+                "this elector was made before a fork and cannot be used in the child process; make a new one \
+                 there",
             ),
             Kind::NoRandom(error) => write!(
                 f,
-                "the system gave no random number ({error}), by which candidates are told apart; make \
-                 /dev/urandom readable for this process: a chroot may lack it"
+                "the operating system has no random number ({error}), which is needed to distinguish \
+                 candidates; make /dev/urandom readable for this process: a chroot may lack it"
             ),
-            Kind::Threads(error) => write!(f, "no thread could be started for the hub: {error}"),
+            Kind::Threads(error) => {
+                write!(
+                    f,
+                    "cannot start a thread for the hub ({error}); check the limit of threads (ulimit -u)"
+                )
+            }
         }
     }
 }

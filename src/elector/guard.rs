@@ -1,4 +1,4 @@
-//! Promise G: work in the same PostgreSQL database, fenced absolutely.
+//! Guards: transactions in the same PostgreSQL database that can commit only within their term.
 
 use crate::core::sql::postgres::Table;
 use crate::core::{FencingToken, lease::LeaderId};
@@ -6,20 +6,20 @@ use crate::elector::Elector;
 use crate::elector::error::Error;
 
 impl Elector {
-    /// Fences the caller's own transaction: it can commit only if nobody else has been elected before it
-    /// ends.
+    /// Guards a transaction: it can commit only if no other candidate has been elected before it ends.
     ///
-    /// Call it first in the transaction. It checks that this very term still lasts by the server's clock,
-    /// and holds the election's row (`FOR KEY SHARE`) until the transaction ends: no other candidate
-    /// takes the row before. Renewals are not held up. A transaction that stays open long delays
-    /// take-overs of this election, and only those; the candidate that waits logs the backend's pid.
+    /// Call it as the first statement of the transaction. It checks that the current term has not expired by
+    /// the server's clock, and locks the election's row (`FOR KEY SHARE`) until the transaction ends, so that
+    /// no other candidate can take the row before. The lock does not delay renewals. Danger: a transaction
+    /// that stays open delays take-overs of this election for that long; the waiting candidate logs the
+    /// backend's pid.
     ///
-    /// It must run in the database, and see the table, of this elector's store, at any isolation level. Above
-    /// READ COMMITTED it fails also if the table was rewritten (VACUUM FULL, CLUSTER) since the transaction's
-    /// first statement.
+    /// The transaction must run in the database of this elector's store and see its table. Any isolation
+    /// level will do; above READ COMMITTED the guard also fails if the table was rewritten (VACUUM FULL,
+    /// CLUSTER) since the transaction's first statement.
     ///
-    /// Rolling back to a savepoint also ends a guard that was called after it, and so does the EXCEPTION
-    /// clause of a PL/pgSQL block around the guard. Call it outside of them, or again afterwards.
+    /// A rollback to a savepoint ends a guard that was taken after it, and so does the EXCEPTION clause of a
+    /// PL/pgSQL block around the guard. Take the guard outside of them, or again afterwards.
     ///
     /// ```no_run
     /// # async fn example(elector: elector::Elector, client: &mut tokio_postgres::Client)
@@ -33,9 +33,9 @@ impl Elector {
     /// ```
     ///
     /// # Errors
-    /// [`Error::is_not_leader`] when this candidate has no term (while it drains it has one), or the term has
-    /// ended in the store; roll back then. Otherwise what the server said, such as that it could not
-    /// serialize access.
+    /// [`Error::is_not_leader`] when this candidate has no term (it has one while it drains) or the term has
+    /// ended in the store. Otherwise an error that quotes the server, for example that it could not serialize
+    /// access, or that says that the leases are not kept in PostgreSQL. Roll back in either case.
     pub async fn guard(&self, transaction: &tokio_postgres::Transaction<'_>) -> Result<FencingToken, Error> {
         let (table, holder, token) = self.guarded_term()?;
         let number = token.get() as i64;
@@ -47,20 +47,21 @@ impl Elector {
         }
     }
 
-    /// The guard as a statement with this term's values written in, safely quoted, for clients other than
-    /// `tokio-postgres`. Run it first in the transaction: one row means that the term lasts, and is held
-    /// until the transaction ends; none, or an error, means that it may be over, so roll back. Isolation
-    /// levels and savepoints: see [`Elector::guard`].
+    /// The guard as SQL text with the values of this term, safely quoted, for clients other than
+    /// `tokio-postgres`. Run it as the first statement of the transaction. One row means that the term has
+    /// not expired and that its row is locked until the transaction ends. No row, or an error, means that the
+    /// term may be over: roll back. For isolation levels and savepoints see [`Elector::guard`].
     ///
     /// # Errors
-    /// As [`Elector::guard`].
+    /// [`Error::is_not_leader`] when this candidate has no term. Another error when its leases are not kept
+    /// in PostgreSQL.
     pub fn guard_sql(&self) -> Result<String, Error> {
         let (table, holder, token) = self.guarded_term()?;
         Ok(table.guard_text(self.election(), holder.as_str(), token.get()))
     }
 
     fn guarded_term(&self) -> Result<(Table, LeaderId, FencingToken), Error> {
-        // Work that is drained has its term still, and must be able to finish.
+        // Not only while leading: work that drains still has its term, and must be able to finish.
         let token = self.leadership().token.ok_or_else(|| Error::not_leader(self.election()))?;
         let table = self.hub().table().ok_or_else(|| Error::no_guard(self.election()))?;
         Ok((table, self.inner().leader_id(), token))

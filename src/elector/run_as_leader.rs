@@ -1,4 +1,4 @@
-//! Work that runs while this candidate leads, and is cancelled in time.
+//! [`Elector::run_as_leader`]: work that runs while this candidate leads and is cancelled in time.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -9,14 +9,14 @@ use std::time::Duration;
 use futures_core::Stream;
 use tracing::Instrument;
 
-use crate::core::lease::{DeposedReason, Event, Input, Phase};
-use crate::core::{FencingToken, Instant};
+use crate::core::FencingToken;
+use crate::core::lease::{DeposedReason, Event, Input, Leadership, Phase};
 use crate::driver::host::clock;
 use crate::driver::hub::changes::{Change, Changes};
 use crate::elector::Elector;
 use crate::elector::error::Error;
 
-/// The term that a piece of work runs under.
+/// The term under which work of [`Elector::run_as_leader`] runs.
 #[derive(Clone, Debug)]
 pub struct Term {
     token: FencingToken,
@@ -24,33 +24,46 @@ pub struct Term {
 }
 
 impl Term {
-    /// The fencing token, for every resource that checks it.
+    /// The term's fencing token. Pass it to every resource that checks tokens.
     #[must_use]
     pub fn token(&self) -> FencingToken {
         self.token
     }
 
-    /// How long new work may still be started, unless a renewal lengthens it; while the candidate drains,
-    /// how long the work in progress may go on. Zero once the term is over.
+    /// The time from this call until the hard deadline, when trust in this term ends; zero once the term is
+    /// over. A renewal extends it.
+    ///
+    /// Everything that only the leader may do must have ended by then: another candidate can lead from that
+    /// instant on.
     #[must_use]
-    pub fn remaining(&self) -> Duration {
-        self.stop_new_work_at().saturating_since(clock::now())
+    pub fn trusted_for(&self) -> Duration {
+        self.leadership().map_or(Duration::ZERO, |leadership| leadership.trusted_for(clock::now()))
     }
 
-    /// Whether this very term is still trusted. It is while the candidate drains.
+    /// The time from this call until the soft deadline, `grace` before the hard one; zero past it and once
+    /// the term is over. A renewal extends it.
+    ///
+    /// Start nothing new by then: [`Elector::run_as_leader`] drops the work at that instant. While the
+    /// candidate drains, start nothing new at all: this is how long the work in progress may still run.
+    #[must_use]
+    pub fn work_for(&self) -> Duration {
+        self.leadership().map_or(Duration::ZERO, |leadership| leadership.work_for(clock::now()))
+    }
+
+    /// Whether this term is still trusted. True also while the candidate drains.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.elector.token() == Some(self.token) || self.elector.leadership().token == Some(self.token)
+        self.elector.token() == Some(self.token) || self.leadership().is_some()
     }
 
-    /// Whether the work is to stop: the candidate drains, or the term is over.
+    /// Whether the work should stop: the candidate drains, or the term is over.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.elector.token() != Some(self.token)
     }
 
-    /// Waits until the work is to stop ([`Term::is_stopping`]). Finish then, and return: the lease is kept
-    /// meanwhile, within [`Builder::drain`](crate::Builder::drain).
+    /// Waits until the work should stop ([`Term::is_stopping`]). Then finish and return; meanwhile the lease
+    /// is kept, for [`Builder::drain`](crate::Builder::drain) at most.
     ///
     /// ```no_run
     /// # async fn sigterm() {}
@@ -76,7 +89,7 @@ impl Term {
     /// # }
     /// ```
     pub async fn stop_requested(&self) {
-        // Made before the question, so that what comes after the answer is heard.
+        // Subscribed before the state is read, so that no later change is missed.
         let mut changes = self.elector.changes();
         poll_fn(|context| {
             while let Poll::Ready(Some(_)) = Pin::new(&mut changes).poll_next(context) {}
@@ -86,38 +99,37 @@ impl Term {
     }
 
     fn is_draining(&self) -> bool {
-        let leadership = self.elector.leadership();
-        leadership.phase == Phase::Draining && leadership.token == Some(self.token)
+        self.leadership().is_some_and(|leadership| leadership.phase == Phase::Draining)
     }
 
-    fn stop_new_work_at(&self) -> Instant {
-        let leadership = self.elector.leadership();
-        if leadership.token == Some(self.token) { leadership.stop_new_work_at } else { Instant::ZERO }
+    /// The answer of the elector while this very term is trusted.
+    fn leadership(&self) -> Option<Leadership> {
+        Some(self.elector.leadership()).filter(|leadership| leadership.token == Some(self.token))
     }
 }
 
 impl Elector {
-    /// Campaigns, runs `work` once elected, and returns what it returns, with the lease released.
+    /// Campaigns, runs `work` once elected, releases the lease when it returns, and returns its value.
     ///
-    /// To stop it, as on SIGTERM, call [`Elector::drain`]: no new work is started, `work` is told
-    /// ([`Term::stop_requested`]) and finishes under the lease, and the next leader begins after that. The
-    /// lease is renewed for at most [`Builder::drain`](crate::Builder::drain) meanwhile, and at its soft
-    /// deadline work that has not returned is dropped.
+    /// To stop it, for example on SIGTERM, call [`Elector::drain`]: `work` is notified
+    /// ([`Term::stop_requested`]), finishes under the lease, and the next leader begins only after that.
+    /// Meanwhile the lease is renewed for [`Builder::drain`](crate::Builder::drain) at most; work that has
+    /// not returned by the soft deadline is dropped.
     ///
-    /// [`Elector::release`], and to drop the future that this returns, do not wait for the work: its future
-    /// is dropped, and the lease is released. Only what the work has spawned, or a call that does not
-    /// await, can go on then.
+    /// [`Elector::release`] does not wait for the work, and neither does dropping the returned future: the
+    /// work's future is dropped and the lease is released. Danger: tasks that the work has spawned, and calls
+    /// that do not await, go on without the lease.
     ///
-    /// If leadership ends or is at risk first, the future of `work` is dropped at the soft deadline
-    /// (`grace` before trust ends), this candidate stands again, and `work` is called anew under the next
-    /// term's token. Dropping a future cancels it at its next `await`: code that computes for long
-    /// without one must look at [`Term::is_current`] itself.
+    /// If leadership ends, or cannot be renewed in time, the future of `work` is dropped at the soft deadline
+    /// (`grace` before trust ends), this candidate campaigns again, and `work` is called again under the next
+    /// term's token. Dropping a future cancels it at its current `await`: code that computes for long without
+    /// one must check [`Term::is_current`] itself.
     ///
-    /// What the work tells to `tracing` is in a span `term` with `election`, `candidate` and `token`.
+    /// The work runs in a `tracing` span `term` with the fields `election`, `candidate` and `token`.
     ///
-    /// Works on every async runtime, and on none: nothing but wakers is needed. To spawn it on a runtime
-    /// with several threads write `async move |term| …`; a closure that borrows its surroundings is not
-    /// `Send` enough for today's compiler.
+    /// Needs only wakers, so it works on every async runtime and without one. To spawn it on a runtime with
+    /// several threads, write `async move |term| …`: the compiler does not yet accept a borrowing closure as
+    /// `Send`.
     ///
     /// ```
     /// # fn main() -> Result<(), elector::Error> {
@@ -134,8 +146,8 @@ impl Elector {
     /// ```
     ///
     /// # Errors
-    /// [`Error::is_released`] when another call of [`Elector::release`] or [`Elector::drain`] ended it before
-    /// the work returned; [`Error::is_busy`] when this candidate runs other work already, which goes on;
+    /// [`Error::is_released`] when [`Elector::release`] or [`Elector::drain`] ended it before the work
+    /// returned; [`Error::is_busy`] when this candidate already runs other work, which is not affected;
     /// [`Error::is_forked`] in a forked child.
     pub async fn run_as_leader<T>(&self, mut work: impl AsyncFnMut(Term) -> T) -> Result<T, Error> {
         let _running = Running::begin(self)?;
@@ -157,17 +169,17 @@ impl Elector {
                     drop(stand_down);
                     return Ok(value);
                 }
-                // The work is gone, so a drain has nothing to wait for.
+                // The work was dropped, so the drain has nothing left to wait for.
                 Ended::Stopped if self.leadership().phase == Phase::Draining => {
                     self.drained();
                     return Err(Error::released(self.election()));
                 }
-                // Somebody else gave up past the soft deadline.
+                // Another call released the elector after the soft deadline.
                 Ended::Stopped if self.leadership().phase == Phase::Standby => {
                     return Err(Error::released(self.election()));
                 }
                 Ended::Released => return Err(Error::released(self.election())),
-                // A new term has a new token; the rest of this one is of no use to work that was cut off.
+                // The work was dropped, and the next call needs a new term with a new token.
                 Ended::Stopped => {
                     self.release();
                     self.campaign();
@@ -194,7 +206,7 @@ impl Elector {
                     Some(Event::Elected { token }) if self.token() == Some(token) => {
                         return Poll::Ready(Ok(token));
                     }
-                    // Drained before any work was begun: there is nothing to wait for.
+                    // Drained before the work was started, so there is nothing to wait for.
                     Some(Event::Elected { token }) if self.drains(token) => {
                         self.drained();
                         return Poll::Ready(Err(Error::released(self.election())));
@@ -203,7 +215,7 @@ impl Elector {
                     None => return Poll::Ready(Err(Error::released(self.election()))),
                 }
             }
-            // A candidate that stands down says no event.
+            // A candidate that stands down without a term emits no event.
             match self.inner().poll_settled(context.waker()) {
                 true => Poll::Ready(Err(Error::released(self.election()))),
                 false => Poll::Pending,
@@ -213,8 +225,8 @@ impl Elector {
     }
 }
 
-/// That this elector runs work. One candidate has one lease, so that a second piece of work would lose its
-/// term when the first one ends.
+/// Marks that this elector runs work, until it is dropped. One candidate has one lease, so a second piece of
+/// work would lose its term when the first one ends.
 struct Running<'a>(&'a AtomicBool);
 
 impl Running<'_> {
@@ -232,10 +244,10 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Releases when `run_as_leader` ends, also when its own future is dropped half-way.
+/// Releases the lease when `run_as_leader` ends, also when its future is dropped.
 struct StandDown<'a> {
     elector: &'a Elector,
-    /// The term that was kept for other work when it began, which is left to that.
+    /// The term, if the candidate drained for other work when `run_as_leader` was called; that drain goes on.
     kept: Option<FencingToken>,
 }
 
@@ -249,7 +261,7 @@ impl StandDown<'_> {
 impl Drop for StandDown<'_> {
     fn drop(&mut self) {
         match self.kept.is_some_and(|token| self.elector.drains(token)) {
-            // It goes on to drain, and does not stand afterwards.
+            // The candidate goes on to drain and does not campaign afterwards.
             true => drop(self.elector.inner().input(Input::Drain)),
             false => self.elector.release(),
         }
@@ -262,7 +274,7 @@ enum Ended<T> {
     Released,
 }
 
-/// Polls the work for as long as its term allows.
+/// Polls the work while its term allows.
 fn poll_term<T>(
     context: &mut Context<'_>,
     term: &Term,
@@ -279,8 +291,8 @@ fn poll_term<T>(
         return Poll::Ready(Ended::Stopped);
     }
     *begun = true;
-    // The clock decides, even if the event is late.
-    if clock::now() >= term.stop_new_work_at() {
+    // The clock decides, since the event may be late.
+    if term.work_for().is_zero() {
         return Poll::Ready(Ended::Stopped);
     }
     work.poll(context).map(Ended::Done)
@@ -293,7 +305,8 @@ fn ends<T>(change: Option<Change>, term: &Term) -> Option<Ended<T>> {
         Event::Deposed { token: ended, reason: DeposedReason::Released } if ended == token => {
             Some(Ended::Released)
         }
-        // The lease is kept for work that is to stop, up to the soft deadline, which the clock shows.
+        // While it drains, the work keeps running until the soft deadline, which `poll_term` reads from the
+        // clock.
         Event::StopNewWork { token: ended } if ended == token && term.is_draining() => None,
         Event::StopNewWork { token: ended } | Event::Deposed { token: ended, .. } if ended == token => {
             Some(Ended::Stopped)

@@ -1,11 +1,11 @@
-//! The rules of batches and the numbers of clean-ups, for the hub and the stores of the npm package.
+//! The rules of batches and the pace of clean-ups, for the hub of the npm package.
 
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::object::Object;
 use crate::core::batch::{MOST_JOBS, SHORTEST_PATIENCE, Urgency, waited_for};
-use crate::core::table::{CLEAN_UP_AT_ONCE, CLEAN_UP_EVERY, DEAD_FOR};
+use crate::core::table::CLEAN_UP_EVERY;
 
 #[wasm_bindgen]
 extern "C" {
@@ -44,7 +44,7 @@ pub fn waited_for_ms(requests: Vec<RequestObject>) -> f64 {
     waited_for(requests.iter().map(|request| (named(request), request.deadline_ms()))).unwrap_or_default()
 }
 
-/// The limits of hubs and stores.
+/// The limits of hubs.
 #[must_use]
 #[wasm_bindgen]
 pub fn limits() -> LimitsObject {
@@ -52,8 +52,6 @@ pub fn limits() -> LimitsObject {
     let made = Object::new()
         .with("mostJobs", MOST_JOBS as f64)
         .with("shortestPatienceMs", ms(SHORTEST_PATIENCE))
-        .with("cleanUpEveryMs", ms(CLEAN_UP_EVERY))
-        .with("cleanUpAtOnce", f64::from(CLEAN_UP_AT_ONCE))
-        .with("deadForMs", ms(DEAD_FOR));
+        .with("cleanUpEveryMs", ms(CLEAN_UP_EVERY));
     made.unchecked_into()
 }

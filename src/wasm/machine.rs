@@ -101,14 +101,14 @@ impl Machine {
     }
 
     /// The host stands down once its work in progress is done. Until then the machine renews, for at most
-    /// `patienceMs`.
+    /// `drainMs`.
     #[wasm_bindgen(js_name = drainFor)]
     pub fn drain_for(
         &mut self,
         #[wasm_bindgen(js_name = nowMs)] now: f64,
-        #[wasm_bindgen(js_name = patienceMs)] patience: f64,
+        #[wasm_bindgen(js_name = drainMs)] drain: f64,
     ) {
-        self.lease.handle_input(instant(now), Input::DrainFor(duration(patience)));
+        self.lease.handle_input(instant(now), Input::DrainFor(duration(drain)));
     }
 
     /// The work in progress of a draining host is done.

@@ -146,7 +146,7 @@ pub(super) fn leadership(answer: &Leadership) -> LeadershipObject {
         .with("phase", phase)
         .with_some("token", answer.token.map(FencingToken::get))
         .with("trustedUntilMs", floor(answer.trusted_until))
-        .with("stopNewWorkAtMs", floor(answer.stop_new_work_at))
+        .with("workUntilMs", floor(answer.work_until))
         .with_some("reason", answer.reason.map(|reason| reason.name()));
     made.unchecked_into()
 }

@@ -72,7 +72,7 @@ impl MemoryTable {
         Name::new("election", election).is_ok_and(|election| self.table.delete(&election))
     }
 
-    /// Deletes rows that have been dead for a minute, at most `cleanUpAtOnce`. Returns their number.
+    /// Deletes rows that have been dead for a minute, at most 1 000. Returns their number.
     #[wasm_bindgen(js_name = cleanUp)]
     pub fn clean_up(&mut self, #[wasm_bindgen(js_name = nowUs)] now: i64) -> f64 {
         self.table.clean_up(StoreTime::from_micros(now)) as f64

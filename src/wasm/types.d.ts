@@ -46,10 +46,10 @@ export interface MachineLeadership {
     readonly phase: Phase;
     /** The term's token while the lease is trusted, draining included. */
     readonly token?: bigint;
-    /** When trust ends unless it is renewed, on the host's clock; 0 without a term. */
+    /** The hard deadline on the host's clock: when trust ends unless it is renewed; 0 without a term. */
     readonly trustedUntilMs: number;
-    /** When new work must stop unless it is renewed; 0 without a term. */
-    readonly stopNewWorkAtMs: number;
+    /** The soft deadline on the same clock: by then nothing new may be started; 0 without a term. */
+    readonly workUntilMs: number;
     /** Why the latest term ended. */
     readonly reason?: DeposedReason;
 }
@@ -167,7 +167,7 @@ export type TableVerdict =
     }
     | { readonly verdict: "incomplete" | "unusable"; readonly why: string };
 
-/** The limits of hubs and stores, which are equal in every language. */
+/** The limits of hubs, which are equal in every language. */
 export interface Limits {
     /** Maximum number of operations in one batch. */
     readonly mostJobs: number;
@@ -175,8 +175,4 @@ export interface Limits {
     readonly shortestPatienceMs: number;
     /** The average time from one clean-up to the next. */
     readonly cleanUpEveryMs: number;
-    /** Maximum number of rows that one clean-up deletes. */
-    readonly cleanUpAtOnce: number;
-    /** How long a row must have been dead (its lease expired) before a clean-up deletes it. */
-    readonly deadForMs: number;
 }

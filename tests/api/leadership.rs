@@ -1,5 +1,7 @@
 //! How candidates come to lead, hand over and lose their terms, and what each of them is told.
 
+use elector::core::lease::Leadership;
+
 use super::*;
 
 #[test]
@@ -34,6 +36,31 @@ fn release_and_drain_take_effect_before_they_return() {
         elector.drained();
         assert_eq!(elector.leadership().phase, Phase::Standby);
     }
+}
+
+#[test]
+fn a_leadership_and_its_term_give_both_deadlines_and_zero_without_a_term() {
+    let elector = lasting("deadlines", "a");
+    let durations = |leadership: Leadership| {
+        let now = elector::driver::clock::now();
+        (leadership.trusted_for(now), leadership.work_for(now))
+    };
+    assert_eq!(durations(elector.leadership()), (Duration::ZERO, Duration::ZERO), "before a term");
+    block_on(elector.run_as_leader(async |term| {
+        let leadership = elector.leadership();
+        let (trusted_for, work_for) = durations(leadership);
+        assert!(leadership.is_leader && work_for > Duration::ZERO);
+        assert_eq!(trusted_for - work_for, SOON, "the grace is a tenth of the lease");
+        // Read later, and no renewal is due yet: less is left.
+        let (of_term, work_of_term) = (term.trusted_for(), term.work_for());
+        assert!(work_of_term > Duration::ZERO && work_of_term <= work_for);
+        assert!(of_term > work_of_term && of_term <= trusted_for);
+        elector.drain();
+        let kept = elector.leadership();
+        assert!(!kept.is_leader && durations(kept).1 > Duration::ZERO, "for the work in progress");
+    }))
+    .unwrap();
+    assert_eq!(durations(elector.leadership()), (Duration::ZERO, Duration::ZERO), "after the term");
 }
 
 #[test]
@@ -245,24 +272,28 @@ fn dropping_the_last_handle_stands_down() {
 
 #[test]
 fn every_elector_of_a_hub_gets_its_own_answers() {
-    let store = "memory:answers";
-    let make = |n| {
-        let builder = Elector::builder(format!("answers-{n}")).store(store).lease(10 * SOON);
-        builder.renew(100 * MS).retry(50 * MS).build().unwrap()
+    // The answers of one batch all differ: every second election is led by a candidate of its own name. While
+    // the store takes its time over the first, the others' operations become a batch.
+    let make = |n, name: &str| {
+        let builder = Elector::builder(format!("answers-{n}")).store("memory:answers").lease(10 * SOON);
+        builder.candidate(name).retry(50 * MS).build().unwrap()
     };
-    let electors: Vec<Elector> = (0..50).map(make).collect();
-    let streams: Vec<_> = electors.iter().map(Elector::changes).collect();
-    electors.iter().for_each(Elector::campaign);
-    let tokens: Vec<_> = electors.iter().map(|elector| elector.wait_until_leader(SOON).unwrap()).collect();
-    for mut changes in streams {
-        let renewed = |event: &Event| matches!(event, Event::Renewed { .. });
-        while !renewed(&changes.next_timeout(SOON).expect("a renewal").event) {}
-    }
-    let mut rows = StoreUrl::parse(store).unwrap().open(Arc::new(|_| {})).unwrap();
-    for (elector, token) in electors.iter().zip(tokens) {
+    let holders: Vec<Elector> = (0..50).step_by(2).map(|n| make(n, &format!("holder-{n}"))).collect();
+    holders.iter().for_each(Elector::campaign);
+    holders.iter().for_each(|holder| assert!(holder.wait_until_leader(SOON).is_some()));
+    let store = MemoryStore::named("answers");
+    store.delay(300 * MS);
+    let others: Vec<Elector> = (0..50).map(|n| make(n, "other")).collect();
+    others.iter().for_each(Elector::campaign);
+    until("each has an answer", || others.iter().all(|elector| elector.leader().is_some()));
+    store.delay(Duration::ZERO);
+    let mut rows = store.open(Arc::new(|_| {}));
+    for (n, elector) in others.iter().enumerate() {
         let election = Name::new("election", elector.election()).unwrap();
         let row = rows.rows(Some(&election)).unwrap().remove(0);
-        assert_eq!((elector.token(), row.row.token), (Some(token), Some(token)), "{election}");
+        let leader = if n % 2 == 0 { format!("holder-{n}") } else { "other".into() };
+        assert_eq!(elector.leader().unwrap().id.candidate(), leader, "{election}");
+        assert_eq!(elector.token(), row.row.token.filter(|_| n % 2 == 1), "{election}");
     }
 }
 

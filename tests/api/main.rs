@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use elector::core::lease::{DeposedReason, Event, Failure, Phase};
 use elector::core::{FencingToken, Name};
 use elector::driver::stores::memory::MemoryStore;
-use elector::driver::stores::url::StoreUrl;
 use elector::driver::stores::{Hint, StoreError};
 use elector::{Builder, Elector};
 

@@ -15,11 +15,15 @@ const SECOND: Duration = Duration::from_secs(1);
 fn work_runs_under_a_term_and_returns_without_any_runtime() {
     let elector = lasting("work", "a");
     let mut changes = elector.changes();
+    let mut ran = None;
     let token = block_on(elector.run_as_leader(async |term| {
-        assert!(term.is_current() && term.remaining() > Duration::ZERO);
+        assert!(term.is_current() && term.work_for() > Duration::ZERO);
+        ran = Some(term.clone());
         term.token()
     }));
     let token = token.unwrap();
+    let ran = ran.unwrap();
+    assert_eq!((ran.trusted_for(), ran.work_for()), (Duration::ZERO, Duration::ZERO), "it is over");
     assert_eq!(elector.leadership().phase, Phase::Standby);
     assert_eq!(next_turn(&mut changes), Event::Elected { token });
     assert_eq!(next_turn(&mut changes), Event::Deposed { token, reason: DeposedReason::Released });
@@ -62,8 +66,8 @@ pub fn cut_off(store: &str, builder: Builder) -> CutOff {
     runtime.block_on(async { tokio::time::timeout(SOON, running).await.unwrap().unwrap() });
     let tokens: Vec<_> = called.iter().collect();
     let reasons = tokens.iter().map(|&token| reason_of_end(&mut changes, token)).collect();
-    let (dropped_at, Leadership { stop_new_work_at, trusted_until, .. }) = told.recv().unwrap();
-    CutOff { tokens, reasons, dropped_at, stop_at: stop_new_work_at, trusted_until }
+    let (dropped_at, Leadership { work_until, trusted_until, .. }) = told.recv().unwrap();
+    CutOff { tokens, reasons, dropped_at, stop_at: work_until, trusted_until }
 }
 
 /// Part of the future that is cut off: says when that was, and has the store answer again.
@@ -120,7 +124,7 @@ fn drained_work_is_told_and_finishes_before_the_next_leader_begins() {
         term.stop_requested().await;
         stopper.join().unwrap();
         assert!(term.is_stopping() && !stop.am_i_leader(), "nothing new is begun");
-        assert!(term.is_current() && term.remaining() > Duration::ZERO, "the lease is kept");
+        assert!(term.is_current() && term.work_for() > Duration::ZERO, "the lease is kept");
         std::thread::sleep(300 * MS);
         assert!(!second.am_i_leader() && term.is_current());
         finished.send(()).unwrap();
@@ -149,9 +153,9 @@ fn drained_work_that_does_not_stop_is_renewed_no_more_and_cut_off_at_the_soft_de
         std::future::pending::<()>().await;
     }));
     assert!(ended.unwrap_err().is_released());
-    let (dropped_at, Leadership { phase, stop_new_work_at, trusted_until, .. }) = told.recv().unwrap();
+    let (dropped_at, Leadership { phase, work_until, trusted_until, .. }) = told.recv().unwrap();
     assert_eq!(phase, Phase::Draining, "until the work was dropped nobody else was let in");
-    assert!(stop_new_work_at <= dropped_at && dropped_at < trusted_until);
+    assert!(work_until <= dropped_at && dropped_at < trusted_until);
     assert!(matches!(next_turn(&mut changes), Event::Elected { .. }));
     assert!(matches!(next_turn(&mut changes), Event::StopNewWork { .. }), "the drain");
     let rest = [next_turn(&mut changes), next_turn(&mut changes)];

@@ -11,7 +11,7 @@
 
 /* Programs were compiled against these; a struct may only grow at its end. */
 ALWAYS(size_of_error, sizeof(struct elector_error) == 1024);
-ALWAYS(size_of_leadership, sizeof(struct elector_leadership) == 40);
+ALWAYS(size_of_leadership, sizeof(struct elector_leadership) == 48);
 ALWAYS(size_of_change, sizeof(struct elector_change) == 296);
 ALWAYS(size_of_view, sizeof(struct elector_view) == 40 || sizeof(void *) != 8);
 ALWAYS(size_of_input, sizeof(struct elector_input) == 104 || sizeof(void *) != 8);
@@ -23,6 +23,7 @@ ALWAYS(leadership_revision, offsetof(struct elector_leadership, revision) == 8);
 ALWAYS(leadership_token, offsetof(struct elector_leadership, token) == 16);
 ALWAYS(leadership_trusted, offsetof(struct elector_leadership, trusted_for_ms) == 24);
 ALWAYS(leadership_leader, offsetof(struct elector_leadership, is_leader) == 32);
+ALWAYS(leadership_work, offsetof(struct elector_leadership, work_for_ms) == 40);
 ALWAYS(change_event, offsetof(struct elector_change, event) == 4);
 ALWAYS(change_revision, offsetof(struct elector_change, revision) == 8);
 ALWAYS(change_at, offsetof(struct elector_change, at_unix_ms) == 16);
@@ -38,7 +39,7 @@ ALWAYS(input_request, offsetof(struct elector_input, request_id) == 8);
 ALWAYS(input_clock, offsetof(struct elector_input, store_now_us) == 24);
 ALWAYS(input_holder, offsetof(struct elector_input, row_holder) == 56);
 ALWAYS(input_lease, offsetof(struct elector_input, row_lease_ms) == 88 || sizeof(void *) != 8);
-ALWAYS(input_patience, offsetof(struct elector_input, patience_ms) == 96 || sizeof(void *) != 8);
+ALWAYS(input_drain, offsetof(struct elector_input, drain_ms) == 96 || sizeof(void *) != 8);
 ALWAYS(output_kind, offsetof(struct elector_output, kind) == 4);
 ALWAYS(output_request, offsetof(struct elector_output, request_id) == 24);
 ALWAYS(output_op, offsetof(struct elector_output, op) == 40);

@@ -120,7 +120,8 @@ static void a_draining_machine_renews_until_it_is_drained(void)
     CHECK(!leads(&host) && latest(&host, ELECTOR_EVENT_STOP_NEW_WORK) != NULL);
     pass(&host, 30 * S);
     GIVES(OK, elector_lease_leadership(host.lease, host.now_ns, &now, NULL));
-    CHECK(now.token == 1 && now.trusted_for_ms > 0 && !now.is_leader);
+    CHECK(now.token == 1 && !now.is_leader);
+    CHECK(now.work_for_ms > 0 && now.trusted_for_ms - now.work_for_ms == 1000);
     CHECK(host.row.holder[0] != '\0' && host.request.op == ELECTOR_OP_RENEW);
     tell(&host, ELECTOR_INPUT_KIND_DRAINED);
     CHECK(host.request.op == ELECTOR_OP_RELEASE && host.row.holder[0] == '\0');
@@ -133,7 +134,7 @@ static void a_drain_with_a_bound_is_renewed_until_then_and_ends_by_itself(void)
     struct host host = a_host();
     tell(&host, ELECTOR_INPUT_KIND_CAMPAIGN);
     input.kind = ELECTOR_INPUT_KIND_DRAIN_FOR;
-    input.patience_ms = 20000;
+    input.drain_ms = 20000;
     tell_input(&host, &input);
     CHECK(!leads(&host) && count_of(&host, ELECTOR_EVENT_STOP_NEW_WORK) == 1);
     pass(&host, 20 * S);

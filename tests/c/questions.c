@@ -7,12 +7,14 @@ static void one_read_is_consistent_with_all_others(void)
     struct elector_leadership now = ELECTOR_LEADERSHIP_INIT;
     struct elector *elector = candidate("memory:read", "a");
     GIVES(OK, elector_get_leadership(elector, &now, NULL));
-    CHECK(!now.is_leader && now.token == 0 && now.revision == 0 && now.trusted_for_ms == 0);
+    CHECK(!now.is_leader && now.token == 0 && now.revision == 0);
+    CHECK(now.trusted_for_ms == 0 && now.work_for_ms == 0);
     CHECK(now.reason == ELECTOR_REASON_NONE);
     REQUIRE(lead(elector));
     GIVES(OK, elector_get_leadership(elector, &now, NULL));
     CHECK(now.is_leader && now.token == elector_token(elector) && now.revision >= 1);
     CHECK(now.trusted_for_ms > 0 && now.trusted_for_ms <= 9067 * slow);
+    CHECK(now.work_for_ms > 0 && now.work_for_ms < now.trusted_for_ms);
     GIVES(OK, elector_release(elector, SOON_MS, NULL));
     GIVES(OK, elector_get_leadership(elector, &now, NULL));
     CHECK(!now.is_leader && now.token == 0 && now.reason == ELECTOR_REASON_RELEASED);

@@ -38,9 +38,26 @@ static void a_smaller_struct_is_refused_and_left_alone(void)
         GIVES(INVALID_STRUCT_SIZE, elector_wait(elector, 0, 0, &now));
         GIVES(INVALID_STRUCT_SIZE, elector_get_change(elector, 1, &change, &error));
     }
-    now.struct_size = sizeof now - 1;
+    now.struct_size = offsetof(struct elector_leadership, work_for_ms) - 1;
     GIVES(INVALID_STRUCT_SIZE, elector_get_leadership(elector, &now, &error));
     CHECK(now.token == 0 && !now.is_leader && change.revision == 0);
+    elector_free(elector);
+}
+
+/* The first version of elector_leadership ended before `work_for_ms`. */
+static void a_struct_of_an_older_header_is_filled_as_far_as_it_goes(void)
+{
+    union {
+        struct elector_leadership ours;
+        unsigned char bytes[sizeof(struct elector_leadership)];
+    } now;
+    struct elector *elector = candidate("memory:older", "a");
+    REQUIRE(lead(elector));
+    FILL(now);
+    now.ours.struct_size = offsetof(struct elector_leadership, work_for_ms);
+    GIVES(OK, elector_get_leadership(elector, &now.ours, NULL));
+    CHECK(now.ours.is_leader && now.ours.token != 0 && now.ours.trusted_for_ms > 0);
+    CHECK(now.bytes[now.ours.struct_size] == GUARD && now.bytes[sizeof now.bytes - 1] == GUARD);
     elector_free(elector);
 }
 
@@ -95,6 +112,7 @@ static void a_machine_checks_the_sizes_too(void)
 
 const struct test sizes_tests[] = {
     TEST(a_smaller_struct_is_refused_and_left_alone),
+    TEST(a_struct_of_an_older_header_is_filled_as_far_as_it_goes),
     TEST(a_larger_struct_is_filled_as_far_as_it_is_known),
     TEST(a_machine_checks_the_sizes_too),
     END_OF_TESTS,

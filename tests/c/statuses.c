@@ -146,7 +146,7 @@ static void unknown_change_before_it_happened(void)
     GIVES(UNKNOWN_CHANGE, elector_get_change(elector, 0, &change, &error));
     GIVES(UNKNOWN_CHANGE, elector_get_change(elector, 1, &change, &error));
     GIVES(UNKNOWN_CHANGE, elector_get_change(elector, UINT64_MAX, &change, &error));
-    CHECK(strstr(error.message, "the latest one is 0") != NULL && change.revision == 0);
+    CHECK(strstr(error.message, "the latest is 0") != NULL && change.revision == 0);
     elector_free(elector);
 }
 

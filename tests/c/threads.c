@@ -125,7 +125,7 @@ static void *wait_to_be_woken(void *data)
     return NULL;
 }
 
-static void a_wake_ends_the_waits_that_have_begun_and_no_later_one(void)
+static void a_wake_ends_waits_in_progress_and_no_later_wait(void)
 {
     struct elector *electors[2] = {candidate("memory:woken", "a"), candidate("memory:woken", "b")};
     pthread_t threads[2 * THREADS];
@@ -177,7 +177,7 @@ const struct test threads_tests[] = {
     TEST(many_threads_may_use_one_handle),
     TEST(a_change_wakes_all_who_wait),
     TEST(a_thread_that_waits_can_be_called_back),
-    TEST(a_wake_ends_the_waits_that_have_begun_and_no_later_one),
+    TEST(a_wake_ends_waits_in_progress_and_no_later_wait),
     TEST(threads_may_make_and_free_electors_at_the_same_time),
     END_OF_TESTS,
 };

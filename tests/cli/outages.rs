@@ -15,7 +15,7 @@ fn a_term_that_could_not_be_extended_is_reported_as_expired_with_the_reason() {
         // A renewal failed before the term was over, and the guardian said so. Else the machine stood still
         // for longer than that took: the file was locked, or the guardian woke, too late.
         let is_in_order = position("\"at_risk\"").is_some_and(|at| Some(at) < position("\"stop_new_work\""));
-        let stopping = said.lines().find(|line| line.contains("could not be extended"));
+        let stopping = said.lines().find(|line| line.contains("could not be renewed in time"));
         if let (true, Some(stopping)) = (is_in_order, stopping) {
             assert!(stopping.ends_with("; stopping CMD"), "{stopping}");
             if stopping.contains("locked") {

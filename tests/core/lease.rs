@@ -261,7 +261,7 @@ impl Stage {
             return;
         }
         self.said_leadership = Some(says);
-        let (stop, end) = (time(says.stop_new_work_at), time(says.trusted_until));
+        let (stop, end) = (time(says.work_until), time(says.trusted_until));
         let line = match (says.phase, says.is_leader, says.token) {
             (Phase::Leader, true, Some(token)) => {
                 format!("= leads #{token}, starts work until {stop}, trusts until {end}")

@@ -253,7 +253,7 @@ fn the_first_server_that_takes_writes_is_used() {
             "may pass",
             &format!("127.0.0.1:{down}: Connection refused"),
             &format!("127.0.0.1:{}: it is read-only", first.port()),
-            "is the server up",
+            "is the server running",
             "give the primary",
         ],
     );
@@ -272,7 +272,7 @@ fn what_is_no_server_is_said_to_be_none() {
     let error = open("postgres://me@no-such-host.invalid/x").unwrap_err();
     assert!(error.starts_with("may pass") && error.contains("no-such-host.invalid"), "{error}");
     assert!(error.contains("has no address") || error.contains("no answer within"), "{error}");
-    fails("postgres://me@/x?host=/no/such/directory", &["may pass", "socket's directory"]);
+    fails("postgres://me@/x?host=/no/such/directory", &["may pass", "directory of its socket"]);
     let (listener, port) = silent_server();
     // As often as it is asked, until this process ends.
     std::thread::spawn(move || {

@@ -4,7 +4,8 @@
 #
 # A patch is a diff of src. Above it stand `# rule: …`, the rule that it breaks, and `# tests: …`, arguments
 # of `cargo test` that run the suites which must fail. They are built with all features, or, where the core
-# alone will do, with none, which is sooner. ELECTOR_MUTANTS names some patches; unset means all.
+# alone will do, with those that they name, which is sooner. ELECTOR_MUTANTS names some patches; unset means
+# all.
 need_rust
 need patch patch "install patch"
 settings=$(tests/install/postgres.sh)

@@ -1,6 +1,5 @@
 //! The stores: what each of them must do, and what SQLite's does when files, disks and processes misbehave.
 //! tests/install/postgres.sh installs what PostgreSQL's need.
-#![cfg(feature = "driver")]
 
 mod conformance;
 #[cfg(all(feature = "sqlite", target_os = "linux"))]

@@ -9,7 +9,7 @@ use elector::core::sql::sqlite_server as sql;
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
 use elector::driver::stores::sqlite::SqliteStore;
-use elector::driver::stores::{Job, Store};
+use elector::driver::stores::{Job, SqliteOptions, Store};
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ fn holder() -> LeaderId {
 fn open() -> (tempfile::TempDir, Native, Client) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().canonicalize().unwrap().join("leases.db");
-    let native = Native(SqliteStore::open(&path, false, Arc::new(|_| {})).unwrap());
+    let native = Native(SqliteStore::open(&path, SqliteOptions::default(), Arc::new(|_| {})).unwrap());
     let client = Client(Connection::open(&path).unwrap());
     client.0.busy_timeout(Duration::from_secs(60)).unwrap();
     client.0.execute_batch(&sql::create_table()).unwrap();

@@ -10,13 +10,15 @@ use crate::graph::{self, Import, Imports};
 use crate::{File, Tree, holds};
 
 /// The folders of `src`, each with its layer: imports point to the same folder or to a lower layer.
-const LAYERS: [(&str, u8); 14] = [
+const LAYERS: [(&str, u8); 16] = [
     ("src/core/", 0),
+    ("src/testing/", 1),
     ("src/wasm/", 1),
     ("src/driver/host/", 1),
     ("src/driver/stores/", 2),
     ("src/driver/hub/", 3),
     ("src/driver/mod.rs", 3),
+    ("src/testing/conformance/", 3),
     ("src/elector/", 4),
     ("src/capi/", 5),
     ("src/lib.rs", 6),
@@ -27,8 +29,12 @@ const LAYERS: [(&str, u8); 14] = [
     ("src/bin/elector/main.rs", 10),
 ];
 
-/// Folders that serve other languages, which nothing in Rust imports.
-const FACES: [&str; 2] = ["src/wasm/", "src/capi/"];
+/// Folders that serve other languages and programs, which nothing in Rust imports.
+const FACES: [&str; 4] = ["src/wasm/", "src/capi/", "src/testing/", "src/testing/conformance/"];
+
+/// Files that judge what an operation does to a row, and may not ask the code that they judge.
+const JUDGES: [&str; 3] = ["src/testing/checks.rs", "src/testing/exclusion.rs", "src/testing/conformance/"];
+const JUDGED: &str = "src/core/table.rs";
 
 /// A file's place among the modules, and what it writes.
 struct Module<'a> {
@@ -187,7 +193,8 @@ fn paths(line: &str, children: &[String]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (at, _) in line.match_indices("::") {
         let start = line[..at].rfind(|c| !is_name(c)).map_or(0, |before| before + 1);
-        let is_first = !line[..start].ends_with("::");
+        // `$crate` is where a macro is expanded, and an exported macro stands at the root.
+        let is_first = !line[..start].ends_with("::") && !line[..start].ends_with('$');
         let first = &line[start..at];
         let is_ours =
             ["crate", "super", "self"].contains(&first) || children.iter().any(|name| name == first);
@@ -296,6 +303,16 @@ fn directions(tree: &Tree) -> Vec<String> {
     found
 }
 
+fn judgements(tree: &Tree) -> Vec<String> {
+    let imports = Modules::new(tree).imports();
+    let judges = imports.into_iter().filter(|(file, _)| JUDGES.iter().any(|judge| file.starts_with(judge)));
+    let asked = judges.flat_map(|(file, imports)| {
+        let table = imports.into_iter().filter(|import| import.target == JUDGED);
+        table.map(move |import| format!("{file}:{}: asks {JUDGED}, which it judges", import.line))
+    });
+    asked.collect()
+}
+
 /// A file that is a module at two places, or stands elsewhere than its name says, cannot be found.
 fn attributes(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
@@ -346,6 +363,8 @@ fn imports_of_rust_files_point_to_lower_layers() {
         ("src/driver/stores/a.rs", "use crate::driver::hub::shared::Hub;\n", "src/driver/hub/shared.rs"),
         ("src/driver/hub/a.rs", "use crate::Error;\n", "src/elector/error.rs"),
         ("src/wasm/a.rs", "use crate::driver::host::clock;\n", "src/driver/host/clock.rs"),
+        ("src/testing/a.rs", "use crate::driver::host::clock;\n", "src/driver/host/clock.rs"),
+        ("src/elector/a.rs", "use crate::testing::World;\n", "src/testing/mod.rs"),
         ("src/capi/a.rs", "fn f() { crate::wasm::f() }\n", "src/wasm/mod.rs"),
         ("src/bin/elector/os/a.rs", "use crate::run::f;\n", "src/bin/elector/run/mod.rs"),
         ("src/new/a.rs", "use crate::core;\n", "src/core/mod.rs"),
@@ -358,6 +377,15 @@ fn imports_of_rust_files_point_to_lower_layers() {
     }
     let sound = [("src/elector/mod.rs", "use crate::{core, driver::hub};\n"), ("src/driver/hub/mod.rs", "")];
     assert_eq!(directions(&Tree::planted(&sound)), [""; 0]);
+}
+
+#[test]
+fn what_judges_the_rules_of_rows_does_not_ask_them() {
+    let lib = ("src/lib.rs", "pub mod core;\npub mod testing;\n");
+    let core = [("src/core/mod.rs", "pub mod table;\n"), ("src/core/table.rs", "pub fn may_take() {}\n")];
+    let fault = |judge| [lib, core[0], core[1], (judge, "use crate::core::table;\n")];
+    holds(judgements, &[&fault("src/testing/checks.rs"), &fault("src/testing/conformance/rows.rs")]);
+    assert_eq!(judgements(&Tree::planted(&fault("src/testing/store.rs"))), [""; 0]);
 }
 
 #[test]

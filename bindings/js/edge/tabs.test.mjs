@@ -81,8 +81,8 @@ class Browser {
 function observe(leaseMs) {
     const sample = () => {
         const at = Date.now();
-        const { leading, token, remainingMs } = elector.leadership;
-        if (leading) note(JSON.stringify({ leaseMs, token: String(token), at, until: at + remainingMs }));
+        const { leading, token, trustedForMs } = elector.leadership;
+        if (leading) note(JSON.stringify({ leaseMs, token: String(token), at, until: at + trustedForMs }));
     };
     const { port } = new SharedWorker(`worker.js?lease=${leaseMs}`, { type: "module", name: "elector" });
     port.onmessage = sample;

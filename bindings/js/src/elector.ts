@@ -10,20 +10,16 @@ import { rowsOf } from "./stores/client.js";
 import { Hub } from "./hub.js";
 import type { ElectorOptions, Logger } from "./options.js";
 import { checkDuration, checkOptions, machineOptions, tell } from "./options.js";
-import type { Term } from "./run.js";
+import type { Deadlines, Term } from "./run.js";
 import { runAsLeader } from "./run.js";
 
 /** One consistent answer to "do I lead?". */
-export type Leadership =
+export type Leadership = Deadlines & (
     | {
         readonly leading: true;
         readonly phase: "leader";
         /** The fencing token of this term. */
         readonly token: bigint;
-        /** How long trust lasts unless it is renewed, in milliseconds from now. */
-        readonly remainingMs: number;
-        /** How long new work may still be started; 0 past the soft deadline. */
-        readonly newWorkMs: number;
     }
     | {
         readonly leading: false;
@@ -32,7 +28,8 @@ export type Leadership =
         readonly token?: bigint;
         /** Why the latest term ended. */
         readonly reason?: DeposedReason;
-    };
+    }
+);
 
 type Listeners = { [E in MachineEvent["event"]]?: Set<(change: Change) => void> };
 /** The change that goes with an event's name. */
@@ -178,7 +175,7 @@ export class Elector {
 
     /** One consistent answer with the term's token and deadlines. */
     get leadership(): Leadership {
-        if (this.#fault) return { leading: false, phase: "standby" };
+        if (this.#fault) return { leading: false, phase: "standby", trustedForMs: 0, workForMs: 0 };
         const now = this.#clock.now();
         return described(this.#machine.leadership(now), now);
     }
@@ -455,13 +452,17 @@ export class Elector {
 
 function described(answer: MachineLeadership, now: number): Leadership {
     const { phase, token, reason } = answer;
+    const deadlines = {
+        trustedForMs: Math.max(0, answer.trustedUntilMs - now),
+        workForMs: Math.max(0, answer.workUntilMs - now),
+    };
     if (answer.isLeader && token !== undefined) {
-        const newWorkMs = Math.max(0, answer.stopNewWorkAtMs - now);
-        return { leading: true, phase: "leader", token, remainingMs: answer.trustedUntilMs - now, newWorkMs };
+        return { leading: true, phase: "leader", token, ...deadlines };
     }
     return {
         leading: false,
         phase,
+        ...deadlines,
         ...(token === undefined ? {} : { token }),
         ...(reason === undefined ? {} : { reason }),
     };

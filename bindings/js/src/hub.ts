@@ -312,7 +312,7 @@ export class Hub {
 
     #listen(): void {
         if (this.#listening || !this.store.listen) return;
-        const bell = (election?: string) => {
+        const notify = (election?: string) => {
             for (const seat of [...this.#seats]) {
                 if (election === undefined || seat.election === election) {
                     seat.tell((machine, now) => machine.hint(now));
@@ -324,7 +324,7 @@ export class Hub {
         // too.
         const shorter = (least: number, seat: Seat) => Math.min(least, seat.leaseMs);
         const testMs = () => [...this.#seats].reduce(shorter, DAY_MS) / 3;
-        const listening = this.store.listen(bell, warn, testMs);
+        const listening = this.store.listen(notify, warn, testMs);
         this.#listening = listening;
         listening.catch((error: unknown) => {
             this.#log("warn", `${oneLine(error)}; releases are noticed by looking only`);

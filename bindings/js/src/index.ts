@@ -10,7 +10,7 @@ export type { Clock } from "./clock.js";
 export { bootClock, systemClock } from "./clock.js";
 export type { ElectorOptions, Logger } from "./options.js";
 export type { Term } from "./run.js";
-export type { Answer, Bell, Job, Store } from "./store.js";
+export type { Answer, Job, Notifier, Store } from "./store.js";
 export { postgresStore } from "./stores/postgres.js";
 export type { PostgresOptions } from "./stores/postgres.js";
 export type { PostgresListener } from "./stores/postgres-pool.js";

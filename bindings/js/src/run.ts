@@ -2,11 +2,29 @@ import type { Change, Changes } from "./changes.js";
 import type { Phase } from "./core.js";
 import { ElectorError } from "./errors.js";
 
+/**
+ * How long a term still lasts, in milliseconds; a renewal extends it. A `Leadership` counts from the instant
+ * of its answer, a `Term` from each reading.
+ */
+export interface Deadlines {
+    /**
+     * The time until the hard deadline, when trust in the term ends; 0 without a term. Everything that only
+     * the leader may do must have ended by then: another candidate can lead from that instant on.
+     */
+    readonly trustedForMs: number;
+    /**
+     * The time until the soft deadline, `graceMs` before the hard one; 0 without a term and past that
+     * deadline. Start nothing new by then. A draining candidate starts nothing new at all: for it this is how
+     * long the work in progress may still run.
+     */
+    readonly workForMs: number;
+}
+
 /** The term that a piece of work runs under. */
-export interface Term {
+export interface Term extends Deadlines {
     /** The fencing token, for every resource that checks it. */
     readonly token: bigint;
-    /** Aborted when the work is to stop: no new work may be started any more. */
+    /** Aborted when the work is to stop: it starts nothing new, and what is in progress must end. */
     readonly signal: AbortSignal;
 }
 
@@ -14,7 +32,7 @@ export interface Term {
 export interface Candidate {
     readonly election: string;
     readonly token: bigint | undefined;
-    readonly leadership: { readonly phase: Phase; readonly token?: bigint };
+    readonly leadership: Deadlines & { readonly phase: Phase; readonly token?: bigint };
     readonly lastError: ElectorError | undefined;
     /** How often this candidate was made to stand down: by `release()` or `drain()`. */
     readonly stoodDown: number;
@@ -33,6 +51,24 @@ export interface Candidate {
     whenSettled(): Promise<void>;
     /** Counts the waits for this elector: the process must not end before them. */
     keepAlive(by: 1 | -1): void;
+}
+
+/** The term under `token`. Its deadlines are read from the elector each time; 0 once it is over. */
+export function termOf(elector: Pick<Candidate, "leadership">, token: bigint, signal: AbortSignal): Term {
+    const now = (): Deadlines | undefined => {
+        const { leadership } = elector;
+        return leadership.token === token ? leadership : undefined;
+    };
+    return {
+        token,
+        signal,
+        get trustedForMs() {
+            return now()?.trustedForMs ?? 0;
+        },
+        get workForMs() {
+            return now()?.workForMs ?? 0;
+        },
+    };
 }
 
 /** See `Elector.runAsLeader`. */
@@ -131,7 +167,7 @@ async function term<T>(
     try {
         stop?.throwIfAborted();
         if (elector.token !== token) return { done: false };
-        const value = await work({ token, signal: controller.signal });
+        const value = await work(termOf(elector, token, controller.signal));
         stop?.throwIfAborted();
         return controller.signal.aborted ? { done: false } : { done: true, value };
     } catch (error) {

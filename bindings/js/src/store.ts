@@ -10,8 +10,8 @@ export interface Job {
 /** Takes the answer to one job; `error` tells people why, if it is a failure. */
 export type Answer = (job: Job, reply: Reply, error?: StoreError) => void;
 
-/** Rings when an election may have become free; without its name: any of them. */
-export type Bell = (election?: string) => void;
+/** What a store calls when an election may have become free; without a name: any of them. */
+export type Notifier = (election?: string) => void;
 
 /**
  * A place where leases are kept. All electors on one store object share its statements: whatever is due at
@@ -27,7 +27,7 @@ export interface Store {
      * has said nothing for `testMs` should be tested.
      */
     listen?(
-        bell: Bell,
+        notify: Notifier,
         warn: (message: string) => void,
         testMs: () => number,
     ): Promise<() => void | Promise<void>>;

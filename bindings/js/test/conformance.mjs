@@ -1,4 +1,4 @@
-// The properties of tests/stores/conformance that every store has, by the same names.
+// The properties of src/testing/conformance, which every store has, by the same names.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { sleep, until } from "./support.mjs";
@@ -227,12 +227,12 @@ export const properties = {
         const renewals = names.map((name, at) => job(name, renewing("a", grants[at].token)));
         assert.ok((await execute(a, renewals)).every(({ outcome }) => outcome === "renewed"));
     },
-    async "a release rings every bell"({ open }) {
+    async "a release notifies every connection"({ open }) {
         const store = open();
         const heard = [];
-        // Whoever has only now begun to hear rings without a name: what was released before may be free.
-        const bell = (election) => election !== undefined && heard.push(election);
-        const end = await store.listen(bell, () => {}, () => 1_000);
+        // A connection that begins to listen is notified without a name: elections may be free since before.
+        const notify = (election) => election !== undefined && heard.push(election);
+        const end = await store.listen(notify, () => {}, () => 1_000);
         const token = await granted(store, "e", "a");
         await one(store, "e", renewing("a", token));
         await one(store, "e", releasing("a", token));

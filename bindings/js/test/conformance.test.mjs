@@ -1,4 +1,4 @@
-// Every store has the properties of tests/stores/conformance: in memory, on SQLite, on PostgreSQL.
+// Every store has the properties of src/testing/conformance: in memory, on SQLite, on PostgreSQL.
 import { properties, prove } from "./conformance.mjs";
 import { places } from "./places.mjs";
 

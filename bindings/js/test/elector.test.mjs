@@ -71,9 +71,12 @@ test("release and drain take effect before they return", async () => {
         await leading(elector, clock);
         elector.drain();
         assert.equal(elector.amILeader(), false);
-        assert.equal(elector.leadership.phase, "draining");
+        const kept = elector.leadership;
+        assert.equal(kept.phase, "draining");
+        assert.ok(kept.workForMs > 0 && kept.workForMs < kept.trustedForMs);
         void elector.drained();
-        assert.equal(elector.leadership.phase, "standby");
+        const { phase, workForMs, trustedForMs } = elector.leadership;
+        assert.deepEqual([phase, workForMs, trustedForMs], ["standby", 0, 0]);
         await clock.advance(2_000);
     }
 });
@@ -85,9 +88,9 @@ test("trust ends by the clock alone when the store hangs", async () => {
     await leading(elector, clock);
     const goOn = store.hang();
     // No timer is needed for the answer.
-    const { remainingMs } = elector.leadership;
-    assert.ok(remainingMs < LEASE * 0.99 - 600, `${remainingMs}`);
-    clock.stall(remainingMs - 1);
+    const { trustedForMs } = elector.leadership;
+    assert.ok(trustedForMs < LEASE * 0.99 - 600, `${trustedForMs}`);
+    clock.stall(trustedForMs - 1);
     assert.equal(elector.amILeader(), true);
     clock.stall(1.001);
     assert.equal(elector.amILeader(), false);

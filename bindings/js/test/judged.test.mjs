@@ -1,5 +1,5 @@
-// What the core judges for the hub and the store on PostgreSQL, in the objects that JavaScript gives and gets.
-// The rules themselves are tested in Rust.
+// What the core judges for the hub and the store on PostgreSQL, in the objects that JavaScript gives and
+// gets. The rules themselves are tested in Rust.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -28,7 +28,7 @@ test("a table is judged by its rows as clients give them", () => {
     assert.match(hidden.hidden, /from role "me": no policy allows UPDATE; have its owner run CREATE POLICY/);
     const none = judgeTable("jobs", []);
     assert.equal(none.verdict, "incomplete");
-    assert.match(none.why, /^there is no table leader_lease in schema "jobs"; make it with `elector migrate`/);
+    assert.match(none.why, /^there is no table leader_lease in schema "jobs"; make it with `elector migr/);
     const narrow = judgeTable("jobs", rows(COLUMNS, { modifier: 10 }));
     assert.equal(narrow.verdict, "unusable");
     assert.match(narrow.why, /column id takes 10 characters, and 255 are needed; make it text/);
@@ -48,7 +48,7 @@ test("an error of the server is told with what to do", () => {
 
 test("what cannot be kept or is locked is told by the election's name", () => {
     assert.equal(electionRefusal("integer", "7"), undefined);
-    assert.match(electionRefusal("integer", "nightly"), /^election "nightly" cannot be kept.*is integer; name/);
+    assert.match(electionRefusal("integer", "nightly"), /^election "nightly" cannot be kept.*integer; name/);
     assert.match(busyRow("renew leases", "a"), /^cannot renew leases: another transaction holds the row of/);
 });
 
@@ -59,7 +59,5 @@ test("a batch is sorted by urgency and waited for until its first renewal or rel
     assert.equal(waitedForMs(batch(["look", 9], ["renew", 8], ["release", 6.5])), 6.5);
     assert.equal(waitedForMs(batch(["look", 9], ["acquire", 8])), 9);
     assert.equal(waitedForMs([]), 0);
-    const { mostJobs, shortestPatienceMs, cleanUpEveryMs, cleanUpAtOnce, deadForMs } = limits();
-    assert.deepEqual([mostJobs, shortestPatienceMs, cleanUpEveryMs], [4_096, 750, 60_000]);
-    assert.deepEqual([cleanUpAtOnce, deadForMs], [1_000, 60_000]);
+    assert.deepEqual(limits(), { mostJobs: 4_096, shortestPatienceMs: 750, cleanUpEveryMs: 60_000 });
 });

@@ -3,17 +3,30 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LEASE, heard, leading, stage } from "./stage.mjs";
 
+function deadlinesOf({ trustedForMs, workForMs }) {
+    return [trustedForMs, workForMs].map(Math.round);
+}
+
 test("work runs under a term and returns", async () => {
     const { clock, candidate } = stage();
     const elector = candidate("a");
-    const run = elector.runAsLeader(async ({ token, signal }) => {
+    let term;
+    const run = elector.runAsLeader(async (given) => {
+        term = given;
+        const { token, signal } = term;
         assert.equal(token, elector.token);
         assert.equal(signal.aborted, false);
+        const before = deadlinesOf(term);
+        assert.deepEqual(before, deadlinesOf(elector.leadership));
+        assert.equal(before[0] - before[1], LEASE / 10, "the grace");
+        clock.stall(100);
+        assert.deepEqual(deadlinesOf(term), before.map((ms) => ms - 100), "from each reading");
         return `done under ${typeof token}`;
     });
     await clock.advance(10);
     assert.equal(await run, "done under bigint");
     assert.equal(elector.amILeader(), false);
+    assert.deepEqual(deadlinesOf(term), [0, 0]);
     await clock.advance(3 * LEASE);
     assert.equal(clock.timers, 0, "an elector that stands by has no timers");
 });
@@ -27,7 +40,7 @@ test("work is cancelled at the soft deadline and called again under a larger tok
         tokens.push(token);
         if (tokens.length === 2) return "second time";
         store.failWith("unsent");
-        const trustedUntil = clock.now() + elector.leadership.remainingMs;
+        const trustedUntil = clock.now() + elector.leadership.trustedForMs;
         await new Promise((resolve) => signal.addEventListener("abort", resolve));
         abortedWithMs = trustedUntil - clock.now();
         store.failWith(undefined);

@@ -35,3 +35,14 @@ test("memory: dead rows are removed while somebody stands, and no token falls", 
     }
     await Promise.all([elector.release(), clock.advance(1)]);
 });
+
+test("memory: a request that cannot be executed is refused alone", async () => {
+    const jobs = ["a", "x".repeat(256), "b"].map((election, id) => {
+        return { election, request: { id, deadlineMs: Infinity, op: "look" } };
+    });
+    const answers = [];
+    await memoryStore().execute(jobs, (job, reply, error) => answers.push([reply.id, reply.outcome, error]));
+    const outcomes = answers.map(([id, outcome]) => [id, outcome]);
+    assert.deepEqual(outcomes, [[0, "seen"], [1, "refused"], [2, "seen"]]);
+    assert.match(answers[1][2].message, /^memory: election "x{256}": .*255/);
+});

@@ -137,7 +137,7 @@ class Stage {
         if (key === this.saidLeadership) return;
         this.saidLeadership = key;
         const { phase, token } = says;
-        const [stop, end] = [time(says.stopNewWorkAtMs), time(says.trustedUntilMs)];
+        const [stop, end] = [time(says.workUntilMs), time(says.trustedUntilMs)];
         if (says.isLeader) this.say(`= leads #${token}, starts work until ${stop}, trusts until ${end}`);
         else if (token !== undefined) this.say(`= drains #${token}, trusts until ${end}`);
         else this.say(`= does not lead (${PHASES[phase]})`);

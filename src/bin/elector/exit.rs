@@ -7,23 +7,22 @@ use elector::driver::descriptor_limit;
 
 /// Each exit code and its meaning.
 pub const CODES: [(u8, &str); 9] = [
-    (0, "done; for `run`: CMD ended with 0"),
-    (NO, "it is not so: no such term, or the question was answered with no"),
-    (USAGE, "a wrong option, name, timing or URL"),
+    (0, "success; `run`: CMD exited with 0"),
+    (NO, "no such term, or confirmation declined"),
+    (USAGE, "wrong option, name, timing or URL"),
     (
         STORE,
-        "the store refuses: read-only, damaged, not permitted, a name that its\n       \
-             table or its encoding cannot hold; of questions also: unreachable\n       \
-             (`run` waits for ever until it is back)",
+        "the store is unreachable (`run` retries instead), read-only or damaged;\n       \
+             permission is missing; or a name does not fit its table or encoding",
     ),
-    (INTERNAL, "something else failed: no process could be started, a bug"),
+    (INTERNAL, "any other failure: a process could not be started, or a bug"),
     (LOST, "`run --once`: leadership was lost, or CMD stayed stopped for a lease;\n       CMD was ended"),
     (126, "`run`: CMD cannot be executed"),
     (127, "`run`: CMD was not found"),
-    (128, "plus n: signal n ended CMD, or ended `run` while it waited"),
+    (128, "+ n: signal n ended CMD, or ended `run` while it campaigned"),
 ];
 
-/// Asked for something that is not so.
+/// No such term, or confirmation declined.
 pub const NO: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 2;
@@ -40,7 +39,7 @@ pub const NOT_FOUND: u8 = 127;
 
 /// Advice for `EAGAIN` when a process or a thread was to be started.
 const NO_PROCESS: &str =
-    "the limit of processes is reached; raise it (ulimit -u, or pids.max of a container), or end some";
+    "the limit of processes is reached; raise it (ulimit -u, or pids.max of a container), or end processes";
 
 /// The table for `--help`: 72 columns at most, which a manual page leaves of 80.
 pub fn help() -> String {
@@ -68,7 +67,7 @@ impl Failure {
         Failure { code: STORE, message: message.to_string() }
     }
 
-    /// Asked for something that is not so.
+    /// No such term, or confirmation declined.
     pub fn no(message: impl fmt::Display) -> Failure {
         Failure { code: NO, message: message.to_string() }
     }

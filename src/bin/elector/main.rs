@@ -46,7 +46,7 @@ fn perform(task: &Task) -> Result<u8, Failure> {
         Task::Run(options) => run::run(options),
         #[cfg(not(target_os = "linux"))]
         Task::Run(_) => Err(Failure::internal(
-            "`elector run` needs Linux: no command outlives its lease there; elsewhere use the library",
+            "`elector run` works on Linux only, where it can end CMD in time; use the library on this system",
         )),
         Task::Watch { election, store } => watch::run(&election.name, store),
         Task::Status(options) => status::run(options),

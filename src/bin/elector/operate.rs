@@ -31,10 +31,10 @@ pub fn release(election: &Name, token: FencingToken, store: &StoreOption) -> Res
         Some(row) => told(election, &row),
         None => Err(match present(&mut *store, election)? {
             Some(row) if row.holder.is_some() && !row.remaining.is_zero() => Failure::no(format!(
-                "the term with token {token} of '{election}' is over already; the present one {}",
+                "the term with token {token} of '{election}' is over; the present term is another one ({})",
                 describe(&row)
             )),
-            Some(_) => Failure::no(format!("the term with token {token} of '{election}' is over already")),
+            Some(_) => Failure::no(format!("the term with token {token} of '{election}' is over")),
             None => unknown(election, &url),
         }),
     }
@@ -53,7 +53,7 @@ pub enum Confirmation {
 pub fn break_term(election: &Name, confirmation: Confirmation, store: &StoreOption) -> Result<u8, Failure> {
     let (mut store, url) = stores::open_existing(store)?;
     let Some(row) = present(&mut *store, election)? else { return Err(unknown(election, &url)) };
-    let nothing = || Failure::no(format!("nobody leads '{election}'; there is nothing to break"));
+    let nothing = || Failure::no(format!("'{election}' has no leader, so there is no term to revoke"));
     if row.remaining.is_zero() {
         return Err(nothing());
     }
@@ -68,16 +68,18 @@ pub fn break_term(election: &Name, confirmation: Confirmation, store: &StoreOpti
 
 fn confirm(election: &Name, row: &Row) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage("break asks first, but standard input is no terminal; add --yes"));
+        return Err(Failure::usage(
+            "`elector break` asks for confirmation, but standard input is not a terminal; add --yes",
+        ));
     }
     let mut err = io::stderr();
-    write!(err, "End the present term of '{}', which {}? [y/N] ", clean(election), describe(row))?;
+    write!(err, "Revoke the present term of '{}' ({})? [y/N] ", clean(election), describe(row))?;
     err.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     match answer.trim().to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Failure::no("nothing was changed")),
+        _ => Err(Failure::no("not confirmed; the term was not revoked")),
     }
 }
 
@@ -87,20 +89,20 @@ fn present(store: &mut dyn Store, election: &Name) -> Result<Option<Row>, Failur
 }
 
 fn unknown(election: &Name, url: &StoreUrl) -> Failure {
-    Failure::no(format!("there is no election '{election}' in {url}; `elector status` lists all"))
+    Failure::no(format!("there is no election '{election}' in {url}; `elector status` lists all elections"))
 }
 
 fn told(election: &Name, row: &Row) -> Result<u8, Failure> {
     let next = match row.remaining {
-        Duration::ZERO => "whoever stands can be elected now".to_owned(),
-        remaining => format!("whoever stands can be elected in {} ms", remaining.as_millis()),
+        Duration::ZERO => "another candidate can be elected now".to_owned(),
+        remaining => format!("another candidate can be elected in {} ms", remaining.as_millis()),
     };
-    output::say(format!("ended the term of '{}', which {}; {next}", clean(election), describe(row)));
+    output::say(format!("revoked the term of '{}' ({}); {next}", clean(election), describe(row)));
     Ok(0)
 }
 
 fn describe(row: &Row) -> String {
-    let holder = row.holder.as_ref().map_or("nobody".into(), |holder| clean(holder.candidate()));
-    let token = row.token.map(|token| format!(" with token {token}")).unwrap_or_default();
-    format!("{holder} holds{token}")
+    let holder = row.holder.as_ref().map_or("none".into(), |holder| clean(holder.candidate()));
+    let token = row.token.map(|token| format!(", token {token}")).unwrap_or_default();
+    format!("holder {holder}{token}")
 }

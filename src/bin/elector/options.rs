@@ -17,7 +17,7 @@ use crate::exit;
 #[command(name = "elector", version, max_term_width = 100)]
 #[command(after_help = exit::help(), after_long_help = overview())]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub task: Task,
 }
@@ -28,7 +28,7 @@ pub enum Task {
     /// Wait to be elected, then run a command; stop it before leadership ends
     #[command(after_help = RUN_EXAMPLES, after_long_help = run_rules())]
     Run(RunOptions),
-    /// Print a JSON line whenever an election's leader changes, without standing
+    /// Print a JSON line for each change of an election's leader, without campaigning
     #[command(after_help = WATCH_EXAMPLES)]
     Watch {
         #[command(flatten)]
@@ -36,36 +36,37 @@ pub enum Task {
         #[command(flatten)]
         store: StoreOption,
     },
-    /// Show who leads which election
+    /// Show all elections and their leaders
     #[command(after_help = "Examples:\n  elector status\n  elector status --election nightly --json")]
     Status(StatusOptions),
-    /// End a term, if it still is the one with this token
+    /// Revoke the term with a given token
     #[command(after_help = RELEASE_RULES)]
     Release {
         #[command(flatten)]
         election: ElectionOption,
-        /// The token of the term, as `status` shows it
+        /// The token of the term to revoke, as `status` shows it. A later term is left alone
         #[arg(long, value_name = "N", value_parser = token, allow_negative_numbers = true)]
         token: FencingToken,
         #[command(flatten)]
         store: StoreOption,
     },
-    /// End an election's present term, whoever holds it
+    /// Revoke the present term of an election, whatever its token
     #[command(after_help = BREAK_RULES)]
     Break {
         #[command(flatten)]
         election: ElectionOption,
-        /// Do not ask
+        /// Revoke without asking for confirmation
         #[arg(long, short)]
         yes: bool,
         #[command(flatten)]
         store: StoreOption,
     },
-    /// Make the store's table, or add what an older one lacks
+    /// Create the store's table, or add the columns that an older table lacks
     #[command(
         after_help = "Example:\n  elector migrate --store postgres://owner@db.example/app?schema=jobs\n\n\
-                            Needed where candidates may not do it themselves (?create_table=false). Changes\n\
-                            nothing that is there; safe to run again and beside running candidates."
+                            Needed only if the candidates' role may not create tables\n\
+                            (?create_table=false). Safe to repeat, also while candidates run: existing\n\
+                            rows and columns are not changed."
     )]
     Migrate {
         #[command(flatten)]
@@ -74,10 +75,10 @@ pub enum Task {
     /// Print the statements that create the table
     #[command(after_help = "Example:\n  elector schema --dialect postgres | psql")]
     Schema {
-        /// Whose SQL
+        /// The database
         #[arg(long)]
         dialect: Dialect,
-        /// The schema of the table, on PostgreSQL [default: public]
+        /// The PostgreSQL schema of the table [default: public]
         #[arg(long, value_name = "NAME", value_parser = schema)]
         schema: Option<String>,
     },
@@ -94,7 +95,7 @@ pub enum Task {
     /// Print a manual page
     #[command(after_help = "Examples:\n  elector man | man -l -\n  elector man run > elector-run.1")]
     Man {
-        /// The task that it is to describe; without one, all in short
+        /// The command to describe. Default: a summary of all commands
         #[arg(value_parser = task)]
         task: Option<String>,
     },
@@ -123,7 +124,7 @@ pub enum Asked {
 const WATCH_EXAMPLES: &str = "\
 Examples:
   elector watch --election nightly
-  elector watch --election nightly | jq --unbuffered -r '.leader.candidate // \"nobody\"'";
+  elector watch --election nightly | jq --unbuffered -r '.leader.candidate // \"none\"'";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -132,37 +133,42 @@ Examples:
   elector run -e nightly --once --events events.json -- ./report.sh";
 
 const RUN_RULES: &str = "\
-CMD finds ELECTOR_ELECTION, ELECTOR_CANDIDATE and ELECTOR_TOKEN in its environment. The token grows \
-with every term: let whatever CMD writes to refuse a token smaller than the largest it has seen.
+Environment of CMD: ELECTOR_ELECTION, ELECTOR_CANDIDATE and ELECTOR_TOKEN, the fencing token. Each term \
+has a larger token than all earlier terms. CMD should send it with every write, to a resource that \
+refuses a token smaller than the largest it has seen.
 
-When leadership ends, CMD and all processes that it started get SIGTERM, and SIGKILL after the \
-grace, before another candidate can lead: also when `elector run` itself is killed or stopped. When \
-CMD ends by itself, what it left behind is ended in the same way. SIGTERM, SIGINT, SIGHUP, SIGQUIT, \
-SIGUSR1 and SIGUSR2 are passed on to CMD, and the lease is kept until it has ended.
+End of leadership: CMD and all processes that it started get SIGTERM, and after the grace SIGKILL, before \
+another candidate can lead. This holds even if `elector run` itself is killed or stopped.
 
-A hang ends leadership too. If `elector run` itself hangs for half a lease, the lease is not renewed any \
-more. If CMD itself is stopped and not continued for one lease, it is ended, unless --keep-stopped is \
-given. A slow reader of the output delays nothing: lines that do not fit are dropped, and counted.";
+End of CMD: processes that CMD leaves behind are ended in the same way, then the lease is released.
+
+Signals: SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to CMD. The lease is kept until \
+CMD has ended.
+
+Hangs: if `elector run` hangs for half a lease, it stops renewing the lease. If CMD is stopped (SIGSTOP, \
+SIGTTIN, SIGTTOU) for one lease, it is ended; see --keep-stopped. If nothing reads the output, lines are \
+dropped and later counted; the lease is renewed meanwhile.";
 
 const RELEASE_RULES: &str = "\
-The holder fails its next renewal and stops. Another can be elected once the lease has run out, when the \
-holder has stopped for certain.
+The leader's next renewal fails, and it stops. Another candidate can be elected only when the lease has \
+expired; by then the leader no longer trusts it, so there are never two leaders.
 
 Example:
   elector release --election nightly --token 1795321234567890";
 
 const BREAK_RULES: &str = "\
-Safe: the holder fails its next renewal and stops, and nobody takes over before its lease has run out.
+The leader's next renewal fails, and it stops. Another candidate can be elected only when the lease has \
+expired; by then the leader no longer trusts it, so there are never two leaders.
 
 Example:
   elector break --election nightly --yes";
 
 const ENVIRONMENT: &str = "\
 Environment:
-  ELECTOR_STORE  where the leases are kept, unless --store says so
-  ELECTOR_LOG    what to log to standard error: error, warn, info, debug or trace,
-                 or TARGET=LEVEL,… as `tracing` has it
-  NO_COLOR       no colours, if not empty";
+  ELECTOR_STORE  the store's URL, unless --store is given
+  ELECTOR_LOG    the level of the log on standard error: error, warn, info, debug or
+                 trace; or TARGET=LEVEL, separated by commas. Default: no log
+  NO_COLOR       any non-empty value turns colours off";
 
 fn run_rules() -> String {
     format!("{RUN_EXAMPLES}\n\n{RUN_RULES}\n\n{}", exit::help())
@@ -179,8 +185,9 @@ fn overview() -> String {
 /// Where the leases are kept.
 #[derive(Args)]
 pub struct StoreOption {
-    /// Where the leases are kept: sqlite:PATH or postgres://USER@HOST/DATABASE?schema=NAME. Default:
-    /// $ELECTOR_STORE, else a SQLite file in the user's state directory
+    /// Where leases are kept: sqlite:PATH or postgres://USER@HOST/DATABASE?schema=NAME. All candidates of
+    /// an election must use the same store. Default: $ELECTOR_STORE, else an SQLite file in the user's state
+    /// directory
     // Not parsed here: clap would repeat a refused value, and with it the password in it.
     #[arg(long = "store", value_name = "URL")]
     pub url: Option<String>,
@@ -201,33 +208,35 @@ pub struct RunOptions {
     pub election: ElectionOption,
     #[command(flatten)]
     pub store: StoreOption,
-    /// This candidate's name. Default: hostname-pid
+    /// This candidate's name, 1 to 255 bytes [default: hostname-pid]
     #[arg(long, value_name = "ID", value_parser = candidate)]
     pub candidate: Option<Name>,
-    /// A text of at most 64 KiB that others see beside the name, an address for instance
+    /// A text that others can read while this candidate leads, such as an address. At most 64 KiB. Not for
+    /// secrets
     #[arg(long, value_name = "TEXT")]
     pub meta: Option<String>,
     #[command(flatten)]
     pub timing: TimingArguments,
-    /// Take over only what stood unchanged for a full lease: safe also if the store's clock was stepped
-    /// before this candidate first read it or a promoted standby lost commits. Give it to all candidates of
-    /// an election
+    /// Take over only a row that did not change for a full lease of this machine's clock. This prevents two
+    /// leaders if the store's clock was stepped forward before this candidate first read it, or if a promoted
+    /// standby lost commits. It delays each change of leader by one lease. All candidates of an election need
+    /// it
     #[arg(long)]
     pub strict: bool,
-    /// When leadership is lost, or CMD stays stopped for a lease, exit with 75 instead of standing again
+    /// Exit with 75 when leadership is lost or CMD stays stopped for one lease, instead of campaigning again
     #[arg(long, conflicts_with = "forever")]
     pub once: bool,
-    /// When CMD ends by itself, stand again instead of exiting
+    /// Campaign again when CMD ends by itself, instead of exiting
     #[arg(long)]
     pub forever: bool,
-    /// Keep the lease while CMD itself is stopped (SIGSTOP, SIGTTIN, SIGTTOU) and not continued. Without
-    /// this, CMD is ended after one lease, as if leadership had been lost
+    /// Keep the lease while CMD is stopped (SIGSTOP, SIGTTIN, SIGTTOU), for ever if CMD is never continued.
+    /// Without this option, CMD is ended after one lease, as if leadership had been lost
     #[arg(long)]
     pub keep_stopped: bool,
-    /// Write one JSON line per event to this file, or to standard output (-)
+    /// Append one JSON line per event to this file, or write it to standard output (-)
     #[arg(long, value_name = "FILE|-")]
     pub events: Option<PathBuf>,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(long, short)]
     pub quiet: bool,
     /// The command and its arguments
@@ -238,23 +247,30 @@ pub struct RunOptions {
 /// How long a lease lasts.
 #[derive(Args, Clone, Copy, Default)]
 pub struct TimingArguments {
-    /// The length of the lease, in milliseconds [default: 10000]
+    /// The length of the lease in milliseconds, 100 to 86400000. It bounds how long a crashed leader blocks
+    /// the next one. Too short: a slow store or a pause ends leadership [default: 10000]
     #[arg(long, value_name = "N", value_parser = millis, allow_negative_numbers = true)]
     pub lease_ms: Option<Duration>,
-    /// The longest time from one renewal to the next [default: 30 % of the lease]
+    /// The longest time from one renewal to the next, in milliseconds, at least 10. Too long: a short outage
+    /// of the store ends leadership [default: 30 % of the lease]
     #[arg(long, value_name = "N", value_parser = millis, allow_negative_numbers = true)]
     pub renew_ms: Option<Duration>,
-    /// How much earlier a renewal may be sent, drawn anew each time [default: 20 % of the lease]
+    /// A renewal is sent up to this much earlier than --renew-ms, at random, in milliseconds, at most
+    /// --renew-ms − 10. Too short: the renewals of many candidates reach the store at the same time
+    /// [default: 20 % of the lease]
     #[arg(long, value_name = "N", value_parser = millis, allow_negative_numbers = true)]
     pub jitter_ms: Option<Duration>,
-    /// The pause after a renewal that failed at once [default: 5 % of the lease]
+    /// The pause before retrying an operation that failed at once, in milliseconds, at least 10 [default: 5 %
+    /// of the lease]
     #[arg(long, value_name = "N", value_parser = millis, allow_negative_numbers = true)]
     pub retry_ms: Option<Duration>,
-    /// How much earlier than it must a leader stops trusting its lease [default: 250, or a fifteenth of the
-    /// lease if that is more]
+    /// The safety margin: leadership ends this much before the lease can expire, in milliseconds, at least 1.
+    /// It covers late reactions of this machine and forward steps of the store's clock up to this size. Too
+    /// short: CMD can run beside the next leader's [default: the larger of 250 and a fifteenth of the lease]
     #[arg(long, value_name = "N", value_parser = millis, allow_negative_numbers = true)]
     pub margin_ms: Option<Duration>,
-    /// CMD's time between SIGTERM and SIGKILL when leadership ends [default: 10 % of the lease]
+    /// The time between SIGTERM and SIGKILL when leadership ends, in milliseconds. Too short: CMD is killed
+    /// before it has cleaned up. Too long: less time for renewals [default: 10 % of the lease]
     #[arg(long, value_name = "N", value_parser = millis, allow_negative_numbers = true)]
     pub grace_ms: Option<Duration>,
 }
@@ -294,10 +310,10 @@ impl TimingArguments {
 /// `elector status`.
 #[derive(Args)]
 pub struct StatusOptions {
-    /// Only this election
+    /// Show this election only
     #[arg(long, short, value_name = "NAME", value_parser = election)]
     pub election: Option<Name>,
-    /// One JSON object per line instead of a table
+    /// Print one JSON object per election and line, instead of a table
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -307,7 +323,7 @@ pub struct StatusOptions {
 /// `elector demo`.
 #[derive(Args)]
 pub struct DemoOptions {
-    /// How often to kill the leader
+    /// The number of times to kill the leader, 1 to 50
     #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true,
           value_parser = clap::value_parser!(u32).range(1..=50))]
     pub kills: u32,
@@ -366,14 +382,14 @@ fn candidate(text: &str) -> Result<Name, String> {
 }
 
 fn millis(text: &str) -> Result<Duration, String> {
-    let count = text.parse().map_err(|_| "give a whole number of milliseconds, 10000 for instance")?;
+    let count = text.parse().map_err(|_| "use a whole number of milliseconds, such as 10000")?;
     Ok(Duration::from_millis(count))
 }
 
 fn schema(text: &str) -> Result<String, String> {
     match is_schema(text) {
         true => Ok(text.to_owned()),
-        false => Err(format!("it has {} bytes; give the name of a schema, 1 to 63 bytes", text.len())),
+        false => Err(format!("the schema name has {} bytes; use 1 to 63 bytes without NUL", text.len())),
     }
 }
 
@@ -389,7 +405,7 @@ fn task(text: &str) -> Result<String, String> {
     if tasks.iter().any(|task| task == text) {
         return Ok(text.to_owned());
     }
-    Err(format!("there is no such task; give one of {}", tasks.join(", ")))
+    Err(format!("there is no such command; use one of {}", tasks.join(", ")))
 }
 
 #[cfg(test)]

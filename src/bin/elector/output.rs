@@ -80,8 +80,8 @@ pub fn log() -> Result<(), Failure> {
     let refuse = || {
         let wanted = wanted.to_string_lossy();
         Failure::usage(format!(
-            "ELECTOR_LOG is '{wanted}'; give error, warn, info, debug or trace, or TARGET=LEVEL with commas \
-             between several"
+            "ELECTOR_LOG is '{wanted}', which is no level; use error, warn, info, debug or trace, or \
+             TARGET=LEVEL, separated by commas"
         ))
     };
     let text = wanted.to_str().ok_or_else(refuse)?;
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_others_cannot_drive_the_terminal() {
+    fn control_characters_in_names_are_escaped() {
         assert_eq!(clean("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
         assert_eq!(clean("näme"), "näme");
     }

@@ -32,7 +32,7 @@ fn one_line(error: &clap::Error) -> String {
         let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
         let wrong = words.find(|word| word.to_str().is_none()).unwrap_or_default();
         return format!(
-            "'{}' is not UTF-8; write it in UTF-8 (only CMD and its arguments may be other bytes)",
+            "'{}' is not UTF-8; convert it to UTF-8 (only CMD and its arguments may be other bytes)",
             wrong.to_string_lossy()
         );
     }
@@ -62,7 +62,7 @@ fn is_stray_word(error: &clap::Error) -> bool {
 fn stray_word_hint() -> &'static str {
     match asked_subcommand().trim() {
         "run" => "; write `--` before CMD",
-        "watch" | "status" | "release" | "break" => "; an election is given with --election NAME",
+        "watch" | "status" | "release" | "break" => "; name the election with --election NAME",
         _ => "",
     }
 }

@@ -111,7 +111,8 @@ impl Printer {
     fn notice(&self, state: &mut State) -> Option<String> {
         let dropped = std::mem::take(&mut state.dropped);
         let lines = if dropped == 1 { "line" } else { "lines" };
-        (dropped > 0).then(|| format!("elector: {dropped} {lines} dropped: {} was not read\n", self.name))
+        (dropped > 0)
+            .then(|| format!("elector: {dropped} {lines} dropped: the reader of {} is too slow\n", self.name))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -176,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_does_not_block_gets_all_of_a_line() {
+    fn a_full_non_blocking_stream_still_gets_whole_lines() {
         let mut out = Full::default();
         write_patiently(&mut out, b"line\n").unwrap();
         assert_eq!(out.taken, b"line\n");
     }
 
     #[test]
-    fn what_nobody_reads_delays_nobody_and_is_counted_for_who_reads_later() {
+    fn lines_for_a_stalled_reader_are_dropped_and_counted_without_blocking() {
         static PIPE: Mutex<Option<SyncSender<String>>> = Mutex::new(None);
         static PRINTER: Printer =
             Printer::new("this", || Box::new(Pieces(PIPE.lock().unwrap().take().unwrap())));
@@ -200,7 +201,7 @@ mod tests {
         for _ in 0..=MAX_LINES {
             assert!(!reader.recv().unwrap().contains("dropped"));
         }
-        assert_eq!(reader.recv().unwrap(), "elector: 5 lines dropped: this was not read\n");
+        assert_eq!(reader.recv().unwrap(), "elector: 5 lines dropped: the reader of this is too slow\n");
         PRINTER.print("later\n".into());
         assert_eq!(reader.recv().unwrap(), "later\n");
         PRINTER.finish();

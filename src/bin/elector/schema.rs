@@ -17,7 +17,7 @@ pub fn run(dialect: Dialect, schema: Option<&str>) -> Result<u8, Failure> {
         (Dialect::Sqlite, None) => sqlite::INITIALIZE.to_owned(),
         (Dialect::Sqlite, Some(_)) => {
             return Err(Failure::usage(
-                "--schema is for PostgreSQL, and SQLite has no schemas; leave it out",
+                "--schema does not apply to SQLite, which has no schemas; leave it out",
             ));
         }
     };

@@ -73,7 +73,7 @@ pub fn run(options: &StatusOptions) -> Result<u8, Failure> {
     let remarks = match store.remarks() {
         Ok(remarks) => remarks,
         Err(error) => {
-            output::say(output::clean(&format!("{error}; so nothing is said about who holds rows up")));
+            output::say(output::clean(&format!("cannot check for transactions that lock rows: {error}")));
             Vec::new()
         }
     };
@@ -94,7 +94,7 @@ pub fn run(options: &StatusOptions) -> Result<u8, Failure> {
     if rows.is_empty() {
         match &options.election {
             Some(election) => output::say(output::clean(&format!(
-                "there is no election '{election}' in {url} yet; `elector status` lists all"
+                "there is no election '{election}' in {url} yet; `elector status` lists all elections"
             ))),
             None => output::say(output::clean(&format!(
                 "no elections in {url} yet; `elector run --election NAME -- CMD` starts one"

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use elector::Elector;
 use elector::core::Name;
-use elector::driver::stores::Store;
 use elector::driver::stores::url::StoreUrl;
+use elector::driver::stores::{IfMissing, Store};
 
 use crate::exit::Failure;
 use crate::options::{RunOptions, StoreOption};
@@ -26,14 +26,14 @@ fn open(url: &StoreUrl) -> Result<Box<dyn Store>, Failure> {
 
 /// Opens the store so that its table is made or completed.
 pub fn migrate(option: &StoreOption) -> Result<StoreUrl, Failure> {
-    let url = url(option)?.for_migration();
+    let url = url(option)?.if_missing(IfMissing::Create);
     open(&url).map(|_| url)
 }
 
 /// Opens the store without creating a file or a table: a query must not change the store.
 pub fn open_existing(option: &StoreOption) -> Result<(Box<dyn Store>, StoreUrl), Failure> {
-    let url = url(option)?.for_questions();
-    warn_of_memory(&url, "what other processes keep under that name is not seen");
+    let url = url(option)?.if_missing(IfMissing::Leave);
+    warn_of_memory(&url, "leases of other processes are not shown");
     let store = open(&url)?;
     Ok((store, url))
 }
@@ -41,14 +41,14 @@ pub fn open_existing(option: &StoreOption) -> Result<(Box<dyn Store>, StoreUrl),
 /// Warns that a store in memory is not shared with other processes.
 pub fn warn_of_memory(url: &StoreUrl, consequence: &str) {
     if url.to_string().starts_with("memory:") {
-        output::say(output::clean(&format!("{url} is in this process alone: {consequence}")));
+        output::say(output::clean(&format!("{url} exists in this process alone: {consequence}")));
     }
 }
 
 /// The elector of `elector run`.
 pub fn elector(options: &RunOptions, url: &StoreUrl, candidate: &Name) -> Result<Elector, Failure> {
     if !options.quiet {
-        warn_of_memory(url, "whoever else stands leads too");
+        warn_of_memory(url, "candidates in other processes lead at the same time");
     }
     let mut builder = Elector::builder(options.election.name.as_str())
         .store_url(url.clone())

@@ -8,7 +8,7 @@ use std::time::Duration;
 use elector::core::lease::{Leader, LeaderId};
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
-use elector::driver::stores::ElectionRow;
+use elector::driver::stores::{ElectionRow, IfMissing};
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -47,8 +47,8 @@ pub fn run(election: &Name, store: &StoreOption) -> Result<u8, Failure> {
     // A queue of one hint is enough: each asks for the same read.
     let (notifier, hints) = sync_channel(1);
     // Creates nothing: without a file, no election has a leader.
-    let url = stores::url(store)?.for_questions();
-    stores::warn_of_memory(&url, "nobody else's leader is ever seen");
+    let url = stores::url(store)?.if_missing(IfMissing::Leave);
+    stores::warn_of_memory(&url, "leaders in other processes are not shown");
     let notify = move |_| {
         let _ = notifier.try_send(());
     };
@@ -80,7 +80,7 @@ pub fn run(election: &Name, store: &StoreOption) -> Result<u8, Failure> {
             Err(error) if error.is_permanent() => return Err(Failure::store(error)),
             Err(error) if !troubled => {
                 troubled = true;
-                output::say(format!("still watching, but {error}"));
+                output::say(format!("cannot read the store, retrying: {error}"));
             }
             Err(_) => {}
         }

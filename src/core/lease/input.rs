@@ -32,7 +32,7 @@ impl Lease {
         let now = self.now;
         if let Some(term) = self.term_mut() {
             let (token, reason, ended) = (term.token, term.reason_of_end(), now >= term.trusted_until);
-            if now >= term.stop_at && !term.stop_reported {
+            if now >= term.work_until && !term.stop_reported {
                 term.stop_reported = true;
                 self.emit(Event::StopNewWork { token });
             }
@@ -68,7 +68,7 @@ impl Lease {
         }
         // If the host releases after the soft deadline, the reason is still that no renewal succeeded.
         let reason = match &self.state {
-            State::Leader(term) if self.now >= term.stop_at => term.reason_of_end(),
+            State::Leader(term) if self.now >= term.work_until => term.reason_of_end(),
             _ => DeposedReason::Released,
         };
         self.depose(reason);

@@ -453,10 +453,33 @@ pub struct Leadership {
     pub phase: Phase,
     /// The term's token while the lease is trusted, draining included.
     pub token: Option<FencingToken>,
-    /// When trust ends unless it is renewed, on the driver's clock; [`Instant::ZERO`] without a term.
+    /// The hard deadline: when trust ends unless a renewal extends it, on the driver's clock;
+    /// [`Instant::ZERO`] without a term. See [`Leadership::trusted_for`].
     pub trusted_until: Instant,
-    /// When new work must stop unless it is renewed (the soft deadline); [`Instant::ZERO`] without a term.
-    pub stop_new_work_at: Instant,
+    /// The soft deadline: `grace` before the hard one, on the same clock; [`Instant::ZERO`] without a term.
+    /// See [`Leadership::work_for`].
+    pub work_until: Instant,
     /// Why the latest term ended.
     pub reason: Option<DeposedReason>,
+}
+
+impl Leadership {
+    /// The time from `now` until the hard deadline; zero without a term. A renewal extends it.
+    ///
+    /// Everything that only the leader may do must have ended by then: another candidate can lead from that
+    /// instant on. `now` is read from the driver's clock after this answer was given.
+    #[must_use]
+    pub fn trusted_for(&self, now: Instant) -> Duration {
+        self.trusted_until.saturating_since(now)
+    }
+
+    /// The time from `now` until the soft deadline; zero without a term and past that deadline. A renewal
+    /// extends it.
+    ///
+    /// Start nothing new by then, which leaves `grace` to work in progress. A draining candidate starts
+    /// nothing new at all: for it this is how long the work in progress may still run.
+    #[must_use]
+    pub fn work_for(&self, now: Instant) -> Duration {
+        self.work_until.saturating_since(now)
+    }
 }

@@ -94,7 +94,7 @@ impl Lease {
         let timing = &self.config.timing;
         let attempt = match self.term() {
             Some(term) => {
-                let deadline = if self.now < term.stop_at { term.stop_at } else { term.trusted_until };
+                let deadline = if self.now < term.work_until { term.work_until } else { term.trusted_until };
                 deadline.saturating_since(self.now) / 2
             }
             None => (timing.trust() / 2).min(timing.lease() / 3),
@@ -119,7 +119,7 @@ impl Lease {
         if let Some(term) = self.term() {
             wait = wait.or(Wait::at(term.trusted_until));
             if !term.stop_reported {
-                wait = wait.or(Wait::at(term.stop_at));
+                wait = wait.or(Wait::at(term.work_until));
             }
         }
         wait

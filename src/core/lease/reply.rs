@@ -129,15 +129,15 @@ impl Lease {
         if let Some(acquire) = self.held.take_found(token) {
             return self.begin(token, acquire.sent_at, sent);
         }
-        let (trusted_until, stop_at) = self.deadlines(sent);
+        let (trusted_until, work_until) = self.deadlines(sent);
         // If the reply is so late that the new soft deadline has passed, too, new work stays stopped.
-        let passed = stop_at <= self.now;
+        let passed = work_until <= self.now;
         let Some(term) = self.term_mut().filter(|term| term.token == token) else { return };
         if trusted_until <= term.trusted_until {
             return;
         }
         term.trusted_until = trusted_until;
-        term.stop_at = stop_at;
+        term.work_until = work_until;
         term.stop_reported = passed;
         self.failures = 0;
         self.emit(Event::Renewed { token });

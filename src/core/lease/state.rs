@@ -84,7 +84,7 @@ pub(super) struct Term {
     /// The hard deadline.
     pub(super) trusted_until: Instant,
     /// The soft deadline.
-    pub(super) stop_at: Instant,
+    pub(super) work_until: Instant,
     /// Whether the soft deadline was reported to the host.
     pub(super) stop_reported: bool,
     /// Whether renewals are withheld.
@@ -187,7 +187,7 @@ impl Lease {
             phase,
             token: term.map(|term| term.token),
             trusted_until: term.map_or(Instant::ZERO, |term| term.trusted_until),
-            stop_new_work_at: term.map_or(Instant::ZERO, |term| term.stop_at),
+            work_until: term.map_or(Instant::ZERO, |term| term.work_until),
             reason: self.reason,
         }
     }

@@ -22,8 +22,8 @@ impl Lease {
     /// Begins a term with a row that was taken by an acquire sent at `acquired` and last extended by a
     /// request sent at `sent`. Releases the row instead if it may not be led, or if the reply came too late.
     pub(super) fn begin(&mut self, token: FencingToken, acquired: Instant, sent: Instant) {
-        let (trusted_until, stop_at) = self.deadlines(sent);
-        if !self.may_begin(token, acquired) || stop_at <= self.now {
+        let (trusted_until, work_until) = self.deadlines(sent);
+        if !self.may_begin(token, acquired) || work_until <= self.now {
             self.release_row(token);
             return;
         }
@@ -32,7 +32,7 @@ impl Lease {
         self.hinted = false;
         self.seen.forget();
         self.state =
-            State::Leader(Term { token, trusted_until, stop_at, stop_reported: false, stalled: false });
+            State::Leader(Term { token, trusted_until, work_until, stop_reported: false, stalled: false });
         self.emit(Event::Elected { token });
         let leader = Leader { id: self.id.clone(), token: Some(token), meta: self.config.meta.clone() };
         self.set_leader(Some(leader));

@@ -1,15 +1,15 @@
-//! The only reader of the operating system's clocks.
+//! The operating system's clocks; no other file of the library reads them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::core::Instant;
 
-/// Now, on a clock that also counts the time for which the machine was suspended.
+/// The current instant on a clock that keeps counting while the machine is suspended.
 ///
-/// Linux: `CLOCK_BOOTTIME`, nanoseconds since boot, the same for all processes of a machine. macOS:
+/// On Linux `CLOCK_BOOTTIME`: nanoseconds since boot, the same for all processes of a machine. On macOS
 /// `CLOCK_MONOTONIC_RAW`, which is `mach_continuous_time`.
 ///
-/// One call costs some 20 to 50 ns: the kernel answers it without a system call.
+/// One call takes 20 to 50 ns, since the kernel answers it without a system call.
 #[must_use]
 pub fn now() -> Instant {
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -28,7 +28,8 @@ pub fn now() -> Instant {
     Instant::from_nanos(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
-/// Microseconds since 1970 on the wall clock; it may be stepped. For tokens and for people, never for trust.
+/// Microseconds since 1970 on the wall clock. Steps of that clock change it, so it serves tokens and
+/// messages, never trust.
 #[must_use]
 pub fn unix_micros() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
@@ -44,7 +45,8 @@ mod tests {
 
     #[test]
     fn the_clock_goes_forward_at_the_usual_rate() {
-        // The reference is taken around ours, so that a pause between two readings does not count.
+        // The reference is read before and after ours, so a pause between two readings does not fail the
+        // test.
         let reference = std::time::Instant::now();
         let before = now();
         std::thread::sleep(Duration::from_millis(20));

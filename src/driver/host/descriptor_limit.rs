@@ -1,5 +1,5 @@
-//! Advice for errors caused by a lack of file descriptors, which may be temporary and are not the fault of a
-//! path or server.
+//! Advice for errors caused by a lack of file descriptors. Such errors may be temporary, and the path or the
+//! server of the operation is not their cause.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +9,7 @@ const OF_THIS_PROCESS: &str = "this process has no file descriptor left; raise i
 const OF_THE_SYSTEM: &str =
     "the system has no file descriptor left; raise fs.file-max, or end what keeps so many";
 
-/// The advice for this error, if it is one of them.
+/// The advice for `error` if a lack of descriptors caused it.
 #[must_use]
 pub fn advice(error: &io::Error) -> Option<&'static str> {
     match error.raw_os_error()? {
@@ -19,7 +19,8 @@ pub fn advice(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// What to say of a failure that does not tell its cause, if fewer descriptors than these are left.
+/// The advice for a failure that does not report its cause: given if fewer than `needed` descriptors are
+/// free.
 pub(crate) fn exhausted(needed: usize) -> Option<&'static str> {
     let opened: io::Result<Vec<File>> = (0..needed).map(|_| File::open("/")).collect();
     opened.err().and_then(|error| advice(&error))

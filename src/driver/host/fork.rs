@@ -1,41 +1,41 @@
-//! Notices that this process is a forked child of the one that made an elector.
+//! Detects that this process is a forked child of the process that made an elector.
 
 use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-/// Counts the forks between the first process that asked and this one.
+/// The number of forks between the process that first called [`watch`] and this one.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 static WATCH: Once = Once::new();
 
-/// The number of this process in the line of forks. A fork copies the memory but not the threads that keep a
-/// lease, so whatever was made under another number is dead here and must never answer "leader".
+/// The fork generation of this process. A fork copies the memory but not the threads that renew a lease, so
+/// an object of another generation has no threads here and must never answer "leader".
 ///
-/// Costs one relaxed load. A child made by a bare `clone` system call, which runs no fork handlers, is not
-/// noticed; such a child may only call `exec`.
+/// Costs one relaxed load. A child made by a bare `clone` system call is not detected, since that runs no
+/// fork handlers; such a child may only call `exec`.
 pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Where that number is kept.
+/// The counter behind [`generation`], for views that are read without a call.
 pub(crate) fn counter() -> &'static AtomicU32 {
     &GENERATION
 }
 
-/// Starts counting. Called before anything takes a generation.
+/// Starts counting forks. Must be called before the first object stores a generation.
 pub(crate) fn watch() {
     extern "C" fn in_child() {
         GENERATION.fetch_add(1, Ordering::Relaxed);
     }
     WATCH.call_once(|| {
-        // SAFETY: the handler only touches an atomic, which is allowed between fork and exec.
+        // SAFETY: the handler only changes an atomic, which is allowed between fork and exec.
         let status = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
         assert_eq!(status, 0, "no memory for a fork handler");
     });
 }
 
-/// A static of which each forked child gets a fresh one. The parent's may hold locks that a thread had taken
-/// at the moment of the fork; nobody is left in the child to free them.
+/// A static with a fresh value in each forked child. The parent's value may hold locks that another thread
+/// had taken at the moment of the fork, and that thread does not exist in the child to release them.
 pub(crate) struct PerProcess<T: 'static>(AtomicPtr<Owned<T>>);
 
 struct Owned<T> {
@@ -48,13 +48,13 @@ impl<T: Default + Send + Sync> PerProcess<T> {
         PerProcess(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// This process's value. A parent's is left where it is, for good.
+    /// This process's value. The parent's value is leaked in the child.
     pub(crate) fn get(&'static self) -> &'static T {
         watch();
         let generation = generation();
         let mut found = self.0.load(Ordering::Acquire);
         loop {
-            // SAFETY: what is stored here came from `Box::into_raw` and is never freed.
+            // SAFETY: every pointer stored here came from `Box::into_raw` and is never freed.
             if let Some(owned) = unsafe { found.as_ref() }.filter(|owned| owned.generation == generation) {
                 return &owned.value;
             }
@@ -63,7 +63,7 @@ impl<T: Default + Send + Sync> PerProcess<T> {
                 // SAFETY: as above.
                 Ok(_) => return unsafe { &(*fresh).value },
                 Err(other) => {
-                    // SAFETY: nobody else has seen it.
+                    // SAFETY: no other thread has seen the pointer.
                     drop(unsafe { Box::from_raw(fresh) });
                     found = other;
                 }

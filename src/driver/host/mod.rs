@@ -1,5 +1,5 @@
-//! What the operating system gives: clocks, random numbers, threads, forks, descriptors. Nothing here knows a
-//! store or an election.
+//! The operating system: clocks, random numbers, threads, forks, descriptors. Nothing here depends on stores
+//! or elections.
 
 pub mod clock;
 pub(crate) mod contained;

@@ -1,4 +1,4 @@
-//! One candidate of one election while it is served by a hub: its machine, and what others may ask of it.
+//! One candidate of one election, served by a hub: its lease machine, and the queries about it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -16,36 +16,37 @@ use crate::driver::host::{clock, contained, fork};
 use crate::driver::hub::changes::{Change, Listener, Queue};
 use crate::driver::hub::telemetry;
 use crate::driver::hub::view::View;
-use crate::driver::stores::Text;
+use crate::driver::stores::CandidateText;
 
-/// The number of a candidate in its hub.
+/// A candidate's number, unique within its hub.
 pub(crate) type CandidateId = u64;
 
-/// Takes what a machine wants next. Called under that machine's lock, so that requests and timers arrive in
-/// their order.
+/// Receives the requests and timers of lease machines. Called under the lock of the machine, so that they
+/// arrive in order.
 pub(crate) trait Planner: Send + Sync {
-    /// The machine of candidate `id` wants `request` sent, and to be called again at `wait`.
+    /// The machine of candidate `id` asks to have `request` sent and to be stepped again at `wait`.
     fn planned(&self, id: CandidateId, election: &Name, request: Option<Request>, wait: Wait);
 }
 
 /// The delivery of changes to a host by callbacks.
 pub(crate) trait Delivery: Send + Sync {
-    /// Whether the host was told of all its elections.
+    /// Whether the host has received every change so far.
     fn is_up_to_date(&self) -> bool;
 }
 
-/// What shows that a host with callbacks makes progress.
+/// The evidence of progress that a host with callbacks must give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "capi"), allow(dead_code, reason = "only the C ABI has callbacks"))]
 pub(crate) enum Progress {
-    /// That its callbacks are up to date.
+    /// Its callbacks are up to date.
     Callbacks,
-    /// That they are, and that it calls `alive`.
+    /// Its callbacks are up to date, and it calls `alive`.
     CallbacksAndAlive,
 }
 
-/// One candidate. Its machine is stepped under a lock: on the host's thread for campaign and release, so that
-/// these take effect before they return, and on the hub's thread for all other inputs.
+/// One candidate. Its machine is stepped under a lock: on the host's thread for the inputs of the host, so
+/// that `campaign` and `release` take effect before they return, and on the hub's thread for all other
+/// inputs.
 pub(crate) struct Candidate {
     pub(crate) id: CandidateId,
     pub(crate) election: Name,
@@ -57,44 +58,45 @@ pub(crate) struct Candidate {
     gate: OnceLock<DeliveryGate>,
 }
 
-/// Holds the machine's progress gate closed while the host has not been told of an election.
+/// Keeps the machine's progress gate closed while the host has not received all changes.
 struct DeliveryGate {
     delivery: Arc<dyn Delivery>,
     progress: Progress,
-    /// `alive` was called while the callbacks were not up to date. It counts once they are.
+    /// `alive` was called while the callbacks were not up to date. The call counts once they are.
     alive_outstanding: AtomicBool,
 }
 
-/// What may be read of a candidate without a call. Its layout is part of the C ABI (`elector_view`).
+/// The fields of a candidate that may be read from memory without a function call. The layout is part of the
+/// C ABI (`elector_view`).
 #[repr(C)]
 pub(crate) struct Shown {
     pub(crate) view: View,
-    /// The fork generation of this process, and that of the process which made the candidate.
+    /// The fork generation of the reading process, and that of the process that made the candidate.
     pub(crate) forks: &'static AtomicU32,
     pub(crate) forks_then: u32,
 }
 
 struct Machine {
     lease: Lease,
-    queues: Vec<Arc<dyn Listener>>,
-    /// Subscribers were told that the term is at risk, so the next renewal counts as a change.
+    listeners: Vec<Arc<dyn Listener>>,
+    /// Listeners were notified that the term is at risk, so the next renewal counts as a change.
     at_risk: bool,
-    /// The term whose beginning subscribers were told of, and whose end they were not.
+    /// The term of which listeners know the start but not yet the end.
     open_term: Option<FencingToken>,
-    /// The machine panicked. Its state cannot be trusted: it gets no further input and never leads.
-    dead: bool,
-    /// Tasks that wait for a release to be confirmed.
+    /// The machine panicked. Its state cannot be trusted, so it gets no further input and never leads.
+    has_panicked: bool,
+    /// Wakers of tasks that wait for a release to be confirmed.
     waiting: Vec<Waker>,
 }
 
 impl Machine {
     fn new(lease: Lease) -> Machine {
-        let (queues, waiting) = (Vec::new(), Vec::new());
-        Machine { lease, queues, at_risk: false, open_term: None, dead: false, waiting }
+        let (listeners, waiting) = (Vec::new(), Vec::new());
+        Machine { lease, listeners, at_risk: false, open_term: None, has_panicked: false, waiting }
     }
 
     fn has_released(&self, before: u64) -> bool {
-        self.dead || self.lease.settlements() > before
+        self.has_panicked || self.lease.settlements() > before
     }
 }
 
@@ -114,40 +116,40 @@ impl Candidate {
         }
     }
 
-    /// Holds the machine's progress gate closed, from now on, while `delivery` is not up to date.
+    /// Keeps the machine's progress gate closed while `delivery` is not up to date. The first call counts.
     #[cfg(feature = "capi")]
     pub(crate) fn gate_by(&self, delivery: Arc<dyn Delivery>, progress: Progress) {
         let _ = self.gate.set(DeliveryGate { delivery, progress, alive_outstanding: AtomicBool::new(false) });
     }
 
-    /// Whether this process is a forked child of the one that made the candidate.
+    /// Whether this process is a forked child of the process that made the candidate.
     pub(crate) fn is_forked(&self) -> bool {
         fork::generation() != self.shown.forks_then
     }
 
-    /// Whether a bug ended it.
+    /// Whether a panic of its machine, which is a bug, has ended this candidate.
     #[cfg(feature = "capi")]
-    pub(crate) fn is_dead(&self) -> bool {
-        self.lock().dead
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.lock().has_panicked
     }
 
     // ---- Questions ----
 
-    /// This candidate's id as the store keeps it.
+    /// This candidate's id in the form that the store keeps.
     #[cfg(feature = "postgres")]
     pub(crate) fn leader_id(&self) -> LeaderId {
         self.lock().lease.leader_id().clone()
     }
 
-    /// The texts that it has the store keep, and what each is.
-    pub(crate) fn texts(&self) -> Vec<Text> {
+    /// The texts that the store must keep for this candidate, each with its kind.
+    pub(crate) fn texts(&self) -> Vec<CandidateText> {
         let meta = self.lock().lease.config().meta.clone();
         let names = [("election", &self.election), ("candidate", &self.name)];
         let names = names.map(|(what, name)| (what, Arc::from(name.as_str())));
         names.into_iter().chain(meta.map(|meta| ("meta text", meta))).collect()
     }
 
-    /// One atomic load, then one clock read.
+    /// Whether this candidate leads now: one atomic load, then one clock read.
     pub(crate) fn am_i_leader(&self) -> bool {
         self.shown.view.leads(|| clock::now().as_nanos()) && !self.is_forked()
     }
@@ -157,7 +159,7 @@ impl Candidate {
         FencingToken::new(token).filter(|_| !self.is_forked())
     }
 
-    /// What may be read of this candidate without a lock. It lives as long as the candidate.
+    /// The fields that may be read without a lock. They live as long as the candidate.
     #[cfg(feature = "capi")]
     pub(crate) fn shown(&self) -> &Shown {
         &self.shown
@@ -167,18 +169,18 @@ impl Candidate {
         self.observe().0
     }
 
-    /// One consistent answer, with the number of the latest change before it and the instant that it is of.
+    /// The leadership at one instant, with the revision of the latest change before it and that instant.
     pub(crate) fn observe(&self) -> (Leadership, u64, Instant) {
         if self.is_forked() {
-            let nobody = Leadership {
+            let not_leader = Leadership {
                 is_leader: false,
                 phase: Phase::Standby,
                 token: None,
                 trusted_until: Instant::ZERO,
-                stop_new_work_at: Instant::ZERO,
+                work_until: Instant::ZERO,
                 reason: None,
             };
-            return (nobody, 0, Instant::ZERO);
+            return (not_leader, 0, Instant::ZERO);
         }
         let machine = self.lock();
         let now = clock::now();
@@ -189,31 +191,31 @@ impl Candidate {
         if self.is_forked() { None } else { self.lock().lease.leader().cloned() }
     }
 
-    /// A queue that gets every change from now on.
+    /// A queue that receives every later change.
     pub(crate) fn subscribe(&self) -> Arc<Queue> {
         let queue = Arc::new(Queue::default());
         match self.is_forked() {
             true => queue.close(),
-            false => self.listen(queue.clone()),
+            false => self.add_listener(queue.clone()),
         }
         queue
     }
 
-    /// Has everything told to a listener from now on, for as long as somebody else holds it too.
-    pub(crate) fn listen(&self, listener: Arc<dyn Listener>) {
-        self.lock().queues.push(listener);
+    /// Notifies `listener` of every later change, for as long as the caller or another owner holds it too.
+    pub(crate) fn add_listener(&self, listener: Arc<dyn Listener>) {
+        self.lock().listeners.push(listener);
     }
 
     // ---- News ----
 
-    /// Tells the machine and does what it says; when this returns, everybody who asks sees the effect.
-    /// Returns its [`Lease::settlements`] before, by which a release is waited for.
+    /// Gives the machine an input and carries out its outputs. When this returns, every query shows the
+    /// effect. Returns [`Lease::settlements`] from before the input, for [`Candidate::wait_released`].
     pub(crate) fn input(&self, input: Input) -> u64 {
         if self.is_forked() {
             return 0;
         }
         catch_unwind(AssertUnwindSafe(|| self.step_for_host(input))).unwrap_or_else(|panic| {
-            self.die();
+            self.end_after_panic();
             resume_unwind(panic)
         })
     }
@@ -243,7 +245,7 @@ impl Candidate {
         }
         let mut woken = Vec::new();
         let mut machine = self.lock();
-        if machine.dead {
+        if machine.has_panicked {
             return 0;
         }
         let now = clock::now();
@@ -260,8 +262,8 @@ impl Candidate {
         before
     }
 
-    /// A bug made the machine panic half-way. Its lease ends by itself.
-    fn die(&self) {
+    /// Ends the candidate after its machine has panicked, which is a bug. A lease that it holds expires.
+    fn end_after_panic(&self) {
         tracing::error!(
             election = self.election.as_str(),
             candidate = self.name.as_str(),
@@ -270,14 +272,14 @@ impl Candidate {
         let mut machine = self.lock();
         let now = clock::now();
         self.shown.view.withdraw();
-        machine.dead = true;
+        machine.has_panicked = true;
         machine.lease = Lease::new(machine.lease.config().clone(), now);
         let mut woken = std::mem::take(&mut machine.waiting);
         if let Some(token) = machine.open_term {
             let event = Event::Deposed { token, reason: DeposedReason::Revoked };
             let leadership = machine.lease.leadership(now);
-            let told = contained::run(|| self.tell(&mut machine, event, leadership, now));
-            woken.extend(told.unwrap_or_default());
+            let notified = contained::run(|| self.notify_listeners(&mut machine, event, leadership, now));
+            woken.extend(notified.unwrap_or_default());
         }
         self.planner.planned(self.id, &self.election, None, Wait::NEVER);
         self.settled.notify_all();
@@ -285,11 +287,13 @@ impl Candidate {
         wake(woken);
     }
 
-    /// The machine has at most one request under way, so one call of it makes at most one new one.
+    /// Carries out the machine's outputs. Returns its request, of which there is at most one since a machine
+    /// has at most one outstanding, and its next timer.
     fn drain(&self, machine: &mut Machine, now: Instant, woken: &mut Vec<Waker>) -> (Option<Request>, Wait) {
         let mut request = None;
         let leadership = machine.lease.leadership(now);
-        // Before anybody is told: who hears `Deposed` and asks must get the answer "no".
+        // Published before listeners are notified: a listener that receives `Deposed` and then queries must
+        // get "not leader".
         match leadership.token.filter(|_| leadership.is_leader) {
             Some(token) => self.shown.view.publish(token.get(), leadership.trusted_until.as_nanos()),
             None => self.shown.view.withdraw(),
@@ -297,14 +301,20 @@ impl Candidate {
         loop {
             match machine.lease.poll_output() {
                 Output::Send(wanted) => request = Some(wanted),
-                Output::Event(event) => woken.extend(self.tell(machine, event, leadership, now)),
+                Output::Event(event) => woken.extend(self.notify_listeners(machine, event, leadership, now)),
                 Output::WaitUntil(wait) => return (request, wait),
             }
         }
     }
 
-    /// Returns those who are to be woken.
-    fn tell(&self, machine: &mut Machine, event: Event, leadership: Leadership, now: Instant) -> Vec<Waker> {
+    /// Notifies all listeners. Returns the wakers to call once no lock is held.
+    fn notify_listeners(
+        &self,
+        machine: &mut Machine,
+        event: Event,
+        leadership: Leadership,
+        now: Instant,
+    ) -> Vec<Waker> {
         contained::run(|| telemetry::event(&self.election, &self.name, &event, leadership, now));
         let is_renewal = matches!(event, Event::Renewed { .. });
         if !is_renewal || machine.at_risk {
@@ -320,29 +330,29 @@ impl Candidate {
             Event::Deposed { .. } => machine.open_term = None,
             _ => {}
         }
-        if machine.queues.is_empty() {
+        if machine.listeners.is_empty() {
             return Vec::new();
         }
         let revision = self.shown.view.revision();
         let change = Change::new(self.election.clone(), self.name.clone(), event, leadership, revision);
-        machine.queues.retain(|queue| Arc::strong_count(queue) > 1);
-        machine.queues.iter().filter_map(|queue| queue.push(change.clone())).collect()
+        machine.listeners.retain(|listener| Arc::strong_count(listener) > 1);
+        machine.listeners.iter().filter_map(|listener| listener.push(change.clone())).collect()
     }
 
     // ---- Waiting for a release ----
 
-    /// Whether nothing is left to be led, tried or told to the store.
+    /// Whether the machine holds no lease, does not campaign and has no request outstanding.
     pub(crate) fn is_settled(&self) -> bool {
         self.is_forked() || self.lock().lease.is_settled()
     }
 
-    /// The same, and wakes the waker once it is so.
+    /// [`Candidate::is_settled`]; if not, `waker` is called once that is true.
     pub(crate) fn poll_settled(&self, waker: &Waker) -> bool {
         self.poll(waker, |machine| machine.lease.is_settled())
     }
 
-    /// Whether what was held when `input` returned this number has come to its end; wakes the waker once it
-    /// has.
+    /// Whether the lease that was held when [`Candidate::input`] returned `before` has been released or has
+    /// expired; if not, `waker` is called once that is true.
     pub(crate) fn poll_released(&self, before: u64, waker: &Waker) -> bool {
         self.poll(waker, |machine| machine.has_released(before))
     }
@@ -361,7 +371,7 @@ impl Candidate {
         true
     }
 
-    /// [`Candidate::poll_released`], and waits for it up to `timeout`.
+    /// Like [`Candidate::poll_released`], but blocks for up to `timeout`.
     pub(crate) fn wait_released(&self, before: u64, timeout: Duration) -> bool {
         if self.is_forked() {
             return true;
@@ -373,14 +383,14 @@ impl Candidate {
         machine.has_released(before)
     }
 
-    /// No code of others runs under this lock but `tracing` and `metrics` subscribers, which therefore may
-    /// not call what takes it.
+    /// Of foreign code only `tracing` and `metrics` subscribers run under this lock, so they may not call any
+    /// method that takes it.
     fn lock(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Not under the machine's lock: a waker may call this very elector, or drop its last handle.
+/// Calls wakers. Must run without the machine's lock: a waker may call this elector or drop its last handle.
 fn wake(woken: Vec<Waker>) {
     for waker in woken {
         contained::run(|| waker.wake());
@@ -390,8 +400,8 @@ fn wake(woken: Vec<Waker>) {
 impl Drop for Candidate {
     fn drop(&mut self) {
         if !self.is_forked() {
-            for queue in &self.lock().queues {
-                queue.close();
+            for listener in &self.lock().listeners {
+                listener.close();
             }
         }
     }

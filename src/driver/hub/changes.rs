@@ -1,4 +1,4 @@
-//! The stream of what happens to an elector.
+//! The stream of an elector's changes.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -15,7 +15,8 @@ use crate::driver::host::{clock, fork};
 /// One event of one elector. As JSON it is the line that `elector run --events` writes.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Change {
-    /// When, in milliseconds since 1970 on this machine's wall clock. For people.
+    /// When it happened, in milliseconds since 1970 on this machine's wall clock. For display only: steps of
+    /// that clock change it.
     #[serde(rename = "at_ms")]
     pub at_unix_ms: u64,
     /// The election.
@@ -25,14 +26,16 @@ pub struct Change {
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
-    /// When trust ends now, on the clock of [`crate::driver::clock::now`]; zero without a term.
+    /// When trust ends as of this change (the hard deadline), on the clock of [`crate::driver::clock::now`];
+    /// zero without a term.
     #[serde(skip)]
     pub trusted_until: Instant,
-    /// When new work must stop now, on the same clock; zero without a term.
+    /// When new work must stop as of this change (the soft deadline), on the same clock; zero without a term.
     #[serde(skip)]
-    pub stop_new_work_at: Instant,
-    /// Numbers this elector's changes from 1 on, without gaps. A renewal has a number of its own only if it
-    /// follows an `AtRisk` or a `StopNewWork`, and so tells something new; else that of the change before it.
+    pub work_until: Instant,
+    /// The number of the change: this elector's changes are numbered from 1 without gaps. A renewal gets a
+    /// new number only if it follows an `AtRisk` or a `StopNewWork`, since only then does it report anything
+    /// new; other renewals repeat the number of the change before them.
     #[serde(skip)]
     pub revision: u64,
 }
@@ -51,18 +54,19 @@ impl Change {
             candidate,
             event,
             trusted_until: leadership.trusted_until,
-            stop_new_work_at: leadership.stop_new_work_at,
+            work_until: leadership.work_until,
             revision,
         }
     }
 }
 
-/// What happens to an elector from the moment on at which this was made: in order, and none left out, except
-/// that of several `Renewed` in a row that were not read yet only the last is kept, and that a reader who is
-/// more than 1 000 changes behind loses the oldest.
+/// All changes of an elector since this stream was made, in order.
 ///
-/// It is a [`Stream`] for any runtime, and has blocking methods for callers that have none. It ends when the
-/// elector is dropped, and at once in a forked child.
+/// Two kinds are left out: of several unread `Renewed` in a row only the last is kept, and a reader that is
+/// more than 1 000 changes behind loses the oldest ones.
+///
+/// It is a [`Stream`] for any async runtime, and has blocking methods for callers without one. It ends when
+/// the last handle of the elector is dropped, and at once in a forked child.
 ///
 /// ```
 /// use elector::{Elector, core::lease::Event};
@@ -71,7 +75,7 @@ impl Change {
 /// let elector = Elector::builder("nightly").store("memory:changes-example").build()?;
 /// let mut changes = elector.changes();
 /// elector.campaign();
-/// let first = changes.next_timeout(Duration::from_secs(60)).expect("nobody else stands");
+/// let first = changes.next_timeout(Duration::from_secs(60)).expect("no other candidate campaigns");
 /// assert!(matches!(first.event, Event::Elected { .. }));
 /// # Ok::<(), elector::Error>(())
 /// ```
@@ -85,12 +89,13 @@ impl Changes {
         Changes { queue }
     }
 
-    /// The next change, or `None` when `timeout` passed without one or the elector is gone.
+    /// Waits for the next change. Returns `None` when `timeout` has passed without one or the elector was
+    /// dropped.
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<Change> {
         self.queue.wait(timeout)
     }
 
-    /// The next change if there is one already.
+    /// The next change if one is unread; does not wait.
     pub fn try_next(&mut self) -> Option<Change> {
         self.queue.lock()?.changes.pop_front()
     }
@@ -115,13 +120,13 @@ impl Stream for Changes {
         }
         let old = inner.waker.replace(context.waker().clone());
         drop(inner);
-        // To drop a waker may drop a whole task, which may hold the elector.
+        // Dropped without the lock: dropping a waker may drop a whole task, and with it the elector.
         drop(old);
         Poll::Pending
     }
 }
 
-/// The blocking form: waits for each change, and ends when the elector is gone.
+/// The blocking form: waits for each change, and ends when the elector is dropped.
 impl Iterator for Changes {
     type Item = Change;
 
@@ -130,20 +135,21 @@ impl Iterator for Changes {
     }
 }
 
-/// Who is told of each change, under the lock of the machine that it happened to: it must not wait, nor call
-/// code of others.
+/// A receiver of each change. It is called under the lock of the machine, so it must neither block nor call
+/// foreign code.
 pub(crate) trait Listener: Send + Sync {
-    /// Tells of a change. Returns who is to be woken, once the caller holds no lock.
+    /// Receives a change. Returns a waker that the caller calls once it holds no lock.
     #[must_use]
     fn push(&self, change: Change) -> Option<Waker>;
-    /// There will be no more. Called without any lock.
+    /// No further change will come. Called without any lock.
     fn close(&self);
 }
 
-/// A reader who is so far behind loses the oldest: who never reads must not fill the memory.
+/// Maximum number of unread changes; beyond it the oldest are dropped, so that a subscriber that never reads
+/// does not fill the memory.
 const MOST_UNREAD: usize = 1_000;
 
-/// One subscriber's changes that it has not read yet.
+/// The changes that one subscriber has not read yet.
 #[derive(Debug)]
 pub(crate) struct Queue {
     generation: u32,
@@ -167,7 +173,7 @@ struct Inner {
 impl Listener for Queue {
     fn push(&self, change: Change) -> Option<Waker> {
         let mut inner = self.lock()?;
-        // Renewals come for as long as a term lasts, and one tells as much as many.
+        // Renewals come for as long as a term lasts, and the last one makes the earlier ones obsolete.
         let is_renewal = |change: &Change| matches!(change.event, Event::Renewed { .. });
         if is_renewal(&change) && inner.changes.back().is_some_and(is_renewal) {
             inner.changes.pop_back();
@@ -193,7 +199,8 @@ impl Listener for Queue {
 }
 
 impl Queue {
-    /// The reader is gone. Its waker must not be left for somebody to drop under a lock.
+    /// Forgets all changes and the waker when the reader is dropped: the waker must not be dropped later
+    /// under a lock.
     fn abandon(&self) {
         let Some(mut inner) = self.lock() else { return };
         let left = (std::mem::take(&mut inner.changes), inner.waker.take());
@@ -219,8 +226,8 @@ impl Queue {
         }
     }
 
-    /// `None` in a forked child: a thread of the parent may have held the lock when it forked, and nothing
-    /// would ever come.
+    /// `None` in a forked child: a thread of the parent may have held the lock when the process forked, and
+    /// no change would ever come.
     fn lock(&self) -> Option<MutexGuard<'_, Inner>> {
         let same_process = fork::generation() == self.generation;
         same_process.then(|| self.inner.lock().unwrap_or_else(PoisonError::into_inner))

@@ -1,8 +1,9 @@
-//! One hub serves every elector of a process that uses the same store: one thread for time and machines, one
-//! thread with the connection to the store (`worker.rs`), however many elections there are.
+//! Hubs. A hub serves all electors of a process that use one store, with two threads for any number of
+//! elections: one steps the lease machines and keeps their timers, the other has the connection to the store
+//! (`worker.rs`).
 //!
-//! The two threads are apart so that a store that hangs delays only its own replies: deadlines pass, and
-//! `StopNewWork` and `Deposed` are told in time. `am_i_leader()` needs neither thread.
+//! The two are separate so that a hanging store delays only its own replies: timers still fire, and listeners
+//! still receive `StopNewWork` and `Deposed` in time. `am_i_leader()` needs neither thread.
 
 pub(crate) mod candidate;
 pub(crate) mod changes;
@@ -24,14 +25,14 @@ use crate::driver::host::fork::PerProcess;
 use crate::driver::host::{clock, contained, threads};
 use crate::driver::stores::url::StoreUrl;
 
-/// The longest sleep of the hub's thread. The system's timers stand still while the machine is suspended, and
-/// leases do not, so the thread must look at the clock again soon.
+/// Maximum sleep of the hub's thread. The system's timers stop while the machine is suspended and leases do
+/// not, so the thread must read the clock again soon after a suspend.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// The hubs of this process. A forked child does not see its parent's.
+/// The hubs of this process by store. A forked child starts with none.
 static HUBS: PerProcess<Mutex<HashMap<StoreUrl, Arc<Hub>>>> = PerProcess::new();
 
-/// Adds a candidate to the hub of this store, which is started if there is none.
+/// Adds a candidate to the hub of the store, and starts that hub if there is none.
 ///
 /// # Errors
 /// When no thread can be started.
@@ -43,7 +44,7 @@ pub(crate) fn join(url: &StoreUrl, config: Config) -> io::Result<(Arc<Hub>, Arc<
     let hub = Arc::new(Hub::new(url.clone()));
     let candidate = hub.add(config);
     if let Err(error) = start(&hub) {
-        // Hub and candidate hold each other.
+        // Hub and candidate refer to each other, so the pair would leak.
         hub.lock().remove(&candidate);
         return Err(error);
     }
@@ -76,7 +77,7 @@ fn run(hub: &Hub) {
     }
 }
 
-/// Waits for work; `None` when the hub has no candidate left and is closed.
+/// Waits for work. Returns `None` once the hub has no candidate left and has closed.
 fn next_work(hub: &Hub) -> Option<Work> {
     let mut shared = hub.lock();
     loop {
@@ -105,7 +106,8 @@ fn next_work(hub: &Hub) -> Option<Work> {
     }
 }
 
-/// Removes the retired candidates that are settled. A machine's lock must not be taken under the hub's.
+/// Removes the retired candidates that are settled. Releases the hub's lock meanwhile, since a machine's lock
+/// must not be taken under it.
 fn remove_retired<'a>(hub: &'a Hub, mut shared: MutexGuard<'a, Shared>) -> MutexGuard<'a, Shared> {
     let retired = std::mem::take(&mut shared.retired);
     let slots = retired.iter().filter_map(|id| shared.candidates.get(id));
@@ -117,18 +119,18 @@ fn remove_retired<'a>(hub: &'a Hub, mut shared: MutexGuard<'a, Shared>) -> Mutex
     for candidate in &settled {
         shared.remove(candidate);
     }
-    // Dropping a candidate wakes its subscribers, which must not be done under the hub's lock.
+    // Dropping a candidate wakes its subscribers, which must not happen under the hub's lock.
     drop(shared);
     for candidate in settled {
         contained::run(|| drop(candidate));
     }
     let mut shared = hub.lock();
-    // Asked again at each wake-up until the store has replied.
+    // Checked again at each wake-up until the store has replied.
     shared.retired.extend(unsettled.iter().map(|candidate| candidate.id));
     shared
 }
 
-/// Leaves the registry, unless a candidate was added meanwhile.
+/// Closes the hub and removes it from the registry. Returns false if a candidate was added meanwhile.
 fn close(hub: &Hub) -> bool {
     let mut hubs = lock(HUBS.get());
     let mut shared = hub.lock();

@@ -1,4 +1,4 @@
-//! What the two threads of a hub and the callers of its electors share, behind one lock.
+//! The state that the two threads of a hub and its callers share, behind one lock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,36 +11,38 @@ use crate::core::{Instant, Name};
 use crate::driver::host::contained;
 use crate::driver::host::descriptor::Descriptor;
 use crate::driver::stores::url::StoreUrl;
-use crate::driver::stores::{Hint, Job, StoreError, Text, table_holds};
+use crate::driver::stores::{CandidateText, Hint, Job, StoreError, check_election_fits};
 
-/// A hub as its threads and its candidates see it. `hub/mod.rs` starts it and runs its own thread.
+/// A hub. `hub/mod.rs` starts it and runs its own thread.
 pub(crate) struct Hub {
     pub(crate) url: StoreUrl,
     shared: Mutex<Shared>,
-    /// Wakes the hub's own thread.
+    /// Wakes the hub's thread.
     pub(super) hub_wake: Condvar,
     /// Wakes the store's thread.
     pub(super) store_wake: Condvar,
-    /// Signalled when an attempt to open the store has succeeded or failed.
+    /// Signalled after each attempt to open or use the store.
     pub(super) connection_changed: Condvar,
 }
 
-/// The work that waits for each thread, and the candidates.
+/// The candidates, and the work queued for each of the two threads.
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) candidates: HashMap<CandidateId, Slot>,
     by_election: HashMap<Name, Vec<CandidateId>>,
     last_id: CandidateId,
-    /// The latest instant of each candidate's timer, with the earliest.
+    /// The candidates' timers, by the latest instant at which each must fire. The value is the earliest
+    /// instant at which it may fire.
     pub(super) timers: BTreeMap<(Instant, CandidateId), Instant>,
-    /// The largest slack of any timer that was ever set.
+    /// The largest time from earliest to latest of any timer so far.
     most_slack: Duration,
-    /// Candidates whose elector was dropped, to be removed once their release is confirmed or pointless.
+    /// Candidates whose elector was dropped. Each is removed once it is settled: the store has confirmed its
+    /// release, or no release is needed any more.
     pub(super) retired: Vec<CandidateId>,
-    /// When the hub's thread wakes by itself.
+    /// When the hub's thread will wake without being notified; zero while it is awake.
     pub(super) sleeps_until: Instant,
     /// The hub's thread is stepping machines. The store's thread waits meanwhile, so that all their requests
-    /// travel as one batch.
+    /// go out as one batch.
     pub(super) stepping: bool,
     pub(super) jobs: Vec<(CandidateId, Job)>,
     replies: Vec<(CandidateId, Reply)>,
@@ -54,23 +56,23 @@ pub(super) struct Slot {
     wait: Wait,
 }
 
-/// The state of the connection, for callers and for the store's thread.
+/// The state of the connection to the store, for callers and for the store's thread.
 #[derive(Default)]
 pub(super) struct Connection {
-    /// How often callers asked for the store to be opened, and how many of these were answered.
+    /// The number of the latest `connect` call, and of the latest one that has been answered.
     pub(super) asked: u64,
     pub(super) answered: u64,
-    /// The texts that each waiting caller needs the store to keep, by the number of its call.
-    pub(super) texts: Vec<(u64, Vec<Text>)>,
-    /// The refusals of such texts, by the number of the call.
+    /// The texts to check for each waiting `connect` call, by the number of the call.
+    pub(super) texts: Vec<(u64, Vec<CandidateText>)>,
+    /// The refused texts of waiting calls, by the number of the call.
     refusals: Vec<(u64, StoreError)>,
-    /// The place where the leases were kept is gone; the store's thread makes the store notice.
+    /// The store reported [`Hint::Gone`]; the store's thread must use the store soon, so that it lets go.
     pub(super) gone: bool,
     /// The latest error, unless an operation succeeded since.
     pub(super) error: Option<StoreError>,
-    /// The kernel lock that proves that this process lives.
+    /// The descriptor whose kernel lock proves that this process lives.
     pub(super) lock_fd: Option<Arc<Descriptor>>,
-    /// The table that guards name.
+    /// The table that guards refer to.
     pub(super) table: Option<Table>,
 }
 
@@ -79,7 +81,7 @@ impl Connection {
         self.gone || self.asked != self.answered
     }
 
-    /// Notes refusals for the callers that still wait.
+    /// Records refusals for the callers that still wait.
     pub(super) fn refuse(&mut self, refused: Vec<(u64, StoreError)>) {
         for (call, error) in refused {
             let is_waiting = self.texts.iter().any(|(number, _)| *number == call);
@@ -126,22 +128,28 @@ impl Hub {
         candidate
     }
 
-    /// Removes a candidate whose elector was dropped. A lease that it holds expires by itself.
+    /// Removes a candidate whose elector was dropped. A lease that it holds expires.
     #[cfg(feature = "capi")]
     pub(crate) fn abandon(&self, candidate: &Candidate) {
         self.lock().remove(candidate);
         self.hub_wake.notify_one();
     }
 
-    /// Removes a candidate whose elector was dropped, once its release is confirmed or pointless.
+    /// Removes a candidate whose elector was dropped, once it is settled: the store has confirmed its
+    /// release, or no release is needed any more.
     pub(crate) fn retire(&self, id: CandidateId) {
         self.lock().retired.push(id);
         self.hub_wake.notify_one();
     }
 
-    /// Opens the store if it is not open. Returns the result of that, or the refusal of these texts; `None`
-    /// if neither is known within `timeout`. See [`Store::keeps`](crate::driver::stores::Store::keeps).
-    pub(crate) fn connect(&self, timeout: Duration, texts: Vec<Text>) -> Option<Result<(), StoreError>> {
+    /// Opens the store if it is not open, and checks `texts`
+    /// ([`Store::check_texts`](crate::driver::stores::Store::check_texts)). Returns the result, or `None` if
+    /// it is not known within `timeout`.
+    pub(crate) fn connect(
+        &self,
+        timeout: Duration,
+        texts: Vec<CandidateText>,
+    ) -> Option<Result<(), StoreError>> {
         let mut shared = self.lock();
         shared.connection.asked += 1;
         let call = shared.connection.asked;
@@ -157,9 +165,9 @@ impl Hub {
         answered.then(|| refusal.or_else(|| connection.error.clone()).map_or(Ok(()), Err))
     }
 
-    /// Refuses an election that the store's table cannot hold, as far as the table is known.
-    pub(crate) fn holds(&self, election: &str) -> Result<(), StoreError> {
-        self.table().map_or(Ok(()), |table| table_holds(&self.url, &table, election))
+    /// Refuses an election whose name is too long for the store's table, if that table is known.
+    pub(crate) fn check_election(&self, election: &str) -> Result<(), StoreError> {
+        self.table().map_or(Ok(()), |table| check_election_fits(&self.url, &table, election))
     }
 
     /// See [`Store::table`](crate::driver::stores::Store::table).
@@ -172,14 +180,14 @@ impl Hub {
         self.lock().connection.lock_fd.clone()
     }
 
-    /// The latest error of the store, if its latest operation failed.
+    /// The store's error if its latest operation failed.
     pub(crate) fn last_error(&self) -> Option<StoreError> {
         self.lock().connection.error.clone()
     }
 
     // ---- For the store, on any thread ----
 
-    /// Takes a hint of the store.
+    /// Passes a hint of the store on to the hub's thread.
     pub(crate) fn notify(&self, hint: Hint) {
         let mut shared = self.lock();
         if !shared.hints.contains(&hint) {
@@ -189,7 +197,7 @@ impl Hub {
         self.hub_wake.notify_one();
     }
 
-    /// Takes the store's replies.
+    /// Passes the store's replies on to the hub's thread.
     pub(super) fn answered(&self, replies: impl IntoIterator<Item = (CandidateId, Reply)>) {
         self.lock().replies.extend(replies);
         self.hub_wake.notify_one();
@@ -260,7 +268,8 @@ impl Shared {
         self.candidates.values().map(|slot| Arc::clone(&slot.candidate))
     }
 
-    /// Once one timer must fire, all fire that may: the requests of their machines then travel as one batch.
+    /// Collects the timers to fire. Once one must fire, all that may fire do, so that the requests of their
+    /// machines go out as one batch.
     fn take_due(&self, now: Instant, due: &mut Vec<Arc<Candidate>>) {
         if self.timers.keys().next().is_none_or(|&(latest, _)| latest > now) {
             return;
@@ -309,13 +318,14 @@ impl Work {
         let due = self.due.into_iter().map(|candidate| (candidate, Input::Timeout));
         let hinted = self.hinted.into_iter().map(|candidate| (candidate, Input::Hint));
         for (candidate, input) in revoked.chain(answered).chain(due).chain(hinted) {
-            // A panic of one candidate must not keep the others from their inputs.
+            // A panic of one candidate must not deprive the others of their inputs.
             contained::run(|| candidate.input(input));
         }
     }
 }
 
-/// A panic under one of these locks leaves no state half done that matters more than going on.
+/// Locks a mutex even if it is poisoned. Going on with the state that a panic has left is better than
+/// stopping the hub, which would end every term.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

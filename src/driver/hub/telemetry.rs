@@ -1,4 +1,4 @@
-//! What is told to `tracing` and `metrics`.
+//! What the library reports to `tracing` and `metrics`.
 //!
 //! | metric | kind | labels | meaning |
 //! |---|---|---|---|
@@ -17,17 +17,18 @@ use crate::core::lease::{Event, Failure, Leadership, Outcome};
 use crate::core::{Instant, Name};
 use crate::driver::stores::{Answer, Job};
 
-/// Shows that this process stands, so that an election that nobody of it has won yet is seen to be vacant.
+/// Registers the gauge when a campaign begins, so that an election that this process has not won yet shows 0
+/// instead of nothing.
 pub(crate) fn campaign(election: &Name) {
-    // By nothing: another candidate of this process may lead.
+    // Incremented by zero rather than set to zero: another candidate of this process may lead.
     metrics::gauge!("elector_is_leader", "election" => election.as_str().to_owned()).increment(0.0);
 }
 
-/// Tells of one event of one candidate.
+/// Reports an event of a candidate.
 pub(crate) fn event(election: &Name, candidate: &Name, event: &Event, leadership: Leadership, now: Instant) {
     let (election, candidate) = (election.as_str(), candidate.as_str());
     let label = || election.to_owned();
-    let trusted = || leadership.trusted_until.saturating_since(now).as_secs_f64();
+    let trusted = || leadership.trusted_for(now).as_secs_f64();
     match event {
         Event::Elected { token } => {
             tracing::info!(election, candidate, token = token.get(), "elected");
@@ -75,11 +76,10 @@ pub(crate) fn event(election: &Name, candidate: &Name, event: &Event, leadership
     }
 }
 
-/// Tells of one batch and of what became of its jobs.
+/// Reports a batch and the outcomes of its jobs.
 pub(crate) fn batch(jobs: &[Job], answers: &[Answer], took: Duration) {
     metrics::counter!("elector_store_batches_total").increment(1);
-    // At most one count per kind and outcome and batch: a wave of 10 000 renewals must not cost 10 000 of
-    // them.
+    // One update for each kind, outcome and batch: a batch of 10 000 renewals must not cost 10 000 updates.
     let mut counts: Vec<(&'static str, &'static str, u64)> = Vec::new();
     for (job, answer) in jobs.iter().zip(answers) {
         let (op, outcome) = (job.request.op.name(), outcome_name(&answer.reply.outcome));

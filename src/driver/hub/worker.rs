@@ -1,4 +1,4 @@
-//! The hub's other thread: it owns the one connection to the store.
+//! The store's thread of a hub: it owns the connection to the store.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -12,14 +12,14 @@ use crate::driver::host::{clock, contained, random};
 use crate::driver::hub::candidate::CandidateId;
 use crate::driver::hub::shared::{Hub, Shared};
 use crate::driver::hub::telemetry;
-use crate::driver::stores::{Answer, Hint, Job, Notifier, Store, StoreError, Text};
+use crate::driver::stores::{Answer, CandidateText, Hint, Job, Notifier, Store, StoreError};
 
-/// A store that could not be opened is not tried again sooner.
+/// Minimum pause between two attempts to open the store.
 const REOPEN_AFTER: Duration = Duration::from_millis(50);
-/// After a failure, so soon; after each further one, twice as late.
+/// Pause after a failed clean-up; it doubles with each further failure.
 const CLEAN_UP_AGAIN: Duration = Duration::from_secs(1);
 
-/// Serves the hub until it closes.
+/// Runs the thread until the hub closes.
 pub(crate) fn run(hub: &Arc<Hub>) {
     let mut worker = Worker {
         hub: Arc::downgrade(hub),
@@ -27,7 +27,7 @@ pub(crate) fn run(hub: &Arc<Hub>) {
         opened_at: None,
         write_failed: false,
         clean_ups_failed: 0,
-        // Spread over the processes that started together.
+        // Random, so that processes that started together do not clean up together.
         clean_up_at: clock::now().saturating_add(CLEAN_UP_EVERY.mul_f64(0.5 + random::fraction())),
     };
     loop {
@@ -49,8 +49,8 @@ pub(crate) fn run(hub: &Arc<Hub>) {
             return;
         }
         if std::mem::take(&mut shared.connection.gone) {
-            // Used even if nobody campaigns: others cannot begin anew while this store holds on to the old
-            // place.
+            // The store must be used even if no candidate campaigns: while it keeps the lock of the lost
+            // files, other processes cannot create a new database.
             worker.clean_up_at = clock::now().saturating_add(CLEAN_UP_AGAIN);
         }
         let asked = shared.connection.asked;
@@ -66,7 +66,7 @@ pub(crate) fn run(hub: &Arc<Hub>) {
             }
             Ok(()) => contained::run(|| worker.execute(hub, batch)).unwrap_or_default(),
             Err(error) => {
-                // A store that lost its place lets go of its lock, and so must we.
+                // A store that lost its files releases its lock, so the descriptor here must be replaced too.
                 worker.publish(hub);
                 fail(hub, batch, error);
             }
@@ -83,7 +83,8 @@ pub(crate) fn run(hub: &Arc<Hub>) {
     }
 }
 
-/// The jobs for the next batch, the most urgent first. What the machines gave up on meanwhile is dropped.
+/// Takes the jobs of the next batch, the most urgent first. Jobs whose deadline has passed are dropped, since
+/// their machines have given up on them.
 fn take_batch(shared: &mut Shared) -> Vec<(CandidateId, Job)> {
     let now = clock::now();
     shared.jobs.retain(|(_, job)| job.request.deadline > now);
@@ -94,7 +95,7 @@ fn take_batch(shared: &mut Shared) -> Vec<(CandidateId, Job)> {
 
 fn fail(hub: &Hub, batch: Vec<(CandidateId, Job)>, error: &StoreError) {
     hub.answered(batch.into_iter().map(|(candidate, job)| {
-        // Nothing was sent, whatever else the error says.
+        // The store was not open, so nothing was sent, whatever the error itself says.
         let failure = if error.is_permanent() { Failure::Refused } else { Failure::Unsent };
         (candidate, Reply { id: job.request.id, clock: None, outcome: Outcome::Failed(failure) })
     }));
@@ -103,12 +104,13 @@ fn fail(hub: &Hub, batch: Vec<(CandidateId, Job)>, error: &StoreError) {
 struct Worker {
     hub: Weak<Hub>,
     store: Option<Box<dyn Store>>,
-    /// The last attempt to open the store, and what came of it if it failed.
+    /// The time and error of the last attempt to open the store, if it failed.
     opened_at: Option<(Instant, StoreError)>,
-    /// The latest write failed, and only free rows were read since, which does not show that writes work.
+    /// The latest write failed, and since then only free rows were read, which does not prove that writes
+    /// work again.
     write_failed: bool,
     clean_up_at: Instant,
-    /// How many failed in a row.
+    /// The number of clean-ups that failed in a row.
     clean_ups_failed: u32,
 }
 
@@ -145,7 +147,7 @@ impl Worker {
         }
     }
 
-    /// Somebody only wants to know whether the store can be used. See [`Store::check`].
+    /// Checks the store for a caller of `connect` ([`Store::check`]).
     fn check(&mut self) -> Result<(), StoreError> {
         let Some(store) = self.store.as_mut() else { return Ok(()) };
         let checked = catch_unwind(AssertUnwindSafe(|| store.check()));
@@ -155,11 +157,12 @@ impl Worker {
         })
     }
 
-    /// The calls whose texts the store refuses, or cannot be asked about.
-    fn refused(&mut self, asked: &[(u64, Vec<Text>)]) -> Vec<(u64, StoreError)> {
+    /// The `connect` calls whose texts the store refuses or cannot check, each with the error.
+    fn refused(&mut self, asked: &[(u64, Vec<CandidateText>)]) -> Vec<(u64, StoreError)> {
         let mut refused = Vec::new();
         for (number, texts) in asked {
-            let kept = self.store.as_mut().map(|store| catch_unwind(AssertUnwindSafe(|| store.keeps(texts))));
+            let kept =
+                self.store.as_mut().map(|store| catch_unwind(AssertUnwindSafe(|| store.check_texts(texts))));
             match kept {
                 Some(Ok(Ok(()))) => {}
                 Some(Ok(Err(error))) => refused.push((*number, error)),
@@ -172,8 +175,8 @@ impl Worker {
         refused
     }
 
-    /// What who leads may ask for. A store that lost its connection has no table to tell of, and will use the
-    /// same one again.
+    /// Copies the store's lock descriptor and table to the shared state, for callers. A store without a
+    /// connection knows no table; the last known one stays, since it will be used again.
     fn publish(&self, hub: &Hub) {
         let Some(store) = &self.store else { return };
         let mut shared = hub.lock();
@@ -190,11 +193,11 @@ impl Worker {
         let started = clock::now();
         let executed = catch_unwind(AssertUnwindSafe(|| store.execute(&jobs)));
         let answers = executed.unwrap_or_else(|_| {
-            // Whatever state the store is in now, it is not used again.
+            // The state of the store is undefined after a panic, so it is not used again.
             self.store = None;
             jobs.iter().map(|job| unknown(job, &panicked())).collect()
         });
-        // Before anybody can be elected, and after the store may have opened its place anew.
+        // After the store may have opened new files, and before a reply can elect a candidate.
         self.publish(hub);
         let took = clock::now().saturating_since(started);
         contained::run(|| telemetry::batch(&jobs, &answers, took));
@@ -202,7 +205,7 @@ impl Worker {
         if let Some(error) = &error {
             tracing::warn!(store = %hub.url, jobs = jobs.len(), %error, "the store failed");
         }
-        // A readable, free row does not show that writes work again, so an error of writes stays.
+        // Reading a free row does not prove that writes work again, so the error of a write stays.
         if !jobs.iter().zip(&answers).all(found_free) {
             self.write_failed = jobs.iter().zip(&answers).any(is_failed_write);
         }
@@ -218,7 +221,7 @@ impl Worker {
         let error = match catch_unwind(AssertUnwindSafe(|| store.clean_up())) {
             Ok(Ok(rows)) => {
                 if rows > 0 {
-                    tracing::debug!(rows, "removed dead rows");
+                    tracing::debug!(rows, "removed expired rows");
                 }
                 self.clean_ups_failed = 0;
                 return;
@@ -230,9 +233,9 @@ impl Worker {
             }
         };
         if self.clean_ups_failed == 0 {
-            tracing::warn!(%error, "dead rows were not removed; it is tried again");
+            tracing::warn!(%error, "expired rows were not removed; clean-up will be retried");
         } else {
-            tracing::debug!(%error, "dead rows were not removed");
+            tracing::debug!(%error, "expired rows were not removed");
         }
         let pause = CLEAN_UP_AGAIN.saturating_mul(1 << self.clean_ups_failed.min(10)).min(CLEAN_UP_EVERY);
         self.clean_ups_failed = self.clean_ups_failed.saturating_add(1);
@@ -240,7 +243,7 @@ impl Worker {
     }
 }
 
-/// Whether it is a look at a row that may be taken, which is tried next.
+/// Whether the job is a look that found a free row, which its candidate will try to take next.
 fn found_free((job, answer): (&Job, &Answer)) -> bool {
     match &answer.reply.outcome {
         Outcome::Seen(row) => {
@@ -299,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn clean_ups_that_fail_become_as_rare_as_others() {
+    fn failed_clean_ups_are_retried_at_growing_pauses_up_to_the_usual_one() {
         let mut worker = Worker {
             hub: Weak::new(),
             store: Some(Box::new(Forbidden)),

@@ -1,7 +1,7 @@
-//! The store in memory: for tests, of this crate, of every binding and of yours.
+//! The store in memory, for tests: of this crate, of its bindings and of your program.
 //!
-//! `memory:NAME` names one store per process; everyone who opens that name shares it, and it lives as long
-//! as the process. [`MemoryStore::named`] gives a test control over it:
+//! `memory:NAME` names one store of the process. All electors that open the same name share it, and it lives
+//! as long as the process. [`MemoryStore::named`] gives a test control over it:
 //!
 //! ```
 //! use elector::core::lease::Failure;
@@ -31,7 +31,7 @@ use crate::driver::host::fork::PerProcess;
 use crate::driver::stores::opener::Opener;
 use crate::driver::stores::{Answer, ElectionRow, Hint, Job, Notifier, Store, StoreError, no_token_left};
 
-/// A named store of this process, and the control over it. Cheap to clone.
+/// A named store of this process and the controls of a test. Cheap to clone.
 #[derive(Clone)]
 pub struct MemoryStore {
     name: Arc<str>,
@@ -52,7 +52,7 @@ struct Shared {
 static STORES: PerProcess<Mutex<HashMap<Arc<str>, MemoryStore>>> = PerProcess::new();
 
 impl MemoryStore {
-    /// The store of this name; made if this process has none yet.
+    /// The store of this name. It is created if the process has none yet.
     #[must_use]
     pub fn named(name: &str) -> MemoryStore {
         let mut stores = STORES.get().lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ impl MemoryStore {
         store
     }
 
-    /// Connects to it. `notifier` is called when a lease is released or revoked through any connection.
+    /// Opens a connection. `notifier` is called when a lease is released or revoked through any connection.
     #[must_use]
     pub fn open(&self, notifier: Notifier) -> Box<dyn Store> {
         let mut shared = self.lock();
@@ -74,37 +74,37 @@ impl MemoryStore {
         Box::new(Connection { store: self.clone(), id, opener: Opener::this_process() })
     }
 
-    /// From now on every call fails with this error; `None` ends that. With [`Failure::Unknown`] operations
-    /// are executed and only their replies are lost; with the others they are not executed.
+    /// Makes every later call fail with this error; `None` ends that. With [`Failure::Unknown`] operations
+    /// are executed and only their replies are lost; with other failures they are not executed.
     pub fn fail_with(&self, error: Option<StoreError>) {
         self.lock().failure = error;
     }
 
-    /// From now on every call takes this long. A batch whose latest deadline comes first is not executed and
-    /// fails at that deadline, so a very long delay is a store that hangs.
+    /// Makes every later call take this long. A batch whose latest deadline is earlier is not executed and
+    /// fails at that deadline, so a very long delay simulates a hanging store.
     pub fn delay(&self, delay: Duration) {
         self.lock().delay = delay;
     }
 
-    /// Deletes a row as if by hand; says whether there was one.
+    /// Deletes a row, as an operator could. Returns whether there was one.
     pub fn delete_row(&self, election: &Name) -> bool {
         self.lock().table.delete(election)
     }
 
-    /// Steps the store's clock by so many microseconds, forward if positive.
+    /// Steps the store's clock by `by_us` microseconds, forward if positive.
     pub fn step_clock(&self, by_us: i64) {
         let mut shared = self.lock();
         shared.clock_offset_us = shared.clock_offset_us.saturating_add(by_us);
     }
 
-    /// Puts the store on another timeline, as the promotion of a standby does.
+    /// Changes the store's timeline, as the promotion of a standby does.
     pub fn set_timeline(&self, timeline: u64) {
         self.lock().timeline = timeline;
     }
 
-    /// Gives a hint to every connection, as a store may at any time.
+    /// Gives a hint to every connection, which a store may do at any time.
     pub fn notify(&self, hint: &Hint) {
-        // Called without the lock: a notifier may use the store.
+        // Notifiers are called without the lock, since they may use the store.
         let notifiers: Vec<Notifier> = self.lock().notifiers.values().cloned().collect();
         notifiers.iter().for_each(|notifier| notifier(hint.clone()));
     }
@@ -136,7 +136,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Waits as [`MemoryStore::delay`] says, then fails as [`MemoryStore::fail_with`] says.
+    /// Waits for [`MemoryStore::delay`], then fails with the error of [`MemoryStore::fail_with`].
     fn wait(&self, at_most: Duration) -> Result<(), StoreError> {
         self.opener.check(format_args!("{:?}", self.store))?;
         let delay = self.store.lock().delay;
@@ -281,13 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_row_is_shown_with_what_is_left_of_it() {
+    fn a_revoked_row_is_returned_with_its_remaining_time() {
         let control = MemoryStore::named("revoked");
         let mut store = control.open(Arc::new(|_| {}));
         let start = clock::now();
         assert!(matches!(outcome(&mut *store, acquire()), Outcome::Granted { .. }));
         let election = Name::new("election", "e").unwrap();
-        // No further ahead than another clock could have set it: the holder may trust all of it.
+        // The expiry is no further ahead than another clock can have set it, so the holder may trust all of
+        // it.
         control.step_clock(-4_000_000);
         let row = store.revoke(&election, None).unwrap().unwrap();
         let passed = clock::now().saturating_since(start);

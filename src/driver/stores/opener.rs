@@ -1,4 +1,4 @@
-//! The process that opened a store.
+//! Detects the use of a store in a forked child.
 
 use std::fmt;
 use std::process;
@@ -6,7 +6,8 @@ use std::process;
 use crate::core::lease::Failure;
 use crate::driver::stores::StoreError;
 
-/// The process that opened a store. A forked child shares its files and must not use it.
+/// The process that opened a store. A forked child shares the store's files and connections and must not use
+/// them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opener(u32);
 
@@ -19,7 +20,7 @@ impl Opener {
         self.0 == process::id()
     }
 
-    /// An error in any process but the one that opened `what`.
+    /// Fails in any process but the one that opened `what`.
     pub(super) fn check(self, what: impl fmt::Display) -> Result<(), StoreError> {
         if self.is_this_process() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The URL that names a store.
+//! [`StoreUrl`]: the URL of a store.
 
 use std::env;
 use std::fmt;
@@ -9,9 +9,9 @@ use crate::core::lease::Failure;
 use crate::driver::stores::memory::MemoryStore;
 #[cfg(feature = "postgres")]
 use crate::driver::stores::postgres::{self, PostgresUrl};
-use crate::driver::stores::{Notifier, Store, StoreError};
+use crate::driver::stores::{Fuse, IfMissing, Notifier, SqliteOptions, Store, StoreError};
 
-/// Where leases are kept. Two URLs that name the same place are equal. None shows a password.
+/// The URL of a store. URLs that name the same store are equal. `Display` and `Debug` show no password.
 ///
 /// | URL | store |
 /// |---|---|
@@ -19,9 +19,9 @@ use crate::driver::stores::{Notifier, Store, StoreError};
 /// | `sqlite:PATH`, `sqlite:///PATH` | a file on this machine |
 /// | `postgres://USER@HOST/DATABASE` | a table in a PostgreSQL database, with libpq's keys and environment |
 ///
-/// A relative path counts from the working directory. A path is taken as it is written, without
-/// percent-decoding; it ends at the first `?`.
-/// `?filesystem=local` says that a file system in user space (FUSE) is not shared with other machines.
+/// A relative path starts at the working directory. A path is taken literally, without percent-decoding, and
+/// ends at the first `?`. `?filesystem=local` declares that a file system in user space (FUSE) is not shared
+/// with other machines; see [`Fuse::TrustAsLocal`] for the danger.
 ///
 /// ```
 /// use elector::driver::stores::url::StoreUrl;
@@ -31,25 +31,24 @@ use crate::driver::stores::{Notifier, Store, StoreError};
 /// assert!(refusal.contains("redis") && !refusal.contains("secret"));
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct StoreUrl(Place);
+pub struct StoreUrl(Location);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Place {
+enum Location {
     Memory(String),
     Sqlite {
         path: PathBuf,
-        trust_fuse: bool,
-        makes_files: bool,
+        options: SqliteOptions,
     },
     #[cfg(feature = "postgres")]
     Postgres(Box<PostgresUrl>),
 }
 
 impl StoreUrl {
-    /// Reads a URL. Looks at the file system only to resolve a path, and makes nothing.
+    /// Parses a URL. Reads the file system only to resolve a path, and creates nothing.
     ///
     /// # Errors
-    /// When it is no URL of a store that this build has. The message holds no password.
+    /// When the text is no URL of a store that this build supports. The message contains no password.
     pub fn parse(url: &str) -> Result<StoreUrl, InvalidUrl> {
         match url.split_once(':') {
             Some(("memory", rest)) => parse_memory(url, rest),
@@ -59,11 +58,12 @@ impl StoreUrl {
         }
     }
 
-    /// The store that `ELECTOR_STORE` names, or else the SQLite file `elector/elector.db` in the user's state
-    /// directory: `$XDG_STATE_HOME`, by default `~/.local/state`; on macOS `~/Library/Application Support`.
+    /// The default store: the URL in the environment variable `ELECTOR_STORE`, or else the SQLite file
+    /// `elector/elector.db` in the user's state directory, which is `$XDG_STATE_HOME` or `~/.local/state`,
+    /// and on macOS `~/Library/Application Support`.
     ///
     /// # Errors
-    /// When `ELECTOR_STORE` is invalid, or neither it nor a home directory is known.
+    /// When `ELECTOR_STORE` is invalid, or it is not set and there is no home directory.
     pub fn default_store() -> Result<StoreUrl, InvalidUrl> {
         match env::var("ELECTOR_STORE") {
             Ok(url) if !url.is_empty() => {
@@ -78,81 +78,69 @@ impl StoreUrl {
             let found = "no store was named, and there is no home directory for the default one";
             InvalidUrl(format!("{found}; set ELECTOR_STORE or HOME"))
         })?;
-        Ok(StoreUrl(Place::Sqlite {
+        Ok(StoreUrl(Location::Sqlite {
             path: resolve(&directory.join("elector.db")),
-            trust_fuse: false,
-            makes_files: true,
+            options: SqliteOptions::default(),
         }))
     }
 
-    /// The same place for one who only asks: nothing is made where there is nothing. A SQLite store that is
-    /// not there then has no rows.
+    /// Sets what opening the store does if its SQLite database or PostgreSQL table is missing. Default:
+    /// [`IfMissing::Create`].
     #[must_use]
-    pub fn for_questions(self) -> StoreUrl {
-        self.making_tables(false)
+    pub fn if_missing(mut self, action: IfMissing) -> StoreUrl {
+        if let Location::Sqlite { options, .. } = &mut self.0 {
+            options.if_missing = action;
+        }
+        self.if_table_missing(action)
     }
 
-    /// The same place for one who may make or complete the table.
+    /// Sets what opening the store does if its PostgreSQL table is missing, like the key `create_table` of
+    /// the URL. Without effect on other stores.
     #[must_use]
-    pub fn for_migration(self) -> StoreUrl {
-        self.making_tables(true)
+    #[cfg_attr(not(feature = "postgres"), allow(unused_variables, unused_mut))]
+    pub fn if_table_missing(mut self, action: IfMissing) -> StoreUrl {
+        #[cfg(feature = "postgres")]
+        if let Location::Postgres(url) = &mut self.0 {
+            url.set_if_missing(action);
+        }
+        self
     }
 
-    /// The same place with the table in another schema, which must have 1 to 63 bytes.
+    /// Moves the table to another schema of the PostgreSQL database; its name has 1 to 63 bytes.
     ///
     /// # Errors
-    /// When the store has no schemas, or the server would cut the name.
+    /// When the store is not PostgreSQL, or the name is empty or longer, since the server would truncate it.
     #[cfg_attr(not(feature = "postgres"), allow(unused_mut))]
     pub fn in_schema(mut self, schema: &str) -> Result<StoreUrl, InvalidUrl> {
         #[cfg(feature = "postgres")]
-        if let Place::Postgres(url) = &mut self.0 {
+        if let Location::Postgres(url) = &mut self.0 {
             return url.set_schema(schema).map(|()| self).map_err(InvalidUrl);
         }
         let found = format!("schema {schema:?}: only PostgreSQL has schemas, and the store is {self}");
         Err(InvalidUrl(found))
     }
 
-    /// The same place, where a table that is missing is made or not. Only PostgreSQL knows the difference.
-    #[must_use]
-    #[cfg_attr(not(feature = "postgres"), allow(unused_variables, unused_mut))]
-    pub fn with_create_table(mut self, wanted: bool) -> StoreUrl {
-        #[cfg(feature = "postgres")]
-        if let Place::Postgres(url) = &mut self.0 {
-            url.make_table(wanted);
-        }
-        self
-    }
-
-    fn making_tables(mut self, wanted: bool) -> StoreUrl {
-        if let Place::Sqlite { makes_files, .. } = &mut self.0 {
-            *makes_files = wanted;
-        }
-        self.with_create_table(wanted)
-    }
-
-    /// The path of the database, if this is a store in an SQLite file.
+    /// The path of the database, if the store is a SQLite file.
     #[must_use]
     pub fn sqlite_path(&self) -> Option<&Path> {
         match &self.0 {
-            Place::Sqlite { path, .. } => Some(path),
+            Location::Sqlite { path, .. } => Some(path),
             _ => None,
         }
     }
 
-    /// Connects to the store. `notifier` gives its hints, from any thread.
+    /// Opens the store. It calls `notifier` with hints, from any thread.
     ///
-    /// Of directories only the default store's own is created.
+    /// Creates no directory except that of the default store.
     ///
     /// # Errors
-    /// When the store cannot be reached or used; the message says why and what to do.
+    /// When the store cannot be reached or used. The message says why and what to do.
     pub fn open(&self, notifier: Notifier) -> Result<Box<dyn Store>, StoreError> {
         match &self.0 {
-            Place::Memory(name) => Ok(MemoryStore::named(name).open(notifier)),
-            Place::Sqlite { path, trust_fuse, makes_files } => {
-                open_sqlite(path, *trust_fuse, *makes_files, notifier)
-            }
+            Location::Memory(name) => Ok(MemoryStore::named(name).open(notifier)),
+            Location::Sqlite { path, options } => open_sqlite(path, *options, notifier),
             #[cfg(feature = "postgres")]
-            Place::Postgres(url) => postgres::open(url, notifier),
+            Location::Postgres(url) => postgres::open(url, notifier),
         }
     }
 }
@@ -164,7 +152,7 @@ const KNOWN: &str = "give sqlite:PATH or memory:NAME";
 
 #[cfg(feature = "postgres")]
 fn parse_postgres(url: &str) -> Result<StoreUrl, InvalidUrl> {
-    PostgresUrl::parse(url).map(|url| StoreUrl(Place::Postgres(Box::new(url)))).map_err(InvalidUrl)
+    PostgresUrl::parse(url).map(|url| StoreUrl(Location::Postgres(Box::new(url)))).map_err(InvalidUrl)
 }
 
 #[cfg(not(feature = "postgres"))]
@@ -172,8 +160,8 @@ fn parse_postgres(_url: &str) -> Result<StoreUrl, InvalidUrl> {
     Err(InvalidUrl(format!("this build has no PostgreSQL store; {KNOWN}")))
 }
 
-/// What to say of a URL whose scheme is none of ours. It may be anything, a password in an unexpected place
-/// too, so it is repeated only where that cannot be: a scheme before `://`, or a word like a file's name.
+/// The message for a URL with an unknown scheme. The text may contain a password in an unexpected position,
+/// so only parts that cannot be one are quoted: a scheme before `://`, or a word like a file's name.
 fn unknown(url: &str) -> String {
     if url.is_empty() {
         return format!("the store URL is empty; {KNOWN}");
@@ -196,12 +184,12 @@ fn parse_memory(url: &str, name: &str) -> Result<StoreUrl, InvalidUrl> {
     if name.is_empty() {
         return Err(InvalidUrl(format!("store URL {url:?} has no name; give memory:NAME")));
     }
-    Ok(StoreUrl(Place::Memory(name.to_owned())))
+    Ok(StoreUrl(Location::Memory(name.to_owned())))
 }
 
 fn parse_sqlite(rest: &str) -> Result<StoreUrl, InvalidUrl> {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // Whatever is no path may be a password, of a server for instance.
+    // Anything but a path may be a password, for instance that of a server.
     let shown = match (path.starts_with("//") && !path.starts_with("///"), query) {
         (true, _) => "sqlite://…".to_owned(),
         (false, "") => format!("sqlite:{path}"),
@@ -217,7 +205,9 @@ fn parse_sqlite(rest: &str) -> Result<StoreUrl, InvalidUrl> {
         return invalid("has no path; give sqlite:PATH");
     }
     if path == ":memory:" {
-        return invalid("names SQLite's own memory, which nobody can share; give memory:NAME");
+        return invalid(
+            "names SQLite's in-memory database, which connections cannot share; give memory:NAME",
+        );
     }
     if path.contains('\0') {
         return invalid("has a NUL in its path; remove it");
@@ -225,20 +215,23 @@ fn parse_sqlite(rest: &str) -> Result<StoreUrl, InvalidUrl> {
     if path.ends_with('/') {
         return invalid("names a directory; give the path of a file in it");
     }
-    let trust_fuse = match query {
-        "" => false,
-        "filesystem=local" => true,
+    let fuse = match query {
+        "" => Fuse::Refuse,
+        "filesystem=local" => Fuse::TrustAsLocal,
         _ => return invalid("has an unknown option; known is ?filesystem=local"),
     };
     match std::path::absolute(path) {
-        Ok(path) => Ok(StoreUrl(Place::Sqlite { path: resolve(&path), trust_fuse, makes_files: true })),
+        Ok(path) => {
+            let options = SqliteOptions { fuse, ..SqliteOptions::default() };
+            Ok(StoreUrl(Location::Sqlite { path: resolve(&path), options }))
+        }
         Err(error) => {
             invalid(&format!("is relative to the working directory, which cannot be read ({error})"))
         }
     }
 }
 
-/// The path with its links followed, as far as it exists, so that one file has one name.
+/// The path with symbolic links resolved as far as it exists, so that each file has one name.
 fn resolve(path: &Path) -> PathBuf {
     if let Ok(found) = fs::canonicalize(path) {
         return found;
@@ -263,29 +256,28 @@ fn state_directory() -> Option<PathBuf> {
 #[cfg(feature = "sqlite")]
 fn open_sqlite(
     path: &Path,
-    trust_fuse: bool,
-    makes_files: bool,
+    options: SqliteOptions,
     notifier: Notifier,
 ) -> Result<Box<dyn Store>, StoreError> {
     use super::sqlite::SqliteStore;
 
-    if !makes_files {
-        return Ok(Box::new(SqliteStore::for_questions(&resolve(path), trust_fuse, notifier)?));
+    if options.if_missing == IfMissing::Leave {
+        return Ok(Box::new(SqliteStore::open(&resolve(path), options, notifier)?));
     }
     let default = state_directory().filter(|default| path.parent() == Some(&**default));
     if let Some(directory) = &default {
         fs::create_dir_all(directory).map_err(|error| {
             let found = format!("cannot create the state directory {} ({error})", directory.display());
-            StoreError::new(Failure::Refused, format!("{found}; set ELECTOR_STORE to another place"))
+            StoreError::new(Failure::Refused, format!("{found}; set ELECTOR_STORE to another store"))
         })?;
     }
-    // The directory may be there only now, and a link in it decides which file this is.
-    let store = SqliteStore::open(&resolve(path), trust_fuse, notifier)?;
+    // Resolved again: the directory may exist only now, and a link in it decides which file this is.
+    let store = SqliteStore::open(&resolve(path), options, notifier)?;
     Ok(Box::new(if default.is_some() { store.making_its_directory() } else { store }))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn open_sqlite(path: &Path, _: bool, _: bool, _: Notifier) -> Result<Box<dyn Store>, StoreError> {
+fn open_sqlite(path: &Path, _: SqliteOptions, _: Notifier) -> Result<Box<dyn Store>, StoreError> {
     let found = format!("cannot open {}: this build has no SQLite store", path.display());
     Err(StoreError::new(Failure::Refused, format!("{found}; build it with the feature \"sqlite\"")))
 }
@@ -293,13 +285,16 @@ fn open_sqlite(path: &Path, _: bool, _: bool, _: Notifier) -> Result<Box<dyn Sto
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Place::Memory(name) => write!(f, "memory:{name}"),
-            Place::Sqlite { path, trust_fuse, .. } => {
-                let option = if *trust_fuse { "?filesystem=local" } else { "" };
+            Location::Memory(name) => write!(f, "memory:{name}"),
+            Location::Sqlite { path, options } => {
+                let option = match options.fuse {
+                    Fuse::Refuse => "",
+                    Fuse::TrustAsLocal => "?filesystem=local",
+                };
                 write!(f, "sqlite:{}{option}", path.display())
             }
             #[cfg(feature = "postgres")]
-            Place::Postgres(url) => write!(f, "{url}"),
+            Location::Postgres(url) => write!(f, "{url}"),
         }
     }
 }
@@ -318,7 +313,7 @@ impl std::str::FromStr for StoreUrl {
     }
 }
 
-/// Why a string is no [`StoreUrl`]: one line, without a password.
+/// The reason why a text is no [`StoreUrl`]: one line, without a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidUrl(String);
 
@@ -339,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_a_place_gives_the_same_url() {
+    fn urls_of_the_same_store_are_equal() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().canonicalize().unwrap();
         let url = |text: String| StoreUrl::parse(&text).unwrap();
@@ -354,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_says_what_is_wrong_and_what_to_give() {
+    fn every_refusal_names_the_fault_and_the_cure() {
         let cases = [
             ("", "is empty"),
             ("leases.db", "sqlite:leases.db"),
@@ -412,7 +407,7 @@ mod tests {
 
     #[cfg(not(feature = "postgres"))]
     #[test]
-    fn a_build_without_postgres_says_so() {
+    fn a_build_without_postgres_refuses_its_urls() {
         assert!(refusal("postgres://db/x").contains("no PostgreSQL store"));
     }
 }

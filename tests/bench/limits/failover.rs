@@ -46,10 +46,10 @@ pub fn kill_and_hand_over() -> Vec<Figure> {
     figures.push(Figure::new("tokens that did not grow", crowd.regressions as f64, 0.0, ""));
     // Ends all processes; what they answered is left.
     drop(crowd);
-    let (count, terms, overlap) = answers::overlap(answers.path());
-    assert!(terms >= 2 * ROUNDS, "{count} answers of only {terms} terms");
-    let what = format!("two leaders at once, in {count} answers of {terms} terms");
-    figures.push(Figure::new(what, overlap.as_secs_f64() * 1_000.0, 0.0, "ms"));
+    let judged = answers::judge(answers.path());
+    assert!(judged.terms >= 2 * ROUNDS, "{judged:?}");
+    let what = format!("two leaders at once, in {} answers of {} terms", judged.answers, judged.terms);
+    figures.push(Figure::new(what, judged.overlap.as_secs_f64() * 1_000.0, 0.0, "ms"));
     figures
 }
 

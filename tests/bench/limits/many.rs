@@ -76,7 +76,7 @@ pub fn lead() -> ExitCode {
     let leading = electors.iter().filter(|elector| elector.am_i_leader()).count();
     // Each renewal went through the store; its row says when, so the mean age tells the rate.
     let ages = electors.iter().map(|elector| {
-        let trusted = elector.leadership().trusted_until.saturating_since(elector::driver::clock::now());
+        let trusted = elector.leadership().trusted_for(elector::driver::clock::now());
         elector::core::Timing::default().trust().saturating_sub(trusted).as_secs_f64()
     });
     let mean_age = ages.sum::<f64>() / ELECTIONS as f64;

@@ -16,6 +16,8 @@ use crate::programs::{give, unprivileged};
 use crate::session::Session;
 use crate::site::Site;
 
+/// How many ports are tried.
+const TRIES: usize = 5;
 /// How long a server may take to start or to stop before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -90,10 +92,17 @@ impl Plan {
         if let Some(hba) = &self.hba {
             cluster.site.write("data/pg_hba.conf", hba);
         }
-        let fixed = SETTINGS.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
-        cluster.configure(fixed.chain(self.settings));
-        cluster.start_again();
-        cluster
+        let fixed = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings: Vec<_> = fixed.into_iter().chain(self.settings).collect();
+        for _ in 0..TRIES {
+            cluster.configure(&settings);
+            if cluster.try_start(Instant::now() + PATIENCE) {
+                return cluster;
+            }
+            // Another server may have taken the port meanwhile.
+            cluster.port = free_port();
+        }
+        panic!("the server does not start:\n{}", cluster.log());
     }
 }
 
@@ -158,13 +167,13 @@ impl Cluster {
         self.postmaster.as_ref().expect("the server runs").id()
     }
 
-    fn configure(&self, settings: impl Iterator<Item = (String, String)>) {
+    fn configure(&self, settings: &[(String, String)]) {
         let own = [
             ("port".to_owned(), self.port.to_string()),
             ("unix_socket_directories".to_owned(), self.site.path().display().to_string()),
         ];
         let lines: String = own
-            .into_iter()
+            .iter()
             .chain(settings)
             .map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")))
             .collect();
@@ -175,24 +184,29 @@ impl Cluster {
     pub fn start_again(&mut self) {
         assert!(self.postmaster.is_none(), "it runs");
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            let log = File::options().create(true).append(true).open(self.site.path().join("log")).unwrap();
-            let mut command = unprivileged(self.release.directory().join("postgres"));
-            let command = command.arg("-D").arg(self.data()).stdin(Stdio::null());
-            let command = command.stdout(log.try_clone().unwrap()).stderr(log);
-            let mut postmaster = command.spawn().expect("postgres starts");
-            while postmaster.try_wait().unwrap().is_none() {
-                if self.is_ready(postmaster.id()) {
-                    self.postmaster = Some(postmaster);
-                    return;
-                }
-                assert!(Instant::now() < deadline, "the server is not ready:\n{}", self.log());
-                std::thread::sleep(Duration::from_millis(2));
-            }
+        while !self.try_start(deadline) {
             // After `kill -9` the old server's processes may still hold its shared memory.
             assert!(Instant::now() < deadline, "the server does not start:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Starts the server, and waits until it accepts connections; false if it ends instead.
+    fn try_start(&mut self, deadline: Instant) -> bool {
+        let log = File::options().create(true).append(true).open(self.site.path().join("log")).unwrap();
+        let mut command = unprivileged(self.release.directory().join("postgres"));
+        let command = command.arg("-D").arg(self.data()).stdin(Stdio::null());
+        let command = command.stdout(log.try_clone().unwrap()).stderr(log);
+        let mut postmaster = command.spawn().expect("postgres starts");
+        while postmaster.try_wait().unwrap().is_none() {
+            if self.is_ready(postmaster.id()) {
+                self.postmaster = Some(postmaster);
+                return true;
+            }
+            assert!(Instant::now() < deadline, "the server is not ready:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        false
     }
 
     /// The eighth line of the lock file says so.

@@ -17,7 +17,7 @@ use elector::driver::stores::{Hint, Store, StoreError};
 use elector::{Changes, Elector};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::site::{Handle, Helper, LEASE, SOON, Site, acquire, election, listen, renew, say};
+use super::site::{Handle, Helper, LEASE, LEAVE, SOON, Site, acquire, election, listen, renew, say};
 
 /// More than the store and the test harness have open together.
 const VICTIMS: usize = 100;
@@ -413,7 +413,7 @@ fn a_forked_childs_own_store_survives_the_end_of_its_parent_and_a_question() {
     while helper.process.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let mut asker = SqliteStore::for_questions(&site.path, false, Arc::new(|_| ())).unwrap();
+    let mut asker = SqliteStore::open(&site.path, LEAVE, Arc::new(|_| ())).unwrap();
     asker.rows(None).unwrap();
     // Whoever closes the database last removes its log.
     drop(asker);

@@ -9,7 +9,7 @@ use elector::core::lease::{Failure, Op, Outcome};
 use elector::driver::stores::sqlite::SqliteStore;
 use elector::driver::stores::{Hint, Store, StoreError};
 
-use super::site::{Handle, LEASE, SOON, Site, acquire, election, renew};
+use super::site::{Handle, LEASE, LEAVE, SOON, Site, acquire, election, renew};
 
 fn refusal(path: &Path) -> StoreError {
     let refusal = Handle::open(path).err().expect("a refusal");
@@ -138,10 +138,10 @@ fn a_newer_format_is_refused() {
 }
 
 #[test]
-fn a_store_for_questions_makes_nothing_and_finds_what_others_make() {
+fn a_store_that_leaves_a_missing_file_creates_nothing_and_finds_what_others_create() {
     let site = Site::new();
     let directory = site.directory.path().canonicalize().unwrap();
-    let ask = |path: &Path| SqliteStore::for_questions(path, false, std::sync::Arc::new(|_| {})).unwrap();
+    let ask = |path: &Path| SqliteStore::open(path, LEAVE, std::sync::Arc::new(|_| {})).unwrap();
     assert!(ask(&directory.join("none/a.db")).rows(None).unwrap().is_empty());
     let mut store = ask(&site.path);
     assert!(store.rows(None).unwrap().is_empty());

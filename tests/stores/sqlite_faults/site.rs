@@ -12,12 +12,15 @@ use elector::core::lease::{Acquire, LeaderId, Op, Outcome, Request, RequestId, R
 use elector::core::{FencingToken, Name};
 use elector::driver::clock;
 use elector::driver::stores::sqlite::SqliteStore;
-use elector::driver::stores::{Answer, Hint, Job, Store, StoreError};
+use elector::driver::stores::{Answer, Fuse, Hint, IfMissing, Job, SqliteOptions, Store, StoreError};
 
 /// Longer than anything takes that should happen at all: what comes before its end does not come by it.
 pub const LEASE: Duration = Duration::from_secs(120);
 /// For an event that must come, so that a test that fails comes to its end.
 pub const SOON: Duration = Duration::from_secs(60);
+
+/// For a store that creates nothing.
+pub const LEAVE: SqliteOptions = SqliteOptions { if_missing: IfMissing::Leave, fuse: Fuse::Refuse };
 
 pub struct Site {
     pub directory: tempfile::TempDir,
@@ -56,7 +59,7 @@ impl Handle {
         let (tell, told) = channel();
         let tell = Mutex::new(tell);
         let bell = Arc::new(move |hint| drop(tell.lock().unwrap().send(hint)));
-        Ok(Handle { store: SqliteStore::open(path, false, bell)?, told })
+        Ok(Handle { store: SqliteStore::open(path, SqliteOptions::default(), bell)?, told })
     }
 
     pub fn execute(&mut self, op: Op, within: Duration) -> Answer {

@@ -51,6 +51,7 @@ type Leadership struct {
 	IsLeader   bool
 	Token      uint64
 	TrustedFor time.Duration
+	WorkFor    time.Duration
 	Reason     int
 	Revision   uint64
 }
@@ -92,10 +93,10 @@ func (h Handle) Drain() *Fault {
 	return made(C.elector_drain(h.elector, &fault), &fault)
 }
 
-// DrainFor stands down and keeps the lease, which it renews for at most patience.
-func (h Handle) DrainFor(patience time.Duration) *Fault {
+// DrainFor stands down and keeps the lease, which it renews for at most drain.
+func (h Handle) DrainFor(drain time.Duration) *Fault {
 	var fault C.struct_elector_error
-	return made(C.elector_drain_for(h.elector, milliseconds(patience), &fault), &fault)
+	return made(C.elector_drain_for(h.elector, milliseconds(drain), &fault), &fault)
 }
 
 // Drained ends a drain and releases the lease.
@@ -123,6 +124,7 @@ func (h Handle) Leadership() Leadership {
 		IsLeader:   bool(found.is_leader),
 		Token:      uint64(found.token),
 		TrustedFor: time.Duration(found.trusted_for_ms) * time.Millisecond,
+		WorkFor:    time.Duration(found.work_for_ms) * time.Millisecond,
 		Reason:     int(found.reason),
 		Revision:   uint64(found.revision),
 	}

@@ -26,7 +26,7 @@ function log(text) {
 }
 
 function render() {
-    const { leading, token, remainingMs } = elector.leadership;
+    const { leading, token, trustedForMs } = elector.leadership;
     const leader = leading ? { candidate: name, token } : elector.leader();
     document.body.classList.toggle("leads", leading);
     document.title = `${leading ? "★ " : ""}${name}`;
@@ -35,7 +35,7 @@ function render() {
     // PostgreSQL's clock at the election, in microseconds, unless the token before was larger still.
     show("since", leader?.token ? time(new Date(Number(leader.token / 1_000n))) : "–");
     show("token", leader?.token ? String(leader.token) : "–");
-    show("trust", leading ? `${(remainingMs / 1_000).toFixed(1)} s, unless it is renewed` : "–");
+    show("trust", leading ? `${(trustedForMs / 1_000).toFixed(1)} s, unless it is renewed` : "–");
     show("problem", elector.lastError?.message ?? "");
     show("release", standing ? "Release" : "Stand again");
 }

@@ -109,7 +109,7 @@ export class LeaderElectorCore {
         if (!library) throw new Error("leadership$ needs RxJS; install the package rxjs, or use changes()");
         return new library.Observable((subscriber) => {
             let isStopped = false;
-            const isPastWork = (now: Leadership) => now.leading && now.newWorkMs === 0;
+            const isPastWork = (now: Leadership) => now.leading && now.workForMs === 0;
             const say = (): void => {
                 const now = this.leadership;
                 isStopped = isPastWork(now);

@@ -1,6 +1,7 @@
 import { SetMetadata, UseGuards } from "@nestjs/common";
 import "reflect-metadata";
 import type { DeposedReason } from "../core.js";
+import type { Term } from "../run.js";
 import { LeaderGuard } from "./guard.js";
 import { ELECTION, ON_DEPOSED, ON_ELECTED } from "./metadata.js";
 import { electionsOf } from "./owners.js";
@@ -10,12 +11,8 @@ import type { Method } from "./wrapping.js";
 import { fullName, methodUnder, replaced, standing } from "./wrapping.js";
 
 /** What a method under `@OnElected()` is called with. */
-export interface ElectedTerm {
+export interface ElectedTerm extends Term {
     readonly election: string;
-    /** The fencing token of the term. */
-    readonly token: bigint;
-    /** Aborted when no new work may be started any more: the work in progress must end. */
-    readonly signal: AbortSignal;
 }
 
 /** What a method under `@OnDeposed()` is called with. */

@@ -4,6 +4,7 @@ import { DiscoveryService, MetadataScanner } from "@nestjs/core";
 import "reflect-metadata";
 import type { Change } from "../changes.js";
 import { ElectorError, oneLine } from "../errors.js";
+import { termOf } from "../run.js";
 import type { DeposedTerm, ElectedTerm } from "./decorators.js";
 import { LeaderElections } from "./elections.js";
 import { invalid } from "./invalid.js";
@@ -161,7 +162,7 @@ function onElected(service: LeaderElectorService, called: Called): void {
             controller.abort(new ElectorError("NOT_LEADER", text));
         };
         const offs = [elector.on("stopNewWork", over), elector.on("deposed", over)];
-        void call({ election, token, signal: controller.signal });
+        void call(Object.assign(termOf(elector, token, controller.signal), { election }));
     });
 }
 

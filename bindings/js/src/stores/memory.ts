@@ -1,9 +1,9 @@
 import type { Clock } from "../clock.js";
 import { systemClock } from "../clock.js";
-import type { Failure, Reply } from "../core.js";
+import type { Failure, Outcome, Reply } from "../core.js";
 import { MemoryTable } from "../core.js";
-import { StoreError } from "../errors.js";
-import type { Answer, Bell, Job, Store } from "../store.js";
+import { StoreError, oneLine } from "../errors.js";
+import type { Answer, Job, Notifier, Store } from "../store.js";
 import { failAll } from "../store.js";
 
 /**
@@ -13,7 +13,7 @@ import { failAll } from "../store.js";
 export class MemoryStore implements Store {
     readonly name = "memory";
     readonly #table = new MemoryTable();
-    readonly #bells = new Set<Bell>();
+    readonly #notifiers = new Set<Notifier>();
     readonly #clock: Clock;
     #offsetUs = 0n;
     #timeline = 1n;
@@ -35,25 +35,37 @@ export class MemoryStore implements Store {
         const error = failure && new StoreError(failure, `memory: told to fail (${failure})`);
         if (error && failure !== "unknown") return failAll(jobs, answer, error);
         const nowUs = this.#nowUs();
-        const unixUs = BigInt(Date.now()) * 1_000n;
         const released: string[] = [];
         for (const job of jobs) {
-            const outcome = this.#table.execute(job.election, job.request, nowUs, unixUs);
+            const outcome = this.#executed(job, nowUs);
+            if (outcome instanceof StoreError) {
+                failAll([job], answer, outcome);
+                continue;
+            }
             if (outcome.outcome === "released") released.push(job.election);
             if (error) failAll([job], answer, error);
             else answer(job, { id: job.request.id, nowUs, timeline: this.#timeline, ...outcome } as Reply);
         }
-        for (const election of released) for (const bell of [...this.#bells]) bell(election);
+        for (const election of released) for (const notify of [...this.#notifiers]) notify(election);
     }
 
-    listen(bell: Bell): Promise<() => void> {
-        this.#bells.add(bell);
-        return Promise.resolve(() => void this.#bells.delete(bell));
+    listen(notify: Notifier): Promise<() => void> {
+        this.#notifiers.add(notify);
+        return Promise.resolve(() => void this.#notifiers.delete(notify));
     }
 
     async cleanUp(): Promise<void> {
         await this.#hanging;
         this.#table.cleanUp(this.#nowUs());
+    }
+
+    #executed({ election, request }: Job, nowUs: bigint): Outcome | StoreError {
+        try {
+            return this.#table.execute(election, request, nowUs, BigInt(Date.now()) * 1_000n);
+        } catch (error) {
+            const message = `memory: election ${JSON.stringify(election)}: ${oneLine(error)}`;
+            return new StoreError("refused", message, { cause: error });
+        }
     }
 
     #nowUs(): bigint {

@@ -1,4 +1,4 @@
-import type { Bell } from "../store.js";
+import type { Notifier } from "../store.js";
 import { CHANNEL, listenOn, onNotified } from "./postgres-listening.js";
 import type { Heard, PgConnection, PostgresListener } from "./postgres-pool.js";
 import { poolOf } from "./postgres-pool.js";
@@ -10,23 +10,24 @@ import { poolOf } from "./postgres-pool.js";
 export async function listen(
     client: PostgresListener,
     schema: string,
-    bell: Bell,
+    notify: Notifier,
     warn: (message: string) => void,
     testMs: () => number,
 ): Promise<() => void | Promise<void>> {
     const prefix = `${schema}/`;
     const heard: Heard = (payload) => {
         // No election has an empty name: it is somebody's test.
-        if (payload.startsWith(prefix) && payload.length > prefix.length) bell(payload.slice(prefix.length));
+        if (!payload.startsWith(prefix) || payload.length === prefix.length) return;
+        notify(payload.slice(prefix.length));
     };
     if (typeof client.listen === "function") return ended(await client.listen(CHANNEL, heard));
     const pool = poolOf(client);
-    if (pool) return listenOn(pool, heard, bell, warn, testMs);
+    if (pool) return listenOn(pool, heard, notify, warn, testMs);
     if (isConnection(client)) {
         const notified = onNotified(heard);
         client.on("notification", notified);
         await client.query(`LISTEN ${CHANNEL}`);
-        bell();
+        notify();
         return () => void client.off("notification", notified);
     }
     return () => undefined;

@@ -1,4 +1,4 @@
-import type { Bell } from "../store.js";
+import type { Notifier } from "../store.js";
 import type { Heard, PgConnection, Pool } from "./postgres-pool.js";
 
 /** The channel on which a release is told. The payload is `schema/election`. */
@@ -32,7 +32,7 @@ export function onNotified(heard: Heard): (told: Notification) => void {
 export async function listenOn(
     pool: Pool,
     heard: Heard,
-    bell: Bell,
+    notify: Notifier,
     warn: (message: string) => void,
     testMs: () => number,
 ): Promise<() => Promise<void>> {
@@ -45,7 +45,7 @@ export async function listenOn(
             connection = undefined;
             void hangUp(made);
             // What is released until the next one listens is not heard of.
-            bell();
+            notify();
             void again(1);
         };
         made.on("error", lost);
@@ -60,7 +60,7 @@ export async function listenOn(
         if (over) return hangUp(made);
         connection = made;
         // What was released before was not heard of.
-        bell();
+        notify();
         void test(made, testMs, () => connection === made).catch(lost);
     };
     const again = async (attempt: number): Promise<void> => {

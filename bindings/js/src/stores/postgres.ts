@@ -1,7 +1,7 @@
 import type { IdType, PostgresStatement, Reply, Request } from "../core.js";
 import { busyRow, electionRefusal, postgresSql, suggestsChangedTable } from "../core.js";
 import { StoreError } from "../errors.js";
-import type { Answer, Bell, Job, Store } from "../store.js";
+import type { Answer, Job, Notifier, Store } from "../store.js";
 import { failAll, ofKind } from "../store.js";
 import type { Queryable, SqlRow } from "./client.js";
 import { IN_TRANSACTION, big, isInTransaction, rowsOf } from "./client.js";
@@ -87,13 +87,13 @@ class PostgresStore implements Store {
     }
 
     listen(
-        bell: Bell,
+        notify: Notifier,
         warn: (message: string) => void,
         testMs: () => number,
     ): Promise<() => void | Promise<void>> {
         this.#warn = warn;
         if (this.options.listen === false) return Promise.resolve(() => undefined);
-        return listen(this.client, this.#schema, bell, warn, testMs);
+        return listen(this.client, this.#schema, notify, warn, testMs);
     }
 
     async cleanUp(): Promise<void> {

@@ -1,7 +1,7 @@
 import type { Reply, Request, SqliteStatement } from "../core.js";
 import { sqliteSql } from "../core.js";
 import { StoreError, oneLine } from "../errors.js";
-import type { Answer, Bell, Job, Store } from "../store.js";
+import type { Answer, Job, Notifier, Store } from "../store.js";
 import { failAll, ofKind } from "../store.js";
 import type { SqlRow } from "./client.js";
 import { IN_TRANSACTION, big, isInTransaction, maybeText, rowsOf } from "./client.js";
@@ -39,7 +39,7 @@ type Outcome = WithoutClock<Reply>;
 
 class SqliteStore implements Store {
     readonly name = "sqlite";
-    readonly #bells = new Set<Bell>();
+    readonly #notifiers = new Set<Notifier>();
     readonly #texts = new Map<SqliteStatement, string>();
     readonly #db: SqliteClient;
     readonly #run: (text: string, values: string[]) => unknown;
@@ -64,9 +64,9 @@ class SqliteStore implements Store {
         await this.#look(ofKind(jobs, "look"), answer);
     }
 
-    listen(bell: Bell): Promise<() => void> {
-        this.#bells.add(bell);
-        return Promise.resolve(() => void this.#bells.delete(bell));
+    listen(notify: Notifier): Promise<() => void> {
+        this.#notifiers.add(notify);
+        return Promise.resolve(() => void this.#notifiers.delete(notify));
     }
 
     async cleanUp(): Promise<void> {
@@ -129,7 +129,7 @@ class SqliteStore implements Store {
                 id: election, holder: request.holder, token: number(request.token),
             })));
             for (const job of jobs) reply(job, undefined, { outcome: "released" }, answer);
-            for (const row of rows) for (const bell of [...this.#bells]) bell(String(row["id"]));
+            for (const row of rows) for (const notify of [...this.#notifiers]) notify(String(row["id"]));
         });
     }
 

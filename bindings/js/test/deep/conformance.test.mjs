@@ -1,4 +1,4 @@
-// The properties of tests/stores/conformance with more clients, and what those take in time on every store.
+// The properties of src/testing/conformance with more clients, and what those take in time on every store.
 import { prove, properties, timed } from "../conformance.mjs";
 import { places } from "../places.mjs";
 import { more } from "./places.mjs";

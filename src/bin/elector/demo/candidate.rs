@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn news_read_back_as_they_were_said() {
+    fn a_report_parses_back_to_itself() {
         let all = [
             News::Leads { at: Instant::from_nanos(7), token: 9 },
             News::Still { last: Instant::from_nanos(8) },

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn two_leaders_at_once_are_found_whatever_the_order_of_their_news() {
+    fn two_leaders_at_once_are_found_in_any_order_of_their_reports() {
         assert_eq!(claims(&[(0, 1, 10, 20), (1, 2, 20, 30)]).overlap(), Duration::ZERO);
         for terms in [[(0, 1, 10, 25), (1, 2, 20, 30)], [(1, 2, 20, 30), (0, 1, 10, 25)]] {
             assert_eq!(claims(&terms).overlap(), Duration::from_millis(5));

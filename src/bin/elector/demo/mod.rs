@@ -131,7 +131,7 @@ struct Demo {
 impl Demo {
     fn play(&mut self, kills: u32) -> Result<(), Stop> {
         let start = clock::now();
-        self.view.tell(start, None, PLAIN, "three processes stand for election on one SQLite file");
+        self.view.tell(start, None, PLAIN, "three processes campaign in one election, on one SQLite file");
         for who in 0..NAMES.len() {
             self.spawn(who, 0)?;
         }
@@ -150,7 +150,7 @@ impl Demo {
     fn hand_over(&mut self) -> Result<(), Stop> {
         let Some((who, _)) = self.leader else { return Ok(()) };
         let start = clock::now();
-        self.view.tell(start, Some(who), PLAIN, "is told to release");
+        self.view.tell(start, Some(who), PLAIN, "is asked to release its lease");
         if let Some(input) = &mut self.processes[who].child.stdin {
             let _ = input.write_all(b"release\n");
         }
@@ -178,10 +178,7 @@ impl Demo {
         let start = clock::now();
         let _ = kill(pid, Signal::SIGSTOP);
         self.view.set(who, State::Stopped);
-        let text = format!(
-            "SIGSTOP: it keeps its lease until that ends, {} ms after the last renewal",
-            LEASE.as_millis()
-        );
+        let text = format!("SIGSTOP: its lease expires {} ms after the last renewal", LEASE.as_millis());
         self.view.tell(start, Some(who), YELLOW, &text);
         self.elected("SIGSTOP", Some(who), start)?;
         self.wait(LEAD_TIME)?;
@@ -189,7 +186,7 @@ impl Demo {
         self.continued = Some((who, continued));
         let _ = kill(pid, Signal::SIGCONT);
         self.view.set(who, State::Standing);
-        let text = "SIGCONT: it wakes in the belief that no time has passed";
+        let text = "SIGCONT: it continues where it was stopped";
         self.view.tell(continued, Some(who), YELLOW, text);
         let deadline = continued.saturating_add(TOO_LONG);
         let woke = loop {
@@ -238,7 +235,7 @@ impl Demo {
         if clock::now() >= deadline {
             let seconds = TOO_LONG.as_secs();
             return Err(Failure::internal(format!(
-                "nothing happened for {seconds} s; is this machine busy?"
+                "the candidates reported nothing for {seconds} s. Is this machine overloaded?"
             ))
             .into());
         }
@@ -319,7 +316,7 @@ impl Demo {
         }
         self.view.set(who, State::Standing);
         if life > 0 {
-            self.view.tell(clock::now(), Some(who), PLAIN, "runs again and stands");
+            self.view.tell(clock::now(), Some(who), PLAIN, "restarted, campaigns");
         }
         Ok(())
     }
@@ -354,7 +351,7 @@ impl Demo {
         print_now(&format!("\n{}", String::from_utf8_lossy(&text)));
         let (overlap, grown) = (self.claims.overlap(), self.claims.grew());
         let summary = format!(
-            "Two leaders at once: {}. Tokens only grew: {}. The leader that was stopped woke as leader: {}.",
+            "Two leaders at once: {}. Tokens only grew: {}. The stopped leader still led when continued: {}.",
             if overlap.is_zero() { "never".to_owned() } else { format!("for {} ms", millis(overlap)) },
             if grown { "yes" } else { "no" },
             if self.woke_as_leader { "yes" } else { "no" },
@@ -363,7 +360,9 @@ impl Demo {
         if overlap.is_zero() && grown && !self.woke_as_leader {
             Ok(0)
         } else {
-            Err(Failure::internal("a promise was broken; please report this with the output above"))
+            Err(Failure::internal(
+                "the demo broke a promise of Elector; please report this with the output above",
+            ))
         }
     }
 }
@@ -382,7 +381,7 @@ impl Folder {
         match fs::DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => Ok(Folder(path)),
             Err(error) => Err(Failure::internal(format!(
-                "cannot create a temporary folder in '{}': {error}; set TMPDIR",
+                "cannot create a temporary folder in '{}': {error}; set TMPDIR to a writable folder",
                 std::env::temp_dir().display()
             ))),
         }
@@ -400,7 +399,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_goes_when_it_is_dropped() {
+    fn a_dropped_folder_is_removed() {
         let folder = Folder::new().unwrap();
         let path = folder.0.clone();
         fs::write(path.join("demo.db"), "x").unwrap();

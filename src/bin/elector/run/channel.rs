@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_message_reads_back_as_it_was_said() {
+    fn every_message_parses_back_to_itself() {
         let orders = [
             Order::Extend { soft: Instant::from_nanos(5), hard: Instant::MAX },
             Order::Signal(Signal::SIGUSR1),

@@ -40,15 +40,17 @@ pub fn cannot_start(command: &OsStr, errno: i32) -> Failure {
     let missing = matches!(errno, libc::ENOENT | libc::ENOTDIR);
     let message = match errno {
         libc::ENOENT if !name.contains('/') => {
-            format!("CMD '{name}' was not found in PATH; give its path or install it")
+            format!("CMD '{name}' was not found in PATH; use its path, or install it")
         }
         libc::ENOENT if Path::new(command).exists() => {
             format!("CMD '{name}' cannot be started: the interpreter in its first line (#!) was not found")
         }
-        libc::EACCES => format!("CMD '{name}' is not executable; give a program, or its interpreter first"),
+        libc::EACCES => {
+            format!("CMD '{name}' is not executable; make it so (chmod +x), or put its interpreter first")
+        }
         _ => {
             let reason = io::Error::from_raw_os_error(errno);
-            format!("CMD '{name}' cannot be started: {reason}; give the path of a program")
+            format!("CMD '{name}' cannot be started: {reason}; use the path of a program")
         }
     };
     Failure { code: if missing { exit::NOT_FOUND } else { exit::NOT_EXECUTABLE }, message }
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_not_blamed_for_what_the_system_lacks() {
+    fn a_lack_of_descriptors_or_processes_is_no_fault_of_the_command() {
         let failure = cannot_start(OsStr::new("work"), libc::EMFILE);
         assert_eq!(failure.code, exit::INTERNAL);
         assert!(failure.message.contains("no file descriptor left"), "{}", failure.message);

@@ -43,7 +43,7 @@ impl Events {
                 }
                 let advice = match error.raw_os_error() {
                     Some(libc::ENXIO) => "the pipe has no reader; start one first",
-                    _ => "give a file that can be written, or -",
+                    _ => "use a file that can be written, or - for standard output",
                 };
                 Failure::usage(format!("cannot write events to '{path}': {error}; {advice}"))
             };
@@ -75,7 +75,7 @@ impl Events {
                 self.dropped += 1;
                 if self.dropped == 1 {
                     output::error(format!(
-                        "the reader of --events is too slow; {QUEUE} events wait, further ones are dropped"
+                        "the reader of --events is too slow; {QUEUE} events wait, and later ones are dropped"
                     ));
                 }
             }

@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use elector::core::Instant;
 use elector::driver::clock;
-use elector::driver::stores::sqlite::Place;
+use elector::driver::stores::sqlite::FileWatch;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -139,9 +139,9 @@ fn adopt(channel: RawFd) -> io::Result<Channel> {
 struct PlaceIsLost;
 
 /// Watches the files of the store, if it has any.
-fn watch_place(options: &GuardianOptions) -> Result<Option<Place>, PlaceIsLost> {
+fn watch_place(options: &GuardianOptions) -> Result<Option<FileWatch>, PlaceIsLost> {
     match (&options.database, options.lock) {
-        (Some(database), Some(lock)) => Place::watch(database, lock).map(Some).ok_or(PlaceIsLost),
+        (Some(database), Some(lock)) => FileWatch::start(database, lock).map(Some).ok_or(PlaceIsLost),
         _ => Ok(None),
     }
 }
@@ -215,7 +215,7 @@ struct Watch {
     policy: Policy,
     parent_gone: bool,
     /// The files of an SQLite store.
-    place: Option<Place>,
+    place: Option<FileWatch>,
     /// The store's files were replaced or moved: the lease protects nothing, and no extension counts.
     displaced: bool,
 }
@@ -225,7 +225,7 @@ impl Watch {
     fn keep(&mut self) -> io::Result<()> {
         while self.reap_all() {
             let now = clock::now();
-            if !self.displaced && self.place.as_ref().is_some_and(Place::is_lost) {
+            if !self.displaced && self.place.as_ref().is_some_and(FileWatch::is_lost) {
                 self.displaced = true;
                 self.channel.send(Report::Displaced);
                 (self.policy.soft, self.policy.hard) = (Instant::ZERO, Instant::ZERO);
@@ -275,7 +275,7 @@ impl Watch {
             .set(Expiration::OneShot(TimeSpec::from_duration(next)), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
         let place = self.place.as_ref().filter(|_| !self.displaced);
         let timeout = at_most
-            .or(place.and_then(Place::look_every))
+            .or(place.and_then(FileWatch::poll_every))
             .map_or(PollTimeout::NONE, |limit| PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO));
         let mut wait = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         if at_most.is_none() {
@@ -285,7 +285,7 @@ impl Watch {
         if !self.parent_gone {
             wait.push(PollFd::new(self.channel.stream().as_fd(), PollFlags::POLLIN));
         }
-        wait.extend(place.into_iter().flat_map(Place::to_poll));
+        wait.extend(place.into_iter().flat_map(FileWatch::poll_fds));
         match poll(&mut wait, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(error) => Err(error.into()),

@@ -133,7 +133,7 @@ impl Run<'_> {
         let leadership = self.elector.leadership();
         if leadership.is_leader && leadership.token == Some(state.token) {
             state.hard = leadership.trusted_until;
-            state.term.extend(leadership.stop_new_work_at, leadership.trusted_until);
+            state.term.extend(leadership.work_until, leadership.trusted_until);
         } else if !state.lost {
             state.lost = true;
             state.term.stop();
@@ -205,16 +205,18 @@ impl Run<'_> {
             Report::Expired => {
                 state.lost = true;
                 let why = self.elector.last_error().map(|error| format!(" ({error})")).unwrap_or_default();
-                self.say(format!("leadership could not be extended in time{why}; stopping CMD"));
+                self.say(format!("the lease could not be renewed in time{why}; stopping CMD"));
             }
             Report::Unkept => {
                 state.lost = true;
-                output::error("the keeper of CMD's processes was killed; stopping CMD");
+                output::error(
+                    "the keeper process, which ends CMD if the guardian is killed, was killed; stopping CMD",
+                );
             }
             Report::Displaced => {
                 state.lost = true;
                 output::error(format!(
-                    "{} no longer leads to the file of this lease; CMD is killed",
+                    "{} is no longer the file of this lease (moved, deleted or mounted over); killing CMD",
                     self.url
                 ));
             }
@@ -240,7 +242,7 @@ impl Run<'_> {
             return outcome;
         }
         if !state.gone && !state.lost {
-            output::error("the guardian was killed, so CMD was killed too");
+            output::error("the guardian process was killed, so CMD was killed too");
         }
         Outcome::Lost
     }

@@ -56,7 +56,7 @@ pub fn run(options: &RunOptions) -> Result<u8, Failure> {
     options.timing.options().build().map_err(Failure::usage)?;
     if !processes::can_be_listed() {
         return Err(Failure::internal(
-            "/proc does not list processes' children; mount it, so that CMD can be ended",
+            "/proc does not list the children of processes, so CMD could not be ended; mount /proc",
         ));
     }
     let candidate = match &options.candidate {
@@ -206,7 +206,9 @@ impl Run<'_> {
     /// written to the events.
     fn release(&mut self, token: FencingToken) {
         if let Err(error) = self.elector.release_and_wait(RELEASE_TIMEOUT) {
-            output::error(format!("the lease could not be released and will end by itself: {error}"));
+            output::error(format!(
+                "cannot release the lease, so it blocks the next leader until it expires: {error}"
+            ));
         }
         let end = clock::now().saturating_add(LAST_EVENT_TIMEOUT);
         while self.events.is_some() && self.ended < self.begun.max(Some(token)) && clock::now() < end {
@@ -239,12 +241,12 @@ impl Run<'_> {
                 self.say(format!("waiting: {} leads '{election}'{token}", leader.id.candidate()));
             }
             Event::PoisonedRow { remaining_ms } => self.say(format!(
-                "waiting: '{election}' is held for {remaining_ms} ms more, longer than its holder's lease; \
-                 `elector break` clears that"
+                "waiting: the row of '{election}' expires in {remaining_ms} ms, which is longer than its \
+                 holder's lease; `elector break` corrects it"
             )),
             Event::StoreClockStepped { by_us } => {
                 let ms = by_us / 1_000;
-                self.say(format!("the store's clock was stepped by {ms} ms; waiting a full lease"));
+                self.say(format!("waiting one full lease: the store's clock was stepped by {ms} ms"));
             }
             _ => {}
         }
@@ -274,5 +276,5 @@ fn default_candidate() -> Result<Name, Failure> {
     let host = gethostname().unwrap_or_else(|_| "host".into());
     let name = format!("{}-{}", host.to_string_lossy(), process::id());
     Name::new("candidate", &name)
-        .map_err(|error| Failure::usage(format!("{error}; give one with --candidate")))
+        .map_err(|error| Failure::usage(format!("{error}; set a name with --candidate")))
 }

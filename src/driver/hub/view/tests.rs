@@ -1,7 +1,6 @@
-//! The two atomics that answer `am_i_leader()` and `token()`, in every order that the memory model allows.
+//! Tests the two atomics behind `am_i_leader()` and `token()` in every order that the memory model allows.
 //!
-//! loom runs each model again and again, once for each order of the threads' steps and for each value that a
-//! load may then see.
+//! loom runs each model once for each order of the threads' steps and each value that a load may then return.
 
 use std::cell::Cell;
 
@@ -23,7 +22,7 @@ impl Atomic for AtomicU64 {
     }
 }
 
-/// A candidate and the time, both of which go on while others ask.
+/// A view and the time, which change while other threads read.
 #[derive(Default)]
 struct World {
     view: View,
@@ -39,7 +38,7 @@ impl World {
 
 /// Term 1 is trusted until 10. Term 2 begins at 15 and is trusted until 20.
 #[test]
-fn a_token_is_told_only_at_a_time_at_which_its_term_was_trusted() {
+fn a_token_is_returned_only_at_a_time_at_which_its_term_was_trusted() {
     loom::model(|| {
         let world = Arc::new(World::default());
         world.view.publish(1, 10);
@@ -59,7 +58,7 @@ fn a_token_is_told_only_at_a_time_at_which_its_term_was_trusted() {
             0 => {}
             1 => assert!(asked_at.get() < 10, "term 1 at {}", asked_at.get()),
             2 => assert!((15..20).contains(&asked_at.get()), "term 2 at {}", asked_at.get()),
-            other => panic!("nobody ever had token {other}"),
+            other => panic!("no term had token {other}"),
         }
         writer.join().unwrap();
         assert_eq!(world.view.token(|| 19), 2);
@@ -68,7 +67,7 @@ fn a_token_is_told_only_at_a_time_at_which_its_term_was_trusted() {
 }
 
 #[test]
-fn nobody_is_told_that_it_leads_after_the_end_of_trust() {
+fn the_view_shows_no_leader_after_the_end_of_trust() {
     loom::model(|| {
         let world = Arc::new(World::default());
         world.view.publish(1, 10);
@@ -86,13 +85,13 @@ fn nobody_is_told_that_it_leads_after_the_end_of_trust() {
             asked_at.set(world.time());
             asked_at.get()
         });
-        assert!(!leads || asked_at.get() != 10, "between the terms nobody leads");
+        assert!(!leads || asked_at.get() != 10, "there is no leader between the terms");
         clock.join().unwrap();
     });
 }
 
 #[test]
-fn whoever_knows_of_a_release_sees_no_leader_whatever_the_clock_says() {
+fn a_thread_that_knows_of_a_release_reads_no_leader_at_any_time() {
     loom::model(|| {
         let world = Arc::new(World::default());
         let host = {
@@ -112,7 +111,7 @@ fn whoever_knows_of_a_release_sees_no_leader_whatever_the_clock_says() {
 }
 
 #[test]
-fn a_change_that_is_counted_was_published_before() {
+fn a_counted_change_was_published_before() {
     loom::model(|| {
         let world = Arc::new(World::default());
         let writer = {

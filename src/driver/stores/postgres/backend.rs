@@ -1,4 +1,4 @@
-//! Whether the server at the other end of a connection is PostgreSQL itself, or a pooler before it.
+//! Finds out whether a connection leads to PostgreSQL itself or to a pooler in front of it.
 
 use std::future::{Ready, ready};
 use std::io;
@@ -10,21 +10,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::Client;
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
-/// The process id by which the other end let itself be known when the connection was made. PostgreSQL gives
-/// its backend's own; a pooler makes one up, since its clients have no backend of their own.
+/// The process id that the peer announced when the connection was set up. PostgreSQL announces that of its
+/// backend; a pooler announces an invented one, since its clients have no backend of their own.
 ///
-/// The client keeps it for requests to cancel and does not show it; so such a request is written here, to
-/// memory, and read.
+/// The client library keeps the id for cancel requests and has no method that returns it, so a cancel request
+/// is written to memory here and the id read from it.
 pub(super) async fn announced_pid(client: &Client) -> Option<i32> {
     let written = Written::default();
     client.cancel_token().cancel_query_raw(written.clone(), Plain).await.ok()?;
     let bytes = written.0.lock().unwrap_or_else(PoisonError::into_inner);
-    // The last message is: its length, a code, the process id, a key.
+    // The last message consists of its length, a code, the process id and a key.
     let message = bytes.last_chunk::<16>()?;
     Some(i32::from_be_bytes([message[8], message[9], message[10], message[11]]))
 }
 
-/// Keeps what is written, and answers that TLS may begin.
+/// A stream that keeps the bytes written to it and accepts a request for TLS.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -54,7 +54,7 @@ impl AsyncWrite for Written {
     }
 }
 
-/// TLS that changes nothing.
+/// A TLS connector that encrypts nothing.
 struct Plain;
 
 impl TlsConnect<Written> for Plain {

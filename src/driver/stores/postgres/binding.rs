@@ -1,10 +1,11 @@
-//! Binding SCRAM to the TLS session: `tls-server-end-point` of RFC 5929, section 4.
+//! Channel binding of SCRAM to the TLS session: `tls-server-end-point` of RFC 5929, section 4.
 
 use rustls::SupportedCipherSuite;
 use rustls::crypto::ring::cipher_suite::{TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384};
 
-/// The hash of the server's certificate, by the hash function of its own signature, but SHA-256 where that is
-/// weaker. `None` if its signature uses another (SHA-512, Ed25519, RSA-PSS): then SCRAM goes without binding.
+/// The hash of the server's certificate, with the hash function of its signature, or SHA-256 if that is
+/// weaker. `None` for signatures with SHA-512, Ed25519 or RSA-PSS, for which SCRAM then uses no channel
+/// binding.
 pub(super) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let suite = match signature_algorithm(certificate)? {
         // RSA and ECDSA with MD5, SHA-1 and SHA-256.
@@ -16,13 +17,13 @@ pub(super) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
         | [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03] => TLS13_AES_256_GCM_SHA384,
         _ => return None,
     };
-    // A hash function is in hand already, in the cipher suite that uses it.
+    // rustls offers its hash functions only through the cipher suites that use them.
     let SupportedCipherSuite::Tls13(suite) = suite else { return None };
     Some(suite.common.hash_provider.hash(certificate).as_ref().to_vec())
 }
 
-/// The object identifier in `SEQUENCE { tbsCertificate, SEQUENCE { OBJECT IDENTIFIER, … }, … }`, which is
-/// what a certificate is (RFC 5280, section 4.1).
+/// The object identifier of the signature algorithm: a certificate is `SEQUENCE { tbsCertificate, SEQUENCE {
+/// OBJECT IDENTIFIER, … }, … }` (RFC 5280, section 4.1).
 fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
     const SEQUENCE: u8 = 0x30;
     const OBJECT_IDENTIFIER: u8 = 0x06;
@@ -32,7 +33,7 @@ fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
     Some(element(OBJECT_IDENTIFIER, algorithm)?.0)
 }
 
-/// The content of the DER element that begins here, and what comes after it.
+/// The content of the DER element at the start of `bytes`, and the bytes after it.
 fn element(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&found, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -51,7 +52,7 @@ fn element(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
 
-    /// As little of a certificate as has a signature algorithm.
+    /// The smallest structure that has a signature algorithm.
     fn certificate(oid: &[u8]) -> Vec<u8> {
         let element = |tag: u8, content: &[u8]| [&[tag, content.len() as u8], content].concat();
         let algorithm = element(0x30, &element(0x06, oid));
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_the_signatures_own() {
+    fn the_hash_function_is_that_of_the_signature() {
         let length = |oid: &[u8]| end_point(&certificate(oid)).map(|hash| hash.len());
         assert_eq!(length(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05]), Some(32), "SHA-1");
         assert_eq!(length(&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b]), Some(32));
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_has_none() {
+    fn an_invalid_certificate_has_no_end_point() {
         let whole = certificate(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02]);
         for length in 0..whole.len() {
             assert_eq!(end_point(&whole[..length]), None, "{length}");

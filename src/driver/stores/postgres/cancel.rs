@@ -1,4 +1,4 @@
-//! Asking a server to stop what it does for a connection that was given up.
+//! Cancel requests: ask a server to stop the statement of a connection that was given up.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +12,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 
 use super::tls::{Encrypted, Handshake};
 
-/// The other end of a connection, for one more to it.
+/// The address of a connection's peer, for the connection of a cancel request.
 #[derive(Clone, Debug)]
 pub(super) enum Peer {
     Tcp(std::net::SocketAddr),
@@ -20,16 +20,16 @@ pub(super) enum Peer {
 }
 
 impl Peer {
-    /// The socket of the server with this port, in this directory.
+    /// The Unix socket of the server with this port, in this directory.
     pub(super) fn in_directory(directory: &str, port: u16) -> Peer {
         Peer::Socket(Path::new(directory).join(format!(".s.PGSQL.{port}")))
     }
 }
 
-/// Asks the server to stop, and waits until it has heard it, which it shows by closing the connection. As
-/// libpq does; PgBouncer 1.18 ends itself when such a connection is closed from this side before.
+/// Sends a cancel request, and waits until the server has received it, which it signals by closing the
+/// connection, as libpq does. PgBouncer 1.18 terminates if the client closes this connection first.
 pub(super) async fn request(token: &CancelToken, peer: &Peer, handshake: Handshake) {
-    // If it cannot be told, its own limits end the statement.
+    // Errors are ignored: the server's own limits end the statement.
     match peer {
         Peer::Tcp(address) => {
             if let Ok(stream) = TcpStream::connect(address).await {
@@ -48,13 +48,13 @@ async fn send<S>(token: &CancelToken, stream: S, handshake: Handshake)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let _ = token.cancel_query_raw(ToTheEnd(stream), Lingering(handshake)).await;
+    let _ = token.cancel_query_raw(ClosedByPeer(stream), TlsClosedByPeer(handshake)).await;
 }
 
-/// Closing it is left to the other side, and waited for.
-struct ToTheEnd<S>(S);
+/// A stream whose shutdown waits until the peer has closed the connection.
+struct ClosedByPeer<S>(S);
 
-impl<S: AsyncRead + Unpin> AsyncRead for ToTheEnd<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ClosedByPeer<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -64,7 +64,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ToTheEnd<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ToTheEnd<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClosedByPeer<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -89,20 +89,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ToTheEnd<S> {
     }
 }
 
-/// The same with TLS: its own farewell would be a close from this side too.
-struct Lingering(Handshake);
+/// The TLS handshake for a [`ClosedByPeer`] stream. That wraps the TLS stream, since TLS would otherwise send
+/// its close alert first.
+struct TlsClosedByPeer(Handshake);
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> TlsConnect<S> for Lingering {
-    type Stream = ToTheEnd<Encrypted<S>>;
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> TlsConnect<S> for TlsClosedByPeer {
+    type Stream = ClosedByPeer<Encrypted<S>>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Stream>> + Send>>;
 
     fn connect(self, stream: S) -> Self::Future {
-        Box::pin(async move { self.0.connect(stream).await.map(ToTheEnd) })
+        Box::pin(async move { self.0.connect(stream).await.map(ClosedByPeer) })
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for ToTheEnd<Encrypted<S>> {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for ClosedByPeer<Encrypted<S>> {
     fn channel_binding(&self) -> ChannelBinding {
         self.0.channel_binding()
     }
@@ -114,17 +115,17 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
-    async fn a_shutdown_waits_for_the_other_side_and_closes_nothing_before() {
+    async fn a_shutdown_waits_until_the_peer_has_closed_the_connection() {
         let (ours, mut theirs) = tokio::io::duplex(64);
         let closing = tokio::spawn(async move {
-            let mut stream = ToTheEnd(ours);
+            let mut stream = ClosedByPeer(ours);
             stream.write_all(b"stop").await.unwrap();
             stream.shutdown().await
         });
-        let mut heard = [0; 4];
-        theirs.read_exact(&mut heard).await.unwrap();
+        let mut received = [0; 4];
+        theirs.read_exact(&mut received).await.unwrap();
         let after = std::time::Duration::from_millis(100);
-        let more = tokio::time::timeout(after, theirs.read(&mut heard)).await;
+        let more = tokio::time::timeout(after, theirs.read(&mut received)).await;
         assert!(more.is_err() && !closing.is_finished(), "it is still open");
         drop(theirs);
         closing.await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Which database, as whom, and how: the URL, and what the environment adds to it.
+//! The configuration of a PostgreSQL store: its URL, completed from the environment.
 
 use std::env;
 use std::fmt;
@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::uri::{self, KEYS, Parameters, UNHEARD};
+use super::uri::{self, KEYS, Parameters, UNSUPPORTED};
 use crate::core::sql::postgres::is_schema;
+use crate::driver::stores::IfMissing;
 
-/// A PostgreSQL URL with all that it leaves out filled in. Two URLs that ask for the same are equal.
+/// A PostgreSQL URL, completed from the environment and the defaults. URLs with the same settings are equal.
 ///
-/// `postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?KEY=VALUE&…` as in libpq, whose keys have libpq's
-/// meaning:
+/// The form is libpq's: `postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?KEY=VALUE&…`. These keys have
+/// libpq's meaning:
 ///
 /// | key | values | default |
 /// |---|---|---|
@@ -34,7 +35,7 @@ use crate::core::sql::postgres::is_schema;
 /// | `keepalives`, `keepalives_idle`, `_interval`, `_count` | 0 or 1; seconds; seconds; number | 1; 5; 2; 3 |
 /// | `tcp_user_timeout` | milliseconds; 0: the system's | 10000 |
 ///
-/// and with ours:
+/// and these are Elector's own:
 ///
 /// | key | values | default |
 /// |---|---|---|
@@ -42,12 +43,12 @@ use crate::core::sql::postgres::is_schema;
 /// | `create_table` | `true`, `false` | `true` |
 /// | `prepare` | `true`, `false`: no named statements, for poolers | `false` behind a pooler, else `true` |
 ///
-/// What the URL leaves out comes from the environment (`PGHOST`, `PGHOSTADDR`, `PGPORT`, `PGUSER`,
+/// Keys that the URL does not have come from the environment (`PGHOST`, `PGHOSTADDR`, `PGPORT`, `PGUSER`,
 /// `PGPASSWORD`, `PGPASSFILE`, `PGDATABASE`, `PGSSLMODE`, `PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`,
-/// `PGCHANNELBINDING`, `PGCONNECT_TIMEOUT`, `PGAPPNAME`, `PGTARGETSESSIONATTRS`, `PGOPTIONS`,
-/// `PGGSSENCMODE`, `PGSSLNEGOTIATION`, `PGSSLMINPROTOCOLVERSION`), and a password that neither has from the
-/// password file, read at each connect. `PGSERVICE`, `PGREQUIREAUTH`, `PGREQUIREPEER`, `PGSSLCRL` and
-/// `PGSSLCRLDIR` are refused: what they ask for is not done here, and must not seem to be.
+/// `PGCHANNELBINDING`, `PGCONNECT_TIMEOUT`, `PGAPPNAME`, `PGTARGETSESSIONATTRS`, `PGOPTIONS`, `PGGSSENCMODE`,
+/// `PGSSLNEGOTIATION`, `PGSSLMINPROTOCOLVERSION`), and a password that neither has comes from the password
+/// file, which is read for each connection. `PGSERVICE`, `PGREQUIREAUTH`, `PGREQUIREPEER`, `PGSSLCRL` and
+/// `PGSSLCRLDIR` are refused: their settings are not supported and must not be ignored silently.
 ///
 /// `Display` and `Debug` show no password.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -59,19 +60,20 @@ pub struct PostgresUrl {
     pub(super) database: String,
     pub(super) tls: TlsOptions,
     pub(super) channel_binding: ChannelBinding,
-    /// For one address; `None`: only the caller's deadline counts.
+    /// Maximum time for one address; `None`: only the caller's deadline limits it.
     pub(super) connect_timeout: Option<Duration>,
     pub(super) application_name: String,
     pub(super) read_write: bool,
     pub(super) options: Option<String>,
-    /// `None`: switched off.
+    /// `None`: keepalives are off.
     pub(super) keepalives: Option<Keepalives>,
-    /// How long sent data may stay unacknowledged; `None`: the system's default.
+    /// How long sent data may remain unacknowledged; `None`: the system's default.
     pub(super) tcp_user_timeout: Option<Duration>,
     pub(super) schema: String,
-    pub(super) create_table: bool,
-    /// `None`: unless there is a pooler.
-    pub(super) prepare: Option<bool>,
+    /// What happens if the table is missing or incomplete.
+    pub(super) if_missing: IfMissing,
+    /// `None`: named, unless a pooler is found.
+    pub(super) statements: Option<Statements>,
 }
 
 /// One server of the list.
@@ -79,7 +81,7 @@ pub struct PostgresUrl {
 pub(super) struct Server {
     /// A name, an address, or a socket's directory (which begins with `/`).
     pub host: String,
-    /// Where to connect to instead of looking the host up; its certificate is still the host's.
+    /// The address to connect to, without a lookup of the host; the certificate must still be for the host.
     pub address: Option<IpAddr>,
     pub port: u16,
 }
@@ -99,14 +101,23 @@ impl fmt::Display for Server {
     }
 }
 
-/// How the server is authenticated, and how we are.
+/// How statements reach the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Statements {
+    /// Prepared once for each connection, under a name.
+    Named,
+    /// Sent in full each time, as poolers need that give each transaction another server connection.
+    Unnamed,
+}
+
+/// The TLS settings: how the server and this client are authenticated.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct TlsOptions {
     pub mode: SslMode,
     pub roots: Option<RootCert>,
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
-    /// `~/.postgresql`, where libpq looks for what was not named.
+    /// `~/.postgresql`, where libpq looks for files that were not named.
     pub defaults: Option<PathBuf>,
 }
 
@@ -126,7 +137,7 @@ pub(super) enum RootCert {
     File(PathBuf),
 }
 
-/// Whether SCRAM is bound to the TLS session.
+/// Whether SCRAM authentication is bound to the TLS session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ChannelBinding {
     Disable,
@@ -141,25 +152,25 @@ pub(super) struct Keepalives {
     pub count: u32,
 }
 
-/// What a URL is completed from.
-pub(super) struct Surroundings<'a> {
+/// The sources from which a URL is completed; tests replace them.
+pub(super) struct Environment<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     pub user: &'a dyn Fn() -> Option<String>,
     pub exists: &'a dyn Fn(&Path) -> bool,
 }
 
 impl PostgresUrl {
-    /// Reads a `postgres://` or `postgresql://` URL, and completes it from the environment.
+    /// Parses a `postgres://` or `postgresql://` URL and completes it from the environment.
     ///
     /// # Errors
-    /// When it is none, or a value in it or in the environment is not possible: one line, which does not
-    /// repeat what may be a password.
+    /// When the text is no such URL, or a value in it or in the environment is invalid. The message is one
+    /// line and quotes nothing that may be a password.
     pub fn parse(text: &str) -> Result<PostgresUrl, String> {
         let user = || nix::unistd::User::from_uid(nix::unistd::geteuid()).ok()?.map(|user| user.name);
         let variable = |name: &str| env::var(name).ok();
         PostgresUrl::complete(
             uri::parse(text).map_err(|problem| format!("the PostgreSQL URL {problem}"))?,
-            &Surroundings { variable: &variable, user: &user, exists: &|path| path.exists() },
+            &Environment { variable: &variable, user: &user, exists: &|path| path.exists() },
         )
     }
 
@@ -169,7 +180,7 @@ impl PostgresUrl {
         &self.schema
     }
 
-    /// Moves the table to another schema.
+    /// Sets the schema that holds the table.
     pub(crate) fn set_schema(&mut self, schema: &str) -> Result<(), String> {
         if !is_schema(schema) {
             return Err(format!("schema {schema:?}: give {SCHEMA}"));
@@ -178,29 +189,29 @@ impl PostgresUrl {
         Ok(())
     }
 
-    /// Whether a missing table is to be made.
-    pub(crate) fn make_table(&mut self, wanted: bool) {
-        self.create_table = wanted;
+    /// Sets what happens if the table is missing.
+    pub(crate) fn set_if_missing(&mut self, action: IfMissing) {
+        self.if_missing = action;
     }
 
-    pub(super) fn complete(given: Parameters, around: &Surroundings<'_>) -> Result<PostgresUrl, String> {
-        let reader = Reader { given, around };
+    pub(super) fn complete(given: Parameters, environment: &Environment<'_>) -> Result<PostgresUrl, String> {
+        let reader = Reader { given, environment };
         let servers = reader.servers()?;
-        // Read only to refuse what cannot be had.
+        // Read only to refuse unsupported values.
         reader.one_of("gssencmode", (), &[("disable", ()), ("prefer", ())])?;
         reader.one_of("sslnegotiation", (), &[("postgres", ())])?;
         let protocols = ["TLSv1", "TLSv1.1", "TLSv1.2"].map(|version| (version, ()));
         reader.one_of("ssl_min_protocol_version", (), &protocols)?;
-        let is_set = |variable: &str| (around.variable)(variable).is_some_and(|value| !value.is_empty());
-        if let Some(variable) = UNHEARD.into_iter().find(|variable| is_set(variable)) {
+        let is_set = |variable: &str| (environment.variable)(variable).is_some_and(|value| !value.is_empty());
+        if let Some(variable) = UNSUPPORTED.into_iter().find(|variable| is_set(variable)) {
             return Err(format!(
-                "the environment has {variable}, which PostgreSQL stores cannot follow; unset it for this \
-                 program, and say in the URL what is needed of it"
+                "the environment has {variable}, which PostgreSQL stores do not support; unset it for this \
+                 program, and put the settings that you need in the URL"
             ));
         }
-        let user = reader.text("user").or_else(|| (around.user)());
+        let user = reader.text("user").or_else(|| (environment.user)());
         let user = user.ok_or("the PostgreSQL URL names no user, and the system's user has no name")?;
-        let home = (around.variable)("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = (environment.variable)("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let seconds = |name, default| reader.number(name, default).map(Duration::from_secs);
         let keepalives = Keepalives {
             idle: seconds("keepalives_idle", 5)?,
@@ -239,31 +250,39 @@ impl PostgresUrl {
             )?,
             tcp_user_timeout: timeout(Duration::from_millis(reader.number("tcp_user_timeout", 10_000)?)),
             schema: reader.schema()?,
-            create_table: reader.one_of("create_table", true, &[("true", true), ("false", false)])?,
-            prepare: reader.one_of("prepare", None, &[("true", Some(true)), ("false", Some(false))])?,
+            if_missing: reader.one_of(
+                "create_table",
+                IfMissing::Create,
+                &[("true", IfMissing::Create), ("false", IfMissing::Leave)],
+            )?,
+            statements: reader.one_of(
+                "prepare",
+                None,
+                &[("true", Some(Statements::Named)), ("false", Some(Statements::Unnamed))],
+            )?,
         })
     }
 }
 
-/// Reads values, from the URL or else from the environment.
+/// Reads values from the URL, or else from the environment.
 struct Reader<'a> {
     given: Parameters,
-    around: &'a Surroundings<'a>,
+    environment: &'a Environment<'a>,
 }
 
 impl Reader<'_> {
-    /// A value, and the name by which its giver knows it.
+    /// A value, and its name in the source: the key of the URL or the environment variable.
     fn find(&self, name: &'static str) -> Option<(String, &'static str)> {
         if let Some(value) = self.given.get(name) {
             return Some((value.clone(), name));
         }
-        // An address from the environment belongs to the environment's host, not to the URL's.
+        // `PGHOSTADDR` belongs to `PGHOST`, so it does not apply to a host of the URL.
         if name == "hostaddr" && self.given.contains_key("host") {
             return None;
         }
         let (_, variable) = KEYS.iter().find(|(key, _)| *key == name)?;
         let variable = (*variable)?;
-        (self.around.variable)(variable).filter(|value| !value.is_empty()).map(|value| (value, variable))
+        (self.environment.variable)(variable).filter(|value| !value.is_empty()).map(|value| (value, variable))
     }
 
     fn text(&self, name: &'static str) -> Option<String> {
@@ -275,25 +294,25 @@ impl Reader<'_> {
     }
 
     fn number<N: FromStr>(&self, name: &'static str, default: N) -> Result<N, String> {
-        let Some((value, giver)) = self.find(name) else { return Ok(default) };
-        value.trim().parse().map_err(|_| invalid(giver, &value, "a whole number that is not negative"))
+        let Some((value, source)) = self.find(name) else { return Ok(default) };
+        value.trim().parse().map_err(|_| invalid(source, &value, "a whole number that is not negative"))
     }
 
     fn one_of<T: Clone>(&self, name: &'static str, default: T, known: &[(&str, T)]) -> Result<T, String> {
-        let Some((value, giver)) = self.find(name) else { return Ok(default) };
+        let Some((value, source)) = self.find(name) else { return Ok(default) };
         let found = known.iter().find(|(word, _)| *word == value).map(|(_, meaning)| meaning.clone());
         found.ok_or_else(|| {
             let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
-            invalid(giver, &value, &words.join(", "))
+            invalid(source, &value, &words.join(", "))
         })
     }
 
     fn schema(&self) -> Result<String, String> {
         match self.find("schema") {
             None => Ok("public".to_owned()),
-            Some((name, giver)) => match is_schema(&name) {
+            Some((name, source)) => match is_schema(&name) {
                 true => Ok(name),
-                false => Err(invalid(giver, &name, SCHEMA)),
+                false => Err(invalid(source, &name, SCHEMA)),
             },
         }
     }
@@ -303,12 +322,12 @@ impl Reader<'_> {
             "system" => RootCert::System,
             _ => RootCert::File(path.into()),
         });
-        // As libpq has it: anybody can get a certificate that the system trusts, so its name must be checked.
+        // As in libpq: anyone can get a certificate that the system trusts, so its name must be checked.
         let system = roots == Some(RootCert::System);
         let default = if system { SslMode::VerifyFull } else { SslMode::Prefer };
         let known = [
             ("disable", SslMode::Disable),
-            // Without TLS first, as libpq has it, would make no connection safer.
+            // libpq tries without TLS first, which makes no connection safer.
             ("allow", SslMode::Prefer),
             ("prefer", SslMode::Prefer),
             ("require", SslMode::Require),
@@ -318,7 +337,7 @@ impl Reader<'_> {
         let mode = self.one_of("sslmode", default, &known)?;
         if system && mode != SslMode::VerifyFull {
             return Err(
-                "the PostgreSQL URL has sslrootcert=system, under which anybody's certificate is good; \
+                "the PostgreSQL URL has sslrootcert=system, which accepts certificates of any server; \
                         give sslmode=verify-full with it"
                     .to_owned(),
             );
@@ -335,11 +354,11 @@ impl Reader<'_> {
     fn servers(&self) -> Result<Vec<Server>, String> {
         let addresses = match self.find("hostaddr") {
             None => Vec::new(),
-            Some((list, giver)) => list
+            Some((list, source)) => list
                 .split(',')
                 .map(|text| text.trim().parse::<IpAddr>().map(Some))
                 .collect::<Result<Vec<_>, _>>()
-                .map_err(|_| invalid(giver, &list, "IP addresses"))?,
+                .map_err(|_| invalid(source, &list, "IP addresses"))?,
         };
         let ports = self.ports()?;
         let port = |at: usize| ports.get(at).or(ports.first().filter(|_| ports.len() == 1)).copied();
@@ -374,7 +393,7 @@ impl Reader<'_> {
         if place == "PGPORT" {
             return ports.ok_or_else(|| format!("PGPORT is '{list}'; give a number from 1 to 65535"));
         }
-        // Not repeated: in a URL without its host, this is a password.
+        // The value is not quoted: in a URL without host it is a password.
         ports.ok_or_else(|| {
             "the PostgreSQL URL has a port that is no number from 1 to 65535; give USER:PASSWORD@HOST:PORT, \
              with '/' in a password written as %2F"
@@ -382,21 +401,22 @@ impl Reader<'_> {
         })
     }
 
-    /// The directory of the local server's socket, where the usual builds have it; else this machine's name.
+    /// The host of the local server: the directory of its socket if a usual one exists, or else `localhost`.
     fn local_server(&self, port: u16) -> String {
         let directories = ["/run/postgresql", "/var/run/postgresql", "/tmp"];
         let name = format!(".s.PGSQL.{port}");
-        let found = directories.into_iter().find(|path| (self.around.exists)(&Path::new(path).join(&name)));
+        let found =
+            directories.into_iter().find(|path| (self.environment.exists)(&Path::new(path).join(&name)));
         found.unwrap_or("localhost").to_owned()
     }
 }
 
 const SCHEMA: &str = "a name of at most 63 bytes";
 
-fn invalid(giver: &str, value: &str, wanted: &str) -> String {
-    match giver.starts_with("PG") {
-        true => format!("the environment has {giver}={value:?}; PostgreSQL stores want {wanted} there"),
-        false => format!("the PostgreSQL URL has {giver}={value:?}; give {wanted}"),
+fn invalid(source: &str, value: &str, wanted: &str) -> String {
+    match source.starts_with("PG") {
+        true => format!("the environment has {source}={value:?}; set it to {wanted}, or unset it"),
+        false => format!("the PostgreSQL URL has {source}={value:?}; give {wanted}"),
     }
 }
 

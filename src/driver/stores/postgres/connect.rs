@@ -1,4 +1,4 @@
-//! From a URL to a session that can lead: the right server, ready for our statements, and watched.
+//! Connects to a server of the URL on which leases can be written, and serves the connection.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -21,20 +21,21 @@ use crate::core::lease::Failure;
 use crate::driver::host::descriptor_limit;
 use crate::driver::stores::StoreError;
 
-/// What a session tells without being asked.
+/// An event of a session that is not the answer to a statement.
 #[derive(Debug)]
 pub(super) enum SessionEvent {
-    /// Somebody notified a channel that the session listens on.
+    /// A notification on a channel that the session listens on.
     Notification(Notification),
-    /// The connection has ended, for this reason; the last event. Not after [`Session::close`] or a drop.
+    /// The connection has ended, for this reason. The last event; not sent after [`Session::close`] or a
+    /// drop.
     Closed(StoreError),
 }
 
-/// An open connection, with a task that serves it. Dropping it closes the connection at once.
+/// An open connection with the task that serves it. Dropping it closes the connection at once.
 pub(super) struct Session {
-    /// For statements.
+    /// Sends statements.
     pub client: Client,
-    /// What is at the other end.
+    /// The server of the connection.
     pub server: ServerInfo,
     url: Arc<PostgresUrl>,
     closed: Arc<OnceLock<StoreError>>,
@@ -43,7 +44,8 @@ pub(super) struct Session {
     service: Service,
 }
 
-/// The task that serves the connection. It ends with its owner: a server that hangs must not keep it.
+/// The task that serves the connection. It is aborted when this is dropped, since a hanging server must not
+/// keep it alive.
 struct Service(JoinHandle<()>);
 
 impl Drop for Service {
@@ -53,27 +55,28 @@ impl Drop for Service {
 }
 
 impl Session {
-    /// Why the connection has ended; `None` as long as it seems to be open.
+    /// The reason why the connection has ended; `None` while it seems open.
     pub(super) fn closed(&self) -> Option<StoreError> {
         let reason = self.closed.get().cloned();
         let over = self.client.is_closed() || self.service.0.is_finished();
         reason.or_else(|| over.then(|| fault::ended(&self.url, None)))
     }
 
-    /// What a failed statement means. `asked` completes "cannot …".
+    /// Classifies the error of a statement. `asked` completes "cannot …".
     pub(super) fn fault(&self, asked: &str, error: &Error) -> Fault {
         fault::statement(&self.url, asked, error, self.closed.get())
     }
 
-    /// Gives the session up, and asks the server, for `patience` at most, to stop what it still does for
-    /// it: a statement that waits for a lock would keep its backend. Nobody reads what it answers then: a
-    /// wait for a synchronous standby that is cancelled ends as if the standby had answered.
+    /// Gives the session up, and for at most `patience` asks the server to cancel its statement: one that
+    /// waits for a lock would keep its backend. No answer may be read after that: a cancelled wait for a
+    /// synchronous standby ends as if the standby had confirmed.
     pub(super) async fn give_up(self, patience: Duration) {
         let token = self.client.cancel_token();
         let _ = timeout(patience, cancel::request(&token, &self.peer, self.handshake.clone())).await;
     }
 
-    /// Says good-bye to the server, for `patience` at most. It then need not find out by itself.
+    /// Closes the session in an orderly way, for at most `patience`, so that the server need not detect a
+    /// broken connection.
     pub(super) async fn close(self, patience: Duration) {
         let Session { client, mut service, .. } = self;
         drop(client);
@@ -81,15 +84,15 @@ impl Session {
     }
 }
 
-/// Connects to the first server of the URL, in its order, that can be used: all addresses of each name. It
-/// takes `budget` at most; each attempt gets a fair share of what is left of it, and `connect_timeout` at
-/// most. `events` is called from the runtime's threads and must not block.
+/// Connects to the first usable server, trying the servers of the URL in order and all addresses of each.
+/// Takes `budget` at most: each attempt gets an equal share of the remaining time, limited by
+/// `connect_timeout`. `events` is called from the runtime's threads and must not block.
 ///
-/// Runs inside a tokio runtime, which must go on to run for the session to live.
+/// Must be called in a tokio runtime, which must run as long as the session is used.
 ///
 /// # Errors
-/// When no server can be used: which were tried and why each was not, in one line. It is `Refused` if each of
-/// them refused for good, else `Unsent`.
+/// When no server can be used: one line with each server tried and the reason. [`Failure::Refused`] if every
+/// server refused permanently, else [`Failure::Unsent`].
 pub(super) async fn connect(
     url: &PostgresUrl,
     budget: Duration,
@@ -108,8 +111,8 @@ pub(super) async fn connect(
             let closed = Arc::new(OnceLock::new());
             let serving = serve(connection, Arc::clone(&url), Arc::clone(&closed), events);
             let service = Service(tokio::spawn(serving));
-            let ServerInfo { place, backend_pid, pooled, .. } = &server;
-            tracing::debug!(store = %url, server = %place, pid = backend_pid, pooled, "connected");
+            let ServerInfo { endpoint, backend_pid, pooled, .. } = &server;
+            tracing::debug!(store = %url, server = %endpoint, pid = backend_pid, pooled, "connected");
             let handshake = search.tls.handshake(&host);
             Ok(Session { client, server, url, closed, peer, handshake, service })
         }
@@ -117,18 +120,18 @@ pub(super) async fn connect(
     }
 }
 
-/// What is read from a folder of certificates, or by the resolver, needs this many descriptors at once.
+/// Descriptors that reading a directory of certificates or a name lookup needs at once.
 const IN_A_FOLDER: usize = 4;
 
 type Link = Connection<Socket, Encrypted>;
 
-/// A connection that was set up and is not served yet.
+/// A connection that is set up but not served yet.
 struct Found {
     client: Client,
     server: ServerInfo,
     connection: Link,
     peer: Peer,
-    /// The server's name, for TLS.
+    /// The server's host name, for TLS.
     host: String,
 }
 
@@ -136,7 +139,7 @@ struct Search<'a> {
     url: &'a PostgresUrl,
     tls: Tls,
     deadline: Instant,
-    /// What was tried, and why it was not taken.
+    /// The servers tried so far, each with the reason why it was not used.
     tried: Vec<(String, Refusal)>,
 }
 
@@ -154,18 +157,18 @@ impl Search<'_> {
             for (at, address) in addresses.iter().enumerate() {
                 let attempts_left = addresses.len() - at + servers_left - 1;
                 let limit = self.share(attempts_left);
-                let place = match address {
+                let endpoint = match address {
                     Some(ip) if ip.to_string() != server.host => format!("{server} ({ip})"),
                     _ => server.to_string(),
                 };
-                let attempt = self.attempt(server, *address, &place);
+                let attempt = self.attempt(server, *address, &endpoint);
                 let refusal = match timeout(limit, attempt).await {
                     Ok(Ok(found)) => return Some(found),
                     Ok(Err(refusal)) => refusal,
                     Err(_) => no_answer(limit),
                 };
-                let is_final = is_about_us(&refusal);
-                self.tried.push((place, refusal));
+                let is_final = is_same_for_all_servers(&refusal);
+                self.tried.push((endpoint, refusal));
                 if is_final {
                     return None;
                 }
@@ -174,14 +177,14 @@ impl Search<'_> {
         None
     }
 
-    /// How long the next of so many attempts may take.
+    /// The time for the next attempt, if `attempts_left` remain.
     fn share(&self, attempts_left: usize) -> Duration {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(attempts_left.max(1)).unwrap_or(u32::MAX);
         self.url.connect_timeout.map_or(share, |limit| limit.min(share))
     }
 
-    /// The addresses of a server; `None` for that of a socket.
+    /// The addresses of a server; `None` stands for a Unix socket.
     async fn resolve(&self, server: &Server, servers_left: usize) -> Result<Vec<Option<IpAddr>>, Refusal> {
         if server.is_socket() {
             return Ok(vec![None]);
@@ -203,15 +206,20 @@ impl Search<'_> {
         if found.is_empty() { Err(unknown("the host's name has no address".to_owned())) } else { Ok(found) }
     }
 
-    /// Connects to one address, and has the session ready if that is a server for us.
-    async fn attempt(&self, server: &Server, address: Option<IpAddr>, place: &str) -> Result<Found, Refusal> {
-        // The password file needs one, and the connection another.
+    /// Connects to one address, and sets up the session if the server can be used.
+    async fn attempt(
+        &self,
+        server: &Server,
+        address: Option<IpAddr>,
+        endpoint: &str,
+    ) -> Result<Found, Refusal> {
+        // The connection needs a descriptor, and so does the password file before it.
         if let Some(advice) = descriptor_limit::exhausted(1) {
             return Err(Refusal { failure: Failure::Unsent, why: advice.to_owned(), code: None });
         }
         let config = configure(self.url, server, address);
         let encryption = match self.url.tls.mode {
-            // As libpq has it: a socket is not encrypted.
+            // As in libpq, connections through a Unix socket are not encrypted.
             _ if server.is_socket() => Encryption::Disable,
             SslMode::Disable => Encryption::Disable,
             SslMode::Prefer => Encryption::Prefer,
@@ -225,7 +233,7 @@ impl Search<'_> {
             connected => connected,
         };
         let (client, mut connection) = connected.map_err(|error| fault::connecting(self.url, &error))?;
-        let setup = setup::prepare(self.url, &client, place);
+        let setup = setup::prepare(self.url, &client, endpoint);
         let info = while_served(&mut connection, setup, self.url).await?;
         let peer = match address {
             Some(ip) => Peer::Tcp((ip, server.port).into()),
@@ -236,22 +244,22 @@ impl Search<'_> {
 
     fn failed(&mut self) -> StoreError {
         let for_good = self.tried.iter().all(|(_, refusal)| refusal.failure == Failure::Refused)
-            || self.tried.last().is_some_and(|(_, refusal)| is_about_us(refusal));
+            || self.tried.last().is_some_and(|(_, refusal)| is_same_for_all_servers(refusal));
         let failure = if for_good { Failure::Refused } else { Failure::Unsent };
         let reasons: Vec<String> =
-            self.tried.iter().map(|(place, refusal)| format!("{place}: {}", refusal.why)).collect();
+            self.tried.iter().map(|(endpoint, refusal)| format!("{endpoint}: {}", refusal.why)).collect();
         StoreError::new(failure, format!("{}: cannot connect to {}", self.url, reasons.join("; then ")))
     }
 }
 
-/// Whether every server would say the same. As with libpq, the others are then not asked: they might lock the
-/// account.
-fn is_about_us(refusal: &Refusal) -> bool {
+/// Whether every server would refuse for the same reason, such as a wrong password. As in libpq, the other
+/// servers are then not tried, since repeated failures may lock the account.
+fn is_same_for_all_servers(refusal: &Refusal) -> bool {
     refusal.failure == Failure::Refused && refusal.code.is_some()
 }
 
-/// Whether `sslmode=prefer` tries again without TLS: if the handshake failed, or the server takes this
-/// account only without (`hostnossl`).
+/// Whether `sslmode=prefer` tries again without TLS: if the handshake failed, or the server accepts this
+/// account only without TLS (`hostnossl`).
 fn may_go_without(error: &Error) -> bool {
     find_error(error).is_some() || error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
 }
@@ -261,7 +269,7 @@ fn no_answer(limit: Duration) -> Refusal {
     Refusal { failure: Failure::Unsent, why, code: None }
 }
 
-/// Everything but the encryption.
+/// The settings of a connection, without those for encryption.
 fn configure(url: &PostgresUrl, server: &Server, address: Option<IpAddr>) -> Config {
     let mut config = Config::new();
     config.user(&url.user).dbname(&url.database).application_name(&url.application_name);
@@ -298,7 +306,7 @@ fn password_in_file(url: &PostgresUrl, server: &Server) -> Option<String> {
     passfile::find(url.passfile.as_deref()?, &account)
 }
 
-/// Waits for `work`, which needs the connection to be served meanwhile.
+/// Waits for `work` and serves the connection meanwhile, which `work` needs.
 async fn while_served<T>(
     connection: &mut Link,
     work: impl Future<Output = Result<T, Refusal>>,
@@ -320,13 +328,13 @@ async fn while_served<T>(
                 }
             }
         }
-        // Serving it may have brought the answer.
+        // Serving the connection may have completed `work`.
         work.as_mut().poll(context)
     })
     .await
 }
 
-/// Serves the connection until it ends, and leaves the reason.
+/// Serves the connection until it ends, and stores the reason in `closed`.
 async fn serve(
     mut connection: Link,
     url: Arc<PostgresUrl>,
@@ -338,7 +346,7 @@ async fn serve(
             Some(Ok(AsyncMessage::Notification(notification))) => {
                 events(SessionEvent::Notification(notification));
             }
-            // The answer that follows looks like any other, and what it tells of may be lost.
+            // The answer that follows looks like a success, but the commit may be lost.
             Some(Ok(AsyncMessage::Notice(notice))) if notice.routine() == Some("SyncRepWaitForLSN") => {
                 break fault::not_replicated(&url, &notice);
             }
@@ -352,7 +360,8 @@ async fn serve(
         }
     };
     tracing::debug!(store = %url, %reason, "the connection ended");
-    // Before the connection goes, and with it what waits for answers, so that those find the reason.
+    // Set before the connection is dropped: that ends the statements that wait for answers, and they read the
+    // reason.
     let _ = closed.set(reason.clone());
     drop(connection);
     events(SessionEvent::Closed(reason));

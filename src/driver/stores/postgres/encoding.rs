@@ -1,6 +1,6 @@
-//! Texts that the database cannot keep, since its encoding lacks a character of them. The server would
-//! refuse a whole batch because of one, so it is asked before. UTF8 lacks none, and SQL_ASCII takes any
-//! byte.
+//! Finds texts that the database cannot keep, since its encoding lacks one of their characters. The server
+//! would fail a whole batch because of one such text, so unknown texts are checked first. UTF8 lacks no
+//! character, and SQL_ASCII accepts any byte.
 
 use std::collections::HashMap;
 
@@ -14,31 +14,31 @@ use crate::core::sql::postgres::judged::encoding_lacks;
 use crate::core::sql::sqlstate;
 use crate::driver::stores::{Job, StoreError};
 
-/// Maximum number of remembered answers.
+/// Maximum number of remembered texts.
 const MOST_KNOWN: usize = 20_000;
 
-/// What a text is for ("election", "candidate", "meta text"), and the text.
-pub(super) type Text<'a> = (&'static str, &'a str);
+/// A text with its kind ("election", "candidate", "meta text").
+pub(super) type TextRef<'a> = (&'static str, &'a str);
 
-/// A database's encoding, and which texts it is known to hold or not.
+/// A database's encoding, with the texts of which it is known whether it has all their characters.
 pub(super) struct Encoding {
-    /// None if it lacks no character.
+    /// `None` if the encoding lacks no character.
     name: Option<String>,
     known: HashMap<String, bool>,
 }
 
 impl Encoding {
-    /// `name`: of an encoding that lacks characters.
+    /// `name` is that of an encoding that lacks characters.
     pub(super) fn new(name: Option<String>) -> Encoding {
         Encoding { name, known: HashMap::new() }
     }
 
-    /// Asks the server about texts that are not known yet. Half of them at a time, until those that it cannot
-    /// hold are found.
+    /// Asks the server about the unknown texts: all of them at once, then each half of a set that fails,
+    /// until the texts that it cannot keep are found.
     pub(super) async fn learn<'a>(
         &mut self,
         client: &Client,
-        texts: impl Iterator<Item = Text<'a>>,
+        texts: impl Iterator<Item = TextRef<'a>>,
     ) -> Result<(), Error> {
         if self.name.is_none() {
             return Ok(());
@@ -46,7 +46,7 @@ impl Encoding {
         if self.known.len() > MOST_KNOWN {
             self.known.clear();
         }
-        let is_new = |(_, text): &Text<'_>| !text.is_ascii() && !self.known.contains_key(*text);
+        let is_new = |(_, text): &TextRef<'_>| !text.is_ascii() && !self.known.contains_key(*text);
         let mut new: Vec<String> = texts.filter(is_new).map(|(_, text)| text.to_owned()).collect();
         new.sort_unstable();
         new.dedup();
@@ -70,11 +70,11 @@ impl Encoding {
         Ok(())
     }
 
-    /// Refuses texts of which one is known not to be held.
+    /// An error if one of the texts is known to be impossible to keep.
     pub(super) fn check<'a>(
         &self,
         url: &PostgresUrl,
-        mut texts: impl Iterator<Item = Text<'a>>,
+        mut texts: impl Iterator<Item = TextRef<'a>>,
     ) -> Result<(), StoreError> {
         let Some(name) = &self.name else { return Ok(()) };
         match texts.find(|(_, text)| self.known.get(*text) == Some(&false)) {
@@ -87,8 +87,8 @@ impl Encoding {
     }
 }
 
-/// The texts that a job has the server read.
-pub(super) fn texts_of(job: &Job) -> impl Iterator<Item = Text<'_>> {
+/// The texts of a job that go to the server.
+pub(super) fn texts_of(job: &Job) -> impl Iterator<Item = TextRef<'_>> {
     let (holder, meta) = match &job.request.op {
         Op::Look => (None, None),
         Op::Acquire(acquire) => (Some(&acquire.holder), acquire.meta.as_deref()),

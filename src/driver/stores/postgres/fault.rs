@@ -1,5 +1,5 @@
-//! What went wrong, in one line: what was asked, what was found, what to do. And what it means: for the
-//! operation, and for the session that it happened in.
+//! Errors of the PostgreSQL store, each in one line: what was attempted, what was found, what to do. Each is
+//! classified for the operation and for the session in which it happened.
 
 use std::error::Error as _;
 use std::fmt::Display;
@@ -18,31 +18,31 @@ use crate::core::sql::sqlstate;
 use crate::driver::host::descriptor_limit;
 use crate::driver::stores::StoreError;
 
-/// A failure, for those who go on after it.
+/// An error of a session that was connected.
 #[derive(Debug)]
 pub(super) struct Fault {
-    /// For the machine and for people.
+    /// The error for the lease machine and for display.
     pub error: StoreError,
-    /// The session must not be used again.
+    /// Whether the session must not be used again.
     pub discard: bool,
-    /// The server's own word for it.
+    /// The SQLSTATE, if the server sent the error.
     pub code: Option<SqlState>,
 }
 
-/// Why one server could not be used.
+/// The reason why one server could not be used.
 pub(super) struct Refusal {
-    /// `Unsent` if it may go away by itself, or `Refused`.
+    /// [`Failure::Unsent`] if it may be temporary, else [`Failure::Refused`].
     pub failure: Failure,
     pub why: String,
     pub code: Option<SqlState>,
 }
 
-/// A statement failed. `asked` completes "cannot …"; `closed` is why the connection ended, if it did. When it
-/// is lost, nobody knows what was executed.
+/// The error of a failed statement. `asked` completes "cannot …"; `closed` is the reason why the connection
+/// ended, if it did. If the connection was lost, the statement may have been executed or not.
 pub(super) fn statement(url: &PostgresUrl, asked: &str, error: &Error, closed: Option<&StoreError>) -> Fault {
     if let Some(answer) = error.as_db_error() {
         let fatal = is_fatal(answer);
-        let message = format!("{url}: cannot {asked}: {}", told(answer));
+        let message = format!("{url}: cannot {asked}: {}", describe_with_advice(answer));
         return Fault {
             error: StoreError::new(sqlstate::failure(answer.code().code(), fatal), message),
             discard: fatal || sqlstate::spoils_session(answer.code().code()),
@@ -51,14 +51,14 @@ pub(super) fn statement(url: &PostgresUrl, asked: &str, error: &Error, closed: O
     }
     let (failure, discard, found) = match kind(error) {
         Kind::Io(cause) => (Failure::Unknown, true, format!("the connection was lost ({cause})")),
-        // The values did not fit the parameters' types; nothing was sent.
+        // The values did not match the parameters' types, so nothing was sent.
         Kind::Parameter => (Failure::Unsent, false, one_line(full(error))),
         Kind::Answer => {
             let advice = "does the table have the columns that `elector schema --dialect postgres` prints?";
             (Failure::Unknown, false, format!("{}; {advice}", one_line(full(error))))
         }
         Kind::Closed => match closed {
-            // It is a whole sentence of its own.
+            // The reason is a complete message.
             Some(reason) => {
                 return Fault {
                     error: StoreError::new(Failure::Unknown, reason.to_string()),
@@ -73,40 +73,43 @@ pub(super) fn statement(url: &PostgresUrl, asked: &str, error: &Error, closed: O
     Fault { error: StoreError::new(failure, format!("{url}: cannot {asked}: {found}")), discard, code: None }
 }
 
-/// A statement was not answered in time. It may be executed still, and its answer must not be taken for
-/// another's.
+/// The error of a statement that was not answered in time. It may still be executed, and its answer must not
+/// be taken for that of a later statement.
 pub(super) fn timed_out(url: &PostgresUrl, asked: &str, after: Duration) -> Fault {
     let found = format!("{url}: cannot {asked}: no answer within {} ms", after.as_millis());
-    let message = format!("{found}; the server or the network hangs, or a lock is held");
+    let message = format!("{found}; the server or the network hangs, or another transaction holds a lock");
     Fault { error: StoreError::new(Failure::Unknown, message), discard: true, code: None }
 }
 
-/// Somebody else has locked the row of this election, so that nothing was done to it.
+/// The error of a job that was not executed because another transaction has locked the election's row.
 pub(super) fn busy(url: &PostgresUrl, asked: &str, election: &Name) -> StoreError {
     StoreError::new(Failure::Unsent, format!("{url}: {}", judged::busy(asked, election)))
 }
 
-/// The connection ended while nobody waited for an answer. What is asked from now on is not executed.
+/// The error of a connection that ended while no statement was outstanding. Later statements are not
+/// executed.
 pub(super) fn ended(url: &PostgresUrl, error: Option<&Error>) -> StoreError {
     let found = match error {
         None => "the connection was closed".to_owned(),
         Some(error) => match (error.as_db_error(), kind(error)) {
-            (Some(answer), _) => format!("the server ended the session: {}", told(answer)),
+            (Some(answer), _) => format!("the server ended the session: {}", describe_with_advice(answer)),
             (None, Kind::Io(cause)) => format!("the connection was lost ({cause})"),
-            (None, Kind::Closed) => "the server closed the connection without a word".to_owned(),
+            (None, Kind::Closed) => {
+                "the server closed the connection without an error message; see its log".to_owned()
+            }
             (None, _) => format!("the connection broke: {}", one_line(full(error))),
         },
     };
     StoreError::new(Failure::Unsent, format!("{url}: {found}"))
 }
 
-/// Somebody ended the wait for a synchronous standby: what was executed may be lost.
+/// The error after the wait for a synchronous standby was cancelled: commits that were executed may be lost.
 pub(super) fn not_replicated(url: &PostgresUrl, notice: &DbError) -> StoreError {
     let found = format!("{}; the connection is given up", describe(notice, ""));
     StoreError::new(Failure::Unsent, format!("{url}: {found}"))
 }
 
-/// A server refused to be connected to, or could not be reached. Nothing was executed.
+/// The error of a server that refused the connection or could not be reached. Nothing was executed.
 pub(super) fn connecting(url: &PostgresUrl, error: &Error) -> Refusal {
     if let Some(answer) = error.as_db_error() {
         let failure = match sqlstate::failure(answer.code().code(), false) {
@@ -115,7 +118,7 @@ pub(super) fn connecting(url: &PostgresUrl, error: &Error) -> Refusal {
         };
         let advice = match answer.code().code() {
             "42501" => "grant the role CONNECT on it",
-            // PgBouncer says so to an unknown database, and to options that it does not pass on.
+            // PgBouncer sends it for an unknown database, and for `options`, which it does not pass on.
             "08P01" => "if there is a pooler, check its configuration and leave out `options`",
             code if ["22", "42", "55"].contains(&&code[..2]) => "check `options` in the URL and PGOPTIONS",
             code => sqlstate::advice(code, None),
@@ -153,14 +156,14 @@ pub(super) fn connecting(url: &PostgresUrl, error: &Error) -> Refusal {
     Refusal { failure, why, code: None }
 }
 
-/// Why a server is out of reach, and what to look at.
+/// The reason why a server cannot be reached, with advice.
 pub(super) fn unreachable(error: &io::Error) -> String {
     if let Some(advice) = descriptor_limit::advice(error) {
         return format!("{}: {advice}", one_line(error));
     }
     let advice = match error.kind() {
-        io::ErrorKind::ConnectionRefused => "; is the server up, and is this its port?",
-        io::ErrorKind::NotFound => "; is the server up, and is this its socket's directory?",
+        io::ErrorKind::ConnectionRefused => "; is the server running on this port?",
+        io::ErrorKind::NotFound => "; is the server running, and is this its socket's directory?",
         io::ErrorKind::PermissionDenied => "; give this user access to the server's socket",
         io::ErrorKind::TimedOut => "; check the address and the firewall",
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::Other => {
@@ -171,7 +174,7 @@ pub(super) fn unreachable(error: &io::Error) -> String {
     format!("{}{advice}", one_line(error))
 }
 
-/// The session is over after it.
+/// Whether the server ends the session after this error.
 fn is_fatal(answer: &DbError) -> bool {
     match answer.parsed_severity() {
         Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
@@ -179,8 +182,8 @@ fn is_fatal(answer: &DbError) -> bool {
     }
 }
 
-/// What the server said, and what to do about it.
-fn told(answer: &DbError) -> String {
+/// The server's message with advice for its SQLSTATE.
+fn describe_with_advice(answer: &DbError) -> String {
     describe(answer, sqlstate::advice(answer.code().code(), answer.routine()))
 }
 
@@ -188,7 +191,7 @@ fn describe(answer: &DbError, advice: &str) -> String {
     sqlstate::explain(&one_line(answer.message()), answer.code().code(), advice)
 }
 
-/// What kind of error it is, if the server did not answer with one. The crate does not tell but by its words.
+/// The kind of an error that the server did not send. `tokio_postgres` reveals it only in the message.
 enum Kind<'a> {
     Io(&'a io::Error),
     Tls,
@@ -203,7 +206,7 @@ enum Kind<'a> {
 fn kind(error: &Error) -> Kind<'_> {
     let cause = error.source();
     let words = error.to_string();
-    // Before the I/O errors: SCRAM's own errors come as such.
+    // Checked before I/O errors, since errors of SCRAM are wrapped in one.
     if words.starts_with("authentication error") {
         return Kind::Authentication(cause.map_or(String::new(), one_line));
     }
@@ -220,7 +223,7 @@ fn kind(error: &Error) -> Kind<'_> {
     }
 }
 
-/// The error with its causes.
+/// The error with its cause.
 fn full(error: &Error) -> String {
     match error.source() {
         Some(cause) => format!("{error} ({cause})"),

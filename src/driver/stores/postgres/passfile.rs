@@ -5,17 +5,17 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Whose password is looked for.
+/// The account whose password is searched for.
 pub(super) struct Account<'a> {
-    /// The names that the host goes by: a socket's directory is also `localhost`.
+    /// The names of the host: a socket's directory is also found as `localhost`.
     pub hosts: &'a [&'a str],
     pub port: u16,
     pub database: &'a str,
     pub user: &'a str,
 }
 
-/// The password in the file's first line that fits, if there is one. A file that others may read is ignored,
-/// with a warning, and so is one that cannot be read.
+/// The password in the first line that matches the account. A file that other users may read, or that cannot
+/// be read, is ignored with a warning.
 pub(super) fn find(path: &Path, account: &Account<'_>) -> Option<String> {
     let ignored = |found: &str| {
         tracing::warn!(path = %path.display(), "the password file is ignored: {found}");
@@ -38,7 +38,7 @@ pub(super) fn find(path: &Path, account: &Account<'_>) -> Option<String> {
     }
 }
 
-/// The password of `host:port:database:user:password` if the four before it fit.
+/// The password of a line `host:port:database:user:password` whose first four fields match.
 fn matching(line: &str, account: &Account<'_>) -> Option<String> {
     if line.starts_with('#') {
         return None;
@@ -58,7 +58,7 @@ fn matching(line: &str, account: &Account<'_>) -> Option<String> {
     (!password.is_empty()).then_some(password)
 }
 
-/// What stands before the next colon that is not escaped, and what after it if there is one.
+/// The text before the next unescaped colon, and the text after it if there is such a colon.
 fn split(text: &str) -> (&str, Option<&str>) {
     let mut escaped = false;
     for (at, char) in text.char_indices() {
@@ -71,7 +71,7 @@ fn split(text: &str) -> (&str, Option<&str>) {
     (text, None)
 }
 
-/// `\:` is a colon and `\\` a backslash.
+/// Replaces `\:` by a colon and `\\` by a backslash.
 fn unescaped(text: &str) -> String {
     let mut chars = text.chars();
     let mut plain = String::with_capacity(text.len());

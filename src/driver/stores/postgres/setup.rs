@@ -1,28 +1,28 @@
-//! What is asked of a server before it is used, and what is set.
+//! Checks a server before it is used, and sets up the session.
 //!
-//! The settings are the session's, so they are set only where the session is ours: behind a pooler they would
-//! stay on a server connection that the pooler gives to others next. There the statements bring their own:
-//! see [`DURABLE`](crate::core::sql::postgres::DURABLE).
+//! Settings belong to the session, so they are set only without a pooler: a pooler would give the server
+//! connection to other clients with these settings. Behind a pooler the statements contain their own
+//! settings: see [`DURABLE`](crate::core::sql::postgres::DURABLE).
 
 use std::time::Duration;
 
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use super::backend;
-use super::config::PostgresUrl;
+use super::config::{PostgresUrl, Statements};
 use super::fault::{self, Refusal};
 use crate::core::lease::Failure;
 
-/// The oldest server that the statements are written for, as `server_version_num`.
+/// The oldest supported server version, as `server_version_num`.
 const OLDEST: i32 = 130_000;
 
-/// How long a statement may wait for a lock: others' transactions must not hold up a wave of renewals. Then
-/// the statement fails with 55P03, and nothing of it was executed.
+/// Maximum time that a statement waits for a lock, since other transactions must not delay a batch of
+/// renewals. After that the statement fails with 55P03, and nothing of it was executed.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a statement may take at the server; what we have given up on must not stay there for ever.
+/// Maximum time of a statement at the server, so that a statement that this client has given up on ends.
 pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a transaction of ours may stay open without a statement, as when this process is stopped in the
-/// middle of it: its locks stop the others.
+/// Maximum time that a transaction stays open without a statement, for example while this process is stopped:
+/// its locks delay other candidates.
 pub(super) const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 const ASK: &str = "\
@@ -35,22 +35,26 @@ SELECT current_setting('server_version_num') AS version, pg_backend_pid() AS pid
        (SELECT setting FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout') AS idle_ms,
        (SELECT setting FROM pg_settings WHERE name = 'idle_session_timeout') AS rest_ms";
 
-/// What is at the other end of a session.
+/// The server of a session.
 #[derive(Clone, Debug)]
 pub(super) struct ServerInfo {
-    /// The process that serves the session, as it shows in `pg_stat_activity`. Behind a pooler, the one that
-    /// happened to answer.
+    /// The pid of the backend, as in `pg_stat_activity`. Behind a pooler: that of the backend that answered.
     pub backend_pid: i32,
-    /// There is a pooler between: no named statements unless it can, no session settings, no `LISTEN`.
+    /// Whether a pooler is in between: then there are no session settings, no `LISTEN`, and no named
+    /// statements unless the URL asks for them.
     pub pooled: bool,
-    /// Whether statements should be prepared under a name: as the URL says, or else unless there is a pooler.
-    pub prepare: bool,
-    /// Host, port and address.
-    pub place: String,
+    /// How statements are sent: as the URL says, else named unless there is a pooler.
+    pub statements: Statements,
+    /// Host, port and address, for messages.
+    pub endpoint: String,
 }
 
-/// Looks at the server, refuses it if it cannot be used, and sets the session up. Two round trips.
-pub(super) async fn prepare(url: &PostgresUrl, client: &Client, place: &str) -> Result<ServerInfo, Refusal> {
+/// Checks that the server can be used, and sets up the session. Two round trips.
+pub(super) async fn prepare(
+    url: &PostgresUrl,
+    client: &Client,
+    endpoint: &str,
+) -> Result<ServerInfo, Refusal> {
     let announced = backend::announced_pid(client).await;
     let failed = |error: Error| fault::connecting(url, &error);
     let answers = client.simple_query(ASK).await.map_err(failed)?;
@@ -80,11 +84,12 @@ pub(super) async fn prepare(url: &PostgresUrl, client: &Client, place: &str) -> 
         let limits = limits.map(|(setting, column, ours)| limit(setting, number(column), ours));
         let mut settings: Vec<String> = limits.into_iter().flatten().collect();
         settings.extend(raise(text("synchronous_commit")));
-        // Our session is idle between two renewals or looks. Before version 14 there is no such limit.
+        // The session is idle between two batches. Servers before version 14 have no such limit.
         if number("rest_ms") > 0 {
             settings.push("SET idle_session_timeout TO 0".to_owned());
         }
-        // Under a stricter one our statements would fail with 40001 where they are meant to wait or to skip.
+        // At a stricter level the statements would fail with 40001 where they are meant to wait for or skip a
+        // row.
         if text("isolation") != "read committed" {
             settings.push("SET default_transaction_isolation TO 'read committed'".to_owned());
         }
@@ -92,24 +97,25 @@ pub(super) async fn prepare(url: &PostgresUrl, client: &Client, place: &str) -> 
             client.batch_execute(&settings.join("; ")).await.map_err(failed)?;
         }
     }
-    let prepare = url.prepare.unwrap_or(!pooled);
-    Ok(ServerInfo { backend_pid, pooled, prepare, place: place.to_owned() })
+    let found = if pooled { Statements::Unnamed } else { Statements::Named };
+    let statements = url.statements.unwrap_or(found);
+    Ok(ServerInfo { backend_pid, pooled, statements, endpoint: endpoint.to_owned() })
 }
 
 fn column<'a>(row: &'a SimpleQueryRow, name: &str) -> Option<&'a str> {
     row.try_get(name).ok().flatten()
 }
 
-/// A limit of ours, unless the administrator's is as strict. 0 is none.
+/// The statement that sets a limit, unless the present limit is at least as strict; 0 means no limit.
 fn limit(setting: &str, present_ms: i32, ours: Duration) -> Option<String> {
     let ours = ours.as_millis();
     let strict = present_ms > 0 && u128::from(present_ms.unsigned_abs()) <= ours;
     (!strict).then(|| format!("SET {setting} TO {ours}"))
 }
 
-/// At least `on`: a renewal that the server forgets in a crash would let a lease end too early.
-/// `remote_apply` is more and stays. `local` and `remote_write` are less where there are synchronous
-/// standbys.
+/// The statement that raises `synchronous_commit` to `on`, unless it is that or more: if the server lost a
+/// renewal in a crash, the lease would expire too early. `remote_apply` is stronger and stays; `local` and
+/// `remote_write` are weaker with synchronous standbys.
 fn raise(synchronous_commit: &str) -> Option<String> {
     let strong = matches!(synchronous_commit, "on" | "remote_apply");
     (!strong).then(|| "SET synchronous_commit TO on".to_owned())
@@ -126,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_is_only_ever_tightened() {
+    fn a_limit_is_never_loosened() {
         let ten = Duration::from_secs(10);
         assert_eq!(limit("statement_timeout", 0, ten).as_deref(), Some("SET statement_timeout TO 10000"));
         assert!(limit("statement_timeout", 60_000, ten).is_some());
@@ -145,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_server_is_refused_for_good() {
+    fn an_old_server_is_refused_permanently() {
         let refusal = too_old(110_022);
         assert_eq!(refusal.failure, Failure::Refused);
         assert!(refusal.why.contains("PostgreSQL 11") && refusal.why.contains("13 or newer"));

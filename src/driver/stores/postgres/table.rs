@@ -1,4 +1,4 @@
-//! Finds, makes or adopts the table, and asks it what is not a machine's question.
+//! Finds, creates or adopts the table, and runs the statements for operators.
 
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
@@ -7,15 +7,15 @@ use crate::core::lease::{Failure, Row};
 use crate::core::sql::postgres::judged::{Column, Hidden, Verdict, commands_of_candidates, judge};
 use crate::core::sql::postgres::{CHANNEL, DDL_LOCK, Table, quote_literal};
 use crate::core::{FencingToken, Name};
-use crate::driver::stores::{ElectionRow, Job, StoreError};
+use crate::driver::stores::{ElectionRow, IfMissing, Job, StoreError};
 
 use super::access;
-use super::batch::{self, Queries, Query, Wave};
+use super::batch::{self, Queries, Query, StatementResult};
 use super::config::PostgresUrl;
 use super::connect::Session;
 use super::encoding::Encoding;
 
-/// A connection's table and its statements.
+/// The table of a connection, and its prepared statements.
 pub(super) struct Ready {
     table: Table,
     hidden: Hidden,
@@ -34,12 +34,12 @@ pub(super) struct Blocker {
 }
 
 impl Blocker {
-    /// One line for people.
+    /// One line for display.
     pub(super) fn remark(&self) -> String {
         let open = self.open_for_s.map_or(String::new(), |seconds| format!(" open for {seconds} s,"));
         format!(
-            "election {:?}: a transaction of backend {} ({:?}),{open} holds the row; nobody can take over \
-             before it ends",
+            "election {:?}: a transaction of backend {} ({:?}),{open} holds the row; no candidate can take \
+             over before it ends",
             self.election, self.pid, self.application
         )
     }
@@ -49,25 +49,26 @@ impl Ready {
     pub(super) async fn prepare(url: &PostgresUrl, session: &Session) -> Result<Ready, StoreError> {
         let client = &session.client;
         let (table, hidden, encoding) = find(url, session).await?;
-        let named = session.server.prepare;
+        let statements = session.server.statements;
         let revoke = &[Type::TEXT, Type::INT8, Type::TEXT];
-        // Sent together: a round trip each would be long where the server is far.
+        // Sent together, to save round trips to a distant server.
         let ready = async {
             let (queries, list, revoke) = tokio::try_join!(
-                Queries::new(client, &table, named),
-                Query::new(client, table.list(), &[Type::TEXT], named),
-                Query::new(client, table.revoke(), revoke, named),
+                Queries::new(client, &table, statements),
+                Query::new(client, table.list(), &[Type::TEXT], statements),
+                Query::new(client, table.revoke(), revoke, statements),
             )?;
             Ok(Ready { queries, list, revoke, hidden, encoding, table: table.clone() })
         };
         ready.await.map_err(|error| session.fault("prepare its statements", &error).error)
     }
 
-    /// Listens for releases, and tells itself something, to see whether that arrives; whether it should.
-    /// Behind a pooler it would not: there, releases are noticed by looking only.
+    /// Listens for releases, and sends a notification to this session itself as a test. Returns whether it
+    /// should arrive. Behind a pooler nothing is sent: notifications do not arrive there, and candidates find
+    /// releases only by polling.
     pub(super) async fn listen(&self, url: &PostgresUrl, session: &Session) -> bool {
         if session.server.pooled {
-            tracing::debug!(store = %url, "there is a pooler; releases are noticed by looking only");
+            tracing::debug!(store = %url, "there is a pooler, so releases are found only by polling");
             return false;
         }
         let payload = quote_literal(&format!("{}/", url.schema()));
@@ -76,7 +77,7 @@ impl Ready {
             Ok(()) => true,
             Err(error) => {
                 let error = session.fault("listen", &error).error;
-                tracing::warn!("{error}; releases are noticed by looking only");
+                tracing::warn!("{error}; releases are found only by polling");
                 false
             }
         }
@@ -92,7 +93,7 @@ impl Ready {
         schema: &str,
         jobs: &[Job],
         open: Vec<usize>,
-    ) -> [Wave; 4] {
+    ) -> [StatementResult; 4] {
         batch::run(&session.client, &self.queries, schema, jobs, open.into_iter()).await
     }
 
@@ -104,9 +105,9 @@ impl Ready {
         let election = election.map(Name::as_str);
         let mut listed = Vec::new();
         for row in self.list.run(&session.client, &[&election]).await? {
-            // Names that we could not have written are another program's.
+            // An invalid name was written by another program: skipped.
             let Ok(election) = Name::new("election", row.try_get("id")?) else { continue };
-            let Some(shown) = batch::show(&row)? else { continue };
+            let Some(shown) = batch::row_of(&row)? else { continue };
             listed.push(ElectionRow { election, row: shown, since_unix_us: row.try_get("since_us")? });
         }
         Ok(listed)
@@ -121,20 +122,21 @@ impl Ready {
     ) -> Result<Option<Row>, Error> {
         let token = token.map(|token| token.get() as i64);
         let rows = self.revoke.run(&session.client, &[&election.as_str(), &token, &schema]).await?;
-        rows.first().map_or(Ok(None), batch::show)
+        rows.first().map_or(Ok(None), batch::row_of)
     }
 
-    /// Refuses a candidate from which row security hides the table.
-    pub(super) fn show_candidates(&self, url: &PostgresUrl) -> Result<(), StoreError> {
+    /// An error if row security hides rows from candidates.
+    pub(super) fn check_visible_to_candidates(&self, url: &PostgresUrl) -> Result<(), StoreError> {
         access::refuse(url, self.hidden.refusal(url.schema(), commands_of_candidates(self.table.id_type())))
     }
 
-    /// Refuses to end a term whose row is hidden from those who change it.
-    pub(super) fn show_operators(&self, url: &PostgresUrl) -> Result<(), StoreError> {
+    /// An error if row security hides rows from the statement that revokes a term.
+    pub(super) fn check_visible_to_operators(&self, url: &PostgresUrl) -> Result<(), StoreError> {
         access::refuse(url, self.hidden.refusal(url.schema(), &["UPDATE"]))
     }
 
-    /// Whether the table has been hidden from candidates since it was looked at.
+    /// Whether row security now hides rows from candidates, since it may have been enabled after the first
+    /// check.
     pub(super) async fn is_hidden_now(&self, url: &PostgresUrl, session: &Session) -> Result<bool, Error> {
         let found = look(&session.client, url.schema()).await?;
         Ok(found.hidden.refusal(url.schema(), commands_of_candidates(self.table.id_type())).is_some())
@@ -149,7 +151,8 @@ impl Ready {
         Ok(deleted.unwrap_or(0))
     }
 
-    /// Who keeps rows from being taken over, since so many seconds; of one election, or of all.
+    /// The transactions that have kept a row from being taken over for at least `for_s` seconds; of one
+    /// election, or of all.
     pub(super) async fn blockers(
         &self,
         session: &Session,
@@ -171,21 +174,21 @@ impl Ready {
     }
 }
 
-/// What is in the URL's schema under the table's name.
+/// The relation with the table's name in the schema of the URL.
 struct Found {
-    /// None if there is no table.
+    /// Empty if there is no table.
     columns: Vec<Column>,
     hidden: Hidden,
     encoding: Encoding,
 }
 
-/// The table in the URL's schema, made or completed if that is wanted and needed.
+/// The table in the schema of the URL. It is created or completed if the URL permits.
 async fn find(url: &PostgresUrl, session: &Session) -> Result<(Table, Hidden, Encoding), StoreError> {
     let client = &session.client;
     let read = |error: Error| session.fault("look at its table", &error).error;
     let mut found = look(client, url.schema()).await.map_err(read)?;
     let mut verdict = judge(url.schema(), &found.columns);
-    if url.create_table && matches!(verdict, Verdict::Incomplete(_)) {
+    if url.if_missing == IfMissing::Create && matches!(verdict, Verdict::Incomplete(_)) {
         let migrated = migrate(url, client).await;
         migrated.map_err(|error| session.fault("make or complete its table", &error).error)?;
         found = look(client, url.schema()).await.map_err(read)?;
@@ -218,19 +221,20 @@ async fn look(client: &Client, schema: &str) -> Result<Found, Error> {
     Ok(Found { columns, hidden, encoding: Encoding::new(encoding) })
 }
 
-/// Makes or completes the table, one process at a time.
+/// Creates or completes the table, under a lock that only one process holds at a time.
 async fn migrate(url: &PostgresUrl, client: &Client) -> Result<(), Error> {
     let schema = url.schema();
     let has_schema = !client.query_typed(Table::HAS_SCHEMA, &[(&schema, Type::TEXT)]).await?.is_empty();
     let make_schema = if has_schema { String::new() } else { Table::create_schema(schema) };
-    // A lock that another session holds on the table should be an error that is tried again, not a silence;
-    // so this is shorter than the time that connecting may take.
+    // Shorter than the time that connecting may take, so that a lock of another session on the table is
+    // reported and retried.
     let statements = Table::migrate(schema);
     let text =
         format!("BEGIN;\nSET LOCAL lock_timeout = '3s';\n{DDL_LOCK};\n{make_schema}{statements}COMMIT;\n");
     let made = client.batch_execute(&text).await;
     if made.is_err() {
-        // The transaction is still open, failed. The first error is the one that matters.
+        // The failed transaction is still open. An error of the rollback is ignored: the first error is
+        // returned.
         _ = client.batch_execute("ROLLBACK").await;
     }
     made

@@ -1,4 +1,4 @@
-//! TLS as `sslmode` asks for it, by rustls.
+//! TLS with rustls, according to `sslmode`.
 
 use std::error::Error as _;
 use std::io;
@@ -22,17 +22,17 @@ use super::binding;
 use super::config::{RootCert, SslMode, TlsOptions};
 use super::verify::{ChainOnly, Unverified};
 
-/// Makes handshakes. Without a configuration it makes none, for `sslmode=disable`.
+/// The TLS configuration of a store; `None` for `sslmode=disable`.
 #[derive(Clone)]
 pub(super) struct Tls(Option<Arc<ClientConfig>>);
 
 impl Tls {
-    /// No TLS at all.
+    /// No TLS.
     pub(super) fn none() -> Tls {
         Tls(None)
     }
 
-    /// Reads the certificates that `options` name. The error is one line.
+    /// Reads the certificates that `options` names. The error is one line.
     pub(super) fn new(options: &TlsOptions) -> Result<Tls, String> {
         if options.mode == SslMode::Disable {
             return Ok(Tls::none());
@@ -55,19 +55,20 @@ impl Tls {
     }
 }
 
-/// The file that libpq would take, if it is there.
+/// The path of the file that libpq uses by default, if it exists.
 fn default_file(options: &TlsOptions, name: &str) -> Option<PathBuf> {
     options.defaults.as_ref().map(|directory| directory.join(name)).filter(|path| path.exists())
 }
 
-/// Which certificates are trusted; `None` if any is.
+/// The trusted root certificates; `None` if every certificate is accepted.
 fn trusted(options: &TlsOptions) -> Option<RootCert> {
     let named = options.roots.clone();
     let found = named.or_else(|| default_file(options, "root.crt").map(RootCert::File));
     match options.mode {
-        // Whoever can intercept the connection can also make it fall back to none at all.
+        // Verifying would be useless: an attacker who intercepts the connection can also force it to go
+        // without TLS.
         SslMode::Disable | SslMode::Prefer => None,
-        // As libpq has it: with roots at hand, they count.
+        // As in libpq, root certificates are used if there are any.
         SslMode::Require => found,
         SslMode::VerifyCa | SslMode::VerifyFull => Some(found.unwrap_or(RootCert::System)),
     }
@@ -224,13 +225,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Encrypted<S> {
     }
 }
 
-/// The TLS library's error behind another, if that is what it was. In TLS 1.3 a server refuses a client's
-/// certificate only after the handshake, so that it comes as an I/O error.
+/// The TLS error that caused this error, if one did. In TLS 1.3 a server rejects a client certificate only
+/// after the handshake, so the error is wrapped in an I/O error.
 pub(super) fn find_error(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
     error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref()
 }
 
-/// In one line: what is wrong with whose certificate, and what to do.
+/// The message for a TLS error, in one line: which certificate is wrong, why, and what to do.
 pub(super) fn explain(options: &TlsOptions, error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(problem) => explain_certificate(options, problem),
@@ -247,7 +248,7 @@ fn explain_certificate(options: &TlsOptions, problem: &CertificateError) -> Stri
         Problem::NotValidYet | Problem::NotValidYetContext { .. } => {
             "is not valid yet; compare this machine's clock with the server's".to_owned()
         }
-        // A wrong signature is that of another issuer with the same name.
+        // A wrong signature means another issuer with the same name.
         Problem::UnknownIssuer | Problem::BadSignature => {
             let among = match trusted(options) {
                 Some(RootCert::File(path)) => format!("the certificates in {}", path.display()),
@@ -267,12 +268,12 @@ fn explain_certificate(options: &TlsOptions, problem: &CertificateError) -> Stri
         Problem::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
             "is that of a certificate authority; have it issue one for the server".to_owned()
         }
-        other => format!("cannot be verified ({other}); have it issued anew, as X.509 version 3"),
+        other => format!("cannot be verified ({other}); have it reissued, as X.509 version 3"),
     };
     format!("the server's certificate {found}")
 }
 
-/// The names in a certificate, which come as `DnsName("db.example")` and `IpAddress(10.0.0.1)`.
+/// The names of a certificate, which rustls formats as `DnsName("db.example")` and `IpAddress(10.0.0.1)`.
 fn names(presented: &[String]) -> String {
     let inner = |name: &String| {
         let (_, inner) = name.split_once('(').unwrap_or(("", name));

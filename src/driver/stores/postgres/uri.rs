@@ -1,11 +1,11 @@
-//! The text of a PostgreSQL URL, taken apart into libpq's parameters.
+//! Parses a PostgreSQL URL into libpq's parameters.
 //!
-//! The grammar is libpq's (PostgreSQL manual, "Connection URIs"). No message here repeats a part of the text
-//! that may hold a password.
+//! The grammar is libpq's (PostgreSQL manual, "Connection URIs"). No message here quotes a part of the text
+//! that may contain a password.
 
 use std::collections::BTreeMap;
 
-/// What may be asked for, with the environment variable that gives it otherwise.
+/// The keys, each with the environment variable that sets it if the URL does not.
 pub(super) const KEYS: [(&str, Option<&str>); 27] = [
     ("host", Some("PGHOST")),
     ("hostaddr", Some("PGHOSTADDR")),
@@ -36,14 +36,15 @@ pub(super) const KEYS: [(&str, Option<&str>); 27] = [
     ("prepare", None),
 ];
 
-/// Variables of libpq that say whom to trust, or which database is meant, and that nothing here can follow.
-pub(super) const UNHEARD: [&str; 5] =
+/// Variables of libpq that decide about trust or the database and are not supported. The store refuses them,
+/// since ignoring them would be dangerous.
+pub(super) const UNSUPPORTED: [&str; 5] =
     ["PGSERVICE", "PGREQUIREAUTH", "PGREQUIREPEER", "PGSSLCRL", "PGSSLCRLDIR"];
 
-/// The parameters by name; none of them is empty.
+/// The parameters by name. No value is empty.
 pub(super) type Parameters = BTreeMap<&'static str, String>;
 
-/// Takes the URL apart.
+/// Parses the URL.
 pub(super) fn parse(text: &str) -> Result<Parameters, String> {
     let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| text.strip_prefix(scheme));
     let rest = rest.ok_or("does not begin with postgres://; give postgres://USER@HOST/DATABASE")?;
@@ -60,7 +61,7 @@ pub(super) fn parse(text: &str) -> Result<Parameters, String> {
     };
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     if place.contains('@') {
-        // Either a password that is cut in two here, or a database name; both have a way to be written.
+        // The '@' is part of a password that was split here, or of a database name; both can be escaped.
         return Err("has an '@' or a '/' in its password, or an '@' in its database name, that is not \
                     escaped; write '@' as %40 and '/' as %2F"
             .to_owned());
@@ -76,7 +77,7 @@ pub(super) fn parse(text: &str) -> Result<Parameters, String> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').ok_or("has a parameter without '='; give key=value")?;
         let key = decode("parameter's name", key)?;
-        // JDBC's way to write it; libpq knows it too.
+        // The form of JDBC, which libpq accepts too.
         let (key, value) = if (key.as_str(), value) == ("ssl", "true") {
             ("sslmode".to_owned(), "require")
         } else {
@@ -93,20 +94,20 @@ fn unknown(key: &str, query: &str) -> String {
     let known: Vec<&str> = KEYS.iter().map(|(name, _)| *name).collect();
     let known = known.join(", ");
     if query.contains("password=") {
-        // It may be the rest of a password with an '&' in it.
+        // The key is not quoted: it may be the rest of a password that contains an '&'.
         return format!("has an unknown parameter; known are {known}; write '&' in a password as %26");
     }
     format!("has an unknown parameter {key:?}; known are {known}")
 }
 
-/// As with libpq, an empty value is one that was not given.
+/// Sets a parameter. As in libpq, an empty value counts as not given.
 fn set(parameters: &mut Parameters, name: &'static str, value: String) {
     if !value.is_empty() {
         parameters.insert(name, value);
     }
 }
 
-/// `h1:5432,[::1]:5433` to the lists `host` and `port`.
+/// Splits `h1:5432,[::1]:5433` into the lists `host` and `port`.
 fn split_hosts(text: &str, parameters: &mut Parameters) -> Result<(), String> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     for part in text.split(',') {
@@ -130,7 +131,7 @@ fn split_hosts(text: &str, parameters: &mut Parameters) -> Result<(), String> {
     Ok(())
 }
 
-/// Percent-decoding; a `+` stays as it is.
+/// Percent-decoding. A `+` is not changed.
 fn decode(what: &str, text: &str) -> Result<String, String> {
     let invalid = |problem: &str| format!("has {problem} in its {what}");
     let mut bytes = Vec::with_capacity(text.len());
@@ -152,7 +153,7 @@ fn decode(what: &str, text: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| invalid("bytes that are not UTF-8"))
 }
 
-/// Percent-encoding of whatever has a meaning in a URL.
+/// Percent-encoding of all characters that have a meaning in a URL.
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -206,19 +207,19 @@ mod tests {
     }
 
     #[test]
-    fn the_query_wins_over_what_stands_before_it() {
+    fn the_query_overrides_the_authority_and_the_path() {
         is("postgres://a/x?host=b&dbname=y&host=c", &[("dbname", "y"), ("host", "c")]);
     }
 
     #[test]
-    fn what_is_escaped_is_decoded_once_and_a_plus_stays() {
+    fn escapes_are_decoded_once_and_a_plus_is_not_changed() {
         is("postgres://m%40e:p%3A%2F%25a+b@db", &[("host", "db"), ("password", "p:/%a+b"), ("user", "m@e")]);
         assert_eq!(encode("a/b c:@%é"), "a%2Fb%20c%3A%40%25%C3%A9");
         assert_eq!(decode("x", &encode("a/b c:@%é")).unwrap(), "a/b c:@%é");
     }
 
     #[test]
-    fn every_refusal_says_what_is_wrong_and_repeats_no_password() {
+    fn every_refusal_names_the_fault_and_quotes_no_password() {
         let cases = [
             ("postgres:me:hunter2@db", "postgres://USER@HOST/DATABASE"),
             ("postgres://me:hunter2@hunter2@db/x", "%40"),

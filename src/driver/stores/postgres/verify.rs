@@ -1,4 +1,4 @@
-//! The two ways of `sslmode` to look at a server's certificate that rustls does not have by itself.
+//! The two verifications of a server's certificate that `sslmode` needs and rustls does not have.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Takes any certificate: `require` and `prefer`, which keep out those who only listen.
+/// Accepts any certificate, for `require` and `prefer`, which protect only against passive eavesdropping.
 #[derive(Debug)]
 pub(super) struct Unverified(WebPkiSupportedAlgorithms);
 
@@ -33,8 +33,8 @@ impl ServerCertVerifier for Unverified {
         Ok(ServerCertVerified::assertion())
     }
 
-    // A signature by a key that anybody may have made proves nothing. Not to look at it lets in the old kinds
-    // of certificates (X.509 version 1) that many servers have, and that libpq lets in.
+    // The signature proves nothing, since any key is accepted. Without verifying it, old certificates (X.509
+    // version 1) work too, which many servers have and libpq accepts.
     fn verify_tls12_signature(
         &self,
         _message: &[u8],
@@ -58,7 +58,7 @@ impl ServerCertVerifier for Unverified {
     }
 }
 
-/// Takes a certificate of a trusted issuer for whatever name: `verify-ca`.
+/// Accepts a certificate of a trusted issuer for any name: `verify-ca`.
 #[derive(Debug)]
 pub(super) struct ChainOnly {
     roots: Arc<RootCertStore>,

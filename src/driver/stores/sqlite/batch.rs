@@ -1,5 +1,4 @@
-//! Executes a batch of jobs: first without the write lock, then, if something is to be written, in one
-//! transaction.
+//! Executes a batch of jobs: reads without the write lock, then writes, if needed, in one transaction.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,8 +9,8 @@ use rusqlite::{
     CachedStatement, Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
 };
 
+use super::boot::{Boot, Now};
 use super::fault;
-use super::host::{Host, Now};
 use super::open::{Loss, Opened};
 use super::process_lock::ProcessLock;
 use crate::core::lease::{Acquire, LeaderId, Op, Outcome, Row, StoreClock};
@@ -22,13 +21,31 @@ use crate::driver::host::clock;
 use crate::driver::host::random;
 use crate::driver::stores::{ElectionRow, Job, StoreError, no_token_left};
 
-/// What became of each job, in order, and when. An error concerns one job alone.
+/// The results of a batch, in the order of its jobs, and the store's time. An error concerns one job only.
 pub(super) struct Done {
     pub clock: StoreClock,
     pub results: Vec<Result<Outcome, StoreError>>,
 }
 
-/// A row as the table keeps it.
+/// Whether a transaction's commit survives a crash of the machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// It does: the commit is flushed to the disk. A transaction that may grant a lease needs it.
+    Durable,
+    /// It may not, so the transaction grants no lease.
+    Volatile,
+}
+
+impl Durability {
+    fn sql(self) -> &'static str {
+        match self {
+            Durability::Durable => sql::DURABLE,
+            Durability::Volatile => sql::VOLATILE,
+        }
+    }
+}
+
+/// A row of the table.
 struct Stored {
     leader_id: String,
     token: i64,
@@ -59,25 +76,26 @@ impl Stored {
     }
 }
 
-/// One transaction's view: the time at which it judges, and what it has asked the kernel already.
-pub(super) struct View<'a> {
-    host: &'a Host,
+/// The rows of one transaction, all judged at one instant. The kernel's answers about ended processes are
+/// cached.
+pub(super) struct Snapshot<'a> {
+    boot: &'a Boot,
     lock: &'a ProcessLock,
     now: Now,
     gone: HashMap<i64, bool>,
 }
 
-impl<'a> View<'a> {
-    /// To be made inside the transaction, so that the time is not from before a wait for the lock.
-    pub(super) fn new(host: &'a Host, lock: &'a ProcessLock) -> View<'a> {
-        View { host, lock, now: Now::read(), gone: HashMap::new() }
+impl<'a> Snapshot<'a> {
+    /// Must be made inside the transaction, so that its time is not from before a wait for the lock.
+    pub(super) fn new(boot: &'a Boot, lock: &'a ProcessLock) -> Snapshot<'a> {
+        Snapshot { boot, lock, now: Now::read(), gone: HashMap::new() }
     }
 
     fn is_gone(&mut self, process_lock: Option<i64>) -> bool {
         process_lock.is_some_and(|byte| *self.gone.entry(byte).or_insert_with(|| self.lock.is_gone(byte)))
     }
 
-    fn show(&mut self, stored: Stored) -> (Row, i64) {
+    fn decode(&mut self, stored: Stored) -> (Row, i64) {
         let left = if stored.of_this_boot {
             stored.expires_at.saturating_sub(self.now.boot)
         } else {
@@ -85,7 +103,7 @@ impl<'a> View<'a> {
         };
         let over = left <= 0 || self.is_gone(stored.process_lock);
         let expires_at =
-            if stored.of_this_boot { stored.expires_at } else { self.host.boot_time_of(stored.expires_wall) };
+            if stored.of_this_boot { stored.expires_at } else { self.boot.boot_time_of(stored.expires_wall) };
         let row = Row {
             holder: LeaderId::from_store(&stored.leader_id),
             token: u64::try_from(stored.token).ok().and_then(FencingToken::new),
@@ -97,21 +115,21 @@ impl<'a> View<'a> {
         (row, stored.token)
     }
 
-    /// The row as people and machines see it, and its token as it is in the table.
+    /// The row, and its token as the table has it.
     fn find(
         &mut self,
         select: &mut CachedStatement<'_>,
         election: &Name,
     ) -> rusqlite::Result<Option<(Row, i64)>> {
-        let found = select.query_row(params![&**election, self.host.boot_id], Stored::read).optional()?;
-        Ok(found.map(|stored| self.show(stored)))
+        let found = select.query_row(params![&**election, self.boot.id], Stored::read).optional()?;
+        Ok(found.map(|stored| self.decode(stored)))
     }
 }
 
-/// Executes the jobs. On an error nothing was executed, unless it says that this is unknown.
+/// Executes the jobs. After an error nothing was executed, unless the error is `Failure::Unknown`.
 pub(super) fn execute(
     opened: &mut Opened,
-    host: &Host,
+    boot: &Boot,
     path: &Path,
     jobs: &[Job],
     until: Instant,
@@ -120,49 +138,53 @@ pub(super) fn execute(
     let releases = jobs.iter().any(|job| matches!(job.request.op, Op::Release { .. }));
     let acquires = jobs.iter().any(|job| matches!(job.request.op, Op::Acquire(_)));
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
-    let mut may_grant = releases && acquires;
+    let mut durability = if releases && acquires { Durability::Durable } else { Durability::Volatile };
     if !jobs.iter().any(writes) {
-        let (done, takeable) = look(opened, host, jobs).map_err(in_sqlite)?;
+        let (done, takeable) = look(opened, boot, jobs).map_err(in_sqlite)?;
         if !takeable {
             return Ok(done);
         }
-        may_grant = true;
-    } else if acquires && !may_grant {
-        may_grant = look(opened, host, jobs).map_err(in_sqlite)?.1;
+        durability = Durability::Durable;
+    } else if acquires && durability == Durability::Volatile && look(opened, boot, jobs).map_err(in_sqlite)?.1
+    {
+        durability = Durability::Durable;
     }
-    let level = if may_grant { sql::DURABLE } else { sql::VOLATILE };
-    let transaction = begin(opened, level, until).map_err(in_sqlite)?;
-    let mut write = Write::new(&transaction, opened, host, may_grant).map_err(in_sqlite)?;
+    let transaction = begin(opened, durability, until).map_err(in_sqlite)?;
+    let mut write = Write::new(&transaction, opened, boot, durability).map_err(in_sqlite)?;
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
         results.push(write.job(job).map_err(in_sqlite)?);
     }
-    let clock = host.clock(write.view.now);
+    let clock = boot.clock(write.snapshot.now);
     drop(write);
     commit(transaction, opened, path)?;
     Ok(Done { clock, results })
 }
 
-/// Commits what was decided from this database and this lock file, if they are still what was opened.
+/// Commits if the paths still lead to the database and the lock file that the decisions were read from.
 fn commit(transaction: Transaction<'_>, opened: &Opened, path: &Path) -> Result<(), StoreError> {
     match opened.loss() {
         None => transaction.commit().map_err(|error| fault::at_commit(path, &error)),
         Some(Loss::Files(what)) => Err(fault::unsent(path, what)),
         Some(Loss::Descriptors) => {
-            // A rollback, too, would write.
+            // Not dropped: a rollback would write too.
             std::mem::forget(transaction);
             Err(fault::unsent(path, fault::CLOSED))
         }
     }
 }
 
-/// Takes the write lock, however many others want it, or fails after `until`.
+/// Begins a write transaction, or fails after `until`. Retries at short random pauses.
 ///
-/// SQLite's own waiting asks less and less often, so that whoever has waited longest is the least likely to
-/// get it: of several candidates on a disk that takes long to flush, some would starve.
-fn begin<'a>(opened: &'a Opened, level: &str, until: Instant) -> rusqlite::Result<Transaction<'a>> {
+/// SQLite's busy handler retries at growing pauses, so the connection that has waited longest is the least
+/// likely to get the lock: of several candidates on a slow disk some would starve.
+fn begin<'a>(
+    opened: &'a Opened,
+    durability: Durability,
+    until: Instant,
+) -> rusqlite::Result<Transaction<'a>> {
     let connection = &opened.connection;
-    connection.execute_batch(level)?;
+    connection.execute_batch(durability.sql())?;
     connection.busy_timeout(Duration::ZERO)?;
     loop {
         match Transaction::new_unchecked(connection, TransactionBehavior::Immediate) {
@@ -178,17 +200,17 @@ fn begin<'a>(opened: &'a Opened, level: &str, until: Instant) -> rusqlite::Resul
     }
 }
 
-/// Answers looks and acquires from one snapshot, without the write lock. Says also whether any acquire
-/// could take its row.
-fn look(opened: &Opened, host: &Host, jobs: &[Job]) -> rusqlite::Result<(Done, bool)> {
+/// Answers looks and acquires from one read transaction, without the write lock. Also returns whether any
+/// acquire could take its row.
+fn look(opened: &Opened, boot: &Boot, jobs: &[Job]) -> rusqlite::Result<(Done, bool)> {
     let transaction = Transaction::new_unchecked(&opened.connection, TransactionBehavior::Deferred)?;
     let mut select = transaction.prepare_cached(sql::SELECT)?;
-    let mut view = View::new(host, &opened.lock);
+    let mut snapshot = Snapshot::new(boot, &opened.lock);
     let mut takeable = false;
     let mut results = Vec::with_capacity(jobs.len());
     for job in jobs {
         let row = match &job.request.op {
-            Op::Look | Op::Acquire(_) => view.find(&mut select, &job.election)?.map(|(row, _)| row),
+            Op::Look | Op::Acquire(_) => snapshot.find(&mut select, &job.election)?.map(|(row, _)| row),
             Op::Renew { .. } | Op::Release { .. } => None,
         };
         if let Op::Acquire(acquire) = &job.request.op {
@@ -196,16 +218,15 @@ fn look(opened: &Opened, host: &Host, jobs: &[Job]) -> rusqlite::Result<(Done, b
         }
         results.push(Ok(Outcome::Seen(row)));
     }
-    Ok((Done { clock: host.clock(view.now), results }, takeable))
+    Ok((Done { clock: boot.clock(snapshot.now), results }, takeable))
 }
 
-/// An open write transaction with its statements.
+/// An open write transaction with its prepared statements.
 struct Write<'a> {
     connection: &'a Connection,
-    view: View<'a>,
+    snapshot: Snapshot<'a>,
     byte: Option<i64>,
-    /// Whether its commit will be durable, as a grant must be.
-    may_grant: bool,
+    durability: Durability,
     select: CachedStatement<'a>,
     renew: CachedStatement<'a>,
 }
@@ -214,30 +235,30 @@ impl<'a> Write<'a> {
     fn new(
         connection: &'a Connection,
         opened: &'a Opened,
-        host: &'a Host,
-        may_grant: bool,
+        boot: &'a Boot,
+        durability: Durability,
     ) -> rusqlite::Result<Write<'a>> {
         Ok(Write {
             connection,
-            view: View::new(host, &opened.lock),
+            snapshot: Snapshot::new(boot, &opened.lock),
             byte: opened.byte,
-            may_grant,
+            durability,
             select: connection.prepare_cached(sql::SELECT)?,
             renew: connection.prepare_cached(sql::RENEW)?,
         })
     }
 
-    /// The outer error ends the transaction, the inner one concerns this job alone.
+    /// Executes one job. The outer error ends the transaction; the inner one concerns this job only.
     fn job(&mut self, job: &Job) -> rusqlite::Result<Result<Outcome, StoreError>> {
         let election = &job.election;
         match &job.request.op {
             Op::Look => {
-                let row = self.view.find(&mut self.select, election)?.map(|(row, _)| row);
+                let row = self.snapshot.find(&mut self.select, election)?.map(|(row, _)| row);
                 Ok(Ok(Outcome::Seen(row)))
             }
             Op::Acquire(acquire) => self.acquire(election, acquire),
             Op::Renew { token, holder, lease } => {
-                let (now, boot_id) = (self.view.now, &self.view.host.boot_id);
+                let (now, boot_id) = (self.snapshot.now, &self.snapshot.boot.id);
                 let (lease_us, lease_ms) = (micros(*lease), millis(*lease));
                 let changed = self.renew.execute(params![
                     &**election,
@@ -253,7 +274,7 @@ impl<'a> Write<'a> {
                 Ok(Ok(if changed == 1 { Outcome::Renewed } else { Outcome::Lost }))
             }
             Op::Release { token, holder } => {
-                let (now, boot_id) = (self.view.now, &self.view.host.boot_id);
+                let (now, boot_id) = (self.snapshot.now, &self.snapshot.boot.id);
                 let mut release = self.connection.prepare_cached(sql::RELEASE)?;
                 release.execute(params![
                     &**election,
@@ -273,14 +294,14 @@ impl<'a> Write<'a> {
         election: &Name,
         acquire: &Acquire,
     ) -> rusqlite::Result<Result<Outcome, StoreError>> {
-        let (row, previous) = match self.view.find(&mut self.select, election)? {
+        let (row, previous) = match self.snapshot.find(&mut self.select, election)? {
             Some((row, token)) => (Some(row), token),
             None => (None, self.floor()?),
         };
-        if !self.may_grant || !table::may_take(row.as_ref(), acquire) {
+        if self.durability == Durability::Volatile || !table::may_take(row.as_ref(), acquire) {
             return Ok(Ok(Outcome::Seen(row)));
         }
-        let now = self.view.now;
+        let now = self.snapshot.now;
         let token = match table::next_token(previous, now.wall) {
             Ok(token) => token,
             Err(error) => return Ok(Err(no_token_left(election, error))),
@@ -294,14 +315,14 @@ impl<'a> Write<'a> {
             now.wall.saturating_add(lease),
             now.wall,
             millis(acquire.lease),
-            self.view.host.boot_id,
+            self.snapshot.boot.id,
             self.byte,
             acquire.meta.as_deref(),
         ])?;
         Ok(Ok(Outcome::Granted { token }))
     }
 
-    /// The largest token of the rows that were cleaned up.
+    /// The largest token of all rows that were cleaned up; 0 if none was.
     fn floor(&self) -> rusqlite::Result<i64> {
         let mut floor = self.connection.prepare_cached(sql::FLOOR)?;
         let token = floor.query_row([sql::FLOOR_ID], |row| row.get(0)).optional()?;
@@ -309,25 +330,25 @@ impl<'a> Write<'a> {
     }
 }
 
-/// All rows by name, or one election's.
+/// All rows by name, or that of one election.
 pub(super) fn rows(
     opened: &Opened,
-    host: &Host,
+    boot: &Boot,
     election: Option<&Name>,
 ) -> rusqlite::Result<Vec<ElectionRow>> {
-    let mut view = View::new(host, &opened.lock);
+    let mut snapshot = Snapshot::new(boot, &opened.lock);
     let mut found = Vec::new();
     let (statement, id) = match election {
         Some(election) => (sql::SELECT, election.as_str()),
         None => (sql::SELECT_ALL, sql::FLOOR_ID),
     };
     let mut select = opened.connection.prepare_cached(statement)?;
-    for stored in select.query_map(params![id, host.boot_id], Stored::read)? {
+    for stored in select.query_map(params![id, boot.id], Stored::read)? {
         let stored = stored?;
-        // A name that no Elector wrote is nothing that it could show or act on.
+        // An invalid name was written by another program: skipped, since no command could name it.
         let Ok(election) = Name::new("election", &stored.id) else { continue };
         let since_unix_us = stored.created_at;
-        found.push(ElectionRow { election, row: view.show(stored).0, since_unix_us });
+        found.push(ElectionRow { election, row: snapshot.decode(stored).0, since_unix_us });
     }
     Ok(found)
 }
@@ -335,17 +356,17 @@ pub(super) fn rows(
 /// See [`crate::driver::stores::Store::revoke`].
 pub(super) fn revoke(
     opened: &Opened,
-    host: &Host,
+    boot: &Boot,
     path: &Path,
     election: &Name,
     token: Option<FencingToken>,
     until: Instant,
 ) -> Result<Option<Row>, StoreError> {
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
-    let transaction = begin(opened, sql::DURABLE, until).map_err(in_sqlite)?;
-    let mut view = View::new(host, &opened.lock);
+    let transaction = begin(opened, Durability::Durable, until).map_err(in_sqlite)?;
+    let mut snapshot = Snapshot::new(boot, &opened.lock);
     let mut select = transaction.prepare_cached(sql::SELECT).map_err(in_sqlite)?;
-    let Some((row, previous)) = view.find(&mut select, election).map_err(in_sqlite)? else {
+    let Some((row, previous)) = snapshot.find(&mut select, election).map_err(in_sqlite)? else {
         return Ok(None);
     };
     drop(select);
@@ -355,48 +376,48 @@ pub(super) fn revoke(
     let values = params![
         &**election,
         next.get() as i64,
-        view.now.boot.saturating_add(left),
-        view.now.wall.saturating_add(left),
-        host.boot_id
+        snapshot.now.boot.saturating_add(left),
+        snapshot.now.wall.saturating_add(left),
+        boot.id
     ];
     transaction.execute(sql::REVOKE, values).map_err(in_sqlite)?;
-    let now = StoreTime::from_micros(view.now.boot);
+    let now = StoreTime::from_micros(snapshot.now.boot);
     commit(transaction, opened, path)?;
     Ok(Some(table::revoked_row(row, now, remaining)))
 }
 
 /// See [`crate::driver::stores::Store::clean_up`].
-pub(super) fn clean_up(opened: &Opened, host: &Host, path: &Path, until: Instant) -> Result<u64, StoreError> {
+pub(super) fn clean_up(opened: &Opened, boot: &Boot, path: &Path, until: Instant) -> Result<u64, StoreError> {
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
     let connection = &opened.connection;
-    // Nothing to delete is the usual case, and needs no write lock.
-    if dead_rows(connection, host).map_err(in_sqlite)?.is_empty() {
+    // Usually there is nothing to delete, which needs no write lock.
+    if expired_rows(connection, boot).map_err(in_sqlite)?.is_empty() {
         return Ok(0);
     }
-    let transaction = begin(opened, sql::VOLATILE, until).map_err(in_sqlite)?;
+    let transaction = begin(opened, Durability::Volatile, until).map_err(in_sqlite)?;
     let delete = || -> rusqlite::Result<u64> {
-        let dead = dead_rows(&transaction, host)?;
+        let expired = expired_rows(&transaction, boot)?;
         let mut delete = transaction.prepare_cached(sql::DELETE)?;
-        for (id, _) in &dead {
+        for (id, _) in &expired {
             delete.execute([id])?;
         }
-        if let Some(floor) = dead.iter().map(|(_, token)| *token).max() {
+        if let Some(floor) = expired.iter().map(|(_, token)| *token).max() {
             transaction.execute(sql::RAISE_FLOOR, params![sql::FLOOR_ID, floor, Now::read().wall])?;
         }
-        Ok(dead.len() as u64)
+        Ok(expired.len() as u64)
     };
     let deleted = delete().map_err(in_sqlite)?;
     commit(transaction, opened, path)?;
     Ok(deleted)
 }
 
-fn dead_rows(connection: &Connection, host: &Host) -> rusqlite::Result<Vec<(String, i64)>> {
+fn expired_rows(connection: &Connection, boot: &Boot) -> rusqlite::Result<Vec<(String, i64)>> {
     let now = Now::read();
     let dead_for = micros(table::DEAD_FOR);
     let mut select = connection.prepare_cached(sql::SELECT_DEAD)?;
     let values = params![
         sql::FLOOR_ID,
-        host.boot_id,
+        boot.id,
         now.boot - dead_for,
         now.wall - dead_for,
         i64::from(table::CLEAN_UP_AT_ONCE)

@@ -1,9 +1,9 @@
 //! The descriptors that SQLite itself has opened: the database, its log and its shared memory.
 //!
-//! SQLite has no call that returns them. It hands out its file objects (`SQLITE_FCNTL_FILE_POINTER`,
-//! `SQLITE_FCNTL_JOURNAL_POINTER`), which on Unix are `unixFile` of `os_unix.c`. Each descriptor that is read
-//! there is compared with what it must be before anything is read beyond it, so with an SQLite that keeps
-//! them in another way no database is opened.
+//! SQLite has no function that returns them. It returns its file objects (`SQLITE_FCNTL_FILE_POINTER`,
+//! `SQLITE_FCNTL_JOURNAL_POINTER`), which on Unix are `unixFile` of `os_unix.c`. Each descriptor read there
+//! is compared with the expected file before anything behind it is read. So with an SQLite of another layout,
+//! opening a database fails.
 
 use std::collections::HashSet;
 use std::ffi::{CStr, c_int, c_void};
@@ -13,15 +13,15 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, ffi};
 
-use super::calls::{self, Numbers};
 use super::files::Identity;
+use super::guarded_write::{self, Descriptors};
 use crate::driver::host::descriptor::{FileId, file_of};
 use crate::driver::host::fork::{self, PerProcess};
 
-/// The part of SQLite whose file objects these are, even if the program has made another one the default.
+/// The VFS of SQLite with these file objects, named since the program may have made another one the default.
 const VFS: &CStr = c"unix";
 
-/// The head of `unixFile`.
+/// The first fields of `unixFile`.
 #[repr(C)]
 struct File {
     methods: *const c_void,
@@ -30,7 +30,7 @@ struct File {
     descriptor: c_int,
 }
 
-/// The head of `unixInodeInfo`, which all connections of a process to one file share.
+/// The first fields of `unixInodeInfo`, which all connections of a process to one file share.
 #[repr(C)]
 struct Inode {
     device: libc::dev_t,
@@ -52,7 +52,7 @@ impl Inode {
     }
 }
 
-/// The head of `unixShmNode`.
+/// The first fields of `unixShmNode`.
 #[repr(C)]
 struct Memory {
     inode: *const Inode,
@@ -61,52 +61,53 @@ struct Memory {
     descriptor: c_int,
 }
 
-/// Opens the file, and changes and locks nothing yet.
+/// Opens a connection to the file. Changes and locks nothing.
 ///
-/// A forked child inherits what SQLite keeps of the files that the parent has open, and with it locks that
-/// only the parent holds (fcntl(2)): a connection that shares it would not ask the kernel for them. The first
-/// look of a child at each file puts that aside.
+/// A forked child inherits SQLite's records of the files that the parent has open. They list locks that only
+/// the parent holds (fcntl(2)), and a connection that shared such a record would not request them from the
+/// kernel. So the first connection of a child to each file discards the inherited record.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     static KNOWN: PerProcess<Mutex<HashSet<FileId>>> = PerProcess::new();
-    calls::install(VFS);
+    guarded_write::install(VFS);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || Connection::open_with_flags_and_vfs(path, flags, VFS);
     if fork::generation() == 0 {
         return open();
     }
-    // Held meanwhile, so that no other thread of this process shares what is put aside.
+    // Held meanwhile, so that no other thread of this process shares a record that is discarded.
     let mut known = KNOWN.get().lock().unwrap_or_else(PoisonError::into_inner);
     let connection = open()?;
     if !Engine::is_shared(&connection, |file| known.insert(file)) {
         return Ok(connection);
     }
-    Engine::leave(connection);
+    Engine::leak(connection);
     open()
 }
 
-/// The files that a connection had opened when it was made.
+/// The identities of the files that a connection opened.
 pub(super) struct Engine([FileId; 3]);
 
 impl Engine {
-    /// `None` if this connection's files are not those at the paths, or are not kept as expected.
+    /// The files of `connection`. `None` if they are not those at the paths, or SQLite's objects have another
+    /// layout.
     pub(super) fn of(connection: &Connection, identity: &Identity) -> Option<Engine> {
         let engine = Engine(identity.of_sqlite());
-        engine.is_whole(connection).then_some(engine)
+        engine.is_intact(connection).then_some(engine)
     }
 
-    /// Whether each of SQLite's descriptors still leads to the file that SQLite opened.
-    pub(super) fn is_whole(&self, connection: &Connection) -> bool {
-        self.numbers(connection).is_some()
+    /// Whether all of SQLite's descriptors still lead to the files that SQLite opened.
+    pub(super) fn is_intact(&self, connection: &Connection) -> bool {
+        self.descriptors(connection).is_some()
     }
 
-    /// SQLite's descriptors, if each of them still leads to the file that SQLite opened.
-    pub(super) fn numbers(&self, connection: &Connection) -> Option<Numbers> {
+    /// SQLite's descriptors; `None` unless each still leads to the file that SQLite opened.
+    pub(super) fn descriptors(&self, connection: &Connection) -> Option<Descriptors> {
         let database = file(connection, ffi::SQLITE_FCNTL_FILE_POINTER)?;
         let log = file(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER)?;
         let leads_to = |number, file| file_of(number) == Some(file);
         let [database_file, log_file, memory_file] = self.0;
-        // SAFETY: SQLite keeps these objects for as long as the connection is open, and only this thread uses
-        // the connection.
+        // SAFETY: SQLite keeps these objects while the connection is open, and only this thread uses the
+        // connection.
         unsafe {
             let numbers = ((*database).descriptor, (*log).descriptor);
             if !leads_to(numbers.0, database_file) || !leads_to(numbers.1, log_file) {
@@ -123,11 +124,11 @@ impl Engine {
         }
     }
 
-    /// Whether another connection of the process, or of one that forked it, has the same file open, if that
-    /// `matters`.
+    /// Whether `matters` returns true for the connection's file, and another connection shares SQLite's
+    /// record of that file: one of this process, or one inherited from a parent process.
     fn is_shared(connection: &Connection, matters: impl FnOnce(FileId) -> bool) -> bool {
         let Some(database) = file(connection, ffi::SQLITE_FCNTL_FILE_POINTER) else { return false };
-        // SAFETY: as in `numbers`.
+        // SAFETY: as in `descriptors`.
         let inode = unsafe { (*database).inode.as_ref() };
         // SAFETY: as above.
         let opened = file_of(unsafe { (*database).descriptor });
@@ -136,13 +137,13 @@ impl Engine {
             .is_some_and(|inode| matters(inode.file()) && inode.references > 1)
     }
 
-    /// Leaks the connection: closing it would close and unlock descriptors that may be the program's by now.
-    /// SQLite's record of the file, which all connections of the process share, gets a key that no file has;
-    /// otherwise the next connection would lock through the lost descriptors.
-    pub(super) fn leave(connection: Connection) {
+    /// Leaks the connection, since closing it would close and unlock descriptors that may belong to the
+    /// program by now. SQLite's record of the file, which all connections of the process share, gets a key
+    /// that no file has, since the next connection would otherwise lock through the lost descriptors.
+    pub(super) fn leak(connection: Connection) {
         if let Some(database) = file(&connection, ffi::SQLITE_FCNTL_FILE_POINTER) {
-            // SAFETY: as in `is_whole`. The mutex is the one under which SQLite looks for the file by these
-            // two numbers, which no file has.
+            // SAFETY: as in `descriptors`. SQLite searches its records by these two fields under the same
+            // mutex; no file has the new values.
             unsafe {
                 let mutex = ffi::sqlite3_mutex_alloc(ffi::SQLITE_MUTEX_STATIC_VFS1);
                 ffi::sqlite3_mutex_enter(mutex);
@@ -156,7 +157,7 @@ impl Engine {
     }
 }
 
-/// One of the connection's file objects; `None` if it is not open.
+/// One of the connection's file objects; `None` while it is not open.
 fn file(connection: &Connection, which: c_int) -> Option<*const File> {
     let mut found: *mut c_void = ptr::null_mut();
     // SAFETY: the connection is open, and SQLite writes one pointer.
@@ -167,7 +168,8 @@ fn file(connection: &Connection, which: c_int) -> Option<*const File> {
         }
         (*found).cast::<File>().cast_const()
     };
-    // SAFETY: SQLite's file objects begin with their methods, which are null while they are closed.
+    // SAFETY: SQLite's file objects begin with the pointer to their methods, which is null while they are
+    // closed.
     (!file.is_null() && unsafe { !(*file).methods.is_null() }).then_some(file)
 }
 
@@ -176,26 +178,26 @@ mod tests {
     use std::fs;
     use std::os::fd::AsRawFd;
 
-    use super::super::calls::Guarded;
+    use super::super::guarded_write::WriteGuard;
     use super::*;
 
-    /// The write comes after every look but the last.
+    /// The descriptor is replaced after all checks but the one right before the write.
     #[test]
-    fn a_commit_does_not_write_to_a_file_that_got_the_number_meanwhile() {
+    fn a_commit_does_not_write_to_a_file_that_took_over_the_number() {
         let directory = tempfile::tempdir().unwrap();
         let (database, victim) = (directory.path().join("a.db"), directory.path().join("victim"));
-        calls::install(VFS);
+        guarded_write::install(VFS);
         let connection = Connection::open_with_flags_and_vfs(&database, OpenFlags::default(), VFS).unwrap();
         connection.execute_batch("CREATE TABLE a (b); BEGIN IMMEDIATE; INSERT INTO a VALUES (1)").unwrap();
         // SAFETY: the connection is open.
         let number = unsafe { (*file(&connection, ffi::SQLITE_FCNTL_FILE_POINTER).unwrap()).descriptor };
-        let _guarded = Guarded::from_now_on(Some([(number, file_of(number).unwrap()); 3]));
+        let _write_guard = WriteGuard::start(Some([(number, file_of(number).unwrap()); 3]));
         fs::write(&victim, "The program's own.").unwrap();
-        let stranger = fs::File::options().read(true).write(true).open(&victim).unwrap();
+        let foreign = fs::File::options().read(true).write(true).open(&victim).unwrap();
         // SAFETY: both numbers are open.
-        assert_eq!(unsafe { libc::dup2(stranger.as_raw_fd(), number) }, number);
+        assert_eq!(unsafe { libc::dup2(foreign.as_raw_fd(), number) }, number);
         let committed = connection.execute_batch("COMMIT");
-        Engine::leave(connection);
+        Engine::leak(connection);
         assert!(committed.is_err(), "{committed:?}");
         assert_eq!(fs::read_to_string(&victim).unwrap(), "The program's own.");
     }

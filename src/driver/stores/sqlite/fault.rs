@@ -1,4 +1,4 @@
-//! What went wrong, in one line: what was asked, what was found, what to do.
+//! Errors of the SQLite store, each in one line: what was attempted, what was found, what to do.
 
 use std::io;
 use std::path::Path;
@@ -10,26 +10,26 @@ use crate::core::lease::Failure;
 use crate::driver::host::descriptor_limit;
 use crate::driver::stores::StoreError;
 
-/// What is said after the program has closed descriptors of the store.
+/// The message after the program has closed descriptors of the store.
 pub(super) const CLOSED: &str = "this program closed descriptors that it did not open, the store's among \
                                  them; let it close only its own, or make electors after that";
 
-/// An error that will not go away by itself.
+/// An error that a retry repeats until something is changed.
 pub(super) fn refused(path: &Path, found: impl std::fmt::Display) -> StoreError {
     StoreError::new(Failure::Refused, format!("lease database {}: {found}", path.display()))
 }
 
-/// An error that may go away; nothing was executed.
+/// A temporary error; nothing was executed.
 pub(super) fn unsent(path: &Path, found: impl std::fmt::Display) -> StoreError {
     StoreError::new(Failure::Unsent, format!("lease database {}: {found}", path.display()))
 }
 
-/// An error after which only the next look can tell what was executed.
+/// An error after which only the next look shows whether the jobs were executed.
 pub(super) fn unknown(path: &Path, found: impl std::fmt::Display) -> StoreError {
     StoreError::new(Failure::Unknown, format!("lease database {}: {found}", path.display()))
 }
 
-/// An error of the operating system while `asked` was tried.
+/// An error of the operating system. `asked` completes "cannot …".
 pub(super) fn io(path: &Path, asked: &str, error: &io::Error) -> StoreError {
     if let Some(advice) = descriptor_limit::advice(error) {
         return unsent(path, format_args!("cannot {asked} ({error}): {advice}"));
@@ -54,7 +54,7 @@ pub(super) fn io(path: &Path, asked: &str, error: &io::Error) -> StoreError {
 /// An error of SQLite in a transaction that is rolled back.
 pub(super) fn sqlite(path: &Path, error: &Error) -> StoreError {
     let advice = |what: &str| format!("{what} (SQLite: {error})");
-    // What it has opened by now is open still.
+    // Descriptors that the operation has opened are still open, so the check below finds none free.
     let exhausted = match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => descriptor_limit::exhausted(1),
         _ => None,
@@ -63,7 +63,7 @@ pub(super) fn sqlite(path: &Path, error: &Error) -> StoreError {
         return unsent(path, advice(exhausted));
     }
     match error.sqlite_error_code() {
-        // The last: a process was stopped while it set up the shared memory.
+        // FileLockingProtocolFailed: a process was stopped while it set up the shared memory.
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
             unsent(
                 path,
@@ -73,7 +73,7 @@ pub(super) fn sqlite(path: &Path, error: &Error) -> StoreError {
             )
         }
         Some(ErrorCode::DiskFull) => unsent(path, advice(DISK_FULL)),
-        // SQLite has no code of its own for a full disk where it makes its shared memory.
+        // SQLite has no separate code for a full disk when it creates its shared memory.
         Some(ErrorCode::SystemIoFailure) if is_disk_full(path) => unsent(path, advice(DISK_FULL)),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => refused(
             path,
@@ -92,7 +92,7 @@ pub(super) fn sqlite(path: &Path, error: &Error) -> StoreError {
             path,
             advice("the file is damaged; stop all processes that use it, move it away and start them again"),
         ),
-        // The extended code tells a failed lock, read or write; none of it was committed.
+        // The extended code, which is in the text, says what failed; nothing was committed.
         Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory | ErrorCode::OperationInterrupted) => {
             unsent(path, advice("reading or writing it failed; check the disk and the kernel's log"))
         }
@@ -109,8 +109,8 @@ fn is_disk_full(path: &Path) -> bool {
     disk.is_some_and(|disk| disk.blocks_available() as u64 * (disk.fragment_size() as u64) < LITTLE)
 }
 
-/// An error of SQLite at the commit of a write transaction. After a failed write of the commit itself only
-/// the next look can tell whether it counts.
+/// An error of SQLite at the commit of a write transaction. After a failed write of the commit itself, only
+/// the next look shows whether the transaction was committed.
 pub(super) fn at_commit(path: &Path, error: &Error) -> StoreError {
     let fault = sqlite(path, error);
     match error.sqlite_error_code() {

@@ -1,4 +1,4 @@
-//! The files of one database, and whether they are still the ones that were opened.
+//! The files of a database: their paths, and whether these still lead to the files that were opened.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::driver::host::descriptor::FileId;
 
-/// Where a database's files lie.
+/// The paths of a database and its lock file.
 #[derive(Clone, Debug)]
 pub(super) struct Paths {
     pub database: PathBuf,
@@ -23,8 +23,8 @@ impl Paths {
         self.database.parent().unwrap_or(Path::new("/"))
     }
 
-    /// The files that other processes must share with us for a lease to mean anything: SQLite's three (see
-    /// "How To Corrupt An SQLite Database File", section 2, on deleting a hot log) and the lock file.
+    /// The files that all processes must share for leases to exclude each other: SQLite's three (see "How To
+    /// Corrupt An SQLite Database File", section 2, on deleting a hot log) and the lock file.
     fn all(&self) -> [PathBuf; 4] {
         let database = &self.database;
         [database.clone(), self.lock.clone(), beside(database, "-wal"), beside(database, "-shm")]
@@ -37,12 +37,12 @@ fn beside(database: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Device and inode of a file, if it is there.
+/// The identity of the file at a path; `None` if there is none.
 pub(super) fn file_id(path: &Path) -> Option<FileId> {
     fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
-/// The files as they were when the database was opened, in the order of [`Paths::all`].
+/// The identities of the files when the database was opened, in the order of [`Paths::all`].
 #[derive(Clone, Debug)]
 pub(super) struct Identity([Known; 4]);
 
@@ -50,15 +50,16 @@ pub(super) struct Identity([Known; 4]);
 struct Known {
     path: PathBuf,
     id: FileId,
-    /// It is never shorter while it is used.
+    /// Minimum length in bytes: while it is in use, the file never becomes shorter.
     least: u64,
 }
 
 impl Identity {
-    /// The files at these paths now; one that is missing is an error that names it.
+    /// The files at these paths now. The error is the path of a missing file.
     pub(super) fn read(paths: &Paths) -> Result<Identity, PathBuf> {
         let [database, lock, log, memory] = paths.all();
-        // SQLite has the shared memory mapped, and to touch what was cut off ends the process (SIGBUS).
+        // SQLite maps the shared memory, and an access beyond the end of a truncated file ends the process
+        // (SIGBUS).
         let least = fs::metadata(&memory).map_or(0, |found| found.len());
         let know = |path: PathBuf, least| match file_id(&path) {
             Some(id) => Ok(Known { path, id, least }),
@@ -78,8 +79,7 @@ impl Identity {
         self.0[1].id
     }
 
-    /// What happened to the first file that is not there as it was; `None` if all are. Four system calls,
-    /// some microseconds.
+    /// What happened to the first file that is lost; `None` if none is. Four system calls, some microseconds.
     pub(super) fn loss(&self) -> Option<String> {
         self.0.iter().find_map(|known| {
             let found = fs::metadata(&known.path).ok();

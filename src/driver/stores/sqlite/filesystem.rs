@@ -1,13 +1,15 @@
-//! Refuses file systems on which several machines may share a database: their locks and shared memory do not
-//! reach from one machine to the other (sqlite.org/wal.html), and neither does the boot clock.
+//! Refuses file systems on which several machines may share a database. Locks and shared memory do not reach
+//! from one machine to another (sqlite.org/wal.html), and each machine has its own boot clock.
 
 use std::path::Path;
 
-/// Why leases cannot be kept in this directory, or `None` if they can. `trust_fuse`: the user says that
-/// what FUSE serves there is local.
-pub(super) fn problem(directory: &Path, trust_fuse: bool) -> Option<String> {
+use crate::driver::stores::Fuse;
+
+/// The reason why leases cannot be kept in this directory; `None` if they can. `fuse` decides about file
+/// systems in user space.
+pub(super) fn problem(directory: &Path, fuse: Fuse) -> Option<String> {
     let kind = network_kind(directory)?;
-    if kind == FUSE && trust_fuse {
+    if kind == FUSE && fuse == Fuse::TrustAsLocal {
         return None;
     }
     let hint = if kind == FUSE { "; or, if it is local, add ?filesystem=local to the URL" } else { "" };
@@ -18,8 +20,8 @@ pub(super) fn problem(directory: &Path, trust_fuse: bool) -> Option<String> {
     ))
 }
 
-/// Whether this file is a mount of its own, as a container gets it that is given one file: what lies beside
-/// it is another container's directory, and SQLite keeps its log and shared memory there, and we our lock.
+/// Whether the file itself is a mount point, as when a single file is mounted into a container. Its directory
+/// then belongs to that container only, and with it SQLite's log and shared memory and our lock file.
 #[cfg(target_os = "linux")]
 pub(super) fn is_mounted_alone(file: &Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
@@ -32,7 +34,7 @@ pub(super) fn is_mounted_alone(file: &Path) -> bool {
         }
         found.assume_init()
     };
-    // Kernels before 5.8 do not tell.
+    // Kernels before 5.8 do not report the attribute.
     found.stx_attributes_mask & found.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0
 }
 
@@ -49,7 +51,7 @@ fn network_kind(directory: &Path) -> Option<&'static str> {
     classify(found.filesystem_type().0 as u32)
 }
 
-/// The name of a file system that reaches beyond the machine, by the magic number of statfs(2).
+/// The name of a file system that several machines may share, by the magic number of statfs(2).
 #[cfg(any(target_os = "linux", test))]
 fn classify(magic: u32) -> Option<&'static str> {
     Some(match magic {
@@ -117,6 +119,6 @@ mod tests {
 
     #[test]
     fn a_temporary_directory_is_local() {
-        assert_eq!(problem(&std::env::temp_dir(), false), None);
+        assert_eq!(problem(&std::env::temp_dir(), Fuse::Refuse), None);
     }
 }

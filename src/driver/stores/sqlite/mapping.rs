@@ -1,4 +1,4 @@
-//! Keeps an open file open although its descriptor is closed.
+//! Keeps an open file, and its locks, open after its descriptor was closed.
 
 use std::ffi::c_void;
 use std::io;
@@ -7,20 +7,20 @@ use std::ptr;
 
 use crate::driver::stores::opener::Opener;
 
-/// The length that is mapped. Nothing is ever read through it, so the file may be shorter, or empty.
+/// The mapped length in bytes. The mapping is never read, so the file may be shorter or empty.
 const LENGTH: usize = 1;
 
-/// A private mapping of a file (mmap(2)). It refers to the open file itself, so the locks of that open file
-/// last for as long as it does, whatever becomes of the descriptor.
+/// A private mapping of a file (mmap(2)). It refers to the open file, so the locks of the open file last as
+/// long as the mapping, even if the descriptor is closed.
 ///
-/// A forked child does not inherit it (`MADV_DONTFORK`), and `exec` ends it: only descriptors, which are
-/// inherited on purpose, let a child keep a lock.
+/// A forked child does not inherit it (`MADV_DONTFORK`), and `exec` ends it. So a child keeps a lock only
+/// through a descriptor, which is inherited on purpose.
 pub(super) struct Mapping {
     address: *mut c_void,
     opener: Opener,
 }
 
-// SAFETY: the address is only given back.
+// SAFETY: the address is only used to unmap it.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
@@ -38,7 +38,7 @@ impl Mapping {
 }
 
 fn map(number: RawFd) -> io::Result<*mut c_void> {
-    // SAFETY: the kernel chooses an address that is free.
+    // SAFETY: the kernel chooses a free address.
     let address =
         unsafe { libc::mmap(ptr::null_mut(), LENGTH, libc::PROT_READ, libc::MAP_PRIVATE, number, 0) };
     if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(address) }
@@ -46,7 +46,7 @@ fn map(number: RawFd) -> io::Result<*mut c_void> {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // In a forked child something else may be at the address.
+        // In a forked child another mapping may be at the address.
         if self.opener.is_this_process() {
             // SAFETY: nothing refers to it.
             unsafe { libc::munmap(self.address, LENGTH) };

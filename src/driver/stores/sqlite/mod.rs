@@ -1,38 +1,39 @@
-//! The store in an SQLite file: the embedded default, for the processes of one machine.
+//! The store in a SQLite file: the embedded default, for the processes of one machine.
 //!
-//! * The file is Elector's own, in write-ahead mode. Every batch of operations is one transaction; looks
-//!   and vain acquires take no write lock.
-//! * Time is the boot clock, read inside the transaction; no step of the wall clock ends a lease. Rows name
-//!   the boot that their time counts from, and only after a reboot does the wall clock decide.
-//! * Rows name a byte that the holder's process keeps locked (`process_lock.rs`): once the kernel has freed
-//!   it, the row may be taken at once. A stopped process keeps its leases until they end.
-//! * A thread listens for releases, ends of processes and changes of the files (`notifier.rs`).
-//! * If a file is deleted or replaced, no lease in it protects anything any more: [`Hint::Gone`], and every
-//!   call fails until all leases granted through this store, and those seen through it, have ended; then the
-//!   store opens the path anew. This is looked at before and after each batch and before each commit, so that
-//!   nothing is believed that was written elsewhere.
-//! * Closing the store's descriptors has the same effect, since their numbers may already be reused: the
-//!   store makes no further call on that connection, not even to close it. `process_lock.rs` says how the
-//!   leases stay held meanwhile, and `calls.rs` looks right before each write. Two limits remain. If a
-//!   descriptor is closed and its number reused between that look and the write, that write goes to the new
-//!   file. And SQLite's own locks (fcntl(2)) belong to the process and end when it closes *any* descriptor of
-//!   the file: those that are ours are missed before anything is answered, so nobody believes a batch that
-//!   another process wrote beside; one that the program opened itself is not, so it must not open these
-//!   files.
-//! * A store for questions makes nothing: where there is no file it has no rows.
+//! * The file is Elector's own, in write-ahead mode. Each batch of operations is one transaction. Looks, and
+//!   acquires that cannot succeed, take no write lock.
+//! * Time is the boot clock, read inside the transaction, so no step of the wall clock ends a lease. Each row
+//!   names the boot from which its times count; the wall clock decides only about rows of an earlier boot.
+//! * Each row names a lock byte of the holder's process (`process_lock.rs`). Once the kernel has unlocked it,
+//!   the row may be taken at once. A stopped process keeps its leases until they expire.
+//! * A thread watches for releases, ends of processes and changes of the files (`notifier.rs`).
+//! * If a file is deleted or replaced, the leases in it exclude no candidate any more. The store then gives
+//!   [`Hint::Gone`], fails every call until all leases that were granted or seen through it have expired, and
+//!   then opens the path again. It checks the files before and after each batch and before each commit, so
+//!   that no result of a write to lost files is used.
+//! * If the program closes descriptors of the store, the effect is the same, since their numbers may already
+//!   be reused: the store makes no further call on that connection, not even to close it. `process_lock.rs`
+//!   explains how the leases stay held meanwhile, and `guarded_write.rs` checks the descriptor right before
+//!   each write. Two limits remain. If a descriptor is closed and its number reused between that check and
+//!   the write, the write goes to the new file. And SQLite's own locks (fcntl(2)) belong to the process and
+//!   end when it closes *any* descriptor of the file. The store detects the loss of its own descriptors
+//!   before it answers, so no batch is reported as executed beside which another process may have written. It
+//!   cannot detect the close of a descriptor that the program opened itself, so the program must not open
+//!   these files.
+//! * With `IfMissing::Leave` the store creates nothing: while there is no file, it has no rows.
 
 mod above_standard;
 mod batch;
-mod calls;
+mod boot;
 mod engine;
 mod fault;
+mod file_watch;
 mod files;
 mod filesystem;
-mod host;
+mod guarded_write;
 mod mapping;
 mod notifier;
 mod open;
-mod place;
 mod process_lock;
 mod watch;
 
@@ -46,31 +47,32 @@ use crate::core::{FencingToken, Instant, Name};
 use crate::driver::host::clock;
 use crate::driver::host::descriptor::Descriptor;
 use crate::driver::stores::opener::Opener;
-use crate::driver::stores::{Answer, ElectionRow, Hint, Job, Notifier, Store, StoreError};
-use calls::Guarded;
+use crate::driver::stores::{Answer, ElectionRow, Hint, IfMissing, Job, Notifier};
+use crate::driver::stores::{SqliteOptions, Store, StoreError};
+use boot::Boot;
+pub use file_watch::FileWatch;
 use files::Paths;
-use host::Host;
+use guarded_write::WriteGuard;
 use notifier::Watcher;
 use open::{Loss, Opened};
-pub use place::Place;
 use process_lock::ProcessLock;
 
-/// The longest that one call waits for a process that holds the database locked, however late its deadline.
+/// Maximum time that a call waits for a process that has locked the database, even if its deadline is later.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same for what can be done at any other time.
-const LITTLE_PATIENCE: Duration = Duration::from_secs(1);
-/// How long a program that closes descriptors may take for all of them. SQLite's locks on a file end with the
-/// close of any descriptor of it, so nothing is opened anew before.
-const SETTLED: Duration = Duration::from_secs(1);
+/// [`PATIENCE`] for clean-up, which can run at any other time instead.
+const CLEAN_UP_PATIENCE: Duration = Duration::from_secs(1);
+/// Pause before files are opened again after a loss of descriptors: the time that a program may need to close
+/// all of them. SQLite's locks on a file end with the close of any descriptor of it, so an earlier connection
+/// could lose its locks.
+const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// The leases of one SQLite file.
+/// The store in one SQLite file.
 pub struct SqliteStore {
     paths: Paths,
-    trust_fuse: bool,
-    makes_files: bool,
+    options: SqliteOptions,
     makes_directory: bool,
     notifier: Notifier,
-    host: Host,
+    boot: Boot,
     opener: Opener,
     terms: Terms,
     state: State,
@@ -81,28 +83,29 @@ enum State {
         opened: Box<Opened>,
         watcher: Option<Watcher>,
     },
-    /// A file was lost, or descriptors. The lock is kept until the leases have ended, so that nobody starts
-    /// anew before.
+    /// Files or descriptors were lost. The lock is kept until the leases have expired, so that no process
+    /// creates a new database before.
     Gone {
         loss: Arc<str>,
         until: Instant,
         lock: Option<Arc<ProcessLock>>,
-        /// Nothing is opened before; not sooner than `until`.
+        /// The files are not opened before this instant, which is not earlier than `until`.
         reopen_at: Instant,
     },
-    /// There is no database yet, and this store makes none.
+    /// There is no database, and this store creates none.
     Absent,
 }
 
-/// The terms that were granted through this store and may still be trusted.
+/// The terms that were granted through this store and may still be trusted, and the leases of others that it
+/// has seen.
 #[derive(Default)]
 struct Terms {
     open: HashMap<Name, FencingToken>,
-    /// A grant may have happened without our knowing; somebody may find and adopt it.
+    /// A lease may have been granted without an answer; its candidate may find and adopt it.
     unknown: bool,
     latest_expiry: Instant,
-    /// How long leases of others last in the elections that were looked at: the row's own, held or not, since
-    /// somebody may have taken it after the look.
+    /// The lease length of each election whose row was read: that of the row, held or not, since a candidate
+    /// may have taken the row after the read.
     seen: HashMap<Name, Duration>,
 }
 
@@ -138,19 +141,19 @@ impl Terms {
         }
     }
 
-    /// When the last of them has ended.
+    /// When the last of the granted terms has expired.
     fn end(&self) -> Instant {
         if self.open.is_empty() && !self.unknown { Instant::ZERO } else { self.latest_expiry }
     }
 
-    /// When the last of those of others has ended, if the loss was noticed at this instant: a renewal counts
-    /// only if it was sent before.
+    /// The instant at which all leases of other processes have expired, if the loss was detected at `lost`. A
+    /// renewal extends a lease only if it was sent before that.
     fn end_of_seen(&self, lost: Instant) -> Instant {
         lost.saturating_add(self.seen.values().max().copied().unwrap_or_default())
     }
 
-    /// Nobody knows what became of these jobs.
-    fn suspect(&mut self, jobs: &[Job]) {
+    /// Records that these jobs may or may not have been executed.
+    fn note_unknown(&mut self, jobs: &[Job]) {
         for job in jobs {
             if let Op::Acquire(Acquire { lease, .. }) | Op::Renew { lease, .. } = &job.request.op {
                 self.unknown = true;
@@ -161,43 +164,22 @@ impl Terms {
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, an absolute path whose directory exists; the file is made if there is
-    /// none. `trust_fuse` admits file systems in user space, which may or may not be shared with other
-    /// machines. `notifier` is called from a thread of its own.
+    /// Opens the database at `path`, an absolute path whose directory exists. `notifier` is called from a
+    /// thread of its own.
+    ///
+    /// With [`IfMissing::Leave`] the store never creates a database, now or later; it has no rows until
+    /// another process has created one. It is for commands that only list or revoke.
     ///
     /// # Errors
-    /// When the place is unfit (no directory, no rights, a network file system), the file is not ours or
-    /// damaged, or another program keeps it locked for five seconds.
-    pub fn open(path: &Path, trust_fuse: bool, notifier: Notifier) -> Result<SqliteStore, StoreError> {
-        SqliteStore::new(path, trust_fuse, true, notifier)
-    }
-
-    /// The same for one who only asks or revokes: no database is made, now or later. Where there is none, it
-    /// has no rows.
-    ///
-    /// # Errors
-    /// As [`SqliteStore::open`].
-    pub fn for_questions(
-        path: &Path,
-        trust_fuse: bool,
-        notifier: Notifier,
-    ) -> Result<SqliteStore, StoreError> {
-        SqliteStore::new(path, trust_fuse, false, notifier)
-    }
-
-    fn new(
-        path: &Path,
-        trust_fuse: bool,
-        makes_files: bool,
-        notifier: Notifier,
-    ) -> Result<SqliteStore, StoreError> {
+    /// When the path is unsuitable (no directory, no permission, a network file system), the file is damaged
+    /// or another program's, or another process keeps it locked for five seconds.
+    pub fn open(path: &Path, options: SqliteOptions, notifier: Notifier) -> Result<SqliteStore, StoreError> {
         let mut store = SqliteStore {
             paths: Paths::of(path),
-            trust_fuse,
-            makes_files,
+            options,
             makes_directory: false,
             notifier,
-            host: Host::of_this_boot(),
+            boot: Boot::current(),
             opener: Opener::this_process(),
             terms: Terms::default(),
             state: State::Absent,
@@ -206,27 +188,28 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// The directory is this program's own: made anew, as the file is, when somebody has deleted it.
+    /// Declares that the directory is Elector's own: it is created again, like the file, after it was
+    /// deleted.
     pub(crate) fn making_its_directory(mut self) -> SqliteStore {
         self.makes_directory = true;
         self
     }
 
     fn reopen(&mut self) -> Result<(), StoreError> {
-        let (paths, trust_fuse) = (&self.paths, self.trust_fuse);
+        let (paths, SqliteOptions { if_missing, fuse }) = (&self.paths, self.options);
         if self.makes_directory {
             let made = std::fs::create_dir_all(paths.directory());
             made.map_err(|error| fault::io(&paths.database, "make its directory", &error))?;
         }
-        let opened = match self.makes_files {
-            true => Some(open::open(paths, trust_fuse)?),
-            false => open::open_existing(paths, trust_fuse)?,
+        let opened = match if_missing {
+            IfMissing::Create => Some(open::open(paths, fuse)?),
+            IfMissing::Leave => open::open_existing(paths, fuse)?,
         };
         let state = match opened {
             Some(opened) => {
                 let watcher = Watcher::start(paths, opened.identity.clone(), Arc::clone(&self.notifier));
                 let watcher =
-                    watcher.map_err(|error| fault::io(&paths.database, "listen on its files", &error))?;
+                    watcher.map_err(|error| fault::io(&paths.database, "watch its files", &error))?;
                 State::Open { opened: Box::new(opened), watcher }
             }
             None => State::Absent,
@@ -236,10 +219,10 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Makes sure that what is open is the database at the path; opens it anew when that is safe.
+    /// Checks that the open database is the one at the path. Opens the path again once that is safe.
     fn check(&mut self) -> Result<(), StoreError> {
         self.opener.check(format_args!("lease database {}", self.paths.database.display()))?;
-        if matches!(self.state, State::Open { .. }) && !self.let_go_if_lost(&[]) {
+        if matches!(self.state, State::Open { .. }) && !self.close_if_lost(&[]) {
             return Ok(());
         }
         if let State::Gone { loss, until, lock, reopen_at } = &mut self.state {
@@ -259,16 +242,18 @@ impl SqliteStore {
         self.reopen()
     }
 
-    /// Lets go of a database that is not the one at the path any more, or whose descriptors are not ours any
-    /// more, and says whether that was so. What became of the jobs is then unknown.
-    fn let_go_if_lost(&mut self, jobs: &[Job]) -> bool {
+    /// Gives up the database if it is no longer the one at the path, or if its descriptors were closed by the
+    /// program. Returns whether that was the case; the outcome of `jobs` is then unknown.
+    fn close_if_lost(&mut self, jobs: &[Job]) -> bool {
         let State::Open { opened, watcher } = &self.state else { return false };
-        let is_deaf = watcher.as_ref().is_some_and(Watcher::has_failed);
-        let Some(loss) = is_deaf.then_some(Loss::Descriptors).or_else(|| opened.loss()) else { return false };
+        let watcher_failed = watcher.as_ref().is_some_and(Watcher::has_failed);
+        let Some(loss) = watcher_failed.then_some(Loss::Descriptors).or_else(|| opened.loss()) else {
+            return false;
+        };
         let State::Open { opened, .. } = std::mem::replace(&mut self.state, State::Absent) else {
             return false;
         };
-        self.terms.suspect(jobs);
+        self.terms.note_unknown(jobs);
         let (now, until, lock) = (clock::now(), self.terms.end(), Some(Arc::clone(&opened.lock)));
         let (loss, reopen_at) = match loss {
             Loss::Files(what) => {
@@ -276,8 +261,8 @@ impl SqliteStore {
                 (what, until.max(self.terms.end_of_seen(now)))
             }
             Loss::Descriptors => {
-                opened.leave();
-                (fault::CLOSED.to_owned(), until.max(now.saturating_add(SETTLED)))
+                opened.leak();
+                (fault::CLOSED.to_owned(), until.max(now.saturating_add(SETTLE_TIME)))
             }
         };
         self.state = State::Gone { loss: loss.into(), until, lock, reopen_at };
@@ -285,7 +270,7 @@ impl SqliteStore {
         true
     }
 
-    /// The open database, ready to wait up to `patience` for other processes; `None` if there is none.
+    /// The open database, which waits up to `patience` for other processes; `None` if there is none.
     fn ready(&mut self, patience: Duration) -> Result<Option<Ready<'_>>, StoreError> {
         self.check()?;
         let path = &self.paths.database;
@@ -293,25 +278,32 @@ impl SqliteStore {
         let patience = patience.clamp(Duration::from_millis(1), PATIENCE);
         opened.connection.busy_timeout(patience).map_err(|error| fault::sqlite(path, &error))?;
         let until = clock::now().saturating_add(patience);
-        let guarded = opened.guard();
-        Ok(Some(Ready { opened, host: &self.host, path, until, terms: &mut self.terms, _guarded: guarded }))
+        let write_guard = opened.guard();
+        Ok(Some(Ready {
+            opened,
+            boot: &self.boot,
+            path,
+            until,
+            terms: &mut self.terms,
+            _write_guard: write_guard,
+        }))
     }
 
-    /// Executes the jobs, not knowing whether the database was lost meanwhile.
+    /// Executes the jobs, without a check whether the database was lost meanwhile.
     fn execute_unchecked(&mut self, jobs: &[Job]) -> Vec<Answer> {
         let latest = jobs.iter().map(|job| job.request.deadline).max().unwrap_or_default();
         let patience = latest.saturating_since(clock::now());
         let path = self.paths.database.clone();
         let done = self.ready(patience).and_then(|ready| {
             let ready = ready.ok_or_else(|| fault::unsent(&path, "there is no such file yet"))?;
-            let done = batch::execute(ready.opened, ready.host, ready.path, jobs, ready.until)?;
+            let done = batch::execute(ready.opened, ready.boot, ready.path, jobs, ready.until)?;
             Ok((ready, done))
         });
         let (ready, done) = match done {
             Ok(done) => done,
             Err(error) => {
                 if error.failure() == Failure::Unknown {
-                    self.terms.suspect(jobs);
+                    self.terms.note_unknown(jobs);
                 }
                 return jobs.iter().map(|job| Answer::failed(job, &error)).collect();
             }
@@ -337,24 +329,24 @@ impl SqliteStore {
 /// A store whose database is open.
 struct Ready<'a> {
     opened: &'a mut Opened,
-    host: &'a Host,
+    boot: &'a Boot,
     path: &'a Path,
-    /// When to give up waiting for other processes.
+    /// When to stop waiting for other processes.
     until: Instant,
     terms: &'a mut Terms,
-    _guarded: Guarded,
+    _write_guard: WriteGuard,
 }
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         if !self.opener.is_this_process() {
-            // A forked child's copy. To close it would act on locks that only the parent has.
+            // Leaked in a forked child: closing it would release locks that belong to the parent.
             std::mem::forget(std::mem::replace(&mut self.state, State::Absent));
             return;
         }
-        self.let_go_if_lost(&[]);
+        self.close_if_lost(&[]);
         let state = std::mem::replace(&mut self.state, State::Absent);
-        // Whoever was granted these terms may trust them until they end, though nobody renews them any more.
+        // The candidates may trust these terms until they expire, although they are not renewed any more.
         let lock = match &state {
             State::Open { opened, .. } => Some(Arc::clone(&opened.lock)),
             State::Gone { lock, .. } => lock.clone(),
@@ -362,7 +354,7 @@ impl Drop for SqliteStore {
         };
         let until = self.terms.end();
         if let Some(lock) = lock.filter(|_| until > clock::now()) {
-            lock.linger(until);
+            lock.keep_until(until);
         }
     }
 }
@@ -370,9 +362,10 @@ impl Drop for SqliteStore {
 impl Store for SqliteStore {
     fn execute(&mut self, jobs: &[Job]) -> Vec<Answer> {
         let answers = self.execute_unchecked(jobs);
-        self.let_go_if_lost(jobs);
+        self.close_if_lost(jobs);
         match &self.state {
-            // What was executed elsewhere, or beside another writer, is not to be believed.
+            // A batch that may have gone to other files, or ran beside another writer, must not be reported
+            // as executed.
             State::Gone { loss, .. } if answers.iter().any(|answer| answer.error.is_none()) => {
                 let error = fault::unknown(&self.paths.database, loss);
                 jobs.iter().map(|job| Answer::failed(job, &error)).collect()
@@ -383,13 +376,13 @@ impl Store for SqliteStore {
 
     fn rows(&mut self, election: Option<&Name>) -> Result<Vec<ElectionRow>, StoreError> {
         let Some(ready) = self.ready(PATIENCE)? else { return Ok(Vec::new()) };
-        batch::rows(ready.opened, ready.host, election).map_err(|error| fault::sqlite(ready.path, &error))
+        batch::rows(ready.opened, ready.boot, election).map_err(|error| fault::sqlite(ready.path, &error))
     }
 
     fn revoke(&mut self, election: &Name, token: Option<FencingToken>) -> Result<Option<Row>, StoreError> {
         let Some(ready) = self.ready(PATIENCE)? else { return Ok(None) };
-        let Ready { opened, host, path, until, _guarded, .. } = ready;
-        let revoked = batch::revoke(opened, host, path, election, token, until)?;
+        let Ready { opened, boot, path, until, _write_guard, .. } = ready;
+        let revoked = batch::revoke(opened, boot, path, election, token, until)?;
         if revoked.is_some() {
             opened.lock.notify();
         }
@@ -397,8 +390,8 @@ impl Store for SqliteStore {
     }
 
     fn clean_up(&mut self) -> Result<u64, StoreError> {
-        let Some(ready) = self.ready(LITTLE_PATIENCE)? else { return Ok(0) };
-        batch::clean_up(ready.opened, ready.host, ready.path, ready.until)
+        let Some(ready) = self.ready(CLEAN_UP_PATIENCE)? else { return Ok(0) };
+        batch::clean_up(ready.opened, ready.boot, ready.path, ready.until)
     }
 
     fn check(&mut self) -> Result<(), StoreError> {

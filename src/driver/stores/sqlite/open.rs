@@ -1,4 +1,4 @@
-//! Opens the database file, and makes it ours if it is fresh.
+//! Opens the database file, and creates the table in an empty one.
 
 use std::fs;
 use std::io;
@@ -10,89 +10,102 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use super::calls::Guarded;
 use super::engine::{self, Engine};
 use super::files::{Identity, Paths, file_id};
+use super::guarded_write::WriteGuard;
 use super::process_lock::ProcessLock;
 use super::{fault, filesystem};
 use crate::core::sql::sqlite as sql;
 use crate::driver::host::clock;
-use crate::driver::stores::StoreError;
+use crate::driver::stores::{Fuse, StoreError};
 
-/// The longest that opening waits for other programs.
+/// Maximum time that opening waits for other processes.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How many prepared statements a connection keeps: all that there are.
+/// Maximum number of cached prepared statements; there are fewer.
 const STATEMENTS: usize = 32;
 
-/// A database that is open, with this process's lock beside it.
+/// An open database, with this process's lock.
 pub(super) struct Opened {
     pub connection: Connection,
     pub lock: Arc<ProcessLock>,
-    /// This process's byte, for the rows that it takes.
+    /// This process's lock byte, for the rows that it takes; `None` where the kernel has no such locks, and
+    /// for stores that take no rows.
     pub byte: Option<i64>,
     pub identity: Identity,
     engine: Engine,
     _user: Arc<()>,
 }
 
-/// What makes it impossible to go on with a database that is open.
+/// What a database file holds when it is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// Nothing yet: the file has no bytes, or no tables of any program.
+    Empty,
+    /// Elector's table.
+    Leases,
+}
+
+/// The reason why an open database must be given up.
 pub(super) enum Loss {
-    /// The paths lead elsewhere; it says what happened to which.
+    /// A path no longer leads to its file; the text says which one and what happened.
     Files(String),
-    /// Descriptors of it were closed by others.
+    /// The program closed descriptors of the database.
     Descriptors,
 }
 
 impl Opened {
-    /// Whether it is still what was opened. Nine system calls, some microseconds.
+    /// Checks that paths and descriptors still lead to the opened files. Nine system calls, some
+    /// microseconds.
     pub(super) fn loss(&self) -> Option<Loss> {
-        if self.lock.is_spoiled() || !self.lock.is_whole() || !self.engine.is_whole(&self.connection) {
+        if self.lock.is_invalid() || !self.lock.is_intact() || !self.engine.is_intact(&self.connection) {
             return Some(Loss::Descriptors);
         }
         self.identity.loss().map(Loss::Files)
     }
 
-    /// What this thread writes to the database is looked at, until the result is dropped.
-    pub(super) fn guard(&self) -> Guarded {
-        Guarded::from_now_on(self.engine.numbers(&self.connection))
+    /// Checks each write of this thread to the database until the result is dropped.
+    pub(super) fn guard(&self) -> WriteGuard {
+        WriteGuard::start(self.engine.descriptors(&self.connection))
     }
 
-    /// Lets go of it without touching files that may be another database's by now.
+    /// Closes the connection without a checkpoint, which would touch files that may be another database's by
+    /// now.
     pub(super) fn close(self) {
         let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 
-    /// Lets go of it without touching its descriptors, which may be the program's own by now.
-    pub(super) fn leave(self) {
-        self.lock.spoil();
-        Engine::leave(self.connection);
+    /// Gives the connection up without closing its descriptors, whose numbers may be the program's by now.
+    pub(super) fn leak(self) {
+        self.lock.invalidate();
+        Engine::leak(self.connection);
     }
 }
 
-/// Opens what is there and makes nothing anew; `None` if there is no database, or an empty one.
-pub(super) fn open_existing(paths: &Paths, trust_fuse: bool) -> Result<Option<Opened>, StoreError> {
+/// Opens an existing database and creates nothing; `None` if there is none or the file is empty.
+pub(super) fn open_existing(paths: &Paths, fuse: Fuse) -> Result<Option<Opened>, StoreError> {
     let path = &paths.database;
-    // Looked at again after an error: somebody may have deleted the file meanwhile.
+    // Checked again after an error, since the file may have been deleted meanwhile.
     if is_absent(path) {
         return Ok(None);
     }
     let open = || {
-        check_left(paths)?;
-        check_place(paths, trust_fuse)?;
+        check_stale_connections(paths)?;
+        check_path(paths, fuse)?;
         let before = file_id(path);
-        let (connection, fresh) = connect(path)?;
-        if fresh {
+        let (connection, content) = connect(path)?;
+        if content == Content::Empty {
             return Ok(None);
         }
         let lock = open_lock(paths)?;
-        prepare(&connection, fresh, paths, &lock)?;
-        // No byte is taken: who only asks holds no lease, and keeps nobody from beginning anew.
+        prepare(&connection, content, paths, &lock)?;
+        // No byte is locked: this store holds no lease, and must not keep other processes from creating a
+        // database.
         finish(paths, before, connection, lock, None).map(Some)
     };
     open().or_else(|error| if is_absent(path) { Ok(None) } else { Err(error) })
 }
 
-/// Whether there is nothing yet. Of what cannot be looked at nothing is known.
+/// Whether there is no database. False if the path cannot be read.
 fn is_absent(path: &Path) -> bool {
     match fs::metadata(path) {
         Ok(found) => found.is_file() && found.len() == 0,
@@ -100,23 +113,23 @@ fn is_absent(path: &Path) -> bool {
     }
 }
 
-/// Opens it, and makes it if there is none; each refusal is one line.
-pub(super) fn open(paths: &Paths, trust_fuse: bool) -> Result<Opened, StoreError> {
+/// Opens the database, and creates it if there is none.
+pub(super) fn open(paths: &Paths, fuse: Fuse) -> Result<Opened, StoreError> {
     let path = &paths.database;
-    check_left(paths)?;
-    check_place(paths, trust_fuse)?;
-    // A file that is not ours is refused before anything is made beside it.
+    check_stale_connections(paths)?;
+    check_path(paths, fuse)?;
+    // A file that is not Elector's is refused before files are created beside it.
     let found = match file_id(path) {
         Some(id) => Some((id, connect(path)?)),
         None => None,
     };
     let lock = open_lock(paths)?;
-    let (before, (connection, fresh)) = match found {
+    let (before, (connection, content)) = match found {
         Some((id, connected)) => (Some(id), connected),
         None => {
-            // Asked before anything is made, so that a refusal leaves nothing behind. If the file is there
-            // by now, they are its users.
-            let refusal = refuse_if_alive(paths, &lock);
+            // Checked before the file is created, so that a refusal leaves nothing behind. If the file exists
+            // by now, the processes found are its users.
+            let refusal = refuse_if_in_use(paths, &lock);
             if file_id(path).is_none() {
                 refusal?;
                 create(path)?;
@@ -124,22 +137,22 @@ pub(super) fn open(paths: &Paths, trust_fuse: bool) -> Result<Opened, StoreError
             (file_id(path), connect(path)?)
         }
     };
-    prepare(&connection, fresh, paths, &lock)?;
-    // From here on the order matters. The byte is taken only after the table exists, so that whoever finds
-    // a byte beside a file without a table knows that the path had another file before. And the path is
-    // looked at only after the byte is taken: whoever replaces the file later finds the byte, and whoever
-    // did so before is found here or by the look before each batch.
+    prepare(&connection, content, paths, &lock)?;
+    // From here on the order matters. The byte is locked only after the table exists, so a process that finds
+    // a locked byte beside a file without a table knows that the path had another file before. And the path
+    // is checked only after the byte is locked: a process that replaces the file later finds the byte, and an
+    // earlier replacement is found here or by the check before each batch.
     let byte = lock.take_byte().map_err(|error| fault::io(path, "lock a byte of the lock file", &error))?;
     finish(paths, before, connection, lock, byte)
 }
 
-/// What this process had open before must be left first.
-fn check_left(paths: &Paths) -> Result<(), StoreError> {
-    if !ProcessLock::is_being_left(&paths.lock) {
+/// Refuses to open while connections of this process with lost descriptors have not been given up.
+fn check_stale_connections(paths: &Paths) -> Result<(), StoreError> {
+    if !ProcessLock::has_stale_connections(&paths.lock) {
         return Ok(());
     }
-    let found = "this program closed descriptors that it did not open, and another store of it has not \
-                 noticed yet; the path is opened anew after that";
+    let found = "this program closed descriptors that it did not open, and another store of this program \
+                 has not detected that yet; the path is opened again once it has";
     Err(fault::unsent(&paths.database, found))
 }
 
@@ -149,7 +162,7 @@ fn open_lock(paths: &Paths) -> Result<Arc<ProcessLock>, StoreError> {
     })
 }
 
-/// Makes sure that the paths name the files that were opened.
+/// Checks that the paths still lead to the opened files.
 fn finish(
     paths: &Paths,
     before: Option<(u64, u64)>,
@@ -174,10 +187,10 @@ fn replaced(path: &Path, which: &Path) -> StoreError {
     fault::unsent(path, found)
 }
 
-fn check_place(paths: &Paths, trust_fuse: bool) -> Result<(), StoreError> {
+fn check_path(paths: &Paths, fuse: Fuse) -> Result<(), StoreError> {
     let path = &paths.database;
     let directory = paths.directory();
-    // Asked before the file that it may name: another process may make the file between the two looks.
+    // Read before the target of the link, since another process may create that between the two reads.
     let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
     match fs::metadata(directory) {
         Ok(found) if found.is_dir() => {}
@@ -201,8 +214,8 @@ fn check_place(paths: &Paths, trust_fuse: bool) -> Result<(), StoreError> {
             return Err(fault::refused(path, found));
         }
         Ok(_) if filesystem::is_mounted_alone(path) => {
-            let found = "the file is mounted by itself, so whoever else has it sees neither its log nor its \
-                         lock; mount its directory instead";
+            let found = "the file is mounted by itself, so other processes that use it see neither its log \
+                         nor its lock; mount its directory instead";
             return Err(fault::refused(path, found));
         }
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -215,10 +228,10 @@ fn check_place(paths: &Paths, trust_fuse: bool) -> Result<(), StoreError> {
         }
         _ => {}
     }
-    filesystem::problem(directory, trust_fuse).map_or(Ok(()), |problem| Err(fault::refused(path, problem)))
+    filesystem::problem(directory, fuse).map_or(Ok(()), |problem| Err(fault::refused(path, problem)))
 }
 
-/// Makes an empty file without ever opening it: to close it would drop the locks that SQLite holds on it
+/// Creates an empty file without opening it, since closing it would release the locks that SQLite holds on it
 /// for other connections of this process (POSIX, fcntl(2)).
 #[cfg(target_os = "linux")]
 fn create(path: &Path) -> Result<(), StoreError> {
@@ -232,8 +245,8 @@ fn create(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes an empty file. Elsewhere only the superuser may do so without opening it; at worst another thread
-/// that opens the very same new file at this moment must try again.
+/// Creates an empty file. Outside Linux only the superuser can do so without opening it; at worst another
+/// thread that opens the same new file at this moment must retry.
 #[cfg(not(target_os = "linux"))]
 fn create(path: &Path) -> Result<(), StoreError> {
     match fs::File::create_new(path) {
@@ -243,13 +256,13 @@ fn create(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// A path without a database, beside which processes still live: its file was deleted under them, and they
-/// may still trust the leases in it.
-fn refuse_if_alive(paths: &Paths, lock: &ProcessLock) -> Result<(), StoreError> {
+/// Refuses a path without a database whose lock is still held: its file was deleted while processes used it,
+/// and they may still trust the leases in it.
+fn refuse_if_in_use(paths: &Paths, lock: &ProcessLock) -> Result<(), StoreError> {
     let path = &paths.database;
-    match lock.is_anyone_there() {
+    match lock.is_in_use() {
         Ok(false) => Ok(()),
-        // Waited for, as by candidates that were there before.
+        // A temporary error: the candidate retries until those processes have ended or their leases expired.
         Ok(true) => Err(fault::unsent(
             path,
             format_args!(
@@ -262,8 +275,8 @@ fn refuse_if_alive(paths: &Paths, lock: &ProcessLock) -> Result<(), StoreError> 
     }
 }
 
-/// A connection to a file that is ours or empty, and whether it is empty. Changes nothing.
-fn connect(path: &Path) -> Result<(Connection, bool), StoreError> {
+/// Opens a connection to a file that has Elector's table or is empty, and returns which. Changes nothing.
+fn connect(path: &Path) -> Result<(Connection, Content), StoreError> {
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
     let connection = engine::connect(path).map_err(in_sqlite)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -274,28 +287,28 @@ fn connect(path: &Path) -> Result<(Connection, bool), StoreError> {
     }
     let snapshot =
         Transaction::new_unchecked(&connection, TransactionBehavior::Deferred).map_err(in_sqlite)?;
-    let fresh = is_fresh(&snapshot, path)?;
+    let content = content(&snapshot, path)?;
     drop(snapshot);
-    Ok((connection, fresh))
+    Ok((connection, content))
 }
 
-/// Makes a fresh file ours.
+/// Sets write-ahead mode, creates the table in an empty file, and writes the tag of a new lock file.
 fn prepare(
     connection: &Connection,
-    fresh: bool,
+    content: Content,
     paths: &Paths,
     lock: &ProcessLock,
 ) -> Result<(), StoreError> {
     let path = &paths.database;
     let in_sqlite = |error: rusqlite::Error| fault::sqlite(path, &error);
-    // An empty table need not last; the first grant is durable, and all that was written before it with it.
+    // An empty table need not survive a crash. The first grant is durable, and with it all earlier writes.
     connection.execute_batch(sql::VOLATILE).map_err(in_sqlite)?;
     write_ahead(connection, path)?;
-    if fresh || lock.needs_tag() {
+    if content == Content::Empty || lock.needs_tag() {
         let transaction =
             Transaction::new_unchecked(connection, TransactionBehavior::Immediate).map_err(in_sqlite)?;
-        if is_fresh(&transaction, path)? {
-            refuse_if_alive(paths, lock)?;
+        if self::content(&transaction, path)? == Content::Empty {
+            refuse_if_in_use(paths, lock)?;
             transaction.execute_batch(sql::INITIALIZE).map_err(in_sqlite)?;
         }
         lock.write_tag().map_err(|error| fault::io(path, "write the lock file", &error))?;
@@ -304,16 +317,16 @@ fn prepare(
     Ok(())
 }
 
-/// Whether the file is empty; an error if it is not ours. In one transaction, since another process may
-/// make it ours at this moment.
-fn is_fresh(connection: &Transaction<'_>, path: &Path) -> Result<bool, StoreError> {
+/// What the file holds; an error if it is another program's. Read in one transaction, since another process
+/// may be creating the table.
+fn content(connection: &Transaction<'_>, path: &Path) -> Result<Content, StoreError> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let read = || -> rusqlite::Result<(i32, i32, bool)> {
         let has_tables = connection.query_row(sql::HAS_TABLES, [], |row| row.get(0))?;
         Ok((pragma("application_id")?, pragma("user_version")?, has_tables))
     };
     match read().map_err(|error| fault::sqlite(path, &error))? {
-        (sql::APPLICATION_ID, sql::SCHEMA_VERSION, _) => Ok(false),
+        (sql::APPLICATION_ID, sql::SCHEMA_VERSION, _) => Ok(Content::Leases),
         (sql::APPLICATION_ID, version, _) => Err(fault::refused(
             path,
             format_args!(
@@ -321,15 +334,15 @@ fn is_fresh(connection: &Transaction<'_>, path: &Path) -> Result<bool, StoreErro
                 sql::SCHEMA_VERSION
             ),
         )),
-        (0, 0, false) => Ok(true),
+        (0, 0, false) => Ok(Content::Empty),
         _ => {
             Err(fault::refused(path, "it is another program's SQLite database; leases need one of their own"))
         }
     }
 }
 
-/// Changes the file to write-ahead logging. SQLite does not wait by itself when others do the same at that
-/// moment.
+/// Changes the file to write-ahead logging. Retries, since SQLite's busy handler does not wait for processes
+/// that do the same.
 fn write_ahead(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let deadline = clock::now().saturating_add(PATIENCE);
     loop {

@@ -1,26 +1,27 @@
-//! The proof that a process lives: a byte of the lock file that the kernel keeps locked until it is gone.
+//! The proof that a process lives: a byte of the lock file that the kernel keeps locked until the process
+//! ends.
 //!
-//! Beside each database lies a lock file. Every process that keeps leases there locks one byte of it, drawn
+//! Each database has a lock file beside it. Each process that holds leases locks one byte of that file, drawn
 //! at random, with an open-file-description lock (fcntl(2), `F_OFD_SETLK`), and its rows name the byte. The
-//! kernel frees the byte when the last copy of the descriptor is closed, so not before the process *and*
-//! all children that inherited it are gone. A stopped process keeps it. An unlocked byte therefore proves
-//! that nobody is left who could trust the lease.
+//! kernel unlocks the byte when the last copy of the descriptor is closed, so not before the process *and*
+//! all children that inherited it have ended. A stopped process keeps it locked. An unlocked byte therefore
+//! proves that no process is left that could trust the lease.
 //!
-//! A row's number is `tag << 32 | draw`. The tag is kept in the lock file: if somebody deletes that file
-//! and it is made anew, the old numbers mean nothing in the new file, and those rows end by time alone.
+//! A row stores the byte as `tag << 32 | draw`. The tag is kept in the lock file. If that file is deleted and
+//! created again, the bytes of older rows mean nothing in the new file, and those rows expire by time only.
 //!
-//! A program may close descriptors that it did not open. So a private mapping of the lock file keeps it open
-//! as well, and the byte locked, for as long as a term may be trusted that was granted under that byte. The
-//! store checks at each batch whether its descriptors still lead to its files. When they do not, it ends all
-//! trust (`mod.rs`), keeps the mapping until the leases that it granted have run out, as their work may take
-//! that long to hear of it, and then begins anew with another byte.
+//! A program may close descriptors that it did not open. So a private mapping of the lock file keeps the file
+//! open too, and the byte locked, while any term that was granted under that byte may be trusted. The store
+//! checks at each batch whether its descriptors still lead to its files. If they do not, it ends all trust
+//! (`mod.rs`) and keeps the mapping until the leases that it granted have expired, since their work may take
+//! that long to stop. Then it opens the files again, with another byte.
 //!
-//! The directory is locked too, at a byte that stands for the database's name and that all its processes
-//! share. It outlasts the lock file, so that even after somebody has deleted all files (`rm leases.db*`) a
-//! new process learns that others may still trust what was in them. A directory cannot be mapped, so a
-//! program that closes this descriptor gives up this protection.
+//! The directory is locked too, with a shared lock on a byte derived from the name of the lock file. It
+//! outlasts the lock file: even after all files were deleted (`rm leases.db*`), a new process learns that
+//! other processes may still trust leases from them. A directory cannot be mapped, so a program that closes
+//! this descriptor loses this protection.
 //!
-//! Where the kernel has no such locks (outside Linux), rows name no byte and end by time alone.
+//! Where the kernel has no such locks (outside Linux), rows name no byte and expire by time only.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -36,8 +37,8 @@ use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 
 use super::above_standard::above_standard;
+use super::boot::fnv1a;
 use super::files::file_id;
-use super::host::fnv1a;
 use super::mapping::Mapping;
 use crate::core::Instant;
 use crate::driver::host::clock;
@@ -46,45 +47,45 @@ use crate::driver::host::fork::PerProcess;
 use crate::driver::host::random;
 use crate::driver::stores::opener::Opener;
 
-/// What a new lock file says after its tag.
+/// The text of a new lock file after its tag.
 const NOTE: &str = "\nElector: running processes keep bytes of this file locked. Do not delete it.\n";
 const TAG_DIGITS: usize = 8;
 const TAG_LIMIT: u32 = 1 << 30;
 
-/// This process's one open lock file of one database.
+/// A database's lock file, which a process opens only once.
 pub(super) struct ProcessLock {
     fd: Arc<Descriptor>,
     _mapping: Mapping,
     directory: Descriptor,
-    /// The byte of the directory that stands for this lock file's name.
+    /// The byte of the directory for this lock file's name.
     name: i64,
     opener: Opener,
     tag: OnceLock<u32>,
     byte: OnceLock<i64>,
-    /// Held once by each connection to the database, beside ours.
+    /// Cloned by each connection to the database, so that the connections can be counted.
     users: Arc<()>,
-    /// Descriptors of the database were closed by others, so no connection to it can be trusted.
-    is_spoiled: AtomicBool,
+    /// The program closed descriptors of the database, so no connection to it can be used any more.
+    is_invalid: AtomicBool,
 }
 
 #[derive(Default)]
 struct Registry {
     locks: HashMap<FileId, Weak<ProcessLock>>,
-    /// Locks whose store was closed while leases ran on: others must not take those before they end.
-    lingering: Vec<(Instant, Arc<ProcessLock>)>,
+    /// Locks of closed stores, kept until the leases that were granted through them have expired.
+    kept: Vec<(Instant, Arc<ProcessLock>)>,
 }
 
 static REGISTRY: PerProcess<Mutex<Registry>> = PerProcess::new();
 
 impl ProcessLock {
-    /// This process's open lock file at `path`; made if there is none. Locks nothing yet.
+    /// This process's lock file at `path`, which is created if there is none. Locks nothing yet.
     pub(super) fn open(path: &Path) -> io::Result<Arc<ProcessLock>> {
         let mut registry = registry();
         let now = clock::now();
-        registry.lingering.retain(|(until, _)| *until > now);
+        registry.kept.retain(|(until, _)| *until > now);
         registry.locks.retain(|_, lock| lock.strong_count() > 0);
-        // Never open it a second time for nothing: closing it again would wake every process.
-        if let Some(lock) = registry.find(path).filter(|lock| !lock.is_spoiled()) {
+        // Not opened a second time: closing the second descriptor would wake the watchers of every process.
+        if let Some(lock) = registry.find(path).filter(|lock| !lock.is_invalid()) {
             return Ok(lock);
         }
         let file =
@@ -103,48 +104,49 @@ impl ProcessLock {
             tag,
             byte: OnceLock::new(),
             users: Arc::default(),
-            is_spoiled: AtomicBool::new(false),
+            is_invalid: AtomicBool::new(false),
         };
         let lock = Arc::new(lock);
         registry.locks.insert(key, Arc::downgrade(&lock));
         Ok(lock)
     }
 
-    /// Whether this process still has connections that must be left before there can be a new one: SQLite
-    /// would take its locks through their descriptors.
-    pub(super) fn is_being_left(path: &Path) -> bool {
+    /// Whether this process still has connections with lost descriptors. They must be given up before a new
+    /// connection is opened: SQLite would take locks for it through their descriptors.
+    pub(super) fn has_stale_connections(path: &Path) -> bool {
         let lock = registry().find(path);
-        lock.is_some_and(|lock| lock.is_spoiled() && Arc::strong_count(&lock.users) > 1)
+        lock.is_some_and(|lock| lock.is_invalid() && Arc::strong_count(&lock.users) > 1)
     }
 
-    /// To be held for as long as a connection to the database is open.
+    /// A token to be kept while a connection to the database is open.
     pub(super) fn user(&self) -> Arc<()> {
         Arc::clone(&self.users)
     }
 
-    /// Whether both descriptors still lead to the lock file and its directory.
-    pub(super) fn is_whole(&self) -> bool {
+    /// Whether the descriptors still lead to the lock file and to its directory.
+    pub(super) fn is_intact(&self) -> bool {
         self.fd.is_ours() && self.directory.is_ours()
     }
 
-    /// All connections of this process to the database are to be left, and our own numbers with them.
-    pub(super) fn spoil(&self) {
-        self.is_spoiled.store(true, Ordering::Release);
-        self.fd.leave();
-        self.directory.leave();
+    /// Marks that all connections of this process to the database must be given up, and disowns the
+    /// descriptors of the lock.
+    pub(super) fn invalidate(&self) {
+        self.is_invalid.store(true, Ordering::Release);
+        self.fd.disown();
+        self.directory.disown();
     }
 
-    pub(super) fn is_spoiled(&self) -> bool {
-        self.is_spoiled.load(Ordering::Acquire)
+    pub(super) fn is_invalid(&self) -> bool {
+        self.is_invalid.load(Ordering::Acquire)
     }
 
-    /// Whether the lock file still lacks its tag; then call [`ProcessLock::write_tag`].
+    /// Whether the lock file has no tag yet, so that [`ProcessLock::write_tag`] must be called.
     pub(super) fn needs_tag(&self) -> bool {
         self.tag.get().is_none()
     }
 
-    /// Gives a fresh lock file its tag, or reads the one that another process gave it meanwhile. The caller
-    /// holds the database's write lock, so that only one process writes one.
+    /// Writes the tag of a new lock file, or reads the tag that another process has written meanwhile. The
+    /// caller must hold the database's write lock, so that only one process writes a tag.
     pub(super) fn write_tag(&self) -> io::Result<()> {
         let file = File::from(self.fd.as_fd().try_clone_to_owned()?);
         let tag = match read_tag(&file)? {
@@ -159,13 +161,14 @@ impl ProcessLock {
         Ok(())
     }
 
-    /// Locks this process's byte, unless it has one. Its number goes into the rows; `None` where the kernel
-    /// has no such locks.
+    /// Locks a byte for this process, unless it has one, and returns its number for the rows; `None` where
+    /// the kernel has no such locks.
     pub(super) fn take_byte(&self) -> io::Result<Option<i64>> {
         let Some(tag) = self.tag.get() else { return Ok(None) };
-        // Not every file system locks directories; the lock file is what the rows need.
+        // Errors are ignored: not every file system can lock directories, and the rows need only the lock
+        // file.
         let _ = kernel::share(&self.directory, self.name);
-        // One of several threads may take a byte for nothing; it is then kept like the other.
+        // Two threads may lock a byte each; one of the bytes is then unused but stays locked too.
         while kernel::HAS_LOCKS && self.byte.get().is_none() {
             let byte = i64::from(*tag) << 32 | i64::from(random::number()? as u32);
             if kernel::try_lock(&*self.fd, byte)? {
@@ -175,7 +178,7 @@ impl ProcessLock {
         Ok(self.byte.get().copied())
     }
 
-    /// Whether the process that a row names by `byte` is certainly gone.
+    /// Whether the process that locked `byte` has certainly ended.
     pub(super) fn is_gone(&self, byte: i64) -> bool {
         let same_file = self.tag.get().is_some_and(|tag| byte >> 32 == i64::from(*tag));
         kernel::HAS_LOCKS
@@ -184,32 +187,33 @@ impl ProcessLock {
             && matches!(kernel::is_locked_by_others(&*self.fd, byte, 1), Ok(false))
     }
 
-    /// Whether any process, this one included, uses the database or one that had its name before.
-    pub(super) fn is_anyone_there(&self) -> io::Result<bool> {
+    /// Whether any process, this one included, uses the database, or used an earlier one of the same name and
+    /// still runs.
+    pub(super) fn is_in_use(&self) -> io::Result<bool> {
         Ok(self.byte.get().is_some()
             || kernel::is_locked_by_others(&*self.fd, 0, kernel::RANGE)?
             || kernel::is_locked_by_others(&self.directory, self.name, 1).unwrap_or(false))
     }
 
-    /// Tells every process that listens on the lock file that something was released.
+    /// Notifies every process that watches the lock file that a lease was released.
     pub(super) fn notify(&self) {
-        // Nobody is hurt if it fails: they also look on their own.
+        // An error is harmless, since candidates also poll.
         let _ = futimens(&*self.fd, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW);
     }
 
-    /// The open file, for children to inherit.
+    /// The open lock file, for child processes to inherit.
     pub(super) fn fd(&self) -> Arc<Descriptor> {
         Arc::clone(&self.fd)
     }
 
-    /// Keeps the lock until `until`, although no store needs it any more.
-    pub(super) fn linger(self: Arc<Self>, until: Instant) {
-        registry().lingering.push((until, self));
+    /// Keeps the lock until `until`, after its last store was closed.
+    pub(super) fn keep_until(self: Arc<Self>, until: Instant) {
+        registry().kept.push((until, self));
     }
 }
 
 impl Registry {
-    /// This process's lock of the file at `path`.
+    /// This process's lock for the file at `path`.
     fn find(&self, path: &Path) -> Option<Arc<ProcessLock>> {
         let lock = self.locks.get(&file_id(path)?).and_then(Weak::upgrade);
         lock.filter(|lock| lock.opener.is_this_process())
@@ -244,10 +248,10 @@ mod kernel {
     use nix::libc;
 
     pub(super) const HAS_LOCKS: bool = true;
-    /// All bytes that a tag and a draw can name.
+    /// The range of all bytes that a tag and a draw can name.
     pub(super) const RANGE: i64 = 1 << 62;
 
-    /// Locks one byte for this open file; false if another open file has it.
+    /// Locks a byte exclusively for this open file; false if another open file has locked it.
     pub(super) fn try_lock(fd: impl AsFd, byte: i64) -> io::Result<bool> {
         match fcntl(fd, FcntlArg::F_OFD_SETLK(&lock(libc::F_WRLCK, byte, 1))) {
             Ok(_) => Ok(true),
@@ -256,7 +260,7 @@ mod kernel {
         }
     }
 
-    /// Locks one byte together with all others who do so.
+    /// Locks a byte with a shared lock.
     pub(super) fn share(fd: impl AsFd, byte: i64) -> io::Result<()> {
         fcntl(fd, FcntlArg::F_OFD_SETLK(&lock(libc::F_RDLCK, byte, 1)))?;
         Ok(())
@@ -297,7 +301,7 @@ mod kernel {
     }
 
     pub(super) fn is_locked_by_others(_fd: impl AsFd, _start: i64, _len: i64) -> io::Result<bool> {
-        // Nobody can be proven gone, and nobody proven there.
+        // Without such locks no process can be proven to run, and `is_gone` does not ask.
         Ok(false)
     }
 }

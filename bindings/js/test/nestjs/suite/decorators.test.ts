@@ -203,8 +203,10 @@ describe("decorators", { concurrency: 4 }, () => {
         const [first] = listener.elected;
         assert.equal(first!.token, application.get(LeaderElectorService).token);
         assert.equal(first!.signal.aborted, false);
+        assert.ok(first!.workForMs > 0 && first!.workForMs < first!.trustedForMs);
         await application.get(LeaderElectorService).release();
         assert.ok(first!.signal.aborted);
+        assert.deepEqual([first!.workForMs, first!.trustedForMs], [0, 0]);
         assert.deepEqual(listener.deposed, [{ election: "1", token: first!.token, reason: "released" }]);
         // It would do so by itself after one lease.
         application.get(LeaderElectorService).elector.campaign();
@@ -250,12 +252,12 @@ describe("decorators", { concurrency: 4 }, () => {
         const application = await open({ store, leaseDuration: 10_000, logger: new Lines() });
         let fails = false, lifted = 0;
         const subscription = application.get(LeaderElectorService).leadership$.subscribe((now) => {
-            const newWorkMs = now.leading ? now.newWorkMs : 0;
-            if (fails && newWorkMs === 0) {
+            const workForMs = now.leading ? now.workForMs : 0;
+            if (fails && workForMs === 0) {
                 // A second before the term would end. A busy machine may let it end: then there is another.
                 store.failWith(undefined);
                 fails = false;
-            } else if (!fails && newWorkMs > 0) {
+            } else if (!fails && workForMs > 0) {
                 lifted += 1;
             }
         });

@@ -57,7 +57,8 @@ async function drains(
     await until(() => elector.leadership.phase === "draining");
     assert.equal(service(application).amILeader(), false);
     // Its token still protects what runs.
-    assert.deepEqual(elector.leadership, { leading: false, phase: "draining", token });
+    const { leading, phase, token: kept } = elector.leadership;
+    assert.deepEqual([leading, phase, kept], [false, "draining", token]);
     const before = renewed;
     await until(() => renewed >= before + 2);
     assert.equal(service(other).amILeader(), false);

@@ -1,12 +1,12 @@
 use super::*;
 
-/// Parses with the given environment and no other; the system's user is `os`, and nothing else exists.
+/// Parses with the given environment only. The system's user is `os`, and no file exists.
 fn parse_in(text: &str, environment: &[(&str, &str)]) -> Result<PostgresUrl, String> {
     let variable =
         |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
     let user = || Some("os".to_owned());
-    let around = Surroundings { variable: &variable, user: &user, exists: &|_| false };
-    PostgresUrl::complete(uri::parse(text)?, &around)
+    let environment = Environment { variable: &variable, user: &user, exists: &|_| false };
+    PostgresUrl::complete(uri::parse(text)?, &environment)
 }
 
 fn parse(text: &str) -> PostgresUrl {
@@ -18,14 +18,14 @@ fn hosts(url: &PostgresUrl) -> Vec<String> {
 }
 
 #[test]
-fn what_is_not_given_has_the_documented_default() {
+fn missing_keys_have_the_documented_defaults() {
     let url = parse("postgres://");
     assert_eq!(hosts(&url), ["localhost:5432"]);
     assert_eq!((url.user.as_str(), url.database.as_str(), url.password.as_deref()), ("os", "os", None));
     assert_eq!((url.tls.mode, url.channel_binding), (SslMode::Prefer, ChannelBinding::Prefer));
     assert_eq!(url.connect_timeout, Some(Duration::from_secs(5)));
     assert_eq!((url.application_name.as_str(), url.schema.as_str()), ("elector", "public"));
-    assert_eq!((url.read_write, url.create_table, url.prepare), (true, true, None));
+    assert_eq!((url.read_write, url.if_missing, url.statements), (true, IfMissing::Create, None));
     assert_eq!(url.tcp_user_timeout, Some(Duration::from_secs(10)));
     assert_eq!(parse("postgres://me@db").database, "me");
 }
@@ -33,8 +33,8 @@ fn what_is_not_given_has_the_documented_default() {
 #[test]
 fn a_local_server_is_found_by_its_socket() {
     let exists = |path: &Path| path == Path::new("/tmp/.s.PGSQL.5433");
-    let around = Surroundings { variable: &|_| None, user: &|| Some("os".to_owned()), exists: &exists };
-    let find = |text: &str| PostgresUrl::complete(uri::parse(text).unwrap(), &around).unwrap();
+    let environment = Environment { variable: &|_| None, user: &|| Some("os".to_owned()), exists: &exists };
+    let find = |text: &str| PostgresUrl::complete(uri::parse(text).unwrap(), &environment).unwrap();
     assert!(find("postgres://:5433").servers[0].is_socket());
     assert_eq!(hosts(&find("postgres://:5433")), ["/tmp:5433"]);
     assert_eq!(hosts(&find("postgres://")), ["localhost:5432"]);
@@ -56,7 +56,8 @@ fn every_key_is_read() {
     });
     assert_eq!((url.connect_timeout, url.tcp_user_timeout, url.keepalives), (None, None, None));
     assert_eq!((url.application_name.as_str(), url.options.as_deref()), ("jobs", Some("-c a=b")));
-    assert_eq!((url.read_write, url.create_table, url.prepare), (false, false, Some(false)));
+    let unnamed = Some(Statements::Unnamed);
+    assert_eq!((url.read_write, url.if_missing, url.statements), (false, IfMissing::Leave, unnamed));
     assert_eq!((url.schema.as_str(), url.channel_binding), ("My Schema", ChannelBinding::Require));
     assert_eq!(url.passfile.as_deref(), Some(Path::new("/pass")));
     let keepalives = parse("postgres://db?keepalives_idle=7&keepalives_interval=8&keepalives_count=9");
@@ -75,7 +76,7 @@ fn hosts_have_their_own_ports_and_addresses() {
 }
 
 #[test]
-fn the_environment_fills_what_the_url_leaves_out() {
+fn keys_that_the_url_lacks_come_from_the_environment() {
     let environment = [
         ("PGHOST", "env-host"),
         ("PGHOSTADDR", "10.0.0.1"),
@@ -117,9 +118,9 @@ fn the_environment_fills_what_the_url_leaves_out() {
     assert_eq!(home.passfile.as_deref(), Some(Path::new("/home-of-me/.pgpass")));
 }
 
-/// Environments that work with psql should work here, where they ask for nothing that we cannot do.
+/// Environments that work with psql must work here, unless they set something unsupported.
 #[test]
-fn what_libpq_takes_and_we_do_anyway_is_taken() {
+fn keys_of_libpq_that_change_nothing_here_are_accepted() {
     let environment =
         [("PGSSLMODE", "allow"), ("PGTARGETSESSIONATTRS", "primary"), ("PGGSSENCMODE", "prefer")];
     let url = parse_in("postgres://db?gssencmode=disable", &environment).unwrap();
@@ -135,8 +136,8 @@ fn what_libpq_takes_and_we_do_anyway_is_taken() {
 }
 
 #[test]
-fn what_the_environment_asks_for_and_cannot_be_had_is_refused() {
-    for variable in UNHEARD {
+fn unsupported_variables_of_the_environment_are_refused() {
+    for variable in UNSUPPORTED {
         assert!(parse_in("postgres://db", &[(variable, "")]).is_ok(), "{variable} is not set");
         let refusal = parse_in("postgres://db", &[(variable, "x")]).unwrap_err();
         assert!(refusal.contains(variable) && refusal.contains("unset it"), "{refusal}");
@@ -151,7 +152,7 @@ fn roots_of_the_system_need_the_name_checked() {
 }
 
 #[test]
-fn every_refusal_is_one_line_that_names_the_giver_and_what_to_give() {
+fn every_refusal_is_one_line_that_names_the_source_and_the_valid_values() {
     let cases = [
         (
             "postgres://db?sslmode=maybe",
@@ -195,7 +196,7 @@ fn a_password_is_never_shown() {
 }
 
 #[test]
-fn what_is_shown_names_the_place_and_can_be_read_again() {
+fn a_displayed_url_names_its_database_and_can_be_parsed_again() {
     for (text, expected) in [
         ("postgresql://me:pw@db/app", "postgres://me@db:5432/app"),
         (
@@ -211,7 +212,7 @@ fn what_is_shown_names_the_place_and_can_be_read_again() {
 }
 
 #[test]
-fn every_way_to_write_a_place_gives_the_same_url() {
+fn urls_of_the_same_store_are_equal() {
     let url = parse("postgres://me:pw@db:5432/me?sslmode=prefer");
     assert_eq!(url, parse("postgresql://db?user=me&password=pw"));
     assert_ne!(url, parse("postgres://me:other@db"), "another password may be another account's");

@@ -7,7 +7,7 @@ fn url() -> PostgresUrl {
     PostgresUrl::parse("postgres://me:hunter2@db/app?password=hunter2").unwrap()
 }
 
-/// What the driver makes of a server that answers the start of a session with these bytes and goes.
+/// The error of the driver after a server answers the start of a session with these bytes and disconnects.
 async fn error_from(answer: &[u8]) -> Error {
     let (client, mut server) = tokio::io::duplex(4096);
     let mut config = Config::new();
@@ -29,9 +29,9 @@ async fn answer(severity: &str, code: &str, message: &str) -> Error {
 }
 
 #[tokio::test]
-async fn every_class_of_sqlstate_has_its_meaning() {
+async fn every_class_of_sqlstate_is_classified() {
     use Failure::{Refused, Unknown, Unsent};
-    // What it means for a statement and its session, and for an attempt to connect.
+    // The classification of an error, for a statement and its session, and for an attempt to connect.
     let cases = [
         ("08006", Unknown, true, Unsent),
         ("08007", Unknown, true, Unsent),
@@ -101,7 +101,7 @@ async fn an_error_says_what_to_do_about_it() {
 }
 
 #[tokio::test]
-async fn what_a_server_does_wrong_is_one_line() {
+async fn a_protocol_error_of_a_server_is_one_line() {
     let cases: [(&[u8], Failure, &str); 4] = [
         (b"", Failure::Unsent, "is it a PostgreSQL server?"),
         (b"HTTP/1.1 400 Bad Request\r\n", Failure::Unsent, "is it a PostgreSQL server?"),
@@ -132,7 +132,7 @@ async fn a_lost_connection_leaves_the_outcome_unknown() {
 }
 
 #[tokio::test]
-async fn no_message_holds_the_password() {
+async fn no_message_contains_the_password() {
     let errors = [
         answer("ERROR", "42501", "permission denied").await,
         answer("FATAL", "28P01", "password authentication failed").await,

@@ -7,7 +7,7 @@ fn options(mode: SslMode, roots: Option<RootCert>, defaults: Option<&Path>) -> T
 }
 
 #[test]
-fn which_roots_count_depends_on_the_mode_and_on_what_is_there() {
+fn the_trusted_roots_depend_on_the_mode_and_on_the_files_that_exist() {
     let empty = tempfile::tempdir().unwrap();
     let full = tempfile::tempdir().unwrap();
     std::fs::write(full.path().join("root.crt"), "").unwrap();
@@ -30,7 +30,7 @@ fn which_roots_count_depends_on_the_mode_and_on_what_is_there() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named() {
+fn an_unreadable_file_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -75,7 +75,7 @@ fn every_explanation_says_what_to_do() {
         (&none, invalid(CertificateError::UnknownIssuer), "that the system trusts"),
         (&given, invalid(other_name), "not for \"db.test\" but for no name at all; connect to"),
         (&given, invalid(CertificateError::Revoked), "was revoked"),
-        (&given, invalid(CertificateError::BadEncoding), "issued anew"),
+        (&given, invalid(CertificateError::BadEncoding), "reissued"),
         (&none, Error::AlertReceived(AlertDescription::CertificateRequired), "give one with sslcert"),
         (&given, Error::AlertReceived(AlertDescription::UnknownCA), "give one that its CA issued"),
         (&given, Error::AlertReceived(AlertDescription::CertificateExpired), "have it renewed"),
@@ -89,7 +89,7 @@ fn every_explanation_says_what_to_do() {
 }
 
 #[test]
-fn names_are_shown_plainly() {
+fn names_of_a_certificate_are_formatted_plainly() {
     let names = names(&["DnsName(\"a.test\")".into(), "IpAddress(10.0.0.1)".into(), "other".into()]);
     assert_eq!(names, "a.test, 10.0.0.1, other");
 }

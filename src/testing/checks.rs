@@ -1,52 +1,53 @@
-//! What must hold at every step: Promise L, Promise T, the rules of events, and the bound on operations.
+//! What must hold at every step of one candidate, and of all tokens: Promise T, the rules of events, the
+//! bound on operations.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use ::core::time::Duration;
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
 
-use elector::core::lease::{Event, Input, LeaderId, Leadership, Op, Phase, Request, Wait};
-use elector::core::{FencingToken, Instant};
+use crate::core::lease::{Event, Input, LeaderId, Leadership, Op, Phase, Request, Wait};
+use crate::core::{FencingToken, Instant};
 
-use crate::node::Node;
-use crate::plan::{Fault, Plan};
-use crate::store::Store;
+use super::plan::{Fault, Plan};
 
 /// A broken promise, in words.
-pub type Broken = String;
+pub(super) type Broken = String;
 
 /// What is watched of one run of one candidate.
-pub struct Watch {
+pub(super) struct Watch {
     /// The term that was begun and not ended.
     open: Option<FencingToken>,
     stop_said: bool,
     /// Until when a drain may renew, if there is one.
     draining: Option<Instant>,
     /// Whether the host wants to lead: `Campaign` came after the latest `Release` or `Drain`.
-    pub campaigning: bool,
+    pub(super) campaigning: bool,
     /// Terms during which the machine said once that it does not lead.
     dead: BTreeSet<FencingToken>,
     /// Tokens for which a release was sent: never to be trusted again.
-    given_back: BTreeSet<FencingToken>,
+    released: BTreeSet<FencingToken>,
     alive_at: Instant,
     /// When the bucket of operations is full again.
     full_at: Instant,
 }
 
 impl Watch {
-    pub fn new(now: Instant) -> Watch {
+    pub(super) fn new(now: Instant) -> Watch {
         Watch {
             open: None,
             stop_said: false,
             draining: None,
             campaigning: false,
             dead: BTreeSet::new(),
-            given_back: BTreeSet::new(),
+            released: BTreeSet::new(),
             alive_at: now,
             full_at: Instant::ZERO,
         }
     }
 
     /// The host or the driver is about to say something.
-    pub fn input(&mut self, now: Instant, input: &Input, leadership: &Leadership) {
+    pub(super) fn input(&mut self, now: Instant, input: &Input, leadership: &Leadership) {
         match input {
             Input::Campaign => {
                 // A host that begins to stand is alive; a term that drained may have ended just now.
@@ -74,7 +75,7 @@ impl Watch {
         }
     }
 
-    pub fn event(
+    pub(super) fn event(
         &mut self,
         event: &Event,
         grants: &[(FencingToken, LeaderId)],
@@ -119,7 +120,7 @@ impl Watch {
         Err(format!("{what} {token} while the open term is {:?}", self.open))
     }
 
-    pub fn request(&mut self, now: Instant, request: &Request, plan: &Plan) -> Result<(), Broken> {
+    pub(super) fn request(&mut self, now: Instant, request: &Request, plan: &Plan) -> Result<(), Broken> {
         // The bound that the machine publishes: twenty at once, and one every tenth of `retry`.
         let period = plan.timing.retry() / 10;
         if self.full_at.saturating_sub(period * 19) > now {
@@ -133,16 +134,16 @@ impl Watch {
             return Err(format!("renewed past the bound of its drain: {:?}", self.draining));
         }
         let silent = now.saturating_since(self.alive_at);
-        let gated = plan.gate && silent > plan.timing.lease() / 2;
+        let gated = plan.progress_gate && silent > plan.timing.lease() / 2;
         match &request.op {
             Op::Renew { .. } | Op::Acquire(_) if gated => {
                 Err(format!("{} though the host was silent for {silent:?}", request.op.name()))
             }
             Op::Release { token, .. } if self.open == Some(*token) => {
-                Err(format!("{token} is given back while its term is open"))
+                Err(format!("{token} is released while its term is open"))
             }
             Op::Release { token, .. } => {
-                self.given_back.insert(*token);
+                self.released.insert(*token);
                 Ok(())
             }
             Op::Acquire(acquire) if plan.strict && acquire.unchanged.is_none() => {
@@ -153,7 +154,7 @@ impl Watch {
     }
 
     /// What `leadership` says must fit the events, and must be final within a term.
-    fn leadership(&mut self, says: &Leadership, plan: &Plan) -> Result<(), Broken> {
+    pub(super) fn leadership(&mut self, says: &Leadership, plan: &Plan) -> Result<(), Broken> {
         let Some(open) = self.open else {
             return if says.is_leader || says.token.is_some() {
                 Err(format!("no term is open, but {says:?}"))
@@ -165,19 +166,19 @@ impl Watch {
             return Err(format!("the open term is {open}, but {says:?}"));
         }
         if !says.is_leader {
-            // A reply that comes with a time read before trust ended may extend the term after somebody asked
+            // A reply that comes with a time read before trust ended may extend the term after a question
             // in between: no pure question can prevent that, and the lease is held nevertheless.
             if !plan.has(Fault::StaleNow) {
                 self.dead.insert(open);
             }
-        } else if self.dead.contains(&open) || self.given_back.contains(&open) || !self.campaigning {
+        } else if self.dead.contains(&open) || self.released.contains(&open) || !self.campaigning {
             return Err(format!("the term {open} has ended before, but {says:?}"));
         }
         Ok(())
     }
 
     /// After an input was handled and its outputs were drained.
-    pub fn drained(
+    pub(super) fn drained(
         &mut self,
         now: Instant,
         says: &Leadership,
@@ -196,54 +197,20 @@ impl Watch {
         if wait.latest > says.trusted_until {
             return Err(format!("the wait {wait:?} sleeps over the end of trust {:?}", says.trusted_until));
         }
-        if says.stop_new_work_at.saturating_add(plan.timing.grace()) > says.trusted_until {
+        if says.work_until.saturating_add(plan.timing.grace()) > says.trusted_until {
             return Err(format!("the soft deadline leaves less than the grace: {says:?}"));
         }
         // A drain is told as the soft deadline is, but does not stand for it.
-        let soft_said = self.stop_said && (self.draining.is_none() || says.stop_new_work_at <= now);
-        if !soft_said && wait.latest > says.stop_new_work_at {
-            return Err(format!(
-                "the wait {wait:?} sleeps over the soft deadline {:?}",
-                says.stop_new_work_at
-            ));
+        let soft_said = self.stop_said && (self.draining.is_none() || says.work_until <= now);
+        if !soft_said && wait.latest > says.work_until {
+            return Err(format!("the wait {wait:?} sleeps over the soft deadline {:?}", says.work_until));
         }
         Ok(())
     }
 }
 
-/// Asks every candidate at the true time `at`, and each also at the edges of its trust.
-pub fn everybody(at: u64, nodes: &mut [Node], store: &Store, plan: &Plan) -> Result<(), Broken> {
-    let mut holders: Vec<(usize, FencingToken)> = Vec::new();
-    for (index, node) in nodes.iter_mut().enumerate() {
-        let now = Instant::from_nanos(node.clock.read(at));
-        let Some(run) = &mut node.run else { continue };
-        let says = run.lease.leadership(now);
-        let wrong = |broken: Broken| format!("node {index}: {broken}");
-        if says != run.lease.leadership(now) {
-            return Err(wrong("two answers to one question".into()));
-        }
-        run.watch.leadership(&says, plan).map_err(wrong)?;
-        edges(now, &says, run.latest, |when| run.lease.leadership(when)).map_err(wrong)?;
-        let Some(token) = says.token else { continue };
-        holders.push((index, token));
-        if plan.cover() {
-            let trusted = node.clock.reaches(says.trusted_until.as_nanos());
-            let blocked = store.free_from(at);
-            if blocked < trusted {
-                return Err(wrong(format!(
-                    "it trusts {token} until {trusted} ns, but the row may be taken from {blocked} ns on"
-                )));
-            }
-        }
-    }
-    if plan.exclusion() && holders.len() > 1 {
-        return Err(format!("more than one candidate trusts a lease: {holders:?}"));
-    }
-    Ok(())
-}
-
 /// Trust ends exactly at `trusted_until`, and a time before the latest that was given counts as that.
-fn edges(
+pub(super) fn edges(
     now: Instant,
     says: &Leadership,
     latest: Instant,
@@ -272,10 +239,10 @@ fn edges(
 /// Promise T over all candidates: every elected token is larger than those before it, in true time. Where
 /// Promise L does not hold only its uniqueness is left.
 #[derive(Default)]
-pub struct Tokens(BTreeSet<FencingToken>);
+pub(super) struct Tokens(BTreeSet<FencingToken>);
 
 impl Tokens {
-    pub fn elected(&mut self, token: FencingToken, plan: &Plan) -> Result<(), Broken> {
+    pub(super) fn elected(&mut self, token: FencingToken, plan: &Plan) -> Result<(), Broken> {
         let largest = self.0.last().copied();
         if !self.0.insert(token) {
             return Err(format!("the token {token} leads a second time"));

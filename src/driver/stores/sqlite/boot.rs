@@ -1,4 +1,4 @@
-//! Which machine and boot this is, and what time it is here.
+//! The current boot of this machine, and its clocks.
 
 #[cfg(target_os = "linux")]
 use std::fs;
@@ -7,18 +7,18 @@ use crate::core::StoreTime;
 use crate::core::lease::StoreClock;
 use crate::driver::host::clock;
 
-/// The boot that our boot clock counts from.
-pub(super) struct Host {
-    /// Kept in every row: an expiry on the boot clock means something only within one boot.
-    pub boot_id: String,
-    /// The same for the lease machine.
+/// The boot from which the boot clock counts.
+pub(super) struct Boot {
+    /// The boot's id, kept in each row: an expiry on the boot clock is comparable only within one boot.
+    pub id: String,
+    /// The boot's id as a timeline for the lease machine.
     timeline: u64,
-    /// What to add to a time on the boot clock to get the wall clock's; as it was at the start, so that the
-    /// expiry shown for a row of an earlier boot does not waver.
+    /// The difference from boot clock to wall clock in microseconds, read once at the start, so that the
+    /// expiry shown for a row of an earlier boot stays the same.
     wall_minus_boot: i64,
 }
 
-/// One reading of both clocks, in microseconds.
+/// The time on both clocks, in microseconds.
 #[derive(Clone, Copy)]
 pub(super) struct Now {
     pub boot: i64,
@@ -32,25 +32,25 @@ impl Now {
     }
 }
 
-impl Host {
-    pub(super) fn of_this_boot() -> Host {
+impl Boot {
+    pub(super) fn current() -> Boot {
         let boot_id = boot_id();
         let now = Now::read();
-        Host { timeline: fnv1a(boot_id.as_bytes()), boot_id, wall_minus_boot: now.wall - now.boot }
+        Boot { timeline: fnv1a(boot_id.as_bytes()), id: boot_id, wall_minus_boot: now.wall - now.boot }
     }
 
     pub(super) fn clock(&self, now: Now) -> StoreClock {
         StoreClock { now: StoreTime::from_micros(now.boot), timeline: self.timeline }
     }
 
-    /// A time on the wall clock as one on the boot clock.
+    /// Converts a time on the wall clock to the boot clock.
     pub(super) fn boot_time_of(&self, wall: i64) -> i64 {
         wall.saturating_sub(self.wall_minus_boot)
     }
 }
 
-/// The kernel's number of this boot, with the time namespace if it is not the machine's first one: the boot
-/// clock may be offset there (time_namespaces(7)).
+/// The kernel's id of this boot, with the time namespace unless it is the machine's initial one: the boot
+/// clock may be offset in others (time_namespaces(7)).
 #[cfg(target_os = "linux")]
 fn boot_id() -> String {
     const FIRST_NAMESPACE: &str = "time:[4026531834]";
@@ -62,14 +62,14 @@ fn boot_id() -> String {
     }
 }
 
-/// The kernel's number of this boot, from sysctl(8), which spares us a foreign call.
+/// The kernel's id of this boot, from the command sysctl(8), which avoids an unsafe call.
 #[cfg(not(target_os = "linux"))]
 fn boot_id() -> String {
     let sysctl = std::process::Command::new("/usr/sbin/sysctl").args(["-n", "kern.bootsessionuuid"]).output();
     sysctl.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-/// FNV-1a, 64 bits (G. Fowler, L. C. Noll, K.-P. Vo): short, and the same everywhere.
+/// The hash FNV-1a, 64 bits (G. Fowler, L. C. Noll, K.-P. Vo): short, and equal in all versions and builds.
 pub(super) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()
@@ -81,10 +81,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_has_a_boot_id_and_its_clocks_agree_on_it() {
-        let (host, now) = (Host::of_this_boot(), Now::read());
-        assert!(host.boot_id.len() >= 36, "{:?}", host.boot_id);
-        assert!((host.boot_time_of(now.wall) - now.boot).abs() < 1_000_000);
+    fn the_boot_has_an_id_and_its_clocks_agree() {
+        let (boot, now) = (Boot::current(), Now::read());
+        assert!(boot.id.len() >= 36, "{:?}", boot.id);
+        assert!((boot.boot_time_of(now.wall) - now.boot).abs() < 1_000_000);
         // Published test vector.
         assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
     }

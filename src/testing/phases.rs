@@ -1,32 +1,32 @@
 //! The order of a run: chaos, then everything heals, and the promises of availability must hold.
 
-use elector::core::FencingToken;
-use elector::core::lease::Input;
+use ::core::time::Duration;
+use alloc::format;
 
-use crate::checks::Broken;
-use crate::plan::{Fault, MS};
-use crate::world::{Happening, World};
+use super::checks::Broken;
+use super::plan::{Fault, MS};
+use super::world::{Happening, World};
+use crate::core::FencingToken;
+use crate::core::lease::Input;
 
 /// Candidates that wait for the same expiry part by up to this much.
 const SPREAD: u64 = 150 * MS;
 
 impl World {
-    pub fn live(&mut self) -> Result<(), Broken> {
-        self.begin();
-        self.run_until(self.plan.chaos)?;
-        self.heal()?;
+    pub(super) fn live(&mut self) -> Result<(), Broken> {
+        self.run_until(self.plan.chaos_end())?;
+        self.end_faults()?;
         self.first_leader()?;
         self.steady()?;
         self.crash_of_the_leader()?;
         self.steady()?;
         self.release_by_the_leader()?;
         self.steady()?;
-        self.figures.simulated_ns = self.at;
         Ok(())
     }
 
     /// All faults end, and every host wants to lead.
-    fn heal(&mut self) -> Result<(), Broken> {
+    pub(super) fn end_faults(&mut self) -> Result<(), Broken> {
         self.log.line(self.at, format_args!("everything heals"));
         self.healed = true;
         self.forget_messages();
@@ -46,30 +46,29 @@ impl World {
                 healed.clock.set_rate(self.at, 0);
             }
             if healed.run.is_none() {
-                healed.start(node, self.at, &self.plan, &mut self.random);
+                self.start(node);
             }
             for input in [Input::Alive, Input::Drained, Input::Campaign, Input::Timeout] {
-                self.tell(self.address(node), input)?;
+                self.deliver(self.address(node), input)?;
             }
         }
         Ok(())
     }
 
-    /// Somebody leads once what was pending has timed out, a back-off has passed (each at most a third of the
-    /// lease) and the lease that stood has ended. Who saw the store's clock step waits a full lease as well.
+    /// A candidate leads once what was pending has timed out, a back-off has passed (each at most a third of
+    /// the lease) and the lease that stood has ended. Who saw the store's clock step waits a full lease as
+    /// well.
     fn first_leader(&mut self) -> Result<(), Broken> {
         let (free, lease) = (self.store.free_from(self.at), self.plan.lease());
-        let limit = free + 2 * lease / 3 + SPREAD + 8 * self.plan.one_way + self.cautious_wait(true);
+        let limit = free + 2 * lease / 3 + SPREAD + 8 * self.plan.one_way() + self.cautious_wait(true);
         let led = self.run_until_led(limit, "after the heal")?;
-        self.note_gap(0, led.saturating_sub(free));
+        self.figures.gap_after_heal = self.gap(free, led);
         Ok(())
     }
 
     /// Strict candidates wait longer on purpose, and would hide what the others do.
-    fn note_gap(&mut self, phase: usize, nanos: u64) {
-        if !self.plan.strict {
-            self.figures.slowest[phase] = nanos;
-        }
+    fn gap(&self, from: u64, to: u64) -> Duration {
+        Duration::from_nanos(if self.plan.strict { 0 } else { to.saturating_sub(from) })
     }
 
     /// How long a candidate may wait that does not go by the store's clock alone.
@@ -106,19 +105,19 @@ impl World {
 
     /// Promise A after a crash: the remaining lease, the spread and one round trip.
     fn crash_of_the_leader(&mut self) -> Result<(), Broken> {
-        let Some(leader) = self.leader() else { return Err("nobody leads".into()) };
+        let Some(leader) = self.leader() else { return Err("no candidate leads".into()) };
         self.log.line(self.at, format_args!("n{leader} crashes for good"));
         self.nodes[leader].run = None;
-        self.run_until(self.at + 2 * self.plan.one_way)?;
+        self.run_until(self.at + 2 * self.plan.one_way())?;
         let free = self.store.free_from(self.at);
         // The sleeper's clock may be 1 % slow over the third of a lease between two looks.
-        let slack = 4 * self.plan.one_way + self.plan.lease() / 300 + self.cautious_wait(false);
+        let slack = 4 * self.plan.one_way() + self.plan.lease() / 300 + self.cautious_wait(false);
         if self.nodes.len() == 1 {
             let at = self.random.between(self.at, free);
             self.enqueue(at, Happening::Restart { node: leader });
         }
         let led = self.run_until_led(free + SPREAD + slack, "after a crash")?;
-        self.note_gap(1, led.saturating_sub(free));
+        self.figures.gap_after_crash = self.gap(free, led);
         if self.nodes.len() > 1 {
             self.enqueue(self.at, Happening::Restart { node: leader });
         }
@@ -127,14 +126,14 @@ impl World {
 
     /// After a release the others are told, and one of them leads after a few round trips.
     fn release_by_the_leader(&mut self) -> Result<(), Broken> {
-        let Some(leader) = self.leader() else { return Err("nobody leads".into()) };
+        let Some(leader) = self.leader() else { return Err("no candidate leads".into()) };
         let released = self.at;
         let (term, before) = (self.store.row().map(|row| row.token), self.settlements(leader));
-        self.tell(self.address(leader), Input::Release)?;
+        self.deliver(self.address(leader), Input::Release)?;
         if self.random.chance(50) {
-            self.tell(self.address(leader), Input::Campaign)?;
+            self.deliver(self.address(leader), Input::Campaign)?;
         }
-        let told = self.at + 2 * self.plan.one_way;
+        let told = self.at + 2 * self.plan.one_way();
         for node in 0..self.nodes.len() {
             let alone = self.nodes.len() == 1;
             let input = if alone { Input::Campaign } else { Input::Hint };
@@ -143,14 +142,14 @@ impl World {
             }
         }
         self.confirmed(leader, before, told, term)?;
-        let limit = released + 6 * self.plan.one_way + self.cautious_wait(false);
+        let limit = released + 6 * self.plan.one_way() + self.cautious_wait(false);
         let led = self.run_until_led(limit, "after a release")?;
-        self.note_gap(2, led - released);
+        self.figures.gap_after_release = self.gap(released, led);
         Ok(())
     }
 
     fn settlements(&self, node: usize) -> u64 {
-        self.nodes[node].run.as_ref().map_or(0, |run| run.lease.settlements())
+        self.nodes[node].run.as_ref().map_or(0, |run| run.machine.settlements())
     }
 
     /// A release is known to be done after one round trip, and not before it is, whether or not the candidate
@@ -164,12 +163,12 @@ impl World {
     ) -> Result<(), Broken> {
         while self.settlements(node) == before {
             if !self.step(limit)? {
-                return Err(format!("node {node} does not know that its release is done"));
+                return Err(format!("candidate {node} does not know that its release is done"));
             }
         }
         match self.store.row() {
             Some(row) if Some(row.token) == term && row.holder.is_some() => {
-                Err(format!("node {node} counts its release as done, but the store has {row:?}"))
+                Err(format!("candidate {node} counts its release as done, but the store has {row:?}"))
             }
             _ => Ok(()),
         }

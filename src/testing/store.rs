@@ -1,24 +1,25 @@
 //! The simulated store: one row, atomic operations, a clock of its own, and what befalls a real one.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use ::core::time::Duration;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
-use elector::core::lease::{LeaderId, Op, Outcome, Row, StoreClock};
-use elector::core::table::{self, Executed, Record};
-use elector::core::{FencingToken, StoreTime};
+use crate::core::lease::{LeaderId, Op, Outcome, Row, StoreClock};
+use crate::core::table::{self, Executed, Record};
+use crate::core::{FencingToken, StoreTime};
 
-use crate::clock::Clock;
+use super::clock::Clock;
 
-/// Follows the rules of `elector::driver::stores::Store` for a single election.
-pub struct Store {
-    pub clock: Clock,
-    pub timeline: u64,
+/// Follows the rules of `driver::stores::Store` for a single election.
+pub(super) struct Store {
+    pub(super) clock: Clock,
+    pub(super) timeline: u64,
     /// Grows with every step that nothing pays for, and with every promotion; from 1 on.
-    pub era: u64,
+    pub(super) era: u64,
     /// It answers nothing before this true time.
-    pub down_until: u64,
+    pub(super) down_until: u64,
     /// Every token it ever granted, with the holder, in the order of granting.
-    pub grants: Vec<(FencingToken, LeaderId)>,
+    pub(super) grants: Vec<(FencingToken, LeaderId)>,
     row: Option<Record>,
     /// What the synchronous standby has while it is cut off: no change is answered, but all see it.
     standby: Option<Option<Record>>,
@@ -29,7 +30,7 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn new(clock: Clock, shows_lease: bool) -> Store {
+    pub(super) fn new(clock: Clock, shows_lease: bool) -> Store {
         let commits = VecDeque::from([(0, None)]);
         Store {
             clock,
@@ -44,26 +45,26 @@ impl Store {
         }
     }
 
-    pub fn row(&self) -> Option<&Record> {
+    pub(super) fn row(&self) -> Option<&Record> {
         self.row.as_ref()
     }
 
-    pub fn now(&self, at: u64) -> StoreTime {
+    pub(super) fn now(&self, at: u64) -> StoreTime {
         StoreTime::from_micros((self.clock.read(at) / 1_000) as i64)
     }
 
-    pub fn reading(&self, at: u64) -> StoreClock {
+    pub(super) fn reading(&self, at: u64) -> StoreClock {
         StoreClock { now: self.now(at), timeline: self.timeline }
     }
 
-    /// The first true time from `at` on at which the row may be taken, if nobody touches it and the clock is
+    /// The first true time from `at` on at which the row may be taken, if nothing changes it and the clock is
     /// not stepped.
-    pub fn free_from(&self, at: u64) -> u64 {
+    pub(super) fn free_from(&self, at: u64) -> u64 {
         let Some(row) = &self.row else { return at };
         self.clock.reaches(row.expires_at.as_micros() as u64 * 1_000).max(at)
     }
 
-    pub fn execute(&mut self, at: u64, op: &Op) -> Outcome {
+    pub(super) fn execute(&mut self, at: u64, op: &Op) -> Outcome {
         let now = self.now(at);
         let executed = table::execute(self.row.as_ref(), 0, op, now, now.as_micros());
         let Executed { outcome, written } = executed.expect("no simulated clock reaches the last token");
@@ -80,7 +81,7 @@ impl Store {
     }
 
     /// Revokes the term as `elector break` does. Returns whether there was anything to revoke.
-    pub fn revoke(&mut self, at: u64) -> bool {
+    pub(super) fn revoke(&mut self, at: u64) -> bool {
         let Some(row) = self.row.clone() else { return false };
         let one_lease = self.now(at).saturating_add(row.lease);
         let expires_at = row.expires_at.min(one_lease);
@@ -90,7 +91,7 @@ impl Store {
     }
 
     /// An old cleaner deletes a row that expired over five seconds ago.
-    pub fn clean(&mut self, at: u64) -> bool {
+    pub(super) fn clean(&mut self, at: u64) -> bool {
         let dead = self
             .row
             .as_ref()
@@ -101,8 +102,8 @@ impl Store {
         dead
     }
 
-    /// Somebody sets the expiry far ahead.
-    pub fn poison(&mut self, at: u64, by: Duration) {
+    /// A poisoned row: its expiry is set far ahead.
+    pub(super) fn poison(&mut self, at: u64, by: Duration) {
         if let Some(row) = self.row.clone() {
             let expires_at = row.expires_at.max(self.now(at)).saturating_add(by);
             self.commit(at, Some(Record { expires_at, ..row }));
@@ -110,24 +111,24 @@ impl Store {
     }
 
     /// The synchronous standby is cut off.
-    pub fn part(&mut self) {
+    pub(super) fn part(&mut self) {
         self.standby.get_or_insert_with(|| self.row.clone());
     }
 
     /// The synchronous standby is back, or becomes the primary: what was not answered is lost.
-    pub fn reunite(&mut self, at: u64, promote: bool) {
+    pub(super) fn reunite(&mut self, at: u64, promote: bool) {
         if let Some(row) = self.standby.take().filter(|_| promote) {
             self.fail_over(at, row);
         }
     }
 
     /// Whether an operation is answered that found the row to be this: a change is once the standby has it.
-    pub fn answers(&self, before: Option<&Record>) -> bool {
+    pub(super) fn answers(&self, before: Option<&Record>) -> bool {
         self.standby.is_none() || self.row() == before
     }
 
     /// A standby that lagged by `lag` nanoseconds becomes the primary: what was committed since is lost.
-    pub fn promote(&mut self, at: u64, lag: u64) {
+    pub(super) fn promote(&mut self, at: u64, lag: u64) {
         self.standby = None;
         let kept = at.saturating_sub(lag);
         let row = self.commits.iter().rev().find(|(since, _)| *since <= kept).map(|(_, row)| row.clone());
@@ -141,7 +142,7 @@ impl Store {
         self.commit(at, row);
     }
 
-    pub fn show(&self, at: u64) -> Option<Row> {
+    pub(super) fn show(&self, at: u64) -> Option<Row> {
         self.row.as_ref().map(|record| self.as_shown(record.row(self.now(at))))
     }
 

@@ -1,14 +1,14 @@
 //! What lies between a candidate and the store: the driver, the network, and what they do to messages.
 
-use elector::core::lease::{Failure, Input, Op, Outcome, Reply, Request, RequestId};
+use crate::core::lease::{Failure, Input, Op, Outcome, Reply, Request, RequestId};
 
-use crate::checks::Broken;
-use crate::plan::{Fault, MS};
-use crate::world::{Address, Happening, World};
+use super::checks::Broken;
+use super::plan::{Fault, MS};
+use super::world::{Address, Happening, World};
 
 impl World {
     /// The driver sends a request, or says that it could not.
-    pub fn send(&mut self, from: Address, request: Request) {
+    pub(super) fn send(&mut self, from: Address, request: Request) {
         let refusals = [(Fault::Unsent, Failure::Unsent), (Fault::Refused, Failure::Refused)];
         for (fault, failure) in refusals {
             if self.strikes(fault, 12) {
@@ -43,7 +43,7 @@ impl World {
     }
 
     /// A request reaches the store, which executes it and answers.
-    pub fn arrive(&mut self, from: Address, request: Request) {
+    pub(super) fn arrive(&mut self, from: Address, request: Request) {
         let Address { node, .. } = from;
         if self.store.down_until > self.at || self.nodes[node].cut_until > self.at {
             self.log.line(self.at, format_args!("n{node} ? request {} finds no store", request.id.0));
@@ -81,18 +81,18 @@ impl World {
         if self.strikes(Fault::Delay, 25) {
             return self.random.below(lease / 3);
         }
-        if self.healed { self.plan.one_way } else { self.random.between(1, self.plan.one_way) }
+        if self.healed { self.plan.one_way() } else { self.random.between(1, self.plan.one_way()) }
     }
 
     /// The driver waited for an answer until the deadline.
-    pub fn give_up(&mut self, to: Address, id: RequestId) -> Result<(), Broken> {
+    pub(super) fn give_up(&mut self, to: Address, id: RequestId) -> Result<(), Broken> {
         let node = &self.nodes[to.node];
         let waits = node.run.as_ref().is_some_and(|run| run.open.contains(&id));
         if !waits || node.incarnation != to.incarnation {
             return Ok(());
         }
         let outcome = Outcome::Failed(Failure::Unknown);
-        self.tell(to, Input::Reply(Reply { id, clock: None, outcome }))
+        self.deliver(to, Input::Reply(Reply { id, clock: None, outcome }))
     }
 
     /// A reply comes that answers no request, or another question than was asked.

@@ -1,16 +1,16 @@
 //! What happens to the nodes and to the store, and what the hosts do.
 
-use std::time::Duration;
+use ::core::time::Duration;
 
-use elector::core::lease::Input;
+use crate::core::lease::Input;
 
-use crate::checks::Broken;
-use crate::plan::{Fault, MS};
-use crate::world::{Happening, World};
+use super::checks::Broken;
+use super::plan::{Fault, MS};
+use super::world::{Happening, World};
 
 impl World {
     /// One blow of fate, of a kind that is switched on.
-    pub fn blow(&mut self) -> Result<(), Broken> {
+    pub(super) fn blow(&mut self) -> Result<(), Broken> {
         if self.healed || self.plan.faults.is_empty() {
             return Ok(());
         }
@@ -94,7 +94,7 @@ impl World {
     }
 
     /// A host changes its mind.
-    pub fn host(&mut self, node: usize) -> Result<(), Broken> {
+    pub(super) fn host(&mut self, node: usize) -> Result<(), Broken> {
         let lease = self.plan.lease();
         let pause = self.random.between(lease / 10, 4 * lease);
         self.enqueue(self.at + pause, Happening::Host { node });
@@ -119,9 +119,9 @@ impl World {
         };
         // Now and then the host comes back on its word at once.
         if self.random.chance(10) {
-            let at = self.at + self.random.below(2 * self.plan.one_way);
+            let at = self.at + self.random.below(2 * self.plan.one_way());
             self.enqueue(at, Happening::Told { to, input: Input::Campaign });
         }
-        self.tell(to, input)
+        self.deliver(to, input)
     }
 }
