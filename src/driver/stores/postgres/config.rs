@@ -384,13 +384,13 @@ impl Reader<'_> {
     }
 
     fn ports(&self) -> Result<Vec<u16>, String> {
-        let Some((list, place)) = self.find("port") else { return Ok(Vec::new()) };
+        let Some((list, source)) = self.find("port") else { return Ok(Vec::new()) };
         let port = |text: &str| match text.trim() {
             "" => Some(5432),
             text => text.parse().ok().filter(|port| *port != 0),
         };
         let ports = list.split(',').map(port).collect::<Option<Vec<u16>>>();
-        if place == "PGPORT" {
+        if source == "PGPORT" {
             return ports.ok_or_else(|| format!("PGPORT is '{list}'; give a number from 1 to 65535"));
         }
         // The value is not quoted: in a URL without host it is a password.

@@ -59,8 +59,8 @@ pub(super) fn parse(text: &str) -> Result<Parameters, String> {
             &rest[user_info.len() + 1..]
         }
     };
-    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-    if place.contains('@') {
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if address.contains('@') {
         // The '@' is part of a password that was split here, or of a database name; both can be escaped.
         return Err("has an '@' or a '/' in its password, or an '@' in its database name, that is not \
                     escaped; write '@' as %40 and '/' as %2F"
@@ -71,7 +71,7 @@ pub(super) fn parse(text: &str) -> Result<Parameters, String> {
                     escaped; write '@' as %40, '/' as %2F and '?' as %3F"
             .to_owned());
     }
-    let (hosts, database) = place.split_once('/').unwrap_or((place, ""));
+    let (hosts, database) = address.split_once('/').unwrap_or((address, ""));
     split_hosts(hosts, &mut parameters)?;
     set(&mut parameters, "dbname", decode("database name", database)?);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
