@@ -143,8 +143,18 @@ pub mod docs {
     pub mod guarantees {}
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
-    #[doc = include_str!("docs/operating.md")]
-    pub mod operating {}
+    #[doc = include_str!("docs/timing.md")]
+    pub mod timing {}
+    #[doc = include_str!("docs/stores.md")]
+    pub mod stores {}
+    #[doc = include_str!("docs/running-commands.md")]
+    pub mod running_commands {}
+    #[doc = include_str!("docs/monitoring.md")]
+    pub mod monitoring {}
+    #[doc = include_str!("docs/trouble.md")]
+    pub mod trouble {}
+    #[doc = include_str!("docs/measured.md")]
+    pub mod measured {}
     #[doc = include_str!("docs/changelog.md")]
     pub mod changelog {}
 }

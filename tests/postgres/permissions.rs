@@ -75,7 +75,7 @@ fn a_role_with_rights_on_one_table_is_enough(release: Release) {
     let admin = cluster.session();
     admin.run("CREATE SCHEMA leases; CREATE ROLE app LOGIN; REVOKE ALL ON SCHEMA public FROM PUBLIC");
     admin.run(&ddl("leases"));
-    // As src/docs/operating.md says.
+    // As src/docs/stores.md says.
     admin.run("GRANT USAGE ON SCHEMA leases TO app");
     admin.run("GRANT SELECT, INSERT, UPDATE, DELETE ON leases.leader_lease TO app");
     let url = with_option(&with_user(&cluster.url(), "app"), "schema=leases&create_table=false");
@@ -104,7 +104,7 @@ fn work_may_guard_under_a_role_that_can_change_no_lease(release: Release) {
     let elector = leading(Elector::builder("nightly").store(url).build().unwrap());
     let guard = elector.guard_sql().unwrap();
     let work = Session::open(&with_user(&cluster.url(), "work"));
-    // As src/docs/operating.md says.
+    // As src/docs/stores.md says.
     admin.run("GRANT USAGE ON SCHEMA jobs TO work");
     admin.run("GRANT SELECT (id, leader_id, token, expires_at) ON jobs.leader_lease TO work");
     assert!(work.query(&guard).unwrap_err().starts_with("42501"), "a row is not locked with SELECT alone");

@@ -172,7 +172,7 @@ fn a_policy_that_refuses_a_row_is_not_taken_for_a_missing_grant(release: Release
     assert!(said.contains("row security is on") && !said.contains("grant the role"), "{said}");
 }
 
-/// Under a role of its own, as src/docs/operating.md says. Without them it fails closed.
+/// Under a role of its own, as src/docs/stores.md says. Without them it fails closed.
 fn work_is_guarded_with_policies_to_select_and_to_update(release: Release) {
     let (cluster, url) = secured(release);
     let (admin, leader) = (cluster.session(), leading(candidate(&cluster.url())));

@@ -145,8 +145,7 @@ fn exit_codes(tree: &Tree) -> Vec<String> {
     let tables: Vec<_> = tables.filter(|(_, codes)| !codes.is_empty()).collect();
     if tables.is_empty() || known.is_empty() {
         return vec![
-            "src/docs/operating.md:1: a table under a heading `Exit codes` must repeat `elector --help`"
-                .into(),
+            "src/docs/running-commands.md:1: its table of exit codes must repeat `elector --help`".into(),
         ];
     }
     let wrong = tables.iter().filter(|(_, codes)| *codes != known);

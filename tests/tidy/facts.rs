@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::{Tree, holds};
 
 const DOCS: [&str; 4] =
-    ["src/docs/guarantees.md", "src/docs/design.md", "src/docs/operating.md", "src/docs/changelog.md"];
-const OPERATING: &str = "src/docs/operating.md";
+    ["src/docs/guarantees.md", "src/docs/design.md", "src/docs/stores.md", "src/docs/changelog.md"];
+const STORES: &str = "src/docs/stores.md";
 const VARIABLES: &str = "src/driver/stores/postgres/uri.rs";
 
 /// A key of Cargo.toml's `[package]`.
@@ -165,7 +165,7 @@ fn environment(tree: &Tree) -> Vec<String> {
         let lacks = |name| format!("{path}:1: does not name {name}, which {VARIABLES} reads or refuses");
         known.difference(&told).map(lacks).collect::<Vec<_>>()
     };
-    let mut found = ["src/driver/stores/postgres/config.rs", OPERATING].map(lacks).concat();
+    let mut found = ["src/driver/stores/postgres/config.rs", STORES].map(lacks).concat();
     if known.is_empty() {
         found.push(format!("{VARIABLES}:1: names no variable"));
     }
@@ -176,8 +176,8 @@ fn environment(tree: &Tree) -> Vec<String> {
 fn every_variable_that_counts_is_documented() {
     let read = (VARIABLES, "(\"host\", Some(\"PGHOST\")),\n[\"PGSERVICE\"]\n");
     let config = ("src/driver/stores/postgres/config.rs", "/// `PGHOST`, `PGSERVICE`\n");
-    holds(environment, &[&[], &[read, config], &[read, config, (OPERATING, "`PGHOST`, `PGSERVICEFILE`\n")]]);
-    assert!(environment(&Tree::planted(&[read, config, (OPERATING, "`PGHOST` `PGSERVICE`")])).is_empty());
+    holds(environment, &[&[], &[read, config], &[read, config, (STORES, "`PGHOST`, `PGSERVICEFILE`\n")]]);
+    assert!(environment(&Tree::planted(&[read, config, (STORES, "`PGHOST` `PGSERVICE`")])).is_empty());
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod header;
 mod imports;
 mod js;
 #[cfg(feature = "cli")]
-mod operating;
+mod monitoring;
 mod purity;
 mod tests;
 mod text;

@@ -169,6 +169,52 @@ fn paths(tree: &Tree) -> Vec<String> {
     found
 }
 
+/// What a document's links in this repository lead to exists: the file, and the heading after `#`.
+fn links(tree: &Tree) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in tree.documents() {
+        for (number, line) in file.lines() {
+            let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+            for target in targets.filter(|target| !target.contains("://")) {
+                let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+                let path = if path.is_empty() { file.path.clone() } else { joined(&file.path, path) };
+                let is_file =
+                    |other: &File| other.path == path || other.path.starts_with(&format!("{path}/"));
+                if !tree.files.iter().any(is_file) {
+                    found.push(file.finding(number, format_args!("there is no {path}")));
+                } else if !heading.is_empty() && !headings(tree.text(&path)).any(|name| name == heading) {
+                    found.push(file.finding(number, format_args!("{path} has no heading {heading}")));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The path that `link` in the file `from` leads to.
+fn joined(from: &str, link: &str) -> String {
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in link.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// A document's headings as links name them: lower case, without punctuation, with `-` for blanks.
+fn headings(text: &str) -> impl Iterator<Item = String> {
+    let titles = text.lines().filter(|line| line.starts_with('#'));
+    titles
+        .map(|title| {
+            let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+            title.trim_start_matches('#').trim().to_lowercase().chars().filter(kept).collect::<String>()
+        })
+        .map(|title| title.replace(' ', "-"))
+}
+
 #[test]
 fn lines_that_are_too_long_are_found() {
     let long = format!("{}\n", "x".repeat(111));
@@ -216,4 +262,13 @@ fn the_paths_that_documents_name_exist() {
     holds(paths, &[&said("`src/core/b.rs`\n"), &said("a `b` and `tests/c/`\n")]);
     let sound = said("`src/core/`, `src/core/*.rs`, `tests/NAME`, `src/core/a.rs:1`, `include foo`\n");
     assert!(paths(&Tree::planted(&sound)).is_empty());
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    let other = ("src/docs/a.md", "## When SQLite's files are lost\n");
+    let said = |text| [other, ("src/docs/b.md", text)];
+    holds(links, &[&said("[a](c.md)\n"), &said("[a](a.md#lost)\n"), &said("[a](#lost)\n")]);
+    let sound = said("# B\n[a](../docs/a.md#when-sqlites-files-are-lost), [b](#b), [c](https://c.d/e#f)\n");
+    assert!(links(&Tree::planted(&sound)).is_empty());
 }

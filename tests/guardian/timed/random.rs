@@ -70,7 +70,7 @@ fn no_two_commands_ever_run_at_once_under_fifty_random_kills_and_stops() {
             Fault::KillGuardian => {}
             Fault::KillKeeper => {
                 let _ = kill(keeper, Signal::SIGKILL);
-                // To kill both at once is not covered; see operating.md.
+                // To kill both at once is not covered; see running-commands.md.
                 continue;
             }
             Fault::StopKeeper => {

@@ -1,9 +1,9 @@
-//! What `src/docs/operating.md` lists is what the code says, and nothing is left out.
+//! What `src/docs/monitoring.md` lists is what the code says, and nothing is left out.
 
 use elector::core::FencingToken;
 use elector::core::lease::{DeposedReason, Event};
 
-const GUIDE: &str = include_str!("../../src/docs/operating.md");
+const GUIDE: &str = include_str!("../../src/docs/monitoring.md");
 const TELEMETRY: &str = include_str!("../../src/driver/hub/telemetry.rs");
 
 /// The rows of the guide's tables.
