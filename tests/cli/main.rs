@@ -3,6 +3,7 @@
 
 mod options;
 mod outages;
+mod readme;
 mod secrets;
 mod tasks;
 mod watching;

@@ -29,6 +29,9 @@ once() {
   mkdir -p "$CARGO_TARGET_DIR" && printf '%s\n' "${ELECTOR_RUN:-}" >"$mark"
 }
 
+# readme_program LANGUAGE: the one code block of the README in this language.
+readme_program() { awk -v first='```'"$1" '/^```$/ { here = 0 } here; $0 == first { here = 1 }' README.md; }
+
 # download COMMAND…: runs what fetches packages. tests/run.sh prints the time it took apart from the rest.
 download() {
   local from status=0

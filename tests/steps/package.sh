@@ -2,7 +2,7 @@
 # what users run: README's first command as it stands there, cargo package, cargo install
 need_rust
 # The first line of the first code block under the heading.
-first=$(awk '/^## Two commands/ { here = 1 } block { print; exit } here && /^```sh/ { block = 1 }' README.md)
+first=$(awk '/^## Try it/ { here = 1 } block { print; exit } here && /^```sh/ { block = 1 }' README.md)
 
 first_command() {
   say "$first"

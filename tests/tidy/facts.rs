@@ -1,6 +1,6 @@
 //! Facts that are stated in more than one place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Tree, holds};
 
@@ -151,6 +151,31 @@ fn documents_are_included(tree: &Tree) -> Vec<String> {
     paths.iter().map(|path| format!("{path}:1: its examples are never compiled; {what}")).collect()
 }
 
+/// Every program of the README is one that a test of the quick level runs; each test takes the one block of its
+/// language, and rustdoc all in Rust.
+fn readme_programs(tree: &Tree) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> =
+        ["c", "go", "js", "ts"].into_iter().map(|language| (language, 0)).collect();
+    let mut is_open = false;
+    let mut found = Vec::new();
+    for line in tree.text("README.md").lines() {
+        let Some(language) = line.strip_prefix("```") else { continue };
+        is_open = !is_open;
+        match counts.get_mut(language) {
+            Some(count) => *count += 1,
+            None if is_open && !["rust", "sh", "text"].contains(&language) => {
+                found.push(format!("README.md:1: no test runs its blocks of `{language}`"));
+            }
+            None => {}
+        }
+    }
+    let other = counts.into_iter().filter(|(_, count)| *count != 1);
+    found.extend(other.map(|(language, count)| {
+        format!("README.md:1: {count} blocks of `{language}`; one is run, `git grep readme` shows where")
+    }));
+    found
+}
+
 /// The variables of libpq that a text names.
 fn variables(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
@@ -235,4 +260,14 @@ fn every_document_is_compiled() {
         documents_are_included,
         &[&[lib, ("src/docs/b.md", "")], &[lib, ("README.md", "```rust\nf();\n```\n")]],
     );
+}
+
+#[test]
+fn every_program_of_the_readme_is_run() {
+    let all = "```c\n```\n```go\n```\n```js\n```\n```ts\n```\n";
+    let readme = |more: &str| format!("{all}{more}");
+    let [twice, python] = [readme("```go\n```\n"), readme("```python\n```\n")];
+    holds(readme_programs, &[&[], &[("README.md", &twice)], &[("README.md", &python)]]);
+    let sound = readme("```rust\n```\n```sh\n```\n```rust\n```\n");
+    assert!(readme_programs(&Tree::planted(&[("README.md", &sound)])).is_empty());
 }

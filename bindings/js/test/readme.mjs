@@ -8,10 +8,18 @@ import { startServer } from "./server.mjs";
 import { until } from "./support.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-const text = readFileSync(join(here, "../README.md"), "utf8");
-const found = [...text.matchAll(/^```(\w*)\n([^]*?)^```$/gm)];
-export const blocks = found.map(([, language, code]) => ({ language, code }));
-export const programs = blocks.filter(({ language }) => language === "js").map(({ code }) => code);
+
+function blocksOf(path) {
+    const text = readFileSync(join(here, path), "utf8");
+    const found = [...text.matchAll(/^```(\w*)\n([^]*?)^```$/gm)];
+    return found.map(([, language, code]) => ({ language, code }));
+}
+const programsOf = (from) => from.filter(({ language }) => language === "js").map(({ code }) => code);
+
+export const blocks = blocksOf("../README.md");
+export const programs = programsOf(blocks);
+/** Those of the repository's README.md. */
+export const frontPrograms = programsOf(blocksOf("../../../README.md"));
 
 let server;
 // Inside the package, whose own name then means the package, and whose clients are there.

@@ -1,7 +1,7 @@
 // The code blocks of README.md run, each in a process of its own, and print what the text says.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { blocks, programs, serve, start, startTwo } from "./readme.mjs";
+import { blocks, frontPrograms, programs, serve, start, startTwo } from "./readme.mjs";
 import { sleep, until } from "./support.mjs";
 
 serve();
@@ -41,6 +41,13 @@ for (const [at, says] of SAYS.entries()) {
         assert.match(run.said, says);
     });
 }
+
+test("the program of the repository's README runs", async () => {
+    assert.equal(frontPrograms.length, 1);
+    const run = start(frontPrograms[0]);
+    assert.equal(await run.ended, 0, run.said);
+    assert.match(run.said, /^only one process prints this, under token \d+, aborted: false\n$/);
+});
 
 test("the Durable Object's class leads once its alarm rings", async () => {
     const run = start(`${programs[4]}

@@ -39,9 +39,13 @@ export function writeSeed(folder) {
     write("standalone", code["standalone"].replace("// ... configuration", CONFIGURATION));
 }
 
-/** The blocks of our own document, in order, as `block1.ts` and so on. */
+/** The blocks of our own document, in order, as `block1.ts` and so on, and the README's as `readme.ts`. */
 export function writeDocument(folder) {
     mkdirSync(folder);
-    const document = fileURLToPath(new URL("../../NESTJS.md", import.meta.url));
-    blocks(document).forEach((code, at) => writeFileSync(join(folder, `block${at + 1}.ts`), code));
+    const inThisFolder = (path) => fileURLToPath(new URL(path, import.meta.url));
+    const document = blocks(inThisFolder("../../NESTJS.md"));
+    document.forEach((code, at) => writeFileSync(join(folder, `block${at + 1}.ts`), code));
+    const [program, ...others] = blocks(inThisFolder("../../../../README.md"));
+    if (!program || others.length > 0) throw new Error("README.md must have one block of TypeScript");
+    writeFileSync(join(folder, "readme.ts"), program);
 }

@@ -39,7 +39,7 @@ describe("NESTJS.md", { concurrency: 1 }, () => {
     });
 
     test("has the blocks that are run here, and no other", () => {
-        const names = readdirSync(join(folder, "document")).filter((name) => name.endsWith(".js"));
+        const names = readdirSync(join(folder, "document")).filter((name) => /^block.*\.js$/.test(name));
         assert.equal(names.length, 6);
     });
 
@@ -47,6 +47,14 @@ describe("NESTJS.md", { concurrency: 1 }, () => {
         const { AppModule } = await import("./document/block1.js");
         const application = await open([AppModule]);
         await until(() => printed(/^only one replica prints this, under token [0-9]{16}$/).length > 0);
+        await application.close();
+    });
+
+    test("the program of the repository's README", async () => {
+        const { AppModule } = await import("./document/readme.js");
+        const application = await open([AppModule]);
+        const says = /^only one replica prints this, under token [0-9]+, aborted: false$/;
+        await until(() => printed(says).length > 0);
         await application.close();
     });
 
