@@ -1,7 +1,8 @@
 //! Leader election and leases for services in any language.
 //!
-//! Several processes stand for an election; one of them leads, for as long as it keeps its lease. When it
-//! ends, crashes or is cut off, another one leads, with a larger fencing token.
+//! Several processes stand for an election; one of them leads, for as long as it keeps its lease in a store:
+//! PostgreSQL or SQLite. When the leader ends, crashes or is cut off, another one leads, with a larger fencing
+//! token.
 //!
 //! # What is promised
 //!
@@ -10,13 +11,14 @@
 //!   Pauses, lost or late messages, restarts of the store, killed processes and partitions do not break
 //!   it.
 //! * **Growing tokens.** Each term has a fencing token larger than those before it.
-//! * **Guarded transactions.** On PostgreSQL, a transaction guarded by an old leader cannot commit after a
-//!   new leader was elected.
-//! * **Progress.** With the store reachable, somebody leads within the remaining lease + 150 ms + one
-//!   round trip of a crash, and within tens of milliseconds of a release. Behind a transaction pooler a
-//!   release is found by looking, within a third of the lease. `strict`, or a step of the store's clock
-//!   that the candidate saw, adds about a lease; a backward step also adds what the clock was set back. An
-//!   open guard delays its own election while it stays open.
+//! * **Guarded transactions.** On PostgreSQL, a transaction guarded by an old leader cannot commit after
+//!   a new leader was elected, at any isolation level. Rolling back to a savepoint ends a guard that was
+//!   taken after it.
+//! * **Progress.** With the store reachable, a candidate leads within the remaining lease + 150 ms + one
+//!   round trip of a crash, and within tens of milliseconds of a release. Behind a transaction pooler
+//!   candidates find a release when they next read the row, within a third of the lease. `strict`, or a
+//!   step of the store's clock that the candidate saw, adds about a lease; a backward step also adds what
+//!   the clock was set back. An open guard delays its own election while it stays open.
 //!
 //! # What is not promised
 //!
@@ -97,7 +99,7 @@
 //! | `testing` | a simulated world, and the properties of stores, with the feature of this name |
 //! | `capi` | the C ABI, with the feature of this name: `include/elector.h`, `bindings/c` |
 //! | `wasm` | the core for JavaScript, with the feature of this name: `bindings/js` |
-//! | [`docs`] | guarantees, design, operation, changes |
+//! | [`docs`] | guarantees, design, timing, stores, running commands, monitoring, trouble, figures, contributing, changes |
 //!
 //! # Cargo features
 //!
@@ -155,6 +157,8 @@ pub mod docs {
     pub mod trouble {}
     #[doc = include_str!("docs/measured.md")]
     pub mod measured {}
+    #[doc = include_str!("docs/contributing.md")]
+    pub mod contributing {}
     #[doc = include_str!("docs/changelog.md")]
     pub mod changelog {}
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{Tree, holds};
 
 const DOCS: [&str; 4] =
-    ["src/docs/guarantees.md", "src/docs/design.md", "src/docs/stores.md", "src/docs/changelog.md"];
+    ["src/docs/guarantees.md", "src/docs/design.md", "src/docs/contributing.md", "src/docs/changelog.md"];
 const STORES: &str = "src/docs/stores.md";
 const VARIABLES: &str = "src/driver/stores/postgres/uri.rs";
 
@@ -151,8 +151,8 @@ fn documents_are_included(tree: &Tree) -> Vec<String> {
     paths.iter().map(|path| format!("{path}:1: its examples are never compiled; {what}")).collect()
 }
 
-/// Every program of the README is one that a test of the quick level runs; each test takes the one block of its
-/// language, and rustdoc all in Rust.
+/// Every program of the README is one that a test of the quick level runs: each test takes the one block of its
+/// language, rustdoc all in Rust.
 fn readme_programs(tree: &Tree) -> Vec<String> {
     let mut counts: BTreeMap<&str, usize> =
         ["c", "go", "js", "ts"].into_iter().map(|language| (language, 0)).collect();

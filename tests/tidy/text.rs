@@ -149,7 +149,8 @@ fn words(tree: &Tree) -> Vec<String> {
     found
 }
 
-/// The files and folders that a document names in backticks exist. A name in capitals stands for any.
+/// The files and folders that a document names in backticks or in a picture exist. A name in capitals stands
+/// for any.
 fn paths(tree: &Tree) -> Vec<String> {
     let roots = ["src/", "tests/", "bindings/", "include/"];
     let is_path = |text: &&str| roots.iter().any(|root| text.starts_with(root)) && !text.contains(' ');
@@ -157,8 +158,16 @@ fn paths(tree: &Tree) -> Vec<String> {
         |path: &str| path.split('/').any(|part| !part.is_empty() && part.chars().all(|c| c.is_uppercase()));
     let mut found = Vec::new();
     for file in tree.documents() {
+        let mut in_picture = false;
         for (number, line) in file.lines() {
-            for path in line.split('`').skip(1).step_by(2).filter(is_path) {
+            if line.starts_with("```") {
+                in_picture = line == "```text";
+            }
+            let words: Vec<&str> = match in_picture {
+                true => line.split([' ', ',']).collect(),
+                false => line.split('`').skip(1).step_by(2).collect(),
+            };
+            for path in words.into_iter().filter(is_path) {
                 let known = path.split(['*', '{', ':']).next().unwrap_or_default();
                 if !is_any(path) && !tree.files.iter().any(|file| file.path.starts_with(known)) {
                     found.push(file.finding(number, format_args!("there is no {path}; name what there is")));
@@ -259,7 +268,7 @@ fn nothing_names_a_machine_or_promises_work_for_later() {
 fn the_paths_that_documents_name_exist() {
     let source = ("src/core/a.rs", "");
     let said = |text| [source, ("README.md", text)];
-    holds(paths, &[&said("`src/core/b.rs`\n"), &said("a `b` and `tests/c/`\n")]);
+    holds(paths, &[&said("`src/core/b.rs`\n"), &said("a `b` and `tests/c/`\n"), &said("```text\nsrc/b,\n")]);
     let sound = said("`src/core/`, `src/core/*.rs`, `tests/NAME`, `src/core/a.rs:1`, `include foo`\n");
     assert!(paths(&Tree::planted(&sound)).is_empty());
 }
