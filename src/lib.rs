@@ -1,8 +1,8 @@
 //! Leader election and leases for services in any language.
 //!
-//! Several processes stand for an election; one of them leads, for as long as it keeps its lease in a store:
-//! PostgreSQL or SQLite. When the leader ends, crashes or is cut off, another one leads, with a larger fencing
-//! token.
+//! Several processes stand for an election; one of them leads, for as long as it keeps its lease in a store,
+//! PostgreSQL or SQLite. When the leader ends, crashes or is cut off, another one leads, with a larger
+//! fencing token.
 //!
 //! # What is promised
 //!
@@ -99,7 +99,7 @@
 //! | `testing` | a simulated world, and the properties of stores, with the feature of this name |
 //! | `capi` | the C ABI, with the feature of this name: `include/elector.h`, `bindings/c` |
 //! | `wasm` | the core for JavaScript, with the feature of this name: `bindings/js` |
-//! | [`docs`] | guarantees, design, timing, stores, running commands, monitoring, trouble, figures, contributing, changes |
+//! | [`docs`] | guarantees, design, how to operate it, figures, contributing, changes |
 //!
 //! # Cargo features
 //!

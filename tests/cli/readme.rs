@@ -11,8 +11,7 @@ fn blocks() -> Vec<&'static str> {
     part.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
-/// A shell that runs `block` with our program in its path, in `home`, where a `worker.sh` waits until it is told
-/// to end.
+/// A shell that runs `block` with our program in its path, in `home`, where there is a `worker.sh` that waits.
 fn shell(home: &Home, block: &str) -> Command {
     let worker = home.path().join("worker.sh");
     if !worker.exists() {
