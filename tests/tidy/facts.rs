@@ -151,8 +151,8 @@ fn documents_are_included(tree: &Tree) -> Vec<String> {
     paths.iter().map(|path| format!("{path}:1: its examples are never compiled; {what}")).collect()
 }
 
-/// Every program of the README is one that a test of the quick level runs: each test takes the one block of its
-/// language, rustdoc all in Rust.
+/// Every program of the README is one that a test of the quick level runs: each test takes the one block of
+/// its language, rustdoc all in Rust.
 fn readme_programs(tree: &Tree) -> Vec<String> {
     let mut counts: BTreeMap<&str, usize> =
         ["c", "go", "js", "ts"].into_iter().map(|language| (language, 0)).collect();
