@@ -40,7 +40,7 @@
 //!
 //! let elector = Elector::builder("nightly-report").store("memory:readme").build()?;
 //! elector.campaign();
-//! elector.wait_until_leader(Duration::from_secs(60)).expect("nobody else stands");
+//! elector.wait_until_leader(Duration::from_secs(60)).expect("no other candidate leads");
 //! if elector.am_i_leader() {
 //!     println!("only one process prints this; its token is {:?}", elector.token());
 //! }

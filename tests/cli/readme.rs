@@ -11,7 +11,7 @@ fn blocks() -> Vec<&'static str> {
     part.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
-/// A shell that runs `block` with our program in its path, in `home`, where there is a `worker.sh` that waits.
+/// A shell that runs `block` with our program in its path, in `home`, where a `worker.sh` waits.
 fn shell(home: &Home, block: &str) -> Command {
     let worker = home.path().join("worker.sh");
     if !worker.exists() {
@@ -23,7 +23,8 @@ fn shell(home: &Home, block: &str) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([programs.into()].into_iter().chain(std::env::split_paths(&path)));
     let mut command = Command::new("sh");
-    command.args(["-ec", block]).current_dir(home.path()).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.args(["-ec", block]).current_dir(home.path()).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
     command.env("PATH", path.expect("a path")).env("HOME", home.path());
     command.env_remove("XDG_STATE_HOME").env_remove("ELECTOR_STORE");
     command
