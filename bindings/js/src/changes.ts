@@ -1,6 +1,9 @@
 import type { MachineEvent } from "./core.js";
 
-/** One event of one elector: what happened, when by this machine's wall clock, and to whom. */
+/**
+ * An event of one elector: what happened, when (by this machine's wall clock), in which election and for
+ * which candidate.
+ */
 export type Change = MachineEvent & {
     readonly at: Date;
     readonly election: string;
@@ -9,23 +12,23 @@ export type Change = MachineEvent & {
 
 type Waiter = (result: IteratorResult<Change, undefined>) => void;
 
-/** Everything that happens from the moment on at which this was made, in order. */
+/** The events of one elector since `changes()` was called, in order. */
 export class Changes implements AsyncIterableIterator<Change> {
     #unread: Change[] = [];
     #waiters: Waiter[] = [];
     #closed = false;
-    readonly #left: (changes: Changes) => void;
+    readonly #onReturn: (changes: Changes) => void;
 
     /** @internal */
-    constructor(left: (changes: Changes) => void) {
-        this.#left = left;
+    constructor(onReturn: (changes: Changes) => void) {
+        this.#onReturn = onReturn;
     }
 
     /** @internal */
     push(change: Change): void {
         const waiter = this.#waiters.shift();
         if (waiter) return waiter({ value: change, done: false });
-        // Renewals come for as long as a term lasts, and one tells as much as many.
+        // A long term renews without end, so of several unread renewals in a row only the last is kept.
         if (change.event === "renewed" && this.#unread.at(-1)?.event === "renewed") this.#unread.pop();
         this.#unread.push(change);
     }
@@ -46,7 +49,7 @@ export class Changes implements AsyncIterableIterator<Change> {
     return(): Promise<IteratorResult<Change, undefined>> {
         this.#unread = [];
         this.close();
-        this.#left(this);
+        this.#onReturn(this);
         return Promise.resolve({ value: undefined, done: true });
     }
 

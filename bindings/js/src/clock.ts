@@ -1,23 +1,23 @@
-/** Time and timers. Only tests bring their own. */
+/** Time and timers. Only tests replace the system's. */
 export interface Clock {
-    /** Milliseconds from any origin; only grows. */
+    /** Milliseconds since any fixed instant; never goes back. */
     now(): number;
-    /** Calls back once, after so many milliseconds. */
+    /** Calls `callback` once, after `ms` milliseconds. */
     setTimeout(callback: () => void, ms: number): unknown;
-    /** Forgets a timer. */
+    /** Cancels a timer. */
     clearTimeout(timer: unknown): void;
 }
 
-/** How far the two clocks may part before it counts as a suspend. `Date.now` has whole milliseconds. */
+/** A larger difference between the two clocks counts as a suspend. `Date.now` has whole milliseconds. */
 const TOLERANCE_MS = 2;
 
 /**
  * A clock that also counts the time for which the machine was suspended, as far as JavaScript can know.
  *
- * `performance.now()` stands still in a suspend on some systems, and `Date.now()` may be set. So this
- * follows the first, and whenever the second has gone further, that is added: a suspend ends trust, and so
- * does a wall clock that is set forward, which is safe. What is not seen is a suspend during which the wall
- * clock was set back by as much.
+ * `performance.now()` stops during a suspend on some systems, and `Date.now()` may be set. So this clock
+ * follows `performance.now()`, and adds what `Date.now()` has advanced beyond it: a suspend ends trust. A
+ * wall clock that is set forward also ends trust, which is safe. Not detected: a suspend during which the
+ * wall clock was set back by as much.
  */
 export function bootClock(read: { performance(): number; date(): number }): () => number {
     let apart = read.date() - read.performance();
@@ -40,7 +40,7 @@ interface NodeTimer { unref?(): void }
 const monotonic = globalThis.performance;
 const { setTimeout: startTimer, clearTimeout: stopTimer } = globalThis;
 
-/** This process's clock. Its timers do not keep the process alive. */
+/** The clock of this process. Its timers do not keep the process alive. */
 export const systemClock: Clock = {
     now: bootClock({ performance: () => monotonic.now(), date: Date.now }),
     setTimeout(callback, ms) {
@@ -53,20 +53,20 @@ export const systemClock: Clock = {
     },
 };
 
-/** Waits for something, but no longer than until an instant. Keeps the process alive meanwhile. */
-export async function orLater(done: Promise<unknown>, clock: Clock, untilMs: number): Promise<void> {
+/** Waits for `done`, until the instant `untilMs` at the latest. Keeps the process alive meanwhile. */
+export async function waitUntil(done: Promise<unknown>, clock: Clock, untilMs: number): Promise<void> {
     let timer: unknown;
     const late = new Promise<void>((resolve) => {
         timer = clock.setTimeout(resolve, Math.max(0, untilMs - clock.now()));
-        hold(timer, true);
+        hold(timer, "alive");
     });
     await Promise.race([done, late]);
     clock.clearTimeout(timer);
 }
 
-/** Has a timer keep the process alive, or not. */
-export function hold(timer: unknown, alive: boolean): void {
+/** Lets a timer keep the process alive (`"alive"`), or not (`"free"`). */
+export function hold(timer: unknown, process: "alive" | "free"): void {
     const handle = timer as { ref?(): void; unref?(): void } | undefined;
-    if (alive) handle?.ref?.();
+    if (process === "alive") handle?.ref?.();
     else handle?.unref?.();
 }

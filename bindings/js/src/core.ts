@@ -1,4 +1,4 @@
-// Instantiates the core, which imports nothing but its own glue.
+// Instantiates the core as WebAssembly. It imports nothing but its own glue.
 import * as glue from "./wasm/elector_bg.js";
 import { wasmModule } from "./wasm/module.js";
 

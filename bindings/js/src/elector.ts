@@ -1,7 +1,7 @@
 import type { Change } from "./changes.js";
 import { Changes } from "./changes.js";
 import type { Clock } from "./clock.js";
-import { orLater, systemClock } from "./clock.js";
+import { systemClock, waitUntil } from "./clock.js";
 import type { DeposedReason, Leader, MachineEvent, MachineLeadership, Phase, Row } from "./core.js";
 import { Machine } from "./core.js";
 import { ElectorError, StoreError, oneLine } from "./errors.js";
@@ -13,7 +13,7 @@ import { checkDuration, checkOptions, machineOptions, tell } from "./options.js"
 import type { Deadlines, Term } from "./run.js";
 import { runAsLeader } from "./run.js";
 
-/** One consistent answer to "do I lead?". */
+/** The phase, token and deadlines of a candidate, all of one instant. */
 export type Leadership = Deadlines & (
     | {
         readonly leading: true;
@@ -26,16 +26,16 @@ export type Leadership = Deadlines & (
         /** `draining`: the lease is kept for work in progress, and `token` still protects it. */
         readonly phase: Exclude<Phase, "leader"> | "leader";
         readonly token?: bigint;
-        /** Why the latest term ended. */
+        /** Why the latest term ended, if one has. */
         readonly reason?: DeposedReason;
     }
 );
 
 type Listeners = { [E in MachineEvent["event"]]?: Set<(change: Change) => void> };
-/** The change that goes with an event's name. */
+/** The type of change of an event. */
 export type ChangeOf<E extends MachineEvent["event"]> = Extract<Change, { event: E }>;
 
-/** Somebody who waits until a condition on the machine holds. */
+/** A caller that waits for a condition on the machine. */
 interface Waiter {
     readonly done: (machine: Machine) => boolean;
     readonly resolve: () => void;
@@ -58,27 +58,27 @@ export class Elector {
     /** @internal */ wait: { readonly earliestMs: number; readonly latestMs: number } = NEVER;
     /** @internal */ readonly logger: Logger | undefined;
     /** @internal */ storeError: StoreError | undefined;
-    /** @internal How often somebody had this candidate stand down. */ stoodDown = 0;
-    /** @internal Work of `runAsLeader` was cut off and has not returned. */ isCutOff = false;
+    /** @internal The number of calls that made it stand down. */ stoodDown = 0;
+    /** @internal Work of `runAsLeader` was cut off and still runs. */ isCutOff = false;
     readonly #clock: Clock;
     readonly #hub: Hub;
     readonly #machine: Machine;
-    /** When trust ends; 0 without a term. One writer: `#publish`. */
+    /** The hard deadline; 0 without a term. Written by `#drain` and `#die` only. */
     #trustedUntil = 0;
     #token: bigint | undefined;
     #fault: ElectorError | undefined;
-    #unsaid: Change[] = [];
-    #saying = false;
+    #undelivered: Change[] = [];
+    #delivering = false;
     readonly #listeners: Listeners = {};
     readonly #readers = new Set<Changes>();
     #waiting: Waiter[] = [];
-    /** How many wait for something that keeps the process alive; none once all of that was let go. */
+    /** The number of waits that keep the process alive. `letGo()` ends their effect. */
     #holds = 0;
     #isLetGo = false;
-    /** How long work may take to stop while `runAsLeader` is under way. */
+    /** The drain bound of the `runAsLeader` call in progress. */
     #drainMs: number | undefined;
 
-    /** Checks everything, and throws an `ElectorError` with the code `INVALID_OPTIONS` if it does not fit. */
+    /** Checks all options, and throws an `ElectorError` with the code `INVALID_OPTIONS` if one is wrong. */
     constructor(options: ElectorOptions) {
         checkOptions(options);
         this.#clock = options.clock ?? systemClock;
@@ -94,11 +94,12 @@ export class Elector {
         }
     }
 
-    // ---- Standing ----
+    // ---- Campaign and release ----
 
     /**
-     * Stands for election until `release()`. After a loss it stands again by itself. Again: no effect; nor
-     * while work of `runAsLeader` that was cut off has not returned, after which the run stands again.
+     * Campaigns until `release()` or `drain()`, again after each lost term. Without effect while the
+     * candidate campaigns already, and while work of `runAsLeader` that was cut off has not returned; that
+     * run campaigns afterwards.
      */
     campaign(): void {
         this.#check();
@@ -107,9 +108,10 @@ export class Elector {
     }
 
     /**
-     * Stands down: not leader from this call on, and no candidate until the next `campaign()`. The promise
-     * is kept once the store has confirmed it, so that the next candidate leads at once, or once the lease
-     * has ended by itself, whether or not a campaign has begun meanwhile. It need not be awaited.
+     * Stands down: this candidate is not leader from this call on, and campaigns again only after
+     * `campaign()`. The promise resolves once the store has confirmed the release, so that the next candidate
+     * can lead at once, or else once the lease has expired; a campaign that begins meanwhile does not delay
+     * it. You need not await it.
      */
     release(): Promise<void> {
         this.stoodDown += 1;
@@ -117,9 +119,10 @@ export class Elector {
     }
 
     /**
-     * Not leader for new work from this call on, but the lease is kept until `drained()`; if `drainMs` is
-     * given, it is renewed for that long at most, and what is left of it then ends by itself. Signals
-     * `runAsLeader`'s work to stop; the default bound is that run's `drainMs`.
+     * Stands down but keeps the lease for work in progress until `drained()`: `amILeader()` is false from
+     * this call on, and `runAsLeader`'s work is signalled to stop. With `drainMs` (milliseconds) the lease is
+     * renewed for that long at most, and then expires. Default: the `drainMs` of the run in progress, else no
+     * bound: work that never ends then blocks the election.
      */
     drain(drainMs: number | undefined = this.#drainMs): void {
         if (drainMs !== undefined) checkDuration("drainMs", drainMs);
@@ -127,31 +130,34 @@ export class Elector {
         this.windDown(drainMs);
     }
 
-    /** @internal The same for work that was cut off: nobody wants this candidate to stand down for good. */
+    /** @internal Drains for work that was cut off; this candidate campaigns again afterwards. */
     windDown(drainMs: number | undefined = this.#drainMs): void {
         if (drainMs === undefined) return this.leaveToDrain();
         this.tell((machine, now) => machine.drainFor(now, drainMs));
     }
 
-    /** @internal Drains without a bound, or with that of before; no campaign follows. */
+    /** @internal Drains with the bound set before, or without one; no campaign follows. */
     leaveToDrain(): void {
         this.tell((machine, now) => machine.drain(now));
     }
 
     /**
-     * The work in progress is done: ends what `drain()` began. The promise is kept as that of `release()`;
-     * at once if a term is on that does not drain, since what did has ended before it.
+     * Ends a drain: the work in progress is done. The promise resolves as that of `release()` does; at once
+     * if the term that drained has already ended and a later one has begun.
      */
     drained(): Promise<void> {
         return this.#ending((machine, now) => machine.drained(now));
     }
 
-    /** Says that the host makes progress. Needed at least every half lease with `progressGate`. */
+    /**
+     * Reports that the host makes progress. With `progressGate`, call it at least every half lease; else the
+     * term ends.
+     */
     alive(): void {
         this.tell((machine, now) => machine.alive(now));
     }
 
-    /** Releases, and waits for it; ends all `changes()`. */
+    /** Releases, waits for the confirmation, and ends all `changes()`. */
     async [Symbol.asyncDispose](): Promise<void> {
         await this.release();
         for (const reader of this.#readers) reader.close();
@@ -161,8 +167,8 @@ export class Elector {
     // ---- Leadership ----
 
     /**
-     * Whether this candidate leads at this instant. Reads the clock every time: right even if timers are
-     * late, as after the event loop was blocked. Makes no I/O.
+     * Whether this candidate leads at this instant. Makes no I/O. Reads the clock at each call, so it is
+     * right even if timers are late because the event loop was blocked.
      */
     amILeader(): boolean {
         return this.#trustedUntil > this.#clock.now();
@@ -173,31 +179,31 @@ export class Elector {
         return this.amILeader() ? this.#token : undefined;
     }
 
-    /** One consistent answer with the term's token and deadlines. */
+    /** The phase, token and deadlines of this candidate, all of one instant. Makes no I/O. */
     get leadership(): Leadership {
         if (this.#fault) return { leading: false, phase: "standby", trustedForMs: 0, workForMs: 0 };
         const now = this.#clock.now();
         return described(this.#machine.leadership(now), now);
     }
 
-    /** Who leads, as far as this candidate knows; it learns so while it stands. */
+    /** The leader that this candidate last saw in the store. Updated only while it campaigns. */
     leader(): Leader | undefined {
         return this.#fault ? undefined : this.#machine.leader();
     }
 
     /**
-     * The latest error of the store that befell this elector, unless it was answered since; or the fault that
-     * ended it.
+     * The latest store error of this elector's requests, unless a later request was answered; or the `PANIC`
+     * that ended this elector.
      */
     get lastError(): ElectorError | undefined {
         return this.#fault ?? this.storeError;
     }
 
     /**
-     * Asks the store whether this term still lasts there, in one round trip. Where clocks stand still
-     * (Workers) or may not count a suspend, this and `guard()` are what to rely on.
+     * Asks the store whether this term still lasts, in one round trip. Rely on this and on `guard()` where
+     * the clock stands still (Workers) or may not count a suspend.
      *
-     * Throws a `StoreError` when the store does not answer.
+     * Throws a `StoreError` when the store does not answer within half a lease.
      */
     async confirm(): Promise<Leadership> {
         const { token } = this.leadership;
@@ -210,8 +216,8 @@ export class Elector {
     }
 
     /**
-     * Does what is due, and waits for its answers: for hosts that run only when they are called, such as a
-     * Durable Object's alarm. Call it again within `nextMs`.
+     * Does everything that is due, and waits for the answers: for hosts that run only when they are called,
+     * such as a Durable Object's alarm. Call it again within `nextMs`; later calls can cost the term.
      */
     async step(): Promise<{ leadership: Leadership; nextMs: number }> {
         this.#check();
@@ -220,24 +226,24 @@ export class Elector {
     }
 
     /**
-     * Fences the caller's own transaction on PostgreSQL: it can commit only if nobody else has been elected
-     * before it ends. Call it first in the transaction, with the client that the transaction is on or its
-     * `query` function; it must see the table of this elector's store. Resolves to the term's token.
+     * Guards your own transaction on PostgreSQL: it can commit only if no other candidate is elected before
+     * it ends. Call it first in the transaction, with the client that the transaction is on or its `query`
+     * function; that client must see the table of this elector's store. Resolves to the term's token.
      *
-     * Any isolation level will do; above READ COMMITTED it fails also if the table was rewritten (VACUUM
-     * FULL, CLUSTER) since the transaction's first statement. Rolling back to a savepoint (a nested
-     * transaction of an ORM) also ends a guard that was called after it, and so does the EXCEPTION clause of
-     * a PL/pgSQL block around the guard: call it outside of them, or again afterwards.
+     * Works at any isolation level; above READ COMMITTED it also fails if the table was rewritten (VACUUM
+     * FULL, CLUSTER) since the transaction's first statement. A rollback to a savepoint (a nested transaction
+     * of an ORM) also removes a guard that was called after that savepoint, and so does the EXCEPTION clause
+     * of a PL/pgSQL block around the guard. So call the guard outside of them, or again after the rollback.
      *
-     * Throws `NOT_LEADER` when the term is over, or the client's own error: roll back then. `NO_GUARD` on
-     * other stores.
+     * Throws `NOT_LEADER` when the term has ended, `NO_GUARD` on other stores, or the client's own error.
+     * Roll back after each of them.
      */
     async guard(query: Queryable | QueryFunction): Promise<bigint> {
         const { store } = this.#hub;
         if (!store.guardSql) {
-            throw new ElectorError("NO_GUARD", `${store.name} has no transactions that could be guarded`);
+            throw new ElectorError("NO_GUARD", `${store.name} cannot guard transactions; use postgresStore`);
         }
-        // Work that is drained has its term still, and must be able to finish.
+        // A draining term still has its token, so that its work can finish.
         const { token } = this.leadership;
         if (token === undefined) throw this.#notLeader();
         const text = await store.guardSql();
@@ -247,16 +253,16 @@ export class Elector {
         return token;
     }
 
-    // ---- Following ----
+    // ---- Events ----
 
-    /** Everything that happens from now on, in order; of several renewals not read yet only the last. */
+    /** All events from now on, in order. Of several unread renewals in a row only the last is kept. */
     changes(): Changes {
         const changes = new Changes((left) => this.#readers.delete(left));
         this.#readers.add(changes);
         return changes;
     }
 
-    /** Calls back at each such event. Returns the function that ends it. */
+    /** Calls `listener` at each event of this name. Call the returned function to stop that. */
     on<E extends MachineEvent["event"]>(event: E, listener: (change: ChangeOf<E>) => void): () => void {
         const listeners = (this.#listeners[event] ??= new Set()) as Set<unknown>;
         listeners.add(listener);
@@ -264,19 +270,21 @@ export class Elector {
     }
 
     /**
-     * Campaigns, calls `work` once elected, and returns what it returns, with the lease released.
+     * Campaigns, calls `work` once elected, releases the lease, and returns what `work` returned.
      *
-     * The term's `signal` is aborted at the soft deadline (`graceMs` before trust ends) or when the term is
-     * over. `work` must heed it, and return: nobody can stop JavaScript from outside. By then this candidate
-     * does not lead any more; a lease that it still has is kept until `work` has returned, if that is
-     * possible. Then `work` is called again under the next term's token.
+     * The term's `signal` is aborted at the soft deadline (`graceMs` before the hard deadline) or when the
+     * term ends. `work` must then return: JavaScript cannot be interrupted, so work that ignores the signal
+     * can run while another candidate leads. From that abort on this candidate does not lead. If its lease is
+     * still valid, it is kept until `work` has returned, as long as the store allows. Then this candidate
+     * campaigns, and calls `work` again under the token of its next term.
      *
-     * To stop it, as on SIGTERM, abort `options.signal`: this candidate does not lead any more, the term's
-     * signal is aborted too, and the lease is kept until `work` has returned, so that the next leader begins
-     * after it. It is renewed for `options.drainMs` at most (default: half a lease); what is left of it then
-     * ends by itself. A `release()` does not wait for `work`.
+     * To stop the run, as on SIGTERM, abort `options.signal`: this candidate stops leading, the term's signal
+     * is aborted, and the lease is kept until `work` has returned, so that the next leader begins after it.
+     * The lease is renewed for `options.drainMs` milliseconds at most (default: half a lease), and then
+     * expires. Too short, and the lease of slow work expires while it runs. A `release()` does not wait for
+     * `work`.
      *
-     * Throws what `work` threw in a term that lasted; the reason of `options.signal`; `RELEASED` when
+     * Throws the error of `work` if its term lasted; the reason of `options.signal`; `RELEASED` when
      * `release()` or `drain()` is called elsewhere; `BUSY` while other work of this elector runs.
      */
     async runAsLeader<T>(
@@ -284,7 +292,7 @@ export class Elector {
         options: {
             readonly signal?: AbortSignal | undefined;
             readonly drainMs?: number | undefined;
-            /** @internal Whether somebody else will release. */
+            /** @internal Whether another owner of the elector releases it. */
             readonly isKept?: (() => boolean) | undefined;
         } = {},
     ): Promise<T> {
@@ -311,9 +319,9 @@ export class Elector {
         } catch (error) {
             this.#die(error);
         }
-        this.#say();
+        this.#deliver();
         if (this.#fault) return;
-        // Also one that had settled may want something: to give back what it was granted late.
+        // A settled machine can also have a request: the release of a lease that was granted late.
         if (this.#machine.isSettled()) this.#hub.leave(this);
         else this.#hub.join(this);
         for (const waiter of this.#waiting.splice(0)) {
@@ -323,7 +331,8 @@ export class Elector {
     }
 
     #drain(): void {
-        // Before anybody is told: who hears `deposed` and asks must get the answer "no".
+        // Published before events are delivered: a listener of `deposed` that asks `amILeader()` must get
+        // false.
         const now = this.#clock.now();
         const leadership = this.#machine.leadership(now);
         this.#trustedUntil = leadership.isLeader ? leadership.trustedUntilMs : 0;
@@ -341,15 +350,17 @@ export class Elector {
             }
             const { kind, ...event } = output;
             const about = { at: new Date(), election: this.election, candidate: this.candidate };
-            this.#unsaid.push({ ...event, ...about });
+            this.#undelivered.push({ ...event, ...about });
         }
     }
 
-    /** Listeners may call this elector, so nothing is half done when they run, and none is overtaken. */
-    #say(): void {
-        if (this.#saying) return;
-        this.#saying = true;
-        for (let change = this.#unsaid.shift(); change; change = this.#unsaid.shift()) {
+    /**
+     * Listeners may call this elector. So they run when its state is complete, and changes keep their order.
+     */
+    #deliver(): void {
+        if (this.#delivering) return;
+        this.#delivering = true;
+        for (let change = this.#undelivered.shift(); change; change = this.#undelivered.shift()) {
             if (change.event !== "renewed") {
                 tell(this.logger, "info", `election ${JSON.stringify(this.election)}: ${change.event}`);
             }
@@ -362,19 +373,19 @@ export class Elector {
                 }
             }
         }
-        this.#saying = false;
+        this.#delivering = false;
     }
 
     #die(error: unknown): void {
         this.#trustedUntil = 0;
         this.wait = NEVER;
         const message = `election ${JSON.stringify(this.election)}: ${oneLine(error)}; this elector is ` +
-            "dead, and its lease ends by itself; please report this";
+            "dead, and its lease will expire; please report this";
         this.#fault = new ElectorError("PANIC", message, { cause: error });
         tell(this.logger, "error", message);
         if (this.#token !== undefined) {
             const about = { at: new Date(), election: this.election, candidate: this.candidate };
-            this.#unsaid.push({ event: "deposed", token: this.#token, reason: "revoked", ...about });
+            this.#undelivered.push({ event: "deposed", token: this.#token, reason: "revoked", ...about });
         }
         this.#hub.leave(this);
         for (const { resolve } of this.#waiting.splice(0)) resolve();
@@ -392,16 +403,16 @@ export class Elector {
 
     #busy(): ElectorError {
         const message = `election ${JSON.stringify(this.election)}: this elector runs other work as leader ` +
-            "already; wait until that has returned, or make an elector of its own for this work";
+            "already; wait until that has returned, or make another elector for this work";
         return new ElectorError("BUSY", message);
     }
 
-    /** @internal Kept once there is nothing to lead, to try or to tell the store. */
+    /** @internal Resolves once there is no term, no campaign and no request in progress. */
     whenSettled(): Promise<void> {
         return this.#when((machine) => machine.isSettled());
     }
 
-    /** Ends what is held. The promise is kept once all of it has come to its end. */
+    /** Gives the machine an input that ends its lease. Resolves once the lease is released or has expired. */
     #ending(input: (machine: Machine, now: number) => void): Promise<void> {
         const before = this.#fault ? 0n : this.#machine.settlements();
         this.tell(input);
@@ -415,14 +426,14 @@ export class Elector {
         this.keepAlive(-1);
     }
 
-    /** @internal Somebody waits for this elector: the process must not end before. */
+    /** @internal Counts waits for this elector: the process must not end before them. */
     keepAlive(by: 1 | -1): void {
         if (this.#isLetGo) return;
         this.#holds += by;
         this.#hub.keepAlive(by);
     }
 
-    /** @internal From now on the process may end, whoever still waits for this elector. */
+    /** @internal From now on waits for this elector do not keep the process alive. */
     letGo(): void {
         if (this.#isLetGo) return;
         this.#isLetGo = true;
@@ -444,7 +455,7 @@ export class Elector {
             failure = error;
             if (reply.outcome === "seen") row = reply.row;
         });
-        await orLater(answered, this.#clock, deadlineMs);
+        await waitUntil(answered, this.#clock, deadlineMs);
         if (failure) throw failure;
         return row;
     }

@@ -1,25 +1,28 @@
 import type { Failure } from "./core.js";
 
-/** What went wrong, for programs. */
+/** The kind of an error, for programs. */
 export type ElectorErrorCode =
     /** An option is out of bounds or of the wrong type. */
     | "INVALID_OPTIONS"
-    /** This candidate does not lead (any more): roll back the transaction that it wanted to guard. */
+    /** This candidate does not lead, or no longer: roll back the transaction that `guard()` was called in. */
     | "NOT_LEADER"
-    /** Somebody released this elector while it was waited for. */
+    /** `release()` or `drain()` was called while `runAsLeader()` waited or worked. */
     | "RELEASED"
-    /** This elector runs other work as leader already. */
+    /** This elector already runs other work in `runAsLeader()`. */
     | "BUSY"
-    /** The store failed, or did not answer in time; it is tried again. */
+    /** The store failed or did not answer in time. The elector retries. */
     | "STORE"
-    /** The store refused for a reason that does not go away by itself: a permission, another table. */
+    /**
+     * The store refused, and retrying does not help until the cause is removed: a missing permission, or a
+     * table of another shape.
+     */
     | "STORE_REFUSED"
-    /** The store's leases are not kept in PostgreSQL, so no transaction can be guarded. */
+    /** The store is not PostgreSQL, so it cannot guard transactions. */
     | "NO_GUARD"
-    /** The core panicked. This elector is never leader again; please report it. */
+    /** The core panicked. This elector never leads again; please report it. */
     | "PANIC";
 
-/** The one error of this package: `code` for programs, `message` for people. */
+/** The only error class of this package: `code` for programs, `message` for people. */
 export class ElectorError extends Error {
     override readonly name = "ElectorError";
     constructor(readonly code: ElectorErrorCode, message: string, options?: { cause?: unknown }) {
@@ -30,7 +33,7 @@ export class ElectorError extends Error {
 
 /** A failure of a store. */
 export class StoreError extends ElectorError {
-    /** `unsent`: certainly not executed; `unknown`: perhaps; `refused`: it will not go away by itself. */
+    /** `unsent`: certainly not executed. `unknown`: perhaps executed. `refused`: retrying does not help. */
     readonly failure: Failure;
     constructor(failure: Failure, message: string, options?: { cause?: unknown }) {
         super(failure === "refused" ? "STORE_REFUSED" : "STORE", message, options);
@@ -38,9 +41,9 @@ export class StoreError extends ElectorError {
     }
 }
 
-/** An error of others as one line. */
+/** The message of any error, in one line. */
 export function oneLine(error: unknown): string {
-    // What Node says of a host with several addresses has no message of its own.
+    // Node's error for a host with several addresses has no message, only one error for each address.
     const { errors } = (error ?? {}) as { errors?: unknown };
     if (error instanceof Error && error.message === "" && Array.isArray(errors)) {
         return errors.map(oneLine).join(", ");

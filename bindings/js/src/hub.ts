@@ -1,5 +1,5 @@
 import type { Clock } from "./clock.js";
-import { hold, orLater } from "./clock.js";
+import { hold, waitUntil } from "./clock.js";
 import type { Machine, Output, Reply } from "./core.js";
 import { limits, urgency, waitedForMs } from "./core.js";
 import { StoreError, oneLine } from "./errors.js";
@@ -9,42 +9,52 @@ import { random64, tell } from "./options.js";
 import type { Job, Store } from "./store.js";
 import { failAll } from "./store.js";
 
-/** The timers of a system may stand still while it is suspended, so the clock is looked at this often. */
+/** Timers may stop while the system is suspended, so the hub reads the clock at least this often. */
 const LONGEST_SLEEP_MS = 1_000;
 const { mostJobs, shortestPatienceMs, cleanUpEveryMs } = limits();
-/** Unanswered batches from which on few more are sent: each waits in the client for a connection. */
+/** With this many overdue batches the hub mostly stops sending: each waits in the client for a connection. */
 const MOST_OVERDUE = 4;
-/** Then one is sent about so often, since the client may work again and never answer the old ones. */
+/**
+ * The interval between the batches that are sent even then: the client may work again, although it never
+ * answers the old ones.
+ */
 const PROBE_EVERY_MS = 10_000;
-/** Of a long outage each pause is this part, so that unanswered batches pile up with its logarithm only. */
+/**
+ * The part of a long outage that this interval takes, so that the number of unanswered batches grows only
+ * with the outage's logarithm.
+ */
 const PROBE_EVERY_PART = 1 / 16;
 
-/** The urgency of each operation. Looked up here, since batches are sorted by it. */
+/** The urgency of each operation, by which batches are sorted. Looked up once. */
 const URGENCY = {
     release: urgency("release"), renew: urgency("renew"), acquire: urgency("acquire"), look: urgency("look"),
 };
 
-/** One candidate as its hub sees it. */
-export interface Seat {
+/** A candidate as its hub sees it. */
+export interface HubCandidate {
     readonly election: string;
     readonly logger: Logger | undefined;
     readonly leaseMs: number;
-    /** The latest error of this candidate's own requests, unless one was answered since. */
+    /** The latest error of this candidate's own requests; unset once a request has been answered. */
     storeError: StoreError | undefined;
-    /** When the machine wants to hear that time passed. */
+    /**
+     * When the machine next needs its timer: at `earliestMs` at the earliest, at `latestMs` at the latest.
+     */
     wait: { readonly earliestMs: number; readonly latestMs: number };
-    /** Tells the machine something, and does what it says. */
+    /** Gives the machine an input, and carries out its outputs. */
     tell(input: (machine: Machine, now: number) => void): void;
 }
 
 interface Batch {
-    /** Whose jobs are not answered yet. None once it was left behind. */
-    readonly open: Map<Job, Seat>;
+    /** The jobs without an answer, with their candidates. Empty once the batch has been left behind. */
+    readonly open: Map<Job, HubCandidate>;
     readonly since: number;
-    /** How long it is waited for. Sooner once something urgent waits for its turn. */
+    /** The hub waits for the batch until this instant; less long once an urgent job is queued. */
     until: number;
     readonly done: Promise<void>;
-    /** Whether it is counted if it is left behind, or was written off meanwhile. */
+    /**
+     * The hub's `#era` at the sending. Once the hub's era is later, this batch no longer counts as overdue.
+     */
     readonly era: number;
 }
 
@@ -54,22 +64,22 @@ const DAY_MS = 86_400_000;
 const hubs = new WeakMap<Store, Map<Clock, Hub>>();
 
 /**
- * One hub serves every elector on one store: one timer, and one batch of statements at a time. A batch that
- * is not answered in time is left behind, and the next one is sent; its answer is used when it comes.
+ * One hub serves all electors on one store: it has one timer, and sends one batch at a time. It leaves a
+ * batch behind that is not answered in time and sends the next one; a late answer is still used.
  */
 export class Hub {
     /**
-     * Seeds the jitter of all machines here: those that began together stay together, and renew with one
-     * statement. Other processes have other seeds, and that is whom jitter is to part from.
+     * The seed of the jitter of all machines of this hub: candidates that begin together stay together, and
+     * renew in one statement. Jitter separates processes, and other processes have other seeds.
      */
     readonly seed = random64();
-    readonly #seats = new Set<Seat>();
+    readonly #candidates = new Set<HubCandidate>();
     readonly #faults: Faults;
-    #jobs: [Seat, Job][] = [];
+    #jobs: [HubCandidate, Job][] = [];
     #running: Batch | undefined;
     #overdue = 0;
     #era = 0;
-    /** Since when too many are overdue, and when one more may be sent nevertheless. */
+    /** Since when too many batches are overdue, and when one more may be sent nevertheless. */
     #stuckSince = 0;
     #probeAt = 0;
     #flushing = false;
@@ -92,54 +102,54 @@ export class Hub {
         return hub;
     }
 
-    // ---- Seats ----
+    // ---- Candidates ----
 
-    join(seat: Seat): void {
-        if (this.#seats.has(seat)) return;
-        this.#seats.add(seat);
-        this.#arm(seat.wait.latestMs);
+    join(candidate: HubCandidate): void {
+        if (this.#candidates.has(candidate)) return;
+        this.#candidates.add(candidate);
+        this.#arm(candidate.wait.latestMs);
         this.#listen();
     }
 
-    /** A candidate that stands by and has nothing to tell the store needs no hub. */
-    leave(seat: Seat): void {
-        if (!this.#seats.delete(seat)) return;
-        this.#faults.removed(seat);
-        if (this.#seats.size > 0) return;
+    /** Removes a candidate that does not campaign and has nothing to send. */
+    leave(candidate: HubCandidate): void {
+        if (!this.#candidates.delete(candidate)) return;
+        this.#faults.removed(candidate);
+        if (this.#candidates.size > 0) return;
         this.#arm(Infinity);
         const listening = this.#listening;
         this.#listening = undefined;
         listening?.then((end) => end()).catch(() => undefined);
     }
 
-    /** Counts waits that only a timer ends: the process must not exit while there are any. */
+    /** Counts waits that only a timer ends: while there are any, the timer keeps the process alive. */
     keepAlive(by: number): void {
         this.#keptAlive += by;
-        if (this.#timer !== undefined) hold(this.#timer, this.#keptAlive > 0);
+        if (this.#timer !== undefined) hold(this.#timer, this.#keptAlive > 0 ? "alive" : "free");
     }
 
-    /** A machine asks the store for something. All that is asked for before the next turn is one batch. */
-    post(seat: Seat, request: Extract<Output, { kind: "send" }>): void {
-        this.#jobs.push([seat, { election: seat.election, request }]);
+    /** Queues a request of a machine. All requests until the next microtask make one batch. */
+    post(candidate: HubCandidate, request: Extract<Output, { kind: "send" }>): void {
+        this.#jobs.push([candidate, { election: candidate.election, request }]);
         this.#flushSoon();
     }
 
-    /** A machine's timer was set. */
-    planned(seat: Seat): void {
-        if (this.#seats.has(seat)) this.#arm(seat.wait.latestMs);
+    /** A candidate's `wait` has changed. */
+    planned(candidate: HubCandidate): void {
+        if (this.#candidates.has(candidate)) this.#arm(candidate.wait.latestMs);
     }
 
-    /** Does what is due, and waits for what is under way: for hosts without timers of their own. */
-    async step(seat: Seat): Promise<void> {
+    /** Does everything that is due, and waits for the answers: for hosts without timers of their own. */
+    async step(candidate: HubCandidate): Promise<void> {
         this.#fire();
-        seat.tell((machine, now) => machine.timeout(now));
-        // A look, an acquire, and what an unanswered one before them left to do.
+        candidate.tell((machine, now) => machine.timeout(now));
+        // Enough rounds for a look, an acquire, and the follow-ups of an earlier unanswered acquire.
         for (let round = 0; round < 4; round++) {
             this.#flush();
             const running = this.#running;
             if (!running) return;
-            // A batch of a Worker's request that has ended is never answered.
-            await orLater(running.done, this.clock, running.until);
+            // The batch of a Worker's request that has ended is never answered.
+            await waitUntil(running.done, this.clock, running.until);
         }
     }
 
@@ -147,7 +157,7 @@ export class Hub {
 
     #arm(at: number): void {
         const due = Math.min(at, this.clock.now() + LONGEST_SLEEP_MS);
-        if (this.#seats.size === 0) {
+        if (this.#candidates.size === 0) {
             if (this.#timer !== undefined) this.clock.clearTimeout(this.#timer);
             this.#timer = undefined;
             this.#timerAt = Infinity;
@@ -161,21 +171,24 @@ export class Hub {
             this.#timerAt = Infinity;
             this.#fire();
         }, Math.max(0, due - this.clock.now()));
-        if (this.#keptAlive > 0) hold(this.#timer, true);
+        if (this.#keptAlive > 0) hold(this.#timer, "alive");
     }
 
-    /** Once one timer must fire, all fire that may: what their machines ask for then is one batch. */
+    /**
+     * Handles the time. If the timer of one candidate is due, those that may fire early fire too: their
+     * requests make one batch.
+     */
     #fire(): void {
         const now = this.clock.now();
         this.#leaveBehind(now);
-        const isDue = [...this.#seats].some((seat) => seat.wait.latestMs <= now);
-        for (const seat of isDue ? [...this.#seats] : []) {
-            if (seat.wait.earliestMs <= now) seat.tell((machine, at) => machine.timeout(at));
+        const isDue = [...this.#candidates].some((candidate) => candidate.wait.latestMs <= now);
+        for (const candidate of isDue ? [...this.#candidates] : []) {
+            if (candidate.wait.earliestMs <= now) candidate.tell((machine, at) => machine.timeout(at));
         }
-        // A client that answers nothing gets nothing more that it need not have.
+        // A client that does not answer gets only requests that are needed.
         if (now >= this.#cleanUpAt && this.#overdue < MOST_OVERDUE) this.#cleanUp();
         let next = this.#running?.until ?? Infinity;
-        for (const seat of this.#seats) next = Math.min(next, seat.wait.latestMs);
+        for (const candidate of this.#candidates) next = Math.min(next, candidate.wait.latestMs);
         this.#arm(next);
     }
 
@@ -186,7 +199,7 @@ export class Hub {
     #cleanUp(): void {
         this.#cleanUpAt = this.#nextCleanUp();
         this.store.cleanUp?.().catch((error: unknown) => {
-            this.#log("debug", `dead rows were not removed: ${oneLine(error)}`);
+            this.#log("debug", `cannot delete expired rows: ${oneLine(error)}`);
         });
     }
 
@@ -201,7 +214,10 @@ export class Hub {
         });
     }
 
-    /** The most urgent first: a release frees others, a renewal keeps a term, a take-over starts one. */
+    /**
+     * Sends the most urgent jobs first: a release frees other candidates, a renewal keeps a term, an acquire
+     * starts one.
+     */
     #flush(): void {
         const now = this.clock.now();
         this.#hurry(now);
@@ -211,11 +227,11 @@ export class Hub {
         wanted.sort(([, a], [, b]) => URGENCY[a.request.op] - URGENCY[b.request.op]);
         this.#jobs = wanted.splice(mostJobs);
         if (wanted.length === 0) return;
-        const seats = new Map(wanted.map(([seat, job]) => [job, seat]));
-        const jobs = [...seats.keys()];
-        const open = new Map(seats);
-        const answer = this.#answerTo(seats, open);
-        if (!this.#maySend(now)) return failAll(jobs, answer, this.#silence("unsent"));
+        const candidates = new Map(wanted.map(([candidate, job]) => [job, candidate]));
+        const jobs = [...candidates.keys()];
+        const open = new Map(candidates);
+        const answer = this.#answerTo(candidates, open);
+        if (!this.#maySend(now)) return failAll(jobs, answer, this.#noAnswer("unsent"));
         const execute = async () => this.store.execute(jobs, answer);
         const done = execute().catch((error: unknown) => {
             const message = `${this.store.name}: ${oneLine(error)}`;
@@ -231,7 +247,7 @@ export class Hub {
         this.#arm(batch.until);
     }
 
-    /** Whether the client may be given one more batch. */
+    /** Whether the hub may send one more batch. */
     #maySend(now: number): boolean {
         if (this.#overdue < MOST_OVERDUE) return true;
         if (now < this.#probeAt) return false;
@@ -239,16 +255,19 @@ export class Hub {
         return true;
     }
 
-    /** The batch under way was answered in time. */
+    /** The batch in progress was answered in time. */
     #answered(): void {
         this.#running = undefined;
         if (this.#overdue < MOST_OVERDUE) return;
-        // The client works, so what it still owes may be lost for good: as of a Worker's ended request.
+        // The client works, so its overdue answers may never come, as those of a Worker's ended request.
         this.#overdue = 0;
         this.#era += 1;
     }
 
-    /** A renewal or a release that waits for its turn gets it within half of its time. */
+    /**
+     * Shortens the wait for the batch in progress, so that a queued renewal or release is sent within half of
+     * its time.
+     */
     #hurry(now: number): void {
         const batch = this.#running;
         if (!batch) return;
@@ -259,7 +278,7 @@ export class Hub {
         this.#arm(batch.until);
     }
 
-    /** Goes on without a batch whose time is up. Its answer may come yet. */
+    /** Leaves a batch behind whose time is up. Its answer may still come. */
     #leaveBehind(now: number): void {
         const late = this.#running;
         if (!late || late.until > now) return;
@@ -269,70 +288,70 @@ export class Hub {
             this.#stuckSince = now;
             this.#probeAt = now + PROBE_EVERY_MS;
         }
-        const silence = this.#silence("unknown");
-        // Those that waited for their turn behind it have no answer either.
-        for (const seat of [...late.open.values(), ...this.#jobs.map(([seat]) => seat)]) {
-            this.#failed(seat, silence, now);
+        const noAnswer = this.#noAnswer("unknown");
+        // The candidates whose jobs were queued behind this batch have no answer either.
+        for (const candidate of [...late.open.values(), ...this.#jobs.map(([candidate]) => candidate)]) {
+            this.#failed(candidate, noAnswer, now);
         }
         late.open.clear();
         if (this.#jobs.length > 0) this.#flushSoon();
     }
 
     #answerTo(
-        seats: ReadonlyMap<Job, Seat>,
-        open: Map<Job, Seat>,
+        candidates: ReadonlyMap<Job, HubCandidate>,
+        open: Map<Job, HubCandidate>,
     ): (job: Job, reply: Reply, error?: StoreError) => void {
         return (job, reply, error) => {
-            const seat = seats.get(job);
-            if (!seat) return;
+            const candidate = candidates.get(job);
+            if (!candidate) return;
             const inTime = open.delete(job);
             if (!error) {
-                seat.storeError = undefined;
-                this.#faults.answered(seat, this.clock.now());
-            } else if (inTime || seat.storeError) {
-                // A late failure does not count once another request was answered.
-                this.#failed(seat, error, this.clock.now());
+                candidate.storeError = undefined;
+                this.#faults.answered(candidate, this.clock.now());
+            } else if (inTime || candidate.storeError) {
+                // A late failure is ignored if a later request was answered.
+                this.#failed(candidate, error, this.clock.now());
             }
-            seat.tell((machine, now) => machine.reply(now, reply));
+            candidate.tell((machine, now) => machine.reply(now, reply));
         };
     }
 
-    #silence(failure: "unsent" | "unknown"): StoreError {
-        return new StoreError(failure, `${this.store.name}: no answer in time; the server or the network ` +
-            "hangs, a lock is held, or the client's pool is exhausted; it is tried again");
+    #noAnswer(failure: "unsent" | "unknown"): StoreError {
+        return new StoreError(failure, `${this.store.name}: no answer in time; Elector retries. Does ` +
+            "the server or the network hang, is a lock held, or is the client's pool exhausted?");
     }
 
-    #failed(seat: Seat, error: StoreError, now: number): void {
-        seat.storeError = error;
-        // What is given back late is of one that has left.
-        if (this.#seats.has(seat)) this.#faults.failed(seat, error, now);
+    #failed(candidate: HubCandidate, error: StoreError, now: number): void {
+        candidate.storeError = error;
+        // A candidate that has left has no faults: its request only releases a lease that was granted late.
+        if (this.#candidates.has(candidate)) this.#faults.failed(candidate, error, now);
     }
 
-    // ---- News ----
+    // ---- Notifications ----
 
     #listen(): void {
         if (this.#listening || !this.store.listen) return;
         const notify = (election?: string) => {
-            for (const seat of [...this.#seats]) {
-                if (election === undefined || seat.election === election) {
-                    seat.tell((machine, now) => machine.hint(now));
+            for (const candidate of [...this.#candidates]) {
+                if (election === undefined || candidate.election === election) {
+                    candidate.tell((machine, now) => machine.hint(now));
                 }
             }
         };
         const warn = (message: string) => this.#log("warn", message);
-        // A release is noticed by looking within a third of a lease: so soon a deaf connection should be,
-        // too.
-        const shorter = (least: number, seat: Seat) => Math.min(least, seat.leaseMs);
-        const testMs = () => [...this.#seats].reduce(shorter, DAY_MS) / 3;
+        // Without notifications a release is found by looking, every third of a lease. So a dead connection
+        // is also detected within a third of a lease.
+        const shorter = (least: number, candidate: HubCandidate) => Math.min(least, candidate.leaseMs);
+        const testMs = () => [...this.#candidates].reduce(shorter, DAY_MS) / 3;
         const listening = this.store.listen(notify, warn, testMs);
         this.#listening = listening;
         listening.catch((error: unknown) => {
-            this.#log("warn", `${oneLine(error)}; releases are noticed by looking only`);
+            this.#log("warn", `${oneLine(error)}; without notifications a release is found only by looking`);
         });
     }
 
     #log(level: "debug" | "warn", message: string): void {
-        const loggers = new Set([...this.#seats].map((seat) => seat.logger));
+        const loggers = new Set([...this.#candidates].map((candidate) => candidate.logger));
         for (const logger of loggers) tell(logger, level, message);
     }
 }

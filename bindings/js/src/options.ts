@@ -3,7 +3,7 @@ import type { MachineOptions } from "./core.js";
 import { ElectorError } from "./errors.js";
 import type { Store } from "./store.js";
 
-/** Where an elector says what goes on. `console` is one; by default nothing is said. */
+/** Where an elector logs; `console` fits. Without a logger nothing is logged. */
 export interface Logger {
     debug?(message: string): void;
     info?(message: string): void;
@@ -11,27 +11,43 @@ export interface Logger {
     error?(message: string): void;
 }
 
-/** Tells a logger. What it throws must neither cost a term nor keep a change from those who wait for it. */
+/** Logs a message. An exception of the logger must neither end a term nor keep a change from its readers. */
 export function tell(logger: Logger | undefined, level: keyof Logger, message: string): void {
     try {
         logger?.[level]?.(message);
     } catch {
-        // There is nobody else to tell.
+        // There is no other place to report it.
     }
 }
 
-/** What the elector itself tells the machine. */
+/** Options of the machine that the elector sets itself. */
 type Own = "candidate" | "incarnation" | "seed";
 
-/** What an {@link Elector} is made with. Times are in milliseconds; what is unset has a default. */
+/**
+ * The options of an {@link Elector}. Times are in milliseconds. All but `election` and `store` have defaults.
+ * The constructor throws `INVALID_OPTIONS`, with the numbers, if a value is out of bounds or the times leave
+ * no room for three renewal attempts before the soft deadline.
+ */
 export interface ElectorOptions extends Omit<MachineOptions, Own> {
-    /** Where leases are kept: `postgresStore`, `sqliteStore` or `memoryStore`. */
+    /**
+     * Where leases are kept: `postgresStore`, `sqliteStore` or `memoryStore`. Candidates of one election
+     * exclude each other only if all of them use the same table.
+     */
     readonly store: Store;
-    /** This candidate's name, 1 to 255 bytes. Default: `host-pid`. Two may share a name. */
+    /**
+     * This candidate's name in logs and rows, 1 to 255 bytes. Default: `host-pid`, or a random name where
+     * there is no process. Two candidates may share a name: a random number distinguishes them.
+     */
     readonly candidate?: string | undefined;
-    /** Where to say what goes on. */
+    /**
+     * Where elections, losses and faults of the store are logged. Default: nowhere. A logger that blocks also
+     * blocks renewals, and can so end a term.
+     */
     readonly logger?: Logger | undefined;
-    /** Only for tests. */
+    /**
+     * A clock for tests. Default: `systemClock`. With a clock that runs slower than real time two candidates
+     * can lead at once.
+     */
     readonly clock?: Clock | undefined;
 }
 
@@ -41,22 +57,23 @@ function refuse(message: string): never {
     throw new ElectorError("INVALID_OPTIONS", message);
 }
 
-/** Refuses what is no number of milliseconds. */
+/** Refuses a value that is not a number of milliseconds. */
 export function checkDuration(name: string, value: unknown): void {
     if (typeof value === "number" && value >= 0 && value < 1e12) return;
-    refuse(`\`${name}\` is ${String(value)}; give a number of milliseconds`);
+    refuse(`\`${name}\` is ${String(value)}; give a number of milliseconds, at least 0 and less than 10^12`);
 }
 
-/** Refuses what JavaScript may get wrong; the machine refuses the rest. */
+/** Refuses what only JavaScript can get wrong; the machine checks the rest. */
 export function checkOptions(options: ElectorOptions): void {
     if (typeof options.election !== "string") refuse("`election` is missing; give the election's name");
     for (const name of ["election", "candidate", "meta"] as const) {
         const value: unknown = options[name];
         if (value === undefined) continue;
-        if (typeof value !== "string") refuse(`\`${name}\` is no string`);
-        // Stores keep another text instead, or none, and some clients abort the process.
+        if (typeof value !== "string") refuse(`\`${name}\` is not a string; give a string`);
+        // Stores would keep a different text or refuse it, and some clients abort the process.
         const at = value.search(/\p{Surrogate}/u);
-        if (at >= 0) refuse(`\`${name}\` has half a character at index ${at}; cut the text elsewhere`);
+        if (at < 0) continue;
+        refuse(`\`${name}\` has half a character (a lone surrogate) at index ${at}; cut the text elsewhere`);
     }
     for (const name of TIMES) {
         if (options[name] !== undefined) checkDuration(name, options[name]);
@@ -67,7 +84,7 @@ export function checkOptions(options: ElectorOptions): void {
     }
 }
 
-/** What the machine is told of the options. */
+/** The machine's options, from those of the elector. */
 export function machineOptions(options: ElectorOptions, seed: bigint): MachineOptions {
     return { ...options, candidate: options.candidate ?? defaultCandidate(), incarnation: random64(), seed };
 }
@@ -83,7 +100,7 @@ interface Process {
     getBuiltinModule?(name: string): { hostname?(): string } | undefined;
 }
 
-/** `host-pid`, which tells an operator where to look; elsewhere a name at random. */
+/** `host-pid`, which tells an operator where to look; where there is no process, a random name. */
 function defaultCandidate(): string {
     const process = (globalThis as { process?: Process }).process;
     if (typeof process?.pid !== "number" || process.pid < 1) return `js-${crypto.randomUUID().slice(0, 8)}`;
@@ -91,7 +108,7 @@ function defaultCandidate(): string {
     try {
         host = process.getBuiltinModule?.("node:os")?.hostname?.() ?? process.env?.["HOSTNAME"];
     } catch {
-        // Deno asks for a permission to tell it.
+        // Deno needs a permission to read the host's name.
     }
     return `${(host || "host").slice(0, 200)}-${process.pid}`;
 }

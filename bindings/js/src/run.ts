@@ -3,38 +3,38 @@ import type { Phase } from "./core.js";
 import { ElectorError } from "./errors.js";
 
 /**
- * How long a term still lasts, in milliseconds; a renewal extends it. A `Leadership` counts from the instant
- * of its answer, a `Term` from each reading.
+ * The remaining times of a term, in milliseconds; each renewal extends them. A `Leadership` counts from the
+ * instant of its answer, a `Term` from each reading.
  */
 export interface Deadlines {
     /**
-     * The time until the hard deadline, when trust in the term ends; 0 without a term. Everything that only
+     * The time until the hard deadline, when trust in the lease ends; 0 without a term. Everything that only
      * the leader may do must have ended by then: another candidate can lead from that instant on.
      */
     readonly trustedForMs: number;
     /**
-     * The time until the soft deadline, `graceMs` before the hard one; 0 without a term and past that
-     * deadline. Start nothing new by then. A draining candidate starts nothing new at all: for it this is how
-     * long the work in progress may still run.
+     * The time until the soft deadline, `graceMs` before the hard one; 0 without a term and after that
+     * deadline. Start no new work after it. A draining candidate must not start new work at all; for it, this
+     * is the time that the work in progress may still take.
      */
     readonly workForMs: number;
 }
 
-/** The term that a piece of work runs under. */
+/** The term under which `work` runs. */
 export interface Term extends Deadlines {
-    /** The fencing token, for every resource that checks it. */
+    /** The fencing token of the term. Pass it to every resource that checks tokens. */
     readonly token: bigint;
-    /** Aborted when the work is to stop: it starts nothing new, and what is in progress must end. */
+    /** Aborted when the work must stop: it must start nothing new, end what is in progress, and return. */
     readonly signal: AbortSignal;
 }
 
-/** The elector that work runs under: what `runAsLeader` asks of it and tells it. */
+/** The elector under which work runs, as `runAsLeader` uses it. */
 export interface Candidate {
     readonly election: string;
     readonly token: bigint | undefined;
     readonly leadership: Deadlines & { readonly phase: Phase; readonly token?: bigint };
     readonly lastError: ElectorError | undefined;
-    /** How often this candidate was made to stand down: by `release()` or `drain()`. */
+    /** The number of calls of `release()` and `drain()`. */
     readonly stoodDown: number;
     /** The work was cut off and has not returned. */
     isCutOff: boolean;
@@ -43,17 +43,17 @@ export interface Candidate {
     drain(): void;
     /** Drains because the work was cut off: the candidate campaigns again afterwards. */
     windDown(): void;
-    /** Drains without a bound, or with that of before; no campaign follows. */
+    /** Drains with the bound set before, or without one; no campaign follows. */
     leaveToDrain(): void;
     changes(): Changes;
     on(event: "stopNewWork" | "deposed", listener: (change: Change) => void): () => void;
-    /** Resolves once there is nothing to lead, to try or to tell the store. */
+    /** Resolves once there is no term, no campaign and no request in progress. */
     whenSettled(): Promise<void>;
     /** Counts the waits for this elector: the process must not end before them. */
     keepAlive(by: 1 | -1): void;
 }
 
-/** The term under `token`. Its deadlines are read from the elector each time; 0 once it is over. */
+/** The term of `token`. Each reading of a deadline asks the elector; it is 0 once the term has ended. */
 export function termOf(elector: Pick<Candidate, "leadership">, token: bigint, signal: AbortSignal): Term {
     const now = (): Deadlines | undefined => {
         const { leadership } = elector;
@@ -88,34 +88,35 @@ export async function runAsLeader<T>(
             const token = elector.token ?? (await elected(elector, stop));
             const ended = await term(elector, token, work, stop);
             if (ended.done) return ended.value;
-            // Somebody drained it or gave it up; the work is gone, so a drain has nothing to wait for.
+            // The elector was released or drained by another caller. The work has returned, so a drain waits
+            // for nothing.
             if (elector.stoodDown !== stoodDown) throw released(elector);
-            // A new term has a new token; the rest of this one is of no use to work that was cut off.
+            // Work that was cut off runs again only under a new token, so the rest of this term is released.
             void elector.release();
             ({ stoodDown } = elector);
             elector.campaign();
         }
     } finally {
-        // A term that is kept for other work goes on to drain, and this candidate does not stand after it.
+        // A term that drains for other work goes on draining, and this candidate does not campaign after it.
         if (drained !== undefined && drainOf(elector) === drained) elector.leaveToDrain();
         else if (!isKept()) await elector.release();
         elector.keepAlive(-1);
     }
 }
 
-/** The term that drains, if one does. */
+/** The token of the draining term, if there is one. */
 function drainOf({ leadership }: Candidate): bigint | undefined {
     return leadership.phase === "draining" ? leadership.token : undefined;
 }
 
 async function elected(elector: Candidate, stop: AbortSignal | undefined): Promise<bigint> {
     stop?.throwIfAborted();
-    // Not for longer than it waits: what nobody reads would pile up in a long term.
+    // Subscribed only while it waits: unread changes of a long term would pile up.
     const changes = elector.changes();
     const stopped = () => void changes.return();
     stop?.addEventListener("abort", stopped, { once: true });
     try {
-        // A candidate that stands down says no event, so its promise of having settled is watched as well.
+        // A candidate that stands down without a term has no event, so `whenSettled()` is watched as well.
         for await (const change of watch(elector, changes)) {
             if (change === "settled") break;
             if (change.event === "elected" && elector.token === change.token) return change.token;
@@ -152,10 +153,10 @@ async function term<T>(
     const controller = new AbortController();
     const over = (change: Change) => {
         if (!("token" in change) || change.token !== token || controller.signal.aborted) return;
-        // While the work winds down nobody else should start, nor should this candidate lead without working.
+        // While the work stops, no other candidate should lead, nor this one without working.
         if (elector.leadership.phase !== "draining") elector.windDown();
         elector.isCutOff = true;
-        const text = `the term ${token} is over, or about to be`;
+        const text = `the term ${token} has ended or soon will; stop this work`;
         controller.abort(stop?.aborted ? stop.reason : new ElectorError("NOT_LEADER", text));
     };
     const ends = [elector.on("stopNewWork", over), elector.on("deposed", over)];

@@ -1,43 +1,43 @@
 import type { Reply, Request } from "./core.js";
 import type { StoreError } from "./errors.js";
 
-/** One request of one election. */
+/** One request to the store, for one election. */
 export interface Job {
     readonly election: string;
     readonly request: Request;
 }
 
-/** Takes the answer to one job; `error` tells people why, if it is a failure. */
+/** Takes the answer to one job. A failure also has an `error` that says why, for people. */
 export type Answer = (job: Job, reply: Reply, error?: StoreError) => void;
 
-/** What a store calls when an election may have become free; without a name: any of them. */
+/** What a store calls with an election that may have become free, or without a name: any may have. */
 export type Notifier = (election?: string) => void;
 
 /**
- * A place where leases are kept. All electors on one store object share its statements: whatever is due at
- * the same time travels as one statement for each kind of operation.
+ * The place where leases are kept. All electors on one store object share its statements: operations that are
+ * due at the same time are one batch, with one statement for each kind of operation.
  */
 export interface Store {
-    /** What it is, for errors and logs. Holds no password. */
+    /** The store's name in errors and logs. Contains no password. */
     readonly name: string;
-    /** Executes all jobs, and answers each as soon as its statement is through. Never rejects. */
+    /** Executes all jobs, and answers each as soon as its statement has returned. Never rejects. */
     execute(jobs: readonly Job[], answer: Answer): Promise<void>;
     /**
-     * Begins to listen for releases, if the client can. Ends with the returned function. A connection that
-     * has said nothing for `testMs` should be tested.
+     * Starts listening for releases, if the client can; the returned function stops it. `warn` takes messages
+     * for operators. A connection that has been silent for `testMs()` milliseconds should be tested.
      */
     listen?(
         notify: Notifier,
         warn: (message: string) => void,
         testMs: () => number,
     ): Promise<() => void | Promise<void>>;
-    /** Deletes rows that have been dead for over a minute, a bounded number at a time. */
+    /** Deletes rows whose lease ended over a minute ago, a bounded number in each call. */
     cleanUp?(): Promise<void>;
-    /** The statement that guards a transaction: election, holder and token are its parameters. */
+    /** The text of the statement that guards a transaction. Its parameters: election, holder, token. */
     guardSql?(): Promise<string>;
 }
 
-/** Answers all of these jobs with one failure. */
+/** Answers each of these jobs with the same failure. */
 export function failAll(jobs: readonly Job[], answer: Answer, error: StoreError): void {
     for (const job of jobs) answer(job, { id: job.request.id, outcome: error.failure }, error);
 }

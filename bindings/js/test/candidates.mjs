@@ -1,10 +1,10 @@
-// Electors on a PostgreSQL of the calling file's own.
+// Electors on a PostgreSQL server for the calling file.
 import { after, before } from "node:test";
 import { Elector, postgresStore } from "../dist/cjs/index.mjs";
 import { makePool, startServer } from "./server.mjs";
 import { until } from "./support.mjs";
 
-/** Has the tests of a suite run with a server; makes schemas' names, pools and candidates for it. */
+/** Gives the tests of a suite a server, and makes names of schemas, pools and candidates for it. */
 export function onPostgres() {
     let server;
     let schemas = 0;
@@ -33,7 +33,7 @@ export function onPostgres() {
     };
 }
 
-/** Has `a` lead, and `b` stand by and know of it. */
+/** Waits until `a` leads, and `b` stands by and knows of it. */
 export async function leadAndStandBy(a, b) {
     a.campaign();
     await until(() => a.amILeader());
@@ -41,14 +41,14 @@ export async function leadAndStandBy(a, b) {
     await until(() => b.leader());
 }
 
-/** The tokens under which an elector is elected from now on. */
+/** Collects the tokens of an elector's elections from now on. */
 export function tokensOf(elector) {
     const tokens = [];
     elector.on("elected", ({ token }) => tokens.push(token));
     return tokens;
 }
 
-/** How often an elector is renewed from now on. */
+/** Counts an elector's renewals from now on. */
 export function renewalsOf(elector) {
     const counted = { renewals: 0 };
     elector.on("renewed", () => (counted.renewals += 1));
@@ -56,8 +56,8 @@ export function renewalsOf(elector) {
 }
 
 /**
- * Exhausts the pool of `a`, which leads, and waits until `b` leads. Resolves to what `a` was told, when it
- * was last seen to lead, when it was told that it was deposed, and when `b` was elected.
+ * Exhausts the pool of the leader `a`, and waits until `b` leads. Resolves to the events of `a`, to the last
+ * instant at which `a` was seen to lead, and to the instants of its `deposed` and of the election of `b`.
  */
 export async function exhaust(shared, a, b) {
     const seen = { told: [], lastLed: -Infinity, deposedAt: undefined, followedAt: undefined };

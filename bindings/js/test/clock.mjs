@@ -1,6 +1,6 @@
-// A clock that stands still until a test moves it.
+// A fake clock, which only the test advances.
 
-/** Lets everything that is ready run. */
+/** Lets all ready callbacks run. */
 export async function settle() {
     for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -24,7 +24,7 @@ export class FakeClock {
         return this.#timers.size;
     }
 
-    /** Time passes, and each timer fires when it is due. */
+    /** Advances the time; each timer fires when it is due. */
     async advance(ms) {
         const end = this.#now + ms;
         await settle();
@@ -40,7 +40,7 @@ export class FakeClock {
         this.#now = Math.max(this.#now, end);
     }
 
-    /** Time passes and nothing runs, as when the event loop is blocked. */
+    /** Advances the time without running timers, as when the event loop is blocked. */
     stall(ms) {
         this.#now += ms;
     }

@@ -1,4 +1,4 @@
-// The properties of src/testing/conformance, which every store has, by the same names.
+// The properties of src/testing/conformance, with the same names.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { sleep, until } from "./support.mjs";
@@ -43,7 +43,9 @@ async function grantedAtLast(store, election, name) {
     }
 }
 
-/** How long after its acquire an expired lease of 300 ms is granted to another candidate. */
+/**
+ * The time from the acquire of a lease of 300 ms until it is granted to another candidate after its expiry.
+ */
 async function granting(open) {
     const [a, b] = [open(), open()];
     await look(b, "e");
@@ -62,7 +64,7 @@ export const properties = {
             const race = async (store, who) => {
                 for (;;) {
                     const { outcome } = await one(store, `race ${round}`, acquiring(`c${who}`));
-                    // A locked file is a reason to try again, and no answer.
+                    // A locked file is a reason to retry, not an answer.
                     if (outcome !== "unsent") return outcome;
                 }
             };
@@ -229,15 +231,16 @@ export const properties = {
     },
     async "a release notifies every connection"({ open }) {
         const store = open();
-        const heard = [];
-        // A connection that begins to listen is notified without a name: elections may be free since before.
-        const notify = (election) => election !== undefined && heard.push(election);
+        const notified = [];
+        // A connection that starts listening is notified without a name: elections may have become free
+        // before.
+        const notify = (election) => election !== undefined && notified.push(election);
         const end = await store.listen(notify, () => {}, () => 1_000);
         const token = await granted(store, "e", "a");
         await one(store, "e", renewing("a", token));
         await one(store, "e", releasing("a", token));
-        await until(() => heard.length > 0);
-        assert.deepEqual(heard, ["e"]);
+        await until(() => notified.length > 0);
+        assert.deepEqual(notified, ["e"]);
         await end();
     },
     async "replies carry one clock that goes forward"({ open }) {
@@ -259,7 +262,7 @@ export const timed = {
     },
 };
 
-/** Tests each of the properties on each of the places. */
+/** Tests each property on each store. */
 export function prove(proven, places) {
     for (const [name, start] of Object.entries(places)) {
         describe(name, { concurrency: 1 }, () => {

@@ -1,4 +1,4 @@
-// Every store has the properties of src/testing/conformance: in memory, on SQLite, on PostgreSQL.
+// The stores in memory, on SQLite and on PostgreSQL have the properties of src/testing/conformance.
 import { properties, prove } from "./conformance.mjs";
 import { places } from "./places.mjs";
 

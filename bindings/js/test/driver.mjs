@@ -7,7 +7,7 @@ import { Elector, postgresStore } from "../dist/cjs/index.mjs";
 
 const MARGIN_MS = 100;
 const SAMPLE_MS = 3;
-// After how many questions it repeats that it still leads, and looks for a new complaint of its store.
+// The number of questions after which it prints again that it still leads, and reads its latest store error.
 const REPEAT = 10;
 
 function environment(name) {
@@ -17,8 +17,8 @@ function environment(name) {
 }
 
 /**
- * How far the boot clock, which Node has no call for, is ahead of the one that it has: at least, and at most.
- * The kernel shows its hundredths of a second: it is past what they show, and not yet at the next.
+ * The lead of the boot clock, for which Node has no call, over the clock that Node has: its lower and upper
+ * bound. The kernel prints hundredths of a second, rounded down.
  */
 function bootAhead() {
     const hundredth = 10_000_000n;
@@ -53,7 +53,7 @@ let last;
 let said;
 let round = 0;
 
-/** The clock is read on the safe side: after the first yes, before the question of the last one. */
+/** Reads the clock on the safe side: after the first yes, and before the question of the last yes. */
 function sample() {
     const before = noEarlierThan();
     const token = elector.amILeader() ? elector.token : undefined;
@@ -75,7 +75,7 @@ async function obey(line) {
     if (line === "release") void elector.release();
     else if (line === "campaign") elector.campaign();
     else if (line === "end") {
-        // That the store does not answer is part of the test.
+        // The test makes the store fail, so that is no error here.
         await Promise.race([elector.release(), new Promise((resolve) => setTimeout(resolve, 2_000))]);
         sample();
     } else throw new Error(`the test said "${line}"`);

@@ -1,12 +1,12 @@
-// The scenarios of tests/api by the same names, with a clock that only the tests move.
+// The scenarios of tests/api, on a fake clock that only the tests advance.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Elector, ElectorError, memoryStore, postgresStore } from "../dist/cjs/index.mjs";
 import { settle } from "./clock.mjs";
-import { LEASE, heard, leading, stage } from "./stage.mjs";
+import { LEASE, eventsOf, fake, leading } from "./fake.mjs";
 
-test("a release hands over at once with a larger token", async () => {
-    const { clock, candidate } = stage();
+test("after a release another candidate leads at once with a larger token", async () => {
+    const { clock, candidate } = fake();
     const [first, second] = [candidate("a"), candidate("b")];
     const old = await leading(first, clock);
     second.campaign();
@@ -18,14 +18,14 @@ test("a release hands over at once with a larger token", async () => {
     assert.equal(first.amILeader(), false);
 });
 
-test("a release is confirmed although a campaign follows", async () => {
-    const { clock, candidate } = stage();
+test("a release is confirmed even if a campaign follows", async () => {
+    const { clock, candidate } = fake();
     const elector = candidate("a");
     for (const end of ["release", "drained"]) {
         const old = await leading(elector, clock);
         if (end === "drained") elector.drain();
         const released = elector[end]();
-        // As a timer does that is due before the answer is read.
+        // As a timer that is due before the answer is read.
         elector.campaign();
         await clock.advance(1);
         await released;
@@ -33,8 +33,8 @@ test("a release is confirmed although a campaign follows", async () => {
     }
 });
 
-test("drained ends at once when the term that drained has ended and a later one is on", async () => {
-    const { clock, store, candidate } = stage();
+test("drained() resolves at once in a term later than the drained one", async () => {
+    const { clock, store, candidate } = fake();
     const kept = async (promise) => {
         let done = false;
         void promise.then(() => (done = true));
@@ -61,7 +61,7 @@ test("drained ends at once when the term that drained has ended and a later one 
 });
 
 test("release and drain take effect before they return", async () => {
-    const { clock, candidate } = stage();
+    const { clock, candidate } = fake();
     const elector = candidate("a");
     for (let round = 0; round < 20; round++) {
         await leading(elector, clock);
@@ -82,12 +82,12 @@ test("release and drain take effect before they return", async () => {
 });
 
 test("trust ends by the clock alone when the store hangs", async () => {
-    const { clock, store, candidate } = stage();
+    const { clock, store, candidate } = fake();
     const elector = candidate("a");
-    const events = heard(elector);
+    const events = eventsOf(elector);
     await leading(elector, clock);
     const goOn = store.hang();
-    // No timer is needed for the answer.
+    // The answer needs no timer.
     const { trustedForMs } = elector.leadership;
     assert.ok(trustedForMs < LEASE * 0.99 - 600, `${trustedForMs}`);
     clock.stall(trustedForMs - 1);
@@ -103,12 +103,12 @@ test("trust ends by the clock alone when the store hangs", async () => {
     await clock.advance(1);
 });
 
-test("an event loop that was blocked for three leases never reports leader on waking", async () => {
-    const { clock, store, candidate } = stage();
+test("after the event loop was blocked for three leases the candidate never reports leader", async () => {
+    const { clock, store, candidate } = fake();
     const [a, b] = [candidate("a"), candidate("b")];
     await leading(a, clock);
     clock.stall(3 * LEASE);
-    // The very first thing that runs asks; no timer and no answer was handled yet.
+    // Asked first after waking: no timer and no answer has been handled yet.
     assert.equal(a.amILeader(), false);
     assert.equal(a.token, undefined);
     assert.equal(a.leadership.leading, false);
@@ -118,11 +118,11 @@ test("an event loop that was blocked for three leases never reports leader on wa
     assert.equal(store.counted.batches > 1, true);
 });
 
-test("a store that comes back in time saves the term", async () => {
-    const { clock, store, candidate } = stage();
+test("a store that answers again before the hard deadline keeps the term", async () => {
+    const { clock, store, candidate } = fake();
     const elector = candidate("a");
     const token = await leading(elector, clock);
-    const events = heard(elector);
+    const events = eventsOf(elector);
     store.failWith("unsent");
     await clock.advance(4_000);
     assert.equal(events[0].event, "atRisk");
@@ -134,8 +134,8 @@ test("a store that comes back in time saves the term", async () => {
     assert.equal(elector.lastError, undefined);
 });
 
-test("a grant whose answer was lost is found and used", async () => {
-    const { clock, store, candidate } = stage();
+test("an acquired lease whose answer was lost is found and used", async () => {
+    const { clock, store, candidate } = fake();
     store.failWith("unknown");
     const elector = candidate("a");
     elector.campaign();
@@ -146,10 +146,10 @@ test("a grant whose answer was lost is found and used", async () => {
     assert.equal(elector.amILeader(), true, "the row carries this candidate's incarnation");
 });
 
-test("the progress gate lets a silent host lose", async () => {
-    const { clock, candidate } = stage();
+test("with progressGate, a host that does not call alive() loses its term", async () => {
+    const { clock, candidate } = fake();
     const elector = candidate("a", { progressGate: true });
-    const events = heard(elector);
+    const events = eventsOf(elector);
     await leading(elector, clock);
     for (let round = 0; round < 20; round++) {
         elector.alive();
@@ -162,7 +162,7 @@ test("the progress gate lets a silent host lose", async () => {
 });
 
 test("a strict candidate takes over only after a full lease of its own clock", async () => {
-    const { clock, store, candidate } = stage();
+    const { clock, store, candidate } = fake();
     const first = candidate("a");
     await leading(first, clock);
     const second = candidate("b", { strict: true });
@@ -178,8 +178,8 @@ test("a strict candidate takes over only after a full lease of its own clock", a
     assert.equal(second.amILeader(), true);
 });
 
-test("disposing an elector stands down and ends its changes", async () => {
-    const { clock, candidate } = stage();
+test("disposing an elector releases the lease and ends its changes", async () => {
+    const { clock, candidate } = fake();
     const elector = candidate("a");
     await leading(elector, clock);
     const changes = elector.changes();
@@ -190,8 +190,8 @@ test("disposing an elector stands down and ends its changes", async () => {
     assert.equal(clock.timers, 0);
 });
 
-test("electors of one store share batches and each gets its own answers", async () => {
-    const { clock, store } = stage();
+test("electors on one store share batches, and each gets its own answers", async () => {
+    const { clock, store } = fake();
     const electors = Array.from({ length: 500 }, (_, number) => {
         return new Elector({ election: `e${number}`, store, clock, leaseMs: LEASE });
     });
@@ -208,7 +208,7 @@ test("electors of one store share batches and each gets its own answers", async 
     assert.ok(batches < renewals / 100, `${batches} batches for ${renewals} renewals`);
 });
 
-test("wrong input is refused before anything starts", async () => {
+test("wrong options are refused by the constructor", async () => {
     const store = memoryStore();
     const wrong = [
         [{ store }, /`election` is missing/],
@@ -219,7 +219,7 @@ test("wrong input is refused before anything starts", async () => {
         [{ election: "e", store, renewMs: 9_000 }, /three renewal attempts do not fit/],
         [{ election: "e", store, leaseMs: "10s" }, /`leaseMs` is 10s/],
         [{ election: "e", store, jitterMs: NaN }, /`jitterMs` is NaN/],
-        [{ election: "e", store, candidate: 7 }, /`candidate` is no string/],
+        [{ election: "e", store, candidate: 7 }, /`candidate` is not a string/],
         [{ election: "e", store, meta: "é".repeat(32_769) }, /the meta text has 65538 bytes; at most 65536/],
     ];
     for (const [options, message] of wrong) {
@@ -232,7 +232,7 @@ test("wrong input is refused before anything starts", async () => {
     assert.equal(store.counted.batches, 0);
 });
 
-test("half a character is refused: stores would keep another text, or none", () => {
+test("a text with a lone surrogate is refused", () => {
     for (const name of ["election", "candidate", "meta"]) {
         const message = new RegExp(`^\`${name}\` has half a character`);
         const refusal = { code: "INVALID_OPTIONS", message };
@@ -244,10 +244,10 @@ test("half a character is refused: stores would keep another text, or none", () 
     }
 });
 
-test("changes come in order and none is left out, however late they are read", async () => {
-    const { clock, store, candidate } = stage();
+test("changes that are read late arrive in order and complete", async () => {
+    const { clock, store, candidate } = fake();
     const elector = candidate("a");
-    const live = heard(elector);
+    const live = eventsOf(elector);
     const late = elector.changes();
     await leading(elector, clock);
     for (let round = 0; round < 30; round++) {
@@ -268,8 +268,8 @@ test("changes come in order and none is left out, however late they are read", a
     assert.ok(read.every((change, at) => !(change.event === "renewed" && read[at + 1]?.event === "renewed")));
 });
 
-test("a listener that acts or throws disturbs nobody", async () => {
-    const { clock, candidate } = stage();
+test("a listener that releases or throws does not disturb other listeners", async () => {
+    const { clock, candidate } = fake();
     const said = [];
     const elector = candidate("a", { logger: { error: (message) => said.push(message) } });
     const order = [];
@@ -285,13 +285,13 @@ test("a listener that acts or throws disturbs nobody", async () => {
     assert.deepEqual(said, ["a listener of elected threw: of the listener"]);
 });
 
-test("a logger that throws keeps nothing from listeners, and costs no term", async () => {
-    const { clock, store, candidate } = stage();
+test("a logger that throws hides no event from listeners and ends no term", async () => {
+    const { clock, store, candidate } = fake();
     const logger = Object.fromEntries(["debug", "info", "warn", "error"].map((level) => [level, () => {
         throw new Error("of the logger");
     }]));
     const elector = candidate("a", { logger });
-    const all = heard(elector);
+    const all = eventsOf(elector);
     const token = await leading(elector, clock);
     store.failWith("unsent");
     await clock.advance(LEASE / 2);
@@ -302,9 +302,9 @@ test("a logger that throws keeps nothing from listeners, and costs no term", asy
     assert.ok(all.some((change) => change.event === "atRisk") && all.at(-1).event === "renewed");
 });
 
-// It blocks the event loop, and with it the timer of the renewals.
-test("a logger that blocks renews nothing meanwhile: trust ends by the clock", async () => {
-    const { clock, candidate } = stage();
+// The logger blocks the event loop, and so the timer of the renewals.
+test("while a logger blocks, renewals stop and trust ends by the clock", async () => {
+    const { clock, candidate } = fake();
     const answers = [];
     const logger = {
         info: (message) => {
@@ -315,7 +315,7 @@ test("a logger that blocks renews nothing meanwhile: trust ends by the clock", a
         },
     };
     const elector = candidate("a", { logger });
-    const all = heard(elector);
+    const all = eventsOf(elector);
     elector.campaign();
     await clock.advance(LEASE / 2);
     assert.deepEqual(answers, [true, false, undefined]);
@@ -324,8 +324,8 @@ test("a logger that blocks renews nothing meanwhile: trust ends by the clock", a
     assert.ok(turns[2].token > turns[0].token && elector.amILeader(), "it stands again");
 });
 
-test("confirm asks the store, and ends a term that is over there", async () => {
-    const { clock, store, candidate } = stage();
+test("confirm() asks the store, and ends a term that has ended there", async () => {
+    const { clock, store, candidate } = fake();
     const elector = candidate("a");
     assert.equal((await elector.confirm()).leading, false);
     const token = await leading(elector, clock);
@@ -337,7 +337,7 @@ test("confirm asks the store, and ends a term that is over there", async () => {
     await clock.advance(2_000);
     store.failWith("unsent");
     await assert.rejects(elector.confirm(), { code: "STORE" });
-    // A store that hangs is not waited for without end.
+    // The wait for a hanging store is bounded.
     store.failWith(undefined);
     await clock.advance(2_000);
     await leading(elector, clock);
@@ -349,8 +349,8 @@ test("confirm asks the store, and ends a term that is over there", async () => {
     await clock.advance(1);
 });
 
-test("a host without timers steps", async () => {
-    const { clock, store } = stage();
+test("on a host without timers, step() campaigns, renews and takes over", async () => {
+    const { clock, store } = fake();
     const still = { now: clock.now, setTimeout: () => 0, clearTimeout: () => {} };
     const elector = new Elector({ election: "e", store, clock: still, leaseMs: LEASE });
     elector.campaign();
@@ -365,17 +365,17 @@ test("a host without timers steps", async () => {
     clock.stall(LEASE);
     assert.equal(elector.amILeader(), false);
     assert.equal(elector.token, undefined);
-    // The one call ends that term and begins another.
+    // This call ends that term and begins another.
     const { leadership } = await elector.step();
     assert.equal(leadership.leading, true);
     assert.ok(leadership.token > token, `${leadership.token} after ${token}`);
 });
 
-test("a panic is an exception with a message and leaves the elector never leader", async () => {
-    const { clock, candidate } = stage();
+test("after a panic calls throw its message, and the elector never leads", async () => {
+    const { clock, candidate } = fake();
     const [elector, other] = [candidate("a"), candidate("b")];
     const token = await leading(elector, clock);
-    const events = heard(elector);
+    const events = eventsOf(elector);
     elector.tell((machine) => machine.panic("as a fault would"));
     assert.equal(elector.amILeader(), false);
     assert.equal(elector.leadership.leading, false);
@@ -387,13 +387,13 @@ test("a panic is an exception with a message and leaves the elector never leader
     await elector.release();
     await clock.advance(LEASE);
     assert.equal(elector.amILeader(), false);
-    // Others of the module go on.
+    // Other electors of the module go on.
     other.campaign();
     await clock.advance(LEASE);
     assert.equal(other.amILeader(), true);
 });
 
-test("an error of PostgreSQL means what the core says, however its client wraps it", async () => {
+test("a PostgreSQL error has the core's verdict, however its client wraps the error", async () => {
     const request = { id: 1, deadlineMs: Infinity, op: "look" };
     const types = {
         id: "text", leader_id: "text", expires_at: "timestamp with time zone",
@@ -428,7 +428,7 @@ test("an error of PostgreSQL means what the core says, however its client wraps 
     }
 });
 
-test("an error of a host with several addresses says what each of them said", async () => {
+test("a connection error of a host with several addresses contains each address's error", async () => {
     const said = ["::1:5432", "127.0.0.1:5432"].map((address) => `connect ECONNREFUSED ${address}`);
     const refused = new AggregateError(said.map((message) => new Error(message)), "");
     const store = postgresStore({ query: () => Promise.reject(refused) });

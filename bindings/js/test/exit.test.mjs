@@ -1,4 +1,5 @@
-// A process that only stands by with a default Pool of pg can exit: idle connections do not keep it alive.
+// A process with a default Pool of pg whose candidate stands by can exit: idle connections do not keep it
+// alive.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { after, before, test } from "node:test";
@@ -13,7 +14,7 @@ let server;
 before(async () => (server = await startServer()));
 after(() => server.stop());
 
-/** Stands until it has looked at the store several times, and then does nothing any more. */
+/** Campaigns until it has looked at the store several times, and then does nothing. */
 const program = (dist) => `
     const { Elector, postgresStore } = require(${JSON.stringify(dist)});
     const pg = require("pg");
@@ -24,7 +25,7 @@ const program = (dist) => `
         asked += 1;
         return query(...values);
     };
-    // Often, so that an idle connection never gets as old as the pool lets it.
+    // Looks often, so that the pool never closes a connection for being idle.
     const elector = new Elector({ election: "e", store: postgresStore(pool), leaseMs: 600 });
     elector.campaign();
     const waiting = setInterval(() => {
@@ -33,7 +34,7 @@ const program = (dist) => `
         console.log("waits for nothing");
     }, 5);`;
 
-test("a process that stands by, or leads, with a default pool can exit", async () => {
+test("a process that stands by or leads with a default pool can exit", async () => {
     const code = program(new URL("../dist/cjs/index.js", import.meta.url).pathname);
     const cwd = new URL("..", import.meta.url).pathname;
     const ends = () => run(process.execPath, ["-e", code, server.url], { cwd, timeout: PATIENCE_MS });

@@ -1,4 +1,4 @@
-// What electors of one store have to do with each other: batches that hang, and whose errors are whose.
+// Electors on one store: hanging batches, and which electors report which errors.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Elector, StoreError, memoryStore } from "../dist/cjs/index.mjs";
@@ -7,23 +7,23 @@ import { FakeClock, settle } from "./clock.mjs";
 const LEASE = 10_000;
 
 /**
- * Electors on a store whose batches `take` sees first: what it returns is awaited before they are executed,
- * and with `false` they never are.
+ * Electors on a store whose batches go through `take` first. The store awaits what `take` returns before it
+ * executes a batch; with `false` it never executes it.
  */
-function stage() {
+function fake() {
     const clock = new FakeClock();
     const store = memoryStore(undefined, clock);
-    const stage = { clock, store, asked: [], take: () => true };
+    const fake = { clock, store, asked: [], take: () => true };
     const execute = store.execute.bind(store);
     store.execute = async (jobs, answer) => {
-        stage.asked.push(clock.now());
-        if ((await stage.take(jobs, answer)) === false) await new Promise(() => {});
+        fake.asked.push(clock.now());
+        if ((await fake.take(jobs, answer)) === false) await new Promise(() => {});
         await execute(jobs, answer);
     };
-    stage.elector = (election, options = {}) => {
+    fake.elector = (election, options = {}) => {
         return new Elector({ election, store, candidate: "a", clock, leaseMs: LEASE, ...options });
     };
-    return stage;
+    return fake;
 }
 
 const ops = (jobs) => jobs.map((job) => job.request.op);
@@ -41,16 +41,16 @@ async function isKept(promise) {
     return kept;
 }
 
-test("a client that never answers is left behind, and not flooded", async () => {
-    const { clock, store, asked, elector } = stage();
+test("a client that never answers gets a bounded number of batches", async () => {
+    const { clock, store, asked, elector } = fake();
     const a = elector("e");
     const goOn = store.hang();
     a.campaign();
     await clock.advance(20 * LEASE);
     assert.equal(a.amILeader(), false);
-    // Four at once, and then one about every ten seconds.
+    // Four batches at once, and then one about every ten seconds.
     assert.ok(asked.length >= 15 && asked.length <= 24, `${asked.length} batches`);
-    assert.match(a.lastError.message, /no answer in time.*pool is exhausted/);
+    assert.match(a.lastError.message, /no answer in time.*pool exhausted/);
     const before = asked.length;
     let cleaned = 0;
     store.cleanUp = async () => void (cleaned += 1);
@@ -63,8 +63,8 @@ test("a client that never answers is left behind, and not flooded", async () => 
     await settle();
 });
 
-test("a client that leaves batches for ever unanswered is tried again, and works from then on", async () => {
-    const all = stage();
+test("a client that lost batches for ever is probed, and used again once it answers", async () => {
+    const all = fake();
     const { clock, asked, elector } = all;
     const a = elector("e");
     await leading(a, clock);
@@ -72,7 +72,7 @@ test("a client that leaves batches for ever unanswered is tried again, and works
     await clock.advance(10 * LEASE);
     assert.equal(a.amILeader(), false);
     assert.ok(asked.length > 4);
-    // As a Worker's next request does, or a new connection of a pool whose others are dead.
+    // As a Worker's next request does, or a new connection of a pool with dead ones.
     all.take = () => true;
     await clock.advance(3 * LEASE);
     assert.equal(a.amILeader(), true);
@@ -81,8 +81,8 @@ test("a client that leaves batches for ever unanswered is tried again, and works
     assert.equal(a.token, token, "what is lost for ever counts no more");
 });
 
-test("a hung acquire of a long lease does not depose the leader of a shorter one", async () => {
-    const all = stage();
+test("a hung acquire of a long lease does not depose the leader of a shorter lease", async () => {
+    const all = fake();
     const { clock, elector } = all;
     const a = elector("short");
     const b = elector("long", { leaseMs: 60_000 });
@@ -97,8 +97,8 @@ test("a hung acquire of a long lease does not depose the leader of a shorter one
     assert.equal(b.amILeader(), true);
 });
 
-test("a hung renewal of a long lease does not depose the leader of a shorter one", async () => {
-    const all = stage();
+test("a hung renewal of a long lease does not depose the leader of a shorter lease", async () => {
+    const all = fake();
     const { clock, elector } = all;
     const long = Array.from({ length: 3 }, (_, at) => elector(`long${at}`, { leaseMs: 60_000 }));
     for (const each of long) await leading(each, clock);
@@ -116,8 +116,8 @@ test("a hung renewal of a long lease does not depose the leader of a shorter one
     assert.deepEqual([a, ...long].map((each) => each.token), tokens, a.leadership.reason);
 });
 
-test("an error is told of whom it befell, and warned of once", async () => {
-    const all = stage();
+test("an error is reported by the affected electors only, and logged once", async () => {
+    const all = fake();
     const { clock, store, elector } = all;
     const said = [];
     const logger = { warn: (message) => said.push(message) };
@@ -146,8 +146,8 @@ test("an error is told of whom it befell, and warned of once", async () => {
     assert.deepEqual(said, ["of the refused election"]);
 });
 
-test("what fails long after it was left behind is not told of whom something worked for since", async () => {
-    const all = stage();
+test("a late failure is ignored by an elector with a later success", async () => {
+    const all = fake();
     const { clock, elector } = all;
     const a = elector("e");
     await leading(a, clock);
@@ -165,8 +165,8 @@ test("what fails long after it was left behind is not told of whom something wor
     assert.equal(a.amILeader(), true);
 });
 
-test("many electors complain of one outage in one warning, and each says why", async () => {
-    const { clock, store, elector } = stage();
+test("an outage for many electors is logged once, and each elector's lastError says why", async () => {
+    const { clock, store, elector } = fake();
     const said = [];
     const logger = { warn: (message) => said.push(message) };
     const electors = Array.from({ length: 100 }, (_, at) => elector(`e${at}`, { logger }));
@@ -180,8 +180,8 @@ test("many electors complain of one outage in one warning, and each says why", a
     store.failWith(undefined);
     await clock.advance(LEASE / 2);
     assert.ok(electors.every((each) => each.lastError === undefined));
-    assert.match(said[1], /^.*: it answers again, after \d s$/);
-    // Those that wait behind a batch that hangs are told as well.
+    assert.match(said[1], /^.*: the store answers again, after \d s$/);
+    // Candidates whose jobs wait behind a hanging batch report it too.
     const goOn = store.hang();
     await clock.advance(LEASE);
     assert.equal(said.length, 3, said.join("\n"));
@@ -192,8 +192,8 @@ test("many electors complain of one outage in one warning, and each says why", a
     assert.equal(said.length, 4, said.join("\n"));
 });
 
-test("an outage whose errors alternate is said once for each, then slowly, and when it is over", async () => {
-    const { clock, store, elector } = stage();
+test("an outage with alternating errors is logged once for each, then rarely, then at its end", async () => {
+    const { clock, store, elector } = fake();
     const said = [];
     const logger = { warn: (message) => said.push(message) };
     const electors = Array.from({ length: 10 }, (_, at) => elector(`e${at}`, { logger }));
@@ -204,7 +204,7 @@ test("an outage whose errors alternate is said once for each, then slowly, and w
     store.execute = async (jobs, answer) => {
         batches += 1;
         const kind = batches % 2 ? "refused by port" : "cut off after";
-        // Each with a number of its own.
+        // Each message contains a different number.
         for (const job of jobs) {
             const error = new StoreError("unsent", `${kind} ${batches}`);
             answer(job, { id: job.request.id, outcome: "unsent" }, error);
@@ -216,15 +216,16 @@ test("an outage whose errors alternate is said once for each, then slowly, and w
     await clock.advance(5 * 60_000);
     const again = said.slice(2);
     assert.equal(again.length, 2, said.join("\n"));
-    for (const line of again) assert.match(line, /^(refused by port|cut off after) \d+; for 3\d\d s now$/);
+    const repeated = /^(refused by port|cut off after) \d+ \(for 3\d\d s so far\)$/;
+    for (const line of again) assert.match(line, repeated);
     store.execute = execute;
     await clock.advance(LEASE);
     assert.equal(said.length, 5, said.join("\n"));
-    assert.match(said[4], /: it answers again, after 5\d\d s$/);
+    assert.match(said[4], /: the store answers again, after 5\d\d s$/);
 });
 
-test("a grant that comes after a release is given back, however often that must be tried", async () => {
-    const all = stage();
+test("a lease granted after a release is released again, with retries until that succeeds", async () => {
+    const all = fake();
     const { clock, store, elector } = all;
     const a = elector("e");
     let letGo;
@@ -233,7 +234,8 @@ test("a grant that comes after a release is given back, however often that must 
     await clock.advance(1);
     await Promise.all([a.release(), clock.advance(4 * LEASE)]);
     assert.equal(clock.timers, 0, "an elector that stands by has no timers");
-    // As in a pool that was exhausted: the acquire gets its connection now, and the release after it none.
+    // As in a pool that was exhausted: the acquire gets its connection now, and the release after it gets
+    // none.
     let lost = 0;
     all.take = () => lost++ > 0;
     letGo(true);

@@ -1,5 +1,5 @@
-// What the core judges for the hub and the store on PostgreSQL, in the objects that JavaScript gives and
-// gets. The rules themselves are tested in Rust.
+// The core's verdicts for the hub and the PostgreSQL store, with JavaScript's objects. Rust tests the rules
+// themselves.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -12,7 +12,7 @@ const COLUMNS = {
     created_at: "timestamp with time zone", token: "bigint", lease_ms: "bigint", meta: "text",
 };
 
-/** Rows as `pg` gives them for a table of ours. */
+/** Rows as `pg` returns them for a table of Elector. */
 function rows(types = COLUMNS, more = {}) {
     return Object.entries(types).map(([name, type]) => ({
         name, type, modifier: null, is_key: name === "id", is_demanded: false, is_logged: true,
@@ -20,7 +20,7 @@ function rows(types = COLUMNS, more = {}) {
     }));
 }
 
-test("a table is judged by its rows as clients give them", () => {
+test("a table is judged from its column rows as clients return them", () => {
     assert.deepEqual(judgeTable("jobs", rows()), { verdict: "usable", idType: "text" });
     const numbers = judgeTable("jobs", rows({ ...COLUMNS, id: "bigint" }, { encoding: "LATIN1" }));
     assert.deepEqual(numbers, { verdict: "usable", idType: "bigint", encoding: "LATIN1" });
@@ -35,7 +35,7 @@ test("a table is judged by its rows as clients give them", () => {
     assert.equal(judgeTable("jobs", [{}]).verdict, "unusable", "a client that names nothing");
 });
 
-test("an error of the server is told with what to do", () => {
+test("a server error's message contains its SQLSTATE and advice", () => {
     const said = explainPostgresError("no such relation", "42P01", undefined);
     assert.match(said, /^no such relation \(SQLSTATE 42P01\); have its owner run .*`elector migrate`$/);
     assert.match(explainPostgresError("no", "42501", "check_enable_rls"), /; row security is on/);
@@ -46,13 +46,13 @@ test("an error of the server is told with what to do", () => {
     assert.deepEqual(["22P05", "22012"].map(lacksCharacter), [true, false]);
 });
 
-test("what cannot be kept or is locked is told by the election's name", () => {
+test("a refused name and a locked row are reported with the election's name", () => {
     assert.equal(electionRefusal("integer", "7"), undefined);
     assert.match(electionRefusal("integer", "nightly"), /^election "nightly" cannot be kept.*integer; name/);
     assert.match(busyRow("renew leases", "a"), /^cannot renew leases: another transaction holds the row of/);
 });
 
-test("a batch is sorted by urgency and waited for until its first renewal or release is tried again", () => {
+test("a batch is sorted by urgency, and the wait ends at its first deadline of a renewal or release", () => {
     const order = ["look", "acquire", "release", "renew"].sort((a, b) => urgency(a) - urgency(b));
     assert.deepEqual(order, ["release", "renew", "acquire", "look"]);
     const batch = (...jobs) => jobs.map(([op, deadlineMs], id) => ({ id, op, deadlineMs }));

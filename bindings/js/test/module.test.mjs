@@ -1,4 +1,5 @@
-// The WebAssembly module itself: what it needs, what it weighs, what its types say, and who may exit.
+// The WebAssembly module: its imports, its size, its types, its panics, and processes that use it and can
+// exit.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
@@ -18,19 +19,19 @@ test("the module imports nothing but its own glue", () => {
     const imports = WebAssembly.Module.imports(new WebAssembly.Module(bytes));
     assert.ok(imports.length > 0);
     assert.deepEqual([...new Set(imports.map((each) => each.module))], ["./elector_bg.js"]);
-    // Nor does the glue: no clock, timer, socket or random source.
+    // The glue imports nothing either: no clock, timer, socket or random source.
     const glue = readFileSync(new URL("esm/wasm/elector_bg.js", dist), "utf8");
     assert.doesNotMatch(glue, /\b(Date|performance|setTimeout|crypto|fetch|Math\.random|require|import)\b/);
 });
 
-test("the module has at most 60 KB compressed", () => {
+test("the compressed module has at most 60 KB", () => {
     const size = gzipSync(bytes, { level: 9 }).length;
     console.log(`elector_bg.wasm: ${size} bytes compressed`);
     assert.ok(size <= 60 * 1024, `${size}`);
 });
 
-test("no type is any", () => {
-    // The module for NestJS is in CommonJS only.
+test("the declared types contain no `any`", () => {
+    // The NestJS module exists in CommonJS only.
     for (const folder of ["esm/", "cjs/nestjs/"]) {
         const files = readdirSync(new URL(folder, dist), { recursive: true });
         const types = files.filter((name) => name.endsWith(".d.ts"));
@@ -43,13 +44,13 @@ test("no type is any", () => {
     }
 });
 
-test("CommonJS and ES modules of one process are one copy", () => {
+test("a process that loads CommonJS and ES modules gets one copy of the package", () => {
     const cjs = createRequire(import.meta.url)("../dist/cjs/index.js");
     assert.equal(cjs.Elector, esm.Elector);
     assert.deepEqual(Object.keys(esm).sort(), Object.keys(cjs).filter((key) => key !== "default").sort());
 });
 
-test("`require` finds CommonJS under every condition, `browser` included", () => {
+test("`require` resolves to CommonJS under every condition, `browser` included", () => {
     const code = 'const { Elector, memoryStore } = require("elector-wasm"); require("elector-wasm/core");' +
         'new Elector({ election: "e", store: memoryStore() }); console.log("made");';
     const browser = "--conditions=browser";
@@ -60,7 +61,7 @@ test("`require` finds CommonJS under every condition, `browser` included", () =>
     }
 });
 
-test("a panic in the machine is an exception with its message, and the machine stays locked", () => {
+test("a panic in the machine throws an exception with its message, and later calls throw too", () => {
     const options = { election: "e", candidate: "c", incarnation: 1n, seed: 1n };
     const machine = new core.Machine(options, 0);
     assert.throws(() => machine.panic("as a fault would"), /the lease machine panicked: as a fault would/);
@@ -68,7 +69,7 @@ test("a panic in the machine is an exception with its message, and the machine s
     assert.throws(() => machine.leadership(1), Error);
 });
 
-test("a reply that makes no sense is refused, and the machine goes on", () => {
+test("a malformed reply is refused, and the machine keeps working", () => {
     const machine = new core.Machine({ election: "e", candidate: "c", incarnation: 1n, seed: 1n }, 0);
     machine.campaign(0);
     const { id } = machine.poll();
@@ -78,7 +79,7 @@ test("a reply that makes no sense is refused, and the machine goes on", () => {
     assert.equal(machine.leadership(1).token, 7n);
 });
 
-test("a suspend that only the wall clock counts ends trust, and noise adds nothing", () => {
+test("a suspend that only the wall clock counts advances the boot clock; noise does not", () => {
     let [steady, wall] = [0, 5_000];
     const now = bootClock({ performance: () => steady, date: () => Math.floor(wall) });
     for (let round = 0; round < 100_000; round++) {
@@ -90,14 +91,14 @@ test("a suspend that only the wall clock counts ends trust, and noise adds nothi
     const before = now();
     wall += 60_000;
     assert.ok(Math.abs(now() - before - 60_000) <= 3);
-    // Set back, it takes nothing away; and what it counts afterwards counts again.
+    // A wall clock that is set back subtracts nothing, and a later suspend still counts.
     wall -= 3_600_000;
     assert.ok(now() - before >= 59_997);
     wall += 10_000;
     assert.ok(now() - before >= 69_995);
 });
 
-test("a process that only stands by can exit", () => {
+test("a process whose candidate stands by can exit", () => {
     const program = `
         const { Elector, memoryStore } = require(${JSON.stringify(new URL("cjs/index.js", dist).pathname)});
         const elector = new Elector({ election: "e", store: memoryStore() });
@@ -111,7 +112,7 @@ test("a process that only stands by can exit", () => {
     assert.equal(said.trim(), "leads");
 });
 
-test("a release that is awaited keeps the process until the store has confirmed it", () => {
+test("an awaited release keeps the process alive until the store has confirmed it", () => {
     const program = `
         import { Elector, memoryStore } from ${JSON.stringify(new URL("cjs/index.mjs", dist).href)};
         const store = memoryStore();

@@ -1,4 +1,4 @@
-// The package as users get it: packed by `npm pack`, and installed in an application.
+// The package as users install it: packed by `npm pack`, and installed in an application.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** An application in a folder of its own, in which the packed package is installed. */
+/** An application in its own folder, with the packed package installed. */
 export function application() {
     const folder = mkdtempSync(join(tmpdir(), "elector-app-"));
     const pack = ["pack", "--silent", "--ignore-scripts", "--pack-destination", folder];

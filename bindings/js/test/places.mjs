@@ -1,4 +1,4 @@
-// The stores that the properties are tested on. Each is opened through several clients, as by several hosts.
+// The stores for the properties. Each is opened through several clients, as by several hosts.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { memoryStore, postgresStore, sqliteStore } from "../dist/cjs/index.mjs";
 import { makePool, startServer } from "./server.mjs";
 
 let lastSchema = 0;
-/** The name of a schema that no other test of this process has. */
+/** A schema's name that no other test of this process uses. */
 export const schema = () => `s${++lastSchema}`;
 
 export function folder() {
@@ -16,7 +16,7 @@ export function folder() {
     return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** A binding of Cloudflare D1 to a database: statements are asked over a network, and answer an object. */
+/** A binding of Cloudflare D1 to a database: statements go over a network, and the answer is an object. */
 function d1(db) {
     const prepared = (text, values) => ({
         bind: (...given) => prepared(text, given),

@@ -1,4 +1,4 @@
-// Electors on a real PostgreSQL, through the clients that applications have.
+// Electors on a real PostgreSQL, through the clients that applications use.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import pg from "pg";
@@ -7,14 +7,14 @@ import { exhaust, leadAndStandBy, onPostgres, renewalsOf, tokensOf } from "./can
 import { startProxy } from "./proxy.mjs";
 import { LONG, SHORT, sleep, until } from "./support.mjs";
 
-/** Renewed so often that no test waits long for a renewal. */
+/** Renews often, so that no test waits long for a renewal. */
 const RENEWED = { ...LONG, renewMs: 500 };
 
 describe("PostgreSQL", { concurrency: 4 }, () => {
     const place = onPostgres();
     const { fresh, pool, candidate } = place;
 
-    test("a release is heard of: the next leads long before it would look", async () => {
+    test("after a release the notified candidate leads long before its next look", async () => {
         const table = fresh();
         const [a, b] = [candidate(pool(), table, LONG), candidate(pool(), table, LONG)];
         await leadAndStandBy(a, b);
@@ -24,7 +24,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await b.release();
     });
 
-    test("a listener whose connection has fallen silent is made anew, and hears again", async () => {
+    test("a silent listening connection is replaced, and notifications arrive again", async () => {
         const proxy = await startProxy(place.port);
         const table = fresh();
         const connectionString = place.url.replace(`:${place.port}/`, `:${proxy.port}/`);
@@ -33,13 +33,13 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         const [b, quick] = [["e", LONG], ["other", SHORT]].map(([election, more]) => {
             return new Elector({ election, store, ...more });
         });
-        // Its lease is short, so the connection is tested often. It itself stands for another election.
+        // With a short lease the connection is tested often. This elector campaigns in another election.
         quick.campaign();
         await leadAndStandBy(a, b);
         await until(() => proxy.listened() === 1);
         const before = proxy.made();
         proxy.silence(1);
-        // The next one that is made is silent before it listens, and is given up too.
+        // The next connection is silent before it listens, and is abandoned too.
         await until(() => proxy.listened() >= 2 && proxy.made() >= before + 2);
         await a.release();
         await until(() => b.amILeader());
@@ -47,7 +47,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         proxy.stop();
     });
 
-    test("a listener outlives the limit that its role has for idle sessions", async () => {
+    test("a listening connection outlives its role's limit for idle sessions", async () => {
         const admin = pool();
         const { rows } = await admin.query("SELECT FROM pg_settings WHERE name = 'idle_session_timeout'");
         await admin.query("CREATE ROLE idle LOGIN; GRANT CREATE ON DATABASE postgres TO idle");
@@ -65,7 +65,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await a.release();
     });
 
-    test("a Client hears of releases too", async () => {
+    test("a Client is notified of releases", async () => {
         const client = new pg.Client(place.url);
         await client.connect();
         const store = postgresStore(client, fresh());
@@ -79,19 +79,19 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await client.end();
     });
 
-    test("a transaction of the application's own on the client grants nothing", async () => {
+    test("an open transaction of the application on the client prevents grants", async () => {
         const client = new pg.Client(place.url);
         await client.connect();
         const table = fresh();
         const [a, b] = [candidate(client, table, SHORT), candidate(pool(), table, LONG)];
         a.campaign();
         await until(() => a.amILeader());
-        // What is answered in it would be undone by its end: renewals wait, and the term ends in time.
+        // The transaction's end would undo the statements, so renewals wait, and the term ends in time.
         await client.query("BEGIN");
         b.campaign();
         await until(() => b.amILeader());
         assert.equal(a.amILeader(), false);
-        await until(() => /a transaction open on this client/.test(a.lastError?.message));
+        await until(() => /an open transaction on this client/.test(a.lastError?.message));
         await b.release();
         assert.equal(a.amILeader(), false);
         await client.query("ROLLBACK");
@@ -100,13 +100,13 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await client.end();
     });
 
-    test("a transaction that is on its way confirms nothing", async () => {
+    test("a BEGIN in flight on the client leaves a renewal unconfirmed", async () => {
         const client = new pg.Client(place.url);
         await client.connect();
         const a = candidate(client, fresh(), LONG);
         a.campaign();
         await until(() => a.amILeader());
-        // A BEGIN that is on its way is executed before what is sent after it.
+        // A BEGIN in flight is executed before the statements sent after it.
         const began = client.query("BEGIN");
         const confirmed = a.confirm();
         await began;
@@ -116,7 +116,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await client.end();
     });
 
-    test("a pool that the application has exhausted does not lose leadership silently", async () => {
+    test("an exhausted pool is reported by atRisk and an error before the term ends", async () => {
         const table = fresh();
         const shared = pool({ max: 1 });
         const said = [];
@@ -127,10 +127,10 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await until(() => a.amILeader());
         const seen = await exhaust(shared, a, b);
         assert.ok(seen.lastLed < seen.followedAt, "two at a time");
-        // A busy event loop may hear of the risk only when it is none any more.
+        // On a busy event loop the `atRisk` listener may run after the risk has passed.
         const told = [...new Set(seen.told)].filter((event) => event !== "atRisk");
         assert.deepEqual(told, ["stopNewWork", "deposed"]);
-        const isWarned = () => said.some((message) => /no answer in time.*pool is exhausted/.test(message));
+        const isWarned = () => said.some((message) => /no answer in time.*pool exhausted/.test(message));
         await until(isWarned, () => said.join("\n"));
         seen.giveBack();
         // Its renewals that waited in the pool change nothing now.
@@ -143,7 +143,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await a.release();
     });
 
-    test("an event loop that is blocked for three leases never reports leader on waking", async () => {
+    test("after the event loop was blocked for three leases the candidate never reports leader", async () => {
         const a = candidate(pool(), fresh(), SHORT);
         a.campaign();
         await until(() => a.amILeader());
@@ -154,7 +154,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await a.release();
     });
 
-    test("a guarded transaction of an old leader never commits after a new one is elected", async () => {
+    test("a guarded transaction of an old leader never commits after a new leader is elected", async () => {
         const table = fresh();
         const work = pool();
         await work.query("CREATE TABLE IF NOT EXISTS done (token bigint)");
@@ -162,7 +162,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         const tokens = tokensOf(a);
         a.campaign();
         const open = await work.connect();
-        // Until its guard lets it pass: on a busy machine a short lease may be lost at any time.
+        // Retries until the guard passes: on a busy machine a short lease may be lost at any time.
         let token;
         await until(async () => {
             await open.query("BEGIN");
@@ -174,12 +174,12 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await open.query("INSERT INTO done VALUES ($1)", [String(token)]);
         b.campaign();
         void a.release();
-        // While it is open nobody takes over, though the lease has ended.
+        // While the transaction is open no other candidate takes over, although the lease has expired.
         await sleep(2 * SHORT.leaseMs);
         assert.equal(b.amILeader(), false);
         await open.query("COMMIT");
         await until(() => b.amILeader());
-        // From then on the guard fails, whatever the old one believes.
+        // Now the guard fails, whatever the old leader believes.
         await open.query("BEGIN");
         await assert.rejects(a.guard((text, values) => open.query(text, values)), { code: "NOT_LEADER" });
         await open.query("ROLLBACK");
@@ -189,7 +189,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await assert.rejects(memory.guard(work), { code: "NO_GUARD" });
     });
 
-    test("work that is drained can still guard and confirm its term, until it is done", async () => {
+    test("a draining term can be guarded and confirmed until drained() is called", async () => {
         const [a, admin] = [candidate(pool(), fresh(), LONG), pool()];
         a.campaign();
         const token = await until(() => a.token);
@@ -202,7 +202,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await assert.rejects(a.guard(admin), { code: "NOT_LEADER" });
     });
 
-    test("a guard with an old snapshot fails, also once its table was rewritten", async () => {
+    test("a guard with an old snapshot fails, even after its table was rewritten", async () => {
         const table = fresh();
         const a = candidate(pool(), table, LONG);
         a.campaign();
@@ -222,7 +222,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
             assert.equal(await a.guard(open), a.token, "a new transaction passes");
             await open.query("COMMIT");
         }
-        // Without a rewrite, the server itself says what became of the row.
+        // Without a rewrite, the server reports that the row has changed.
         await begin();
         await admin.query(`DELETE FROM ${table.schema}.leader_lease`);
         await assert.rejects(a.guard(open), { code: "40001" });
@@ -231,7 +231,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await a.release();
     });
 
-    test("a term that was broken in the table fails its guard and its confirmation at once", async () => {
+    test("a term whose row was changed by hand fails guard() and confirm() at once", async () => {
         const table = fresh();
         const a = candidate(pool(), table, LONG);
         a.campaign();
@@ -245,7 +245,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await a.release();
     });
 
-    test("a table that nest-leader-election made is adopted, and keeps numbers only", async () => {
+    test("a table of nest-leader-election is adopted, and accepts only numeric elections", async () => {
         const { schema } = fresh();
         const admin = pool();
         await admin.query(`CREATE SCHEMA ${schema}`);
@@ -259,7 +259,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         a.campaign();
         await until(() => a.leader());
         assert.equal(a.leader().candidate, "theirs");
-        // Nobody tells a candidate that the row has changed, so it asks anew.
+        // No notification says that the row has changed, so the candidate looks again.
         await admin.query(`UPDATE ${schema}.leader_lease SET expires_at = now() + interval '1 s'`);
         await a.release();
         a.campaign();
@@ -273,7 +273,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         assert.equal(rows[0].left, 0, "nest-leader-election takes no row over, so none is left");
     });
 
-    test("a schema of any name is quoted, and candidates may make the table at once", async () => {
+    test("a schema with any name works, and several candidates can make the table at once", async () => {
         const schema = 'my "schema"; DROP TABLE x; $migrate$';
         const electors = Array.from({ length: 8 }, (_, number) => {
             const more = { election: `e${number}`, ...LONG };
@@ -284,7 +284,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await Promise.all(electors.map((elector) => elector.release()));
     });
 
-    test("what cannot be used is refused with a reason and a remedy, and no password", async () => {
+    test("an unusable table or server is refused with reason and advice, without the password", async () => {
         const admin = pool();
         await admin.query("CREATE SCHEMA narrow");
         await admin.query("CREATE TABLE narrow.leader_lease (id text, leader_id text)");
@@ -307,11 +307,11 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
             assert.doesNotMatch(elector.lastError.message, /hunter2/);
             await elector.release();
         }
-        assert.throws(() => postgresStore(admin, { schema: "x".repeat(64) }), /1 to 63 bytes, not 64/);
-        assert.throws(() => postgresStore({}), /no function query/);
+        assert.throws(() => postgresStore(admin, { schema: "x".repeat(64) }), /has 64 bytes; use 1 to 63/);
+        assert.throws(() => postgresStore({}), /no method query/);
     });
 
-    test("a text that the encoding lacks is refused at once, and fails no other election", async () => {
+    test("a text that the encoding lacks is refused at once, and other elections still work", async () => {
         await pool().query("CREATE DATABASE latin1 TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'");
         const store = postgresStore(pool({ connectionString: place.url.replace(/postgres$/, "latin1") }));
         const elector = (election, candidate, meta) => {
@@ -338,7 +338,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await Promise.all(all.map((elector) => elector.release()));
     });
 
-    test("what row security hides is named, and is neither absent nor locked", async () => {
+    test("a row hidden by row security is reported as hidden, not as absent or locked", async () => {
         const [admin, { schema }] = [pool(), fresh()];
         const made = candidate(pool(), { schema }, LONG);
         made.campaign();
@@ -362,7 +362,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await admin.query(said().split("have its owner run ")[1]);
         await until(() => a.amILeader(), said);
         await a.release();
-        // Policies may tell elections apart. Who is refused by one has rights enough.
+        // A policy may distinguish elections. A refusal by a policy is not a missing permission.
         await admin.query(`DROP POLICY elector ON ${table}; DROP POLICY one ON ${table};
             DROP POLICY two ON ${table}; CREATE POLICY own ON ${table} USING (id LIKE 'own/%')`);
         a.campaign();
@@ -370,7 +370,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await Promise.all([a.release(), made.release()]);
     });
 
-    test("row security that is switched on meanwhile is not taken for a lock", async () => {
+    test("row security that is switched on during a campaign is not reported as a lock", async () => {
         const [admin, { schema }] = [pool(), fresh()];
         await admin.query("CREATE ROLE closed LOGIN; GRANT CREATE ON DATABASE postgres TO closed");
         const connectionString = place.url.replace("postgres@", "closed@");
@@ -387,7 +387,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await a.release();
     });
 
-    test("fifty electors of one store need no more statements than a few", async () => {
+    test("fifty electors on one store renew in a few statements", async () => {
         const shared = pool();
         let statements = 0;
         const counted = { query: (...given) => (statements++, shared.query(...given)) };
@@ -409,7 +409,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
 
     const backends = (name) => `pg_stat_activity WHERE application_name = '${name}'`;
 
-    test("connections that the server ends are made again, and the term goes on", async () => {
+    test("after the server ends connections they are replaced, and the term goes on", async () => {
         const a = candidate(pool({ application_name: "ended" }), fresh(), RENEWED);
         a.campaign();
         await until(() => a.amILeader());
@@ -423,7 +423,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
     });
 
     test("a pool without an error listener survives the end of its idle connections", async () => {
-        const name = "unheard";
+        const name = "unlistened";
         const options = { max: 3, application_name: name, idleTimeoutMillis: 0 };
         const made = new pg.Pool({ connectionString: place.url, ...options });
         const said = [];
@@ -436,7 +436,7 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         let removed = 0;
         made.on("remove", () => (removed += 1));
         const cut = async () => {
-            // More than one is idle.
+            // More than one connection is idle.
             await Promise.all([1, 2, 3].map(() => made.query("SELECT pg_sleep(0.02)")));
             const [before, had] = [removed, made.totalCount];
             const { rowCount } = await admin.query(`SELECT pg_terminate_backend(pid) FROM ${backends(name)}`);
@@ -450,12 +450,12 @@ describe("PostgreSQL", { concurrency: 4 }, () => {
         await until(() => lost().length > 0, () => said.join("\n"));
         assert.equal(lost().length, 1, said.join("\n"));
         assert.match(lost()[0], /a connection of the pool was lost: terminating/);
-        // Whoever listens is not silenced, and needs nobody to warn.
-        const heard = [];
-        made.on("error", (error) => heard.push(error));
+        // An application's own listener is called, and then no warning is logged.
+        const errors = [];
+        made.on("error", (error) => errors.push(error));
         said.length = 0;
         await cut();
-        await until(() => heard.length >= 2);
+        await until(() => errors.length >= 2);
         assert.deepEqual(lost(), []);
         await a.release();
         await made.end();

@@ -1,14 +1,13 @@
-// A proxy before a server, whose connections may fall silent: open for both ends, and nothing arrives any
-// more.
+// A proxy for a server. It can silence connections: both ends stay open, and no data arrives any more.
 import { connect, createServer } from "node:net";
 
-/** Starts one on a free port. */
+/** Starts a proxy on a free port. */
 export async function startProxy(target) {
     const links = [];
-    let deaf = 0;
+    let silenceNext = 0;
     const server = createServer((client) => {
-        const link = { client, isSilent: deaf > 0, sent: "" };
-        deaf -= link.isSilent ? 1 : 0;
+        const link = { client, isSilent: silenceNext > 0, sent: "" };
+        silenceNext -= link.isSilent ? 1 : 0;
         links.push(link);
         const upstream = connect(target, "127.0.0.1");
         link.upstream = upstream;
@@ -27,14 +26,14 @@ export async function startProxy(target) {
     const listening = () => links.filter(({ sent }) => sent.includes("LISTEN "));
     return {
         port: server.address().port,
-        /** How many connections have ever listened for notifications. */
+        /** The number of connections that have ever listened for notifications. */
         listened: () => listening().length,
-        /** Those that listen fall silent, and so do the next so many that are made. */
-        silence: (next) => {
+        /** Silences all listening connections, and the next `count` connections that are made. */
+        silence: (count) => {
             for (const link of listening()) link.isSilent = true;
-            deaf = next;
+            silenceNext = count;
         },
-        /** How many connections were ever made. */
+        /** The number of connections that were ever made. */
         made: () => links.length,
         stop: () => {
             server.close();

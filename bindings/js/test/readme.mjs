@@ -1,4 +1,4 @@
-// README.md's code blocks, each as a program in a process of its own.
+// README.md's code blocks, each run as a program in its own process.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,16 +18,16 @@ const programsOf = (from) => from.filter(({ language }) => language === "js").ma
 
 export const blocks = blocksOf("../README.md");
 export const programs = programsOf(blocks);
-/** Those of the repository's README.md. */
+/** The programs of the repository's README.md. */
 export const frontPrograms = programsOf(blocksOf("../../../README.md"));
 
 let server;
-// Inside the package, whose own name then means the package, and whose clients are there.
+// In the package's folder, where the package's own name and its clients resolve.
 let folder;
 const children = [];
 let started = 0;
 
-/** Has the tests of the calling file run with a PostgreSQL server. */
+/** Gives the tests of the calling file a PostgreSQL server. */
 export function serve() {
     before(async () => {
         server = await startServer();
@@ -40,7 +40,7 @@ export function serve() {
     });
 }
 
-/** Starts a program; with what it said, and a promise of its exit code. */
+/** Starts a program. `said` has its output; `ended` resolves to its exit code. */
 export function start(code) {
     const file = join(folder, `block${++started}.mjs`);
     writeFileSync(file, code);
@@ -54,7 +54,7 @@ export function start(code) {
     return run;
 }
 
-/** Starts the quick start twice, and resolves to the one that prints and the other. */
+/** Starts the quick start twice, and resolves to the process that leads and the other one. */
 export async function startTwo() {
     const [first, second] = [start(programs[0]), start(programs[0])];
     await until(() => first.said !== "" || second.said !== "", () => first.said);

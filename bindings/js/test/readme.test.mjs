@@ -1,4 +1,4 @@
-// The code blocks of README.md run, each in a process of its own, and print what the text says.
+// The code blocks of README.md, each run in its own process, print what the text says.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { blocks, frontPrograms, programs, serve, start, startTwo } from "./readme.mjs";
@@ -6,7 +6,7 @@ import { sleep, until } from "./support.mjs";
 
 serve();
 
-/** What the programs print. Those without an entry have a test of their own, here or in deep/. */
+/** The programs' expected output. Programs without an entry have their own test, here or in deep/. */
 const SAYS = [
     undefined,
     /^elected under bigint\ntrue http:\/\/10\.0\.0\.7\ndeposed: released\n$/,
@@ -15,13 +15,13 @@ const SAYS = [
     undefined,
 ];
 
-test("every block is of a kind that is run here or in the deep level", () => {
+test("every code block is run by this file or by the deep level", () => {
     assert.equal(programs.length, SAYS.length);
     assert.deepEqual([...new Set(blocks.map(({ language }) => language))].sort(), ["js", "sh"]);
     assert.match(programs[3], /PGlite/);
 });
 
-test("quick start: one of two prints, and when it is told to stop the other does", async () => {
+test("quick start: one of two processes leads, and after SIGTERM the other leads", async () => {
     const [leader, other] = await startTwo();
     await sleep(1_000);
     assert.match(leader.said, /^(only one process prints this, under token \d+\n)+$/);
@@ -49,7 +49,7 @@ test("the program of the repository's README runs", async () => {
     assert.match(run.said, /^only one process prints this, under token \d+, aborted: false\n$/);
 });
 
-test("the Durable Object's class leads once its alarm rings", async () => {
+test("the Durable Object's class leads once its alarm has fired", async () => {
     const run = start(`${programs[4]}
 import Database from "libsql";
 const db = new Database(":memory:");

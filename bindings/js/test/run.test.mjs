@@ -1,14 +1,14 @@
-// Work that runs under a term: when it ends, and what becomes of its term then.
+// Work in `runAsLeader`: when it ends, and how its term ends then.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { LEASE, heard, leading, stage } from "./stage.mjs";
+import { LEASE, eventsOf, fake, leading } from "./fake.mjs";
 
 function deadlinesOf({ trustedForMs, workForMs }) {
     return [trustedForMs, workForMs].map(Math.round);
 }
 
-test("work runs under a term and returns", async () => {
-    const { clock, candidate } = stage();
+test("work runs in a term, and its result is returned after the release", async () => {
+    const { clock, candidate } = fake();
     const elector = candidate("a");
     let term;
     const run = elector.runAsLeader(async (given) => {
@@ -31,8 +31,8 @@ test("work runs under a term and returns", async () => {
     assert.equal(clock.timers, 0, "an elector that stands by has no timers");
 });
 
-test("work is cancelled at the soft deadline and called again under a larger token", async () => {
-    const { clock, store, candidate } = stage();
+test("work is aborted at the soft deadline and called again under a larger token", async () => {
+    const { clock, store, candidate } = fake();
     const elector = candidate("a");
     const tokens = [];
     let abortedWithMs;
@@ -52,9 +52,9 @@ test("work is cancelled at the soft deadline and called again under a larger tok
     assert.ok(abortedWithMs >= LEASE / 10 - 1, `only ${abortedWithMs} ms before trust ends`);
 });
 
-test("a candidate whose work was cut off does not lead without working", async () => {
+test("a candidate whose work was cut off does not lead until the work has returned", async () => {
     for (const isLost of [false, true]) {
-        const { clock, store, candidate } = stage();
+        const { clock, store, candidate } = fake();
         const [first, second] = [candidate("a"), candidate("b")];
         const terms = [];
         const ledWhenTold = [];
@@ -63,7 +63,7 @@ test("a candidate whose work was cut off does not lead without working", async (
             signal.addEventListener("abort", () => ledWhenTold.push(first.amILeader()));
         }));
         await clock.advance(10);
-        // The store comes back before trust ends, or after.
+        // The store answers again before or after the hard deadline.
         store.failWith("unsent");
         while (!terms[0].signal.aborted) await clock.advance(50);
         if (isLost) await clock.advance(LEASE);
@@ -88,9 +88,9 @@ test("a candidate whose work was cut off does not lead without working", async (
     }
 });
 
-test("work ends with an error when somebody else releases or drains", async () => {
+test("a release or drain during work ends the run with RELEASED", async () => {
     for (const give of ["release", "drain"]) {
-        const { clock, candidate } = stage();
+        const { clock, candidate } = fake();
         const elector = candidate("a");
         const run = elector.runAsLeader(({ signal }) => {
             return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
@@ -104,8 +104,8 @@ test("work ends with an error when somebody else releases or drains", async () =
     }
 });
 
-test("a waiting run ends when somebody else releases", async () => {
-    const { clock, candidate } = stage();
+test("a release while a run waits for its election ends the run", async () => {
+    const { clock, candidate } = fake();
     const [first, second] = [candidate("a"), candidate("b")];
     await leading(first, clock);
     const ended = assert.rejects(second.runAsLeader(() => "never"), { code: "RELEASED" });
@@ -115,8 +115,8 @@ test("a waiting run ends when somebody else releases", async () => {
     await ended;
 });
 
-test("a run ends with the reason of its signal, and what work throws comes out", async () => {
-    const { clock, candidate } = stage();
+test("an aborted run rejects with the signal's reason, and a failed run with the work's error", async () => {
+    const { clock, candidate } = fake();
     const elector = candidate("a");
     const controller = new AbortController();
     const run = elector.runAsLeader(({ signal }) => {
@@ -136,8 +136,8 @@ test("a run ends with the reason of its signal, and what work throws comes out",
     await thrown;
 });
 
-test("work that is told to stop keeps its lease until it has returned", async () => {
-    const { clock, candidate } = stage();
+test("after an abort the lease is kept until the work has returned", async () => {
+    const { clock, candidate } = fake();
     const [first, second] = [candidate("a"), candidate("b")];
     const controller = new AbortController();
     let finish;
@@ -164,10 +164,10 @@ test("work that is told to stop keeps its lease until it has returned", async ()
     assert.ok(second.token > token);
 });
 
-test("work that does not stop is renewed no longer than it may, and its lease ends by itself", async () => {
-    const { clock, candidate } = stage();
+test("work that ignores the abort is renewed for drainMs at most, and then the lease expires", async () => {
+    const { clock, candidate } = fake();
     const [first, second] = [candidate("a"), candidate("b")];
-    const events = heard(first);
+    const events = eventsOf(first);
     const controller = new AbortController();
     let finish;
     const work = () => new Promise((resolve) => (finish = resolve));
@@ -176,7 +176,7 @@ test("work that does not stop is renewed no longer than it may, and its lease en
     await clock.advance(10);
     second.campaign();
     controller.abort();
-    // Half a lease is the default.
+    // The default `drainMs` is half a lease.
     await clock.advance(LEASE / 2);
     assert.ok(first.leadership.token !== undefined && !second.amILeader());
     await clock.advance(1.5 * LEASE);
@@ -189,8 +189,8 @@ test("work that does not stop is renewed no longer than it may, and its lease en
     assert.equal(second.amILeader(), true);
 });
 
-test("a run that was not elected ends no drain of other work", async () => {
-    const { clock, candidate } = stage();
+test("a run that stops before it is elected does not end a drain of other work", async () => {
+    const { clock, candidate } = fake();
     const elector = candidate("a");
     const token = await leading(elector, clock);
     elector.drain();
@@ -208,8 +208,8 @@ test("a run that was not elected ends no drain of other work", async () => {
     assert.equal(elector.leadership.phase, "standby");
 });
 
-test("one elector runs one piece of work at a time, and a bound must be a number", async () => {
-    const { clock, candidate } = stage();
+test("a second run on one elector is refused with BUSY, and drainMs must be a number", async () => {
+    const { clock, candidate } = fake();
     const elector = candidate("a");
     for (const drainMs of [-1, NaN, "1"]) {
         await assert.rejects(elector.runAsLeader(() => 0, { drainMs }), { code: "INVALID_OPTIONS" });
@@ -230,8 +230,8 @@ test("one elector runs one piece of work at a time, and a bound must be a number
     assert.equal(await again, "again");
 });
 
-test("what happens in a term does not pile up while work goes on", async () => {
-    const { clock, candidate } = stage();
+test("changes of a long term do not pile up while work runs", async () => {
+    const { clock, candidate } = fake();
     const elector = candidate("a");
     const made = [];
     const changes = elector.changes.bind(elector);

@@ -1,4 +1,4 @@
-// A PostgreSQL of the tests' own, which elector-kit of tests/kit starts, and removes once its input closes.
+// A PostgreSQL server for tests. elector-kit of tests/kit starts it, and removes it once its input closes.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -8,13 +8,13 @@ import pg from "pg";
 
 const MANIFEST = fileURLToPath(new URL("../../../Cargo.toml", import.meta.url));
 
-/** The command of the program that tests/run.sh has built, or that cargo builds. */
+/** The command of elector-kit, which tests/run.sh has built, or which cargo builds. */
 function kit() {
     const { ELECTOR_TEST_KIT: built } = process.env;
     return built ? [built] : ["cargo", "run", "-q", "--manifest-path", MANIFEST, "-p", "elector-kit", "--"];
 }
 
-/** A pool whose connections may be cut at any time, also when it has let go of them. */
+/** A pool whose connections may be cut at any time, also while they are returned to it. */
 export function makePool(options) {
     const pool = new pg.Pool(options);
     pool.on("error", () => {});
@@ -23,8 +23,8 @@ export function makePool(options) {
 }
 
 /**
- * Starts a server: of the newest release if the settings that tests/install/postgres.sh prints are in the
- * environment, else of the system's. `stop` ends and removes it.
+ * Starts a server: of the newest release if the environment has the settings that tests/install/postgres.sh
+ * prints, else of the system's release. `stop` ends and removes it.
  */
 export async function startServer(settings = {}) {
     const release = process.env.ELECTOR_TEST_PEER ? "newest" : "system";

@@ -1,4 +1,4 @@
-// What a store on SQLite does beside its operations: dead rows, and transactions that are not its own.
+// The SQLite store beside its operations: expired rows, and transactions of the application.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { sqliteStore } from "../dist/cjs/index.mjs";
@@ -6,7 +6,7 @@ import { sqliteStore } from "../dist/cjs/index.mjs";
 const SECOND = 1_000_000;
 const LARGEST = 2 ** 53 - 1;
 
-/** Asks a store for one thing. */
+/** Sends one request to a store. */
 async function ask(store, election, request) {
     let found;
     const job = { election, request: { id: 1, deadlineMs: Infinity, ...request } };
@@ -19,7 +19,10 @@ export const acquire = (store, election, leaseMs = 120_000) => {
 };
 export const look = async (store, election) => (await ask(store, election, { op: "look" })).row;
 
-/** A store in memory, the ids of its rows, and a way to have a lease end some seconds ago. */
+/**
+ * A store on an in-memory database, the ids of its rows, and a function that makes a lease expire some
+ * seconds ago.
+ */
 function opened(Database) {
     const db = new Database(":memory:");
     const store = sqliteStore(db);
@@ -32,14 +35,14 @@ function opened(Database) {
     return { db, store, ids, ended };
 }
 
-/** Tests it with a client that has the methods of better-sqlite3. */
+/** Tests the store on a client with the methods of better-sqlite3. */
 export function prove(name, Database) {
     describe(name, () => proveWith(Database));
 }
 
-/** And where its borders in time are. */
+/** Tests the bounds of its clean-up in time. */
 export function proveTimed(name, Database) {
-    test(`${name}: what has been dead for almost a minute stays`, async () => {
+    test(`${name}: a row that expired almost a minute ago stays`, async () => {
         const { db, store, ids, ended } = opened(Database);
         await acquire(store, "fresh");
         ended("fresh", 55);
@@ -50,12 +53,12 @@ export function proveTimed(name, Database) {
 }
 
 function proveWith(Database) {
-    test("what has been dead for over a minute is removed, and nothing else", async () => {
+    test("only rows that expired over a minute ago are deleted", async () => {
         const { db, store, ids, ended } = opened(Database);
-        // Before there is a table there is nothing to remove.
+        // Without a table there is nothing to delete.
         await store.cleanUp();
         for (const election of ["live", "fresh", "dead", "native"]) await acquire(store, election);
-        // It is fresh for a minute.
+        // The row stays for a minute.
         ended("fresh", 0);
         ended("dead", 65);
         ended("native", 3_600);
@@ -66,14 +69,14 @@ function proveWith(Database) {
         db.close();
     });
 
-    test("an election that is made anew has a larger token, though the clock was set back", async () => {
+    test("a deleted and recreated election has a larger token, even if the clock was set back", async () => {
         const { db, store, ids, ended } = opened(Database);
         const ahead = 2 ** 51;
         for (const [election, token] of [["low", 7], ["high", ahead], ["middle", 9]]) {
             await acquire(store, election);
             db.prepare("UPDATE leader_lease SET token = ? WHERE id = ?").run(token, election);
             ended(election, 65);
-            // The floor is not lowered by rows that are removed later.
+            // Rows that are deleted later do not lower the floor.
             await store.cleanUp();
             assert.deepEqual(ids(), [""]);
         }
@@ -82,7 +85,7 @@ function proveWith(Database) {
         db.close();
     });
 
-    test("a row whose token cannot grow blocks no other election", async () => {
+    test("a row with the largest token blocks no other election", async () => {
         const { db, store, ids, ended } = opened(Database);
         for (const token of [LARGEST, LARGEST - 1, 2 ** 52]) {
             await acquire(store, "spent");
@@ -96,7 +99,7 @@ function proveWith(Database) {
         db.close();
     });
 
-    test("a row that is taken or that ends between the statements of a clean-up stays", async () => {
+    test("a row that is acquired or expires between the statements of a clean-up stays", async () => {
         const { db, ids, ended } = opened(Database);
         const plain = sqliteStore(db);
         let between = () => {};
@@ -122,7 +125,7 @@ function proveWith(Database) {
         db.close();
     });
 
-    test("a clean-up removes a bounded number of rows", async () => {
+    test("a clean-up deletes a bounded number of rows", async () => {
         const { db, store, ids } = opened(Database);
         await acquire(store, "first");
         db.prepare(`INSERT INTO leader_lease
@@ -136,13 +139,13 @@ function proveWith(Database) {
         db.close();
     });
 
-    test("a transaction of the application's own on the client grants nothing", async () => {
+    test("an open transaction of the application on the client prevents grants", async () => {
         const { db, store } = opened(Database);
         await acquire(store, "before");
         db.exec("BEGIN");
         const refused = await acquire(store, "within");
         assert.equal(refused.outcome, "unsent");
-        assert.match(refused.error.message, /a transaction open on this client/);
+        assert.match(refused.error.message, /an open transaction on this client/);
         db.exec("ROLLBACK");
         assert.equal((await acquire(store, "after")).outcome, "granted");
         db.close();

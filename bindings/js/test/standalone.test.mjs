@@ -1,4 +1,4 @@
-// elector-wasm/nestjs as users install it, where Nest, RxJS and TypeORM are not: its standalone part works.
+// elector-wasm/nestjs, installed without Nest, RxJS and TypeORM: its standalone part works.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { application } from "./packed.mjs";
 const app = application();
 after(app.remove);
 
-/** Runs a program in the application's folder; what it prints. */
+/** Runs a program in the application's folder, and returns its output. */
 function run(name, code) {
     writeFileSync(join(app.folder, name), code);
     return execFileSync(process.execPath, [name], { cwd: app.folder, encoding: "utf8", stdio: "pipe" });
@@ -32,7 +32,7 @@ const SAID = "true alone function\ntrue\n" +
     "leadership$ needs RxJS; install the package rxjs, or use changes()\n";
 const NAMES = "LeaderElectorCore, LeaderLease, LeaderElectionMigrationBase";
 
-test("import, without Nest", () => {
+test("without Nest, `import` of the package works", () => {
     const said = run("alone.mjs", `
         import { ${NAMES}, LeaderElectorModule } from "elector-wasm/nestjs";
         import { memoryStore } from "elector-wasm";
@@ -42,7 +42,7 @@ test("import, without Nest", () => {
     assert.equal(said, `${SAID}undefined\n`);
 });
 
-test("require, without Nest; what needs it says so", () => {
+test("without Nest, `require` works, and parts that need Nest throw an error that says so", () => {
     const said = run("alone.cjs", `
         const nestjs = require("elector-wasm/nestjs");
         const { ${NAMES} } = nestjs;
@@ -59,7 +59,7 @@ test("require, without Nest; what needs it says so", () => {
     assert.equal(said, `${SAID}MODULE_NOT_FOUND true\n`);
 });
 
-test("warnings go to the console, without Nest", () => {
+test("without Nest, warnings go to the console", () => {
     const said = run("warns.cjs", `
         const { LeaderElectorCore } = require("elector-wasm/nestjs");
         console.warn = (line) => console.log(line);

@@ -1,4 +1,4 @@
-// What the stores do beside their operations: dead rows, and transactions that are not theirs.
+// The stores beside their operations: expired rows, and transactions of the application.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import Database from "libsql";
@@ -8,7 +8,7 @@ import { acquire, look, prove } from "./sqlite.mjs";
 
 prove("libsql", Database);
 
-test("memory: dead rows are removed while somebody stands, and no token falls", async () => {
+test("memory: expired rows are deleted while a candidate campaigns, and tokens still grow", async () => {
     const clock = new FakeClock();
     const store = memoryStore(undefined, clock);
     const elector = new Elector({ election: "e", store, clock });
@@ -36,7 +36,7 @@ test("memory: dead rows are removed while somebody stands, and no token falls", 
     await Promise.all([elector.release(), clock.advance(1)]);
 });
 
-test("memory: a request that cannot be executed is refused alone", async () => {
+test("memory: a request that cannot be executed is refused; others in the batch are not", async () => {
     const jobs = ["a", "x".repeat(256), "b"].map((election, id) => {
         return { election, request: { id, deadlineMs: Infinity, op: "look" } };
     });

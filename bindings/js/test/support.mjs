@@ -1,21 +1,24 @@
-// What the tests share: waits that no busy machine cuts short.
+// Shared by the tests: waits that a busy machine cannot cut short.
 import assert from "node:assert/strict";
 
-/** How long an event is waited for before the test fails. */
+/** The longest wait for an event, after which the test fails. */
 export const PATIENCE_MS = 60_000;
 
 /**
- * A lease that no busy machine outlasts: for tests in which a candidate must keep it. What comes within
- * PATIENCE_MS comes neither by its end nor by a look, which comes once in a third of it.
+ * A lease longer than any test on a busy machine, for tests in which a candidate must keep it. An election
+ * within PATIENCE_MS is caused neither by its expiry nor by a look, which comes every third of it.
  */
 export const LONG = { leaseMs: 300_000 };
 
-/** A lease that ends soon: for tests that wait for its end, and in which nothing depends on keeping it. */
+/** A short lease, for tests that wait for its expiry and do not depend on keeping it. */
 export const SHORT = { leaseMs: 1_500, marginMs: 200 };
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Polls until something holds, and resolves to it. `about` tells what else is known if it never does. */
+/**
+ * Polls until `holds` returns a true value, and resolves to it. `about` adds details to the error of a
+ * time-out.
+ */
 export async function until(holds, about = () => "") {
     const end = performance.now() + PATIENCE_MS;
     for (;;) {

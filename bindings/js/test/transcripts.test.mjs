@@ -1,5 +1,5 @@
-// The transcripts of tests/testdata/lease, played through WebAssembly: the machine says here what it says in
-// Rust. tests/core/lease.rs tells what the commands are.
+// The transcripts of tests/testdata/lease, played through WebAssembly: the machine must give the same outputs
+// as in Rust. tests/core/lease.rs documents the commands.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
@@ -14,14 +14,14 @@ function duration(text) {
 
 function time(ms) {
     if (ms === Infinity) return "never";
-    // A transcript has milliseconds, rounded down.
+    // Transcripts have milliseconds, rounded down.
     const whole = Math.floor(ms + 1e-7);
     return `${Math.floor(whole / 1_000)}.${String(whole % 1_000).padStart(3, "0")}s`;
 }
 
 const PHASES = { standby: "Standby", candidate: "Candidate", leader: "Leader", draining: "Draining" };
 
-class Stage {
+class Player {
     now = 0;
     wait = { earliestMs: Infinity, latestMs: Infinity };
     sent = 0;
@@ -174,25 +174,25 @@ function waitText({ earliestMs, latestMs }) {
 }
 
 function play(transcript) {
-    let stage = new Stage("config");
+    let player = new Player("config");
     const blocks = [];
     for (const block of transcript.split("\n\n").map((text) => text.trim()).filter(Boolean)) {
         const commands = block.split("\n----")[0];
-        stage.said = "";
+        player.said = "";
         const lines = commands.split("\n").filter((line) => !line.startsWith("#"));
         for (const line of lines) {
-            if (line.startsWith("config")) stage = new Stage(line);
-            else stage.command(line);
+            if (line.startsWith("config")) player = new Player(line);
+            else player.command(line);
         }
-        if (lines.length > 0) stage.leadership();
-        blocks.push(lines.length > 0 ? `${commands}\n----\n${stage.said}` : `${commands}\n`);
+        if (lines.length > 0) player.leadership();
+        blocks.push(lines.length > 0 ? `${commands}\n----\n${player.said}` : `${commands}\n`);
     }
     return blocks.join("\n");
 }
 
 const names = readdirSync(folder).sort();
 
-test("there are transcripts to play", () => assert.ok(names.length >= 40, `${names.length}`));
+test("at least 40 transcripts are found", () => assert.ok(names.length >= 40, `${names.length}`));
 
 for (const name of names) {
     test(`transcript ${name}`, () => {

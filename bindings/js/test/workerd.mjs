@@ -1,4 +1,4 @@
-// The packed package in workerd, the runtime of Cloudflare Workers, bundled as for one.
+// The packed package in workerd, the runtime of Cloudflare Workers, bundled as Workers are.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { copyFileSync, cpSync, mkdirSync } from "node:fs";
@@ -27,7 +27,7 @@ async function bundle({ folder, installed }) {
     mkdirSync(join(folder, "storage"), { recursive: true });
 }
 
-/** Starts it. `ask` resolves to what it answers on a path; `stop` ends and removes it. */
+/** Starts the Worker. `ask` resolves to its answer on a path; `stop` ends and removes it. */
 export async function startWorkerd() {
     const app = application();
     await bundle(app);
@@ -49,7 +49,7 @@ export async function startWorkerd() {
         assert.equal(response.status, 200, text);
         return JSON.parse(text);
     };
-    /** Has the object's first candidate stand, with these times. */
+    /** Starts the campaign of the object's first candidate, with these times. */
     const stand = (timing) => ask(`/object/start?timing=${encodeURIComponent(JSON.stringify(timing))}`);
     const stop = async () => {
         server.kill();
@@ -59,7 +59,7 @@ export async function startWorkerd() {
     return { ask, stand, stop };
 }
 
-/** What a Worker says whose lease has ended while its clock stood still. */
+/** The Worker's answer after its lease has expired while its clock stood still. */
 export function isMisled({ leadership, nextMs, confirmed, believes, after }) {
     assert.equal(leadership.leading, true);
     assert.equal(confirmed.token, leadership.token);

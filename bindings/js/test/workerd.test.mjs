@@ -8,11 +8,11 @@ let workerd;
 before(async () => (workerd = await startWorkerd()));
 after(() => workerd?.stop());
 
-test("a Worker whose clock stands still learns from the store that its lease has ended", async () => {
+test("a Worker whose clock stands still learns from the store that its lease has expired", async () => {
     isMisled(await workerd.ask("/worker/ended"));
 });
 
-test("a Durable Object that an alarm wakes renews its lease, and hands over", async () => {
+test("a Durable Object woken by alarms renews its lease, and another leads after its release", async () => {
     const started = await workerd.stand({ ...LONG, renewMs: 500 });
     assert.equal(started.first.leading, true, started.error);
     let state;

@@ -4,58 +4,89 @@ import type { Queryable } from "../stores/client.js";
 import type { PostgresListener } from "../stores/postgres-pool.js";
 import { invalid } from "./invalid.js";
 
-/** Where warnings go: Nest's `Logger`, `console`, or a logger of your own. */
+/** A logger for warnings and errors: Nest's `Logger`, `console`, or one of your own. */
 export interface LeaderLogger {
     warn(message: string): void;
     error(message: string): void;
 }
 
-/** How to stand for one election. Times are in milliseconds. The first seven are `nest-leader-election`'s. */
+/**
+ * The configuration of one candidate. Times are in milliseconds. The first seven options and
+ * `baseCleanInterval` are those of `nest-leader-election`. Times that do not fit together are refused at the
+ * start, with their numbers.
+ */
 export interface LeaderElectorConfig {
     /**
-     * How long a lease lasts unless it is renewed; up to 86 400 000. It must leave room for three renewals
-     * and a margin of 250 ms: 560 do, and 900 with a `renewalInterval` of half a lease. Default: 10000.
+     * The length of a lease that is not renewed; up to 86 400 000. Default: 10000. It must leave room for
+     * three renewals and the margin of 250 ms: at least 560, or 900 with a `renewalInterval` of half a lease.
+     * Too short, and a slow store or a blocked event loop ends terms; too long, and the election has no
+     * leader for that long after a crash.
      */
     readonly leaseDuration?: number | undefined;
-    /** The latest time from one renewal to the next. More than half a lease counts as half. Default: 3000. */
+    /**
+     * The longest time from one renewal to the next. Default: 3000, at most 30 % of the lease. A larger value
+     * than half a lease is reduced to half a lease. Too long, and few renewals can fail before the term ends;
+     * too short only costs operations.
+     */
     readonly renewalInterval?: number | undefined;
-    /** How much earlier a renewal may be sent, drawn each time. At most two thirds of it. Default: 2000. */
+    /**
+     * How much earlier than `renewalInterval` a renewal may be sent, drawn anew each time. Default: 2000. A
+     * larger value than two thirds of the interval is reduced to that. With 0, replicas that start together
+     * burden the store at the same instants.
+     */
     readonly jitterRange?: number | undefined;
-    /** The election, as a number. Default: 1. */
+    /**
+     * The election, as a number. Default: 1. Applications with the same table and the same number elect one
+     * common leader, so give each application its own.
+     */
     readonly lockId?: number | undefined;
-    /** The schema of the table `leader_lease`, any identifier. Default: `public`. */
+    /**
+     * The schema of the table `leader_lease`, any identifier. Default: `public`. Replicas with different
+     * schemas do not see each other, and can lead at once.
+     */
     readonly schema?: string | undefined;
-    /** Make the schema and the table where they are missing. Default: true. */
+    /**
+     * Whether to make the schema and the table if they are missing. Default: true. With false, the
+     * application does not start until a migration has made the table.
+     */
     readonly createTableOnInit?: boolean | undefined;
-    /** This candidate's name. Default: `host-pid`. */
+    /** This candidate's name in logs and rows. Default: `host-pid`. */
     readonly instanceId?: string | undefined;
-    /** Without effect: dead rows are removed about once a minute. */
+    /** Without effect: expired rows are deleted about once a minute. */
     readonly baseCleanInterval?: number | undefined;
-    /** The election by a name, instead of `lockId`. */
+    /** The election by name, instead of `lockId`; 1 to 255 bytes. */
     readonly election?: string | undefined;
-    /** A text for others to read while this candidate leads, such as its address. At most 64 KiB. */
+    /**
+     * A text that others can read while this candidate leads, such as its address. At most 64 KiB. Default:
+     * none. Do not put secrets in it: the HTTP answers of other replicas show it.
+     */
     readonly meta?: string | undefined;
-    /** Take over only what stood unchanged for a full lease of this candidate's own clock. */
+    /**
+     * Takes over only a row that has not changed for a full lease of this candidate's own clock. Default:
+     * false. That protects against forward steps of the store's clock and against commits that a promoted
+     * standby has lost; each change of leader takes one lease longer. All replicas should use the same value.
+     */
     readonly strict?: boolean | undefined;
     /**
-     * How long a shutdown waits for jobs that run, with the lease renewed for them. A job that takes longer
-     * has what is left of the lease, which is not released and ends by itself. Default: the larger of 30000
-     * and half a lease. Kubernetes kills a pod after 30 s by default: give it more than `drainMs`.
+     * How long a shutdown waits for jobs in progress, with the lease renewed for them. Default: the larger of
+     * 30000 and half a lease. A job that takes longer has only the rest of the lease, which then expires
+     * without a release. Kubernetes kills a pod after 30 s by default: set its
+     * `terminationGracePeriodSeconds` to more than `drainMs`.
      */
     readonly drainMs?: number | undefined;
-    /** Where warnings go; `false`: nowhere. Default: Nest's `Logger`, or `console` without Nest. */
+    /** Where warnings go; `false` turns them off. Default: Nest's `Logger`, or `console` without Nest. */
     readonly logger?: LeaderLogger | false | undefined;
 }
 
-/** What the module is configured with. Without `client` and `store` it uses TypeORM's `DataSource`. */
+/** The options of `forRoot()`. Without `client` and `store` the module uses TypeORM's `DataSource`. */
 export interface LeaderElectorModuleOptions extends LeaderElectorConfig {
     /** A client for PostgreSQL: a `Pool` of `pg`, PGlite, anything with `query(text, values)`. */
     readonly client?: (Queryable & PostgresListener) | undefined;
-    /** Where leases are kept, if not in PostgreSQL. `schema` and `createTableOnInit` do not count then. */
+    /** A store for leases outside of PostgreSQL. `schema` and `createTableOnInit` are then ignored. */
     readonly store?: Store | undefined;
 }
 
-/** For `useClass` and `useExisting` of `forRootAsync`. */
+/** A class for `useClass` and `useExisting` of `forRootAsync`. */
 export interface LeaderElectorOptionsFactory {
     createLeaderElectorOptions(): LeaderElectorModuleOptions | Promise<LeaderElectorModuleOptions>;
 }
@@ -65,24 +96,25 @@ const RENEWAL = 3_000;
 const JITTER = 2_000;
 const DRAIN = 30_000;
 
-/** The election that a configuration is about. */
+/** The name of a configuration's election. */
 export function electionOf(config: LeaderElectorConfig): string {
     return config.election ?? String(config.lockId ?? 1);
 }
 
-/** How long a lease lasts with this configuration. */
+/** The length of a configuration's lease. */
 export function leaseOf(config: LeaderElectorConfig): number {
     return config.leaseDuration ?? LEASE;
 }
 
-/** How long a shutdown waits for jobs that run. */
+/** How long a shutdown waits for jobs in progress. */
 export function drainOf(config: LeaderElectorConfig): number {
     const { drainMs = Math.max(DRAIN, leaseOf(config) / 2) } = config;
     if (typeof drainMs === "number" && drainMs >= 0 && drainMs < 1e12) return drainMs;
-    return invalid(`\`drainMs\` is ${String(drainMs)}; give a number of milliseconds`);
+    return invalid(`\`drainMs\` is ${String(drainMs)}; give a number of milliseconds, at least 0 and less ` +
+        "than 10^12");
 }
 
-/** What makes two candidates for one election different, with what is unset filled in. */
+/** The settings in which two candidates for one election must agree, with defaults filled in. */
 export function settingsOf(config: LeaderElectorConfig) {
     const { leaseMs, renewMs, jitterMs } = timesOf(config);
     const { instanceId, meta, strict = false, logger } = config;
@@ -93,8 +125,9 @@ export function settingsOf(config: LeaderElectorConfig) {
 type Times = Pick<ElectorOptions, "leaseMs" | "renewMs" | "jitterMs">;
 
 /**
- * What the elector is told. Renewals are made to fit the lease: "2-3x longer than renewalInterval" was the
- * advice, a third attempt must fit before the lease ends, and more frequent renewals do no harm.
+ * The elector's times. Renewals are made to fit the lease: `nest-leader-election` advised a lease "2-3x
+ * longer than renewalInterval", but a third attempt must fit before the lease ends. More frequent renewals do
+ * no harm.
  */
 export function timesOf(config: LeaderElectorConfig): Times {
     const leaseMs = leaseOf(config);

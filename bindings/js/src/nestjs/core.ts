@@ -17,14 +17,13 @@ import type { LeaseSource } from "./source.js";
 import { storeOf } from "./source.js";
 import { defaultLogger, loggerOf, warnOfLoss } from "./warnings.js";
 
-/** An application that ends waits no longer than this for the store to confirm a release. */
-const LONGEST_FAREWELL_MS = 5_000;
-/** Events after which `leadership` is another. */
-const TURNS = ["elected", "stopNewWork", "deposed"] as const;
+/** A shutdown waits no longer than this for the store to confirm a release. */
+const LONGEST_RELEASE_MS = 5_000;
+/** Events that change `leadership`. */
+const LEADERSHIP_EVENTS = ["elected", "stopNewWork", "deposed"] as const;
 
 /**
- * One candidate of one election. It stands from the moment on at which it is made, and stands again after
- * each loss.
+ * One candidate of one election. It campaigns as soon as it is made, and again after each lost term.
  *
  * ```ts
  * const elector = new LeaderElectorCore(dataSource.getRepository(LeaderLease), { leaseDuration: 15000 });
@@ -32,23 +31,23 @@ const TURNS = ["elected", "stopNewWork", "deposed"] as const;
  * ```
  */
 export class LeaderElectorCore {
-    /** What all of this stands on, with everything that it can. */
+    /** The elector under this class, with its full API. */
     readonly elector: Elector;
     /** @internal */ readonly store: Store;
     /** @internal */ readonly logger: LeaderLogger | undefined;
-    /** @internal What runs because this candidate leads. */ readonly jobs = new Jobs();
+    /** @internal The jobs in progress that need this candidate's lease. */ readonly jobs = new Jobs();
     readonly #leaseMs: number;
     readonly #drainMs: number;
-    /** When a drain ends, done or not. */
+    /** The instant at which a drain ends, even if jobs are still in progress. */
     #drainUntil = 0;
     #again: unknown;
-    #stands = false;
-    /** No job is begun any more, and it never stands again. */
-    #isOver = false;
+    #campaigns = false;
+    /** Set once the shutdown has begun: no job is started any more, and no campaign. */
+    #isClosing = false;
     #ended: Promise<void> | undefined;
     readonly #ends = new Set<() => void>();
 
-    /** Throws an `ElectorError` that names the numbers if the configuration does not fit together. */
+    /** Throws an `ElectorError` that names the numbers if the times do not fit together. */
     constructor(source: LeaseSource, config: LeaderElectorConfig = {}) {
         this.store = storeOf(source, config);
         this.#leaseMs = leaseOf(config);
@@ -71,7 +70,10 @@ export class LeaderElectorCore {
         this.begin();
     }
 
-    /** The same, once the store has answered. Rejects if that refuses: for a permission, for its table. */
+    /**
+     * Makes a candidate, and resolves once the store has answered. Rejects if the store refuses, as for a
+     * missing permission or a table of another shape.
+     */
     static async create(
         source: LeaseSource,
         config: LeaderElectorConfig = {},
@@ -88,7 +90,10 @@ export class LeaderElectorCore {
 
     // ---- Leadership ----
 
-    /** Whether this candidate leads at this instant: no I/O, and right even if the event loop was blocked. */
+    /**
+     * Whether this candidate leads at this instant. Makes no I/O, and is right even if the event loop was
+     * blocked.
+     */
     amILeader(): boolean {
         return this.elector.amILeader();
     }
@@ -98,12 +103,12 @@ export class LeaderElectorCore {
         return this.elector.token;
     }
 
-    /** One consistent answer with the term's token and deadlines. */
+    /** The phase, token and deadlines of this candidate, all of one instant. */
     get leadership(): Leadership {
         return this.elector.leadership;
     }
 
-    /** The answer now, and again at each turn; completes at the shutdown. */
+    /** The present `leadership`, and a new one each time it changes; completes at the shutdown. */
     get leadership$(): Observable<Leadership> {
         const library = rxjs<Rx>();
         if (!library) throw new Error("leadership$ needs RxJS; install the package rxjs, or use changes()");
@@ -116,9 +121,9 @@ export class LeaderElectorCore {
                 subscriber.next(now);
             };
             say();
-            if (this.#isOver) return subscriber.complete();
-            const offs = TURNS.map((event) => this.elector.on(event, say));
-            // What was to end in a term that goes on nevertheless may begin again.
+            if (this.#isClosing) return subscriber.complete();
+            const offs = LEADERSHIP_EVENTS.map((event) => this.elector.on(event, say));
+            // A late renewal lifts the soft deadline: work may start again.
             offs.push(this.elector.on("renewed", () => {
                 if (isStopped && !isPastWork(this.leadership)) say();
             }));
@@ -131,85 +136,86 @@ export class LeaderElectorCore {
         });
     }
 
-    /** Who leads, as far as this candidate knows. */
+    /** The leader that this candidate last saw in the store. */
     leader(): Leader | undefined {
         return this.elector.leader();
     }
 
-    /** Everything that happens from now on, in order. */
+    /** All events from now on, in order. */
     changes(): Changes {
         return this.elector.changes();
     }
 
-    /** Fences a transaction: see `Elector.guard`. */
+    /** Guards a transaction: see `Elector.guard`. */
     guard(query: Queryable | QueryFunction): Promise<bigint> {
         return this.elector.guard(query);
     }
 
     /**
-     * Runs work as leader and releases after it: see `Elector.runAsLeader`. Stands again after one lease, as
-     * after `release()`. A shutdown aborts its signal, and waits for it; from then on work is refused with
-     * `RELEASED`.
+     * Runs work as leader and releases after it: see `Elector.runAsLeader`. Campaigns again after one lease,
+     * as after `release()`. A shutdown aborts the work's signal and waits for the work; from then on new work
+     * is refused with `RELEASED`.
      */
     async runAsLeader<T>(
         work: (term: Term) => T | PromiseLike<T>,
         options: { readonly signal?: AbortSignal | undefined } = {},
     ): Promise<T> {
-        if (this.#isOver) throw this.#over();
+        if (this.#isClosing) throw this.#closing();
         systemClock.clearTimeout(this.#again);
-        // While it shuts down the lease is also kept for what else runs.
-        const isKept = () => this.#isOver && this.jobs.names.length > 0;
+        // During a shutdown the lease is also kept for other jobs.
+        const isKept = () => this.#isClosing && this.jobs.names.length > 0;
         const bounded = { drainMs: this.#drainMs, ...options, isKept };
-        // Not what follows the work: that the store confirms the release is waited for elsewhere.
+        // Tracks only the work; the shutdown waits for the store's confirmation elsewhere.
         const tracked = (term: Term) => this.jobs.track("runAsLeader()", (async () => work(term))());
         try {
             return await this.elector.runAsLeader(tracked, bounded);
         } finally {
-            this.#standLater();
+            this.#campaignLater();
         }
     }
 
-    // ---- Standing ----
+    // ---- Campaign and release ----
 
     /**
-     * Gives the lease up: not leader from this call on, whatever runs. Stands again after one lease, so that
-     * others go first. The promise is kept once the store has confirmed it, or once the lease has ended by
-     * itself. While it shuts down: the same as `shutdown()`.
+     * Releases the lease: this candidate is not leader from this call on, whatever job is in progress. It
+     * campaigns again after one lease, so that others can lead first. The promise resolves once the store has
+     * confirmed the release, or once the lease has expired. During a shutdown this is `shutdown()`.
      */
     async release(): Promise<void> {
-        if (this.#isOver) return this.shutdown();
-        this.#standLater();
+        if (this.#isClosing) return this.shutdown();
+        this.#campaignLater();
         await this.elector.release();
     }
 
     /**
-     * Begins no job any more: not leader from this call on. The lease is kept for what runs until
-     * `shutdown()`, for `drainMs` at most, and the term's token, which `leadership` still has, protects it.
+     * Starts no more jobs: this candidate is not leader from this call on. The lease is kept for jobs in
+     * progress until `shutdown()`, for `drainMs` at most. `leadership` still has the term's token, which
+     * protects their writes.
      */
     drain(): void {
-        if (this.#isOver) return;
+        if (this.#isClosing) return;
         this.#end();
         this.#drainUntil = systemClock.now() + this.#drainMs;
         this.elector.drain(this.#drainMs);
     }
 
     /**
-     * Waits for what runs, until `drainMs` after the drain began and with the lease kept for it; gives the
-     * lease up for good, and leaves nothing behind. If something still runs then, the lease is not released:
-     * it is renewed no more, and ends by itself.
+     * Waits for jobs in progress, with the lease kept for them, until `drainMs` after the drain began. Then
+     * stops for good and leaves no timer or listener behind. The lease is released if all jobs have ended;
+     * else it is no longer renewed, and expires.
      */
     shutdown(): Promise<void> {
         return (this.#ended ??= this.#shutdown());
     }
 
     /**
-     * @internal Ends a term whose soft deadline came, since what it began was told to stop: nothing new is
-     * begun, and once what runs has ended, this candidate stands again.
+     * @internal Ends a term whose soft deadline has come, since its jobs were told to stop: no new job is
+     * started, and once the jobs in progress have ended, this candidate campaigns again.
      */
-    beginAnew(): void {
+    restart(): void {
         if (this.elector.leadership.phase !== "leader") return;
         this.elector.windDown(this.#drainMs);
-        // Takes effect when this term has ended, however it does.
+        // Takes effect when this term has ended, for whatever reason.
         if (this.elector.lastError?.code !== "PANIC") this.elector.campaign();
         void this.jobs.settled(this.#drainMs).then(() => {
             if (this.jobs.names.length === 0) void this.elector.drained();
@@ -217,8 +223,8 @@ export class LeaderElectorCore {
     }
 
     #end(): void {
-        this.#isOver = true;
-        this.#stands = false;
+        this.#isClosing = true;
+        this.#campaigns = false;
         systemClock.clearTimeout(this.#again);
     }
 
@@ -227,62 +233,67 @@ export class LeaderElectorCore {
         if (isBusy) this.drain();
         this.#end();
         const isDone = !isBusy || (await this.#drained());
-        // Begun first, so that those who follow `leadership$` hear of the end before it completes.
+        // Begins first, so that subscribers of `leadership$` see the end of the term before it completes.
         const released = isDone ? this.#released() : undefined;
         for (const end of this.#ends) end();
         await released;
         this.elector.letGo();
     }
 
-    /** Releases, and waits for a while until the store has confirmed it. */
+    /** Releases, and waits for a limited time until the store has confirmed it. */
     async #released(): Promise<void> {
         const released = this.elector[Symbol.asyncDispose]();
         let timer: unknown;
         const late = new Promise<void>((resolve) => {
-            timer = systemClock.setTimeout(resolve, Math.min(LONGEST_FAREWELL_MS, this.#leaseMs));
-            hold(timer, true);
+            timer = systemClock.setTimeout(resolve, Math.min(LONGEST_RELEASE_MS, this.#leaseMs));
+            hold(timer, "alive");
         });
         await Promise.race([released, late]);
         systemClock.clearTimeout(timer);
     }
 
-    /** Whether nothing runs any more. */
+    /** Waits for the jobs in progress. Resolves to false if some still run when the drain's time is up. */
     async #drained(): Promise<boolean> {
         await this.jobs.settled(Math.max(0, this.#drainUntil - systemClock.now()));
         const left = this.jobs.names;
         if (left.length === 0) return true;
         this.logger?.error(`election ${JSON.stringify(this.elector.election)}: ${left.join(", ")} still ` +
-            `runs after the ${this.#drainMs} ms of \`drainMs\`; the lease is renewed no more, and others ` +
-            `are elected when it has ended by itself, within ${this.#leaseMs} ms`);
+            `runs ${this.#drainMs} ms (\`drainMs\`) after the shutdown began; the lease is no longer ` +
+            `renewed, and another candidate can lead once it has expired, within ${this.#leaseMs} ms`);
         return false;
     }
 
-    /** Stands from now on, if it is not over: from the beginning, unless a module decides when. */
+    /**
+     * Starts the campaign, unless the shutdown has begun. Called by the constructor; a module decides itself
+     * when.
+     */
     protected begin(): boolean {
-        // After the shutdown nobody would be left who releases.
-        if (this.#isOver) return false;
-        this.#stands = true;
+        // After the shutdown nothing would release the lease.
+        if (this.#isClosing) return false;
+        this.#campaigns = true;
         this.elector.campaign();
         return true;
     }
 
-    /** Stands again after one lease, unless it is over by then; and not before it has begun. */
-    #standLater(): void {
+    /**
+     * Campaigns again after one lease, unless the shutdown has begun by then; not before the first `begin()`.
+     */
+    #campaignLater(): void {
         systemClock.clearTimeout(this.#again);
-        if (!this.#stands) return;
+        if (!this.#campaigns) return;
         this.#again = systemClock.setTimeout(() => this.elector.campaign(), this.#leaseMs);
     }
 
-    /** Waits until the store has answered once. What goes away by itself is left to go away. */
+    /** Waits for the store's first answer. Rejects only if the store refused; other failures are retried. */
     protected async answered(): Promise<void> {
         await this.elector.step();
         const { lastError } = this.elector;
         if (lastError?.code === "STORE_REFUSED" || lastError?.code === "PANIC") throw lastError;
     }
 
-    #over(): ElectorError {
-        const message = `election ${JSON.stringify(this.elector.election)}: no work is begun any more, ` +
-            "since this candidate shuts down, or has; begin it before the application closes";
+    #closing(): ElectorError {
+        const message = `election ${JSON.stringify(this.elector.election)}: no work is started, since ` +
+            "this candidate shuts down; call runAsLeader() before the application closes";
         return new ElectorError("RELEASED", message);
     }
 

@@ -8,28 +8,36 @@ import { electionsOf } from "./owners.js";
 import { NotRun } from "./refusal.js";
 import { unavailable } from "./unavailable.js";
 import type { Method } from "./wrapping.js";
-import { fullName, methodUnder, replaced, standing } from "./wrapping.js";
+import { fullName, methodUnder, outermost, replaced } from "./wrapping.js";
 
-/** What a method under `@OnElected()` is called with. */
+/** The argument of a method under `@OnElected()`. */
 export interface ElectedTerm extends Term {
     readonly election: string;
 }
 
-/** What a method under `@OnDeposed()` is called with. */
+/** The argument of a method under `@OnDeposed()`. */
 export interface DeposedTerm {
     readonly election: string;
     readonly token: bigint;
     readonly reason: DeposedReason;
 }
 
-/** Code that a compiler has rewritten has no such functions; what they return is then told otherwise. */
+/**
+ * The class of `async` functions. Compilers may rewrite them; then the metadata says what the method returns.
+ */
 const AsyncFunction = (async () => undefined).constructor;
 
 /**
- * Only the leader runs this method. Elsewhere a call does nothing and returns a `NotRun`, and a route of a
- * controller answers 503. On a controller's class: all of its routes. Without a name: the election of
- * `forRoot()`. In a process that has made no application of Nest, as in a unit test of a plain object, a call
- * runs it. An application without `forRoot()` runs it nowhere: a call throws.
+ * Runs the method on the leader only. On other nodes a call does nothing and returns a `NotRun` (a promise of
+ * one if the method is `async`), and a route of a controller answers 503. On a controller's class: guards all
+ * of its routes. `election`: a name of `forFeature()`; default: the election of `forRoot()`. An unknown name
+ * is refused at the start.
+ *
+ * The call checks leadership when it begins. A term can end while the method runs, so a long method should
+ * check `workForMs`, or use `runAsLeader()` or `guard()`.
+ *
+ * In a process that has made no Nest application, as in a unit test of a plain object, a call runs the
+ * method. In an application without `forRoot()` a call throws.
  */
 export function LeaderOnly(election?: string): ClassDecorator & MethodDecorator {
     return (target: object, key?: string | symbol, descriptor?: PropertyDescriptor) => {
@@ -40,7 +48,7 @@ export function LeaderOnly(election?: string): ClassDecorator & MethodDecorator 
         }
         const method = fullName(target, key);
         const found = methodUnder("LeaderOnly", target, key, descriptor);
-        // Some compilers tell what a method returns, and some keep it `async`.
+        // Some compilers emit the return type as metadata, and some keep `async`.
         const returns: unknown = Reflect.getMetadata("design:returntype", target, key);
         const wrapper = replaced(found, (original) => {
             const isAsync = returns === Promise || original instanceof AsyncFunction;
@@ -50,8 +58,9 @@ export function LeaderOnly(election?: string): ClassDecorator & MethodDecorator 
                 if (!elections) return original.apply(this, values);
                 const service = elections.get(election);
                 if (service.amILeader()) return service.jobs.track(method, original.apply(this, values));
-                // Decorators above this one say it of the function in its place, or of one of their own.
-                if (isRoute(wrapper) || isRoute(standing(this, key))) throw unavailable(service);
+                // Decorators above this one set the route's metadata on this wrapper, or on a function that
+                // replaced it.
+                if (isRoute(wrapper) || isRoute(outermost(this, key))) throw unavailable(service);
                 const refusal = new NotRun(service);
                 return isAsync ? Promise.resolve(refusal) : refusal;
             };
@@ -61,19 +70,24 @@ export function LeaderOnly(election?: string): ClassDecorator & MethodDecorator 
 }
 
 /**
- * Called at each election of this node, with an {@link ElectedTerm}. A term whose signal was aborted since it
- * might end soon is given up, even if the store answers in the last moment: the next one calls it again.
+ * Calls the method, with an {@link ElectedTerm}, each time this node is elected. `election`: a name of
+ * `forFeature()`; default: the election of `forRoot()`. The term's `signal` is aborted at the soft deadline;
+ * the method must then return. After that abort the term is given up, even if the store answers in time, and
+ * the method is called again in the next term.
  */
 export function OnElected(election?: string): MethodDecorator {
-    return said("OnElected", ON_ELECTED, election);
+    return eventDecorator("OnElected", ON_ELECTED, election);
 }
 
-/** Called at the end of each term of this node, with a {@link DeposedTerm}. */
+/**
+ * Calls the method, with a {@link DeposedTerm}, when a term of this node ends. `election`: a name of
+ * `forFeature()`; default: the election of `forRoot()`.
+ */
 export function OnDeposed(election?: string): MethodDecorator {
-    return said("OnDeposed", ON_DEPOSED, election);
+    return eventDecorator("OnDeposed", ON_DEPOSED, election);
 }
 
-function said(decorator: string, about: string, election: string | undefined): MethodDecorator {
+function eventDecorator(decorator: string, about: string, election: string | undefined): MethodDecorator {
     return (target, key, descriptor) => {
         SetMetadata(about, { election })(target, key, methodUnder(decorator, target, key, descriptor));
     };

@@ -5,18 +5,21 @@ import type { LeaderElectorConfig, LeaderElectorModuleOptions } from "./config.j
 import { invalid } from "./invalid.js";
 import type { LeaderElectorService } from "./service.js";
 
-/** An election of `forFeature`: its name, and what is to be different from `forRoot`. */
+/** An election of `forFeature()`: its name, and the settings that differ from those of `forRoot()`. */
 export interface LeaderElectorFeature
     extends Omit<LeaderElectorConfig, "election" | "lockId" | "schema" | "createTableOnInit"> {
     readonly election: string;
 }
 
-/** Of each `forRoot()` for an election and store of its own, in the order in which Nest made them. */
+/**
+ * The elections of each `forRoot()` with an election and store of its own, in the order in which Nest made
+ * them.
+ */
 const roots = new WeakMap<Application, LeaderElections[]>();
 
-/** The elections of an application, by name, as the modules see them that import this `forRoot()`. */
+/** The elections of an application, by name, as seen by the modules that import this `forRoot()`. */
 export class LeaderElections implements OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown {
-    /** The one of `forRoot()`. */
+    /** The service of the election of `forRoot()`. */
     readonly root: LeaderElectorService;
 
     constructor(
@@ -27,7 +30,7 @@ export class LeaderElections implements OnApplicationBootstrap, OnModuleDestroy,
         this.root = application.open(store, options, "forRoot()");
     }
 
-    /** @internal Those of a `forRoot()`: the same ones if another module has imported an equal one. */
+    /** @internal The elections of a `forRoot()`; two equal `forRoot()` calls share one object. */
     static of(
         application: Application,
         store: Store,
@@ -41,7 +44,7 @@ export class LeaderElections implements OnApplicationBootstrap, OnModuleDestroy,
         return made;
     }
 
-    /** @internal Those of each `forRoot()` of an application. */
+    /** @internal The elections of each `forRoot()` of an application. */
     static rootsOf(application: Application): readonly LeaderElections[] {
         return roots.get(application) ?? [];
     }
@@ -52,27 +55,27 @@ export class LeaderElections implements OnApplicationBootstrap, OnModuleDestroy,
         const service = this.application.find(election, this.store);
         if (service) return service;
         const known = this.application.elections.map((name) => JSON.stringify(name)).join(", ");
-        return invalid(`this application has no election ${JSON.stringify(election)}, but ${known}; import ` +
-            `LeaderElectorModule.forFeature('${election}')`);
+        return invalid(`this application has no election ${JSON.stringify(election)}, only ${known}; ` +
+            `import LeaderElectorModule.forFeature('${election}')`);
     }
 
-    /** @internal The service of an election of `forFeature()`, however many modules ask for it. */
+    /** @internal The service of an election of `forFeature()`, shared by all modules that import it. */
     open(feature: LeaderElectorFeature): LeaderElectorService {
         const by = `forFeature('${feature.election}')`;
         return this.application.open(this.store, { ...this.options, ...feature }, by);
     }
 
-    /** For Nest: stands everywhere. */
+    /** For Nest: starts all campaigns. */
     onApplicationBootstrap(): Promise<void> {
-        return this.application.stand();
+        return this.application.campaign();
     }
 
-    /** For Nest, which closes: no job is started from now on. */
+    /** For Nest, when the application begins to close: starts no more jobs. */
     onModuleDestroy(): void {
         this.application.drain();
     }
 
-    /** For Nest: before the database's module closes its connections. */
+    /** For Nest: waits for jobs and releases, before the database's module closes its connections. */
     beforeApplicationShutdown(): Promise<void> {
         return this.application.close();
     }

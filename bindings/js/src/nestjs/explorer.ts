@@ -22,20 +22,23 @@ import { fullName } from "./wrapping.js";
 
 type Wrapper = ReturnType<DiscoveryService["getProviders"]>[number];
 
-/** What no other class than the registry of `@nestjs/schedule` has, whatever a minifier calls that. */
+/**
+ * The methods by which the `SchedulerRegistry` of `@nestjs/schedule` is found, also where a minifier has
+ * renamed the class.
+ */
 const OF_SCHEDULERS = ["addCronJob", "getCronJobs", "addInterval", "addTimeout"];
 
-/** A job of an application. */
+/** A method under `@OncePerTick()`. */
 interface Job { readonly metatype: unknown; readonly key: string; readonly method: string }
 
-/** Finds the decorated methods of the application, and does what the decorators say. */
+/** Finds the decorated methods of the application, and does what their decorators say. */
 @Injectable()
 export class LeaderExplorer implements OnModuleInit {
-    /** What is known already: an alias of a provider is the same object once more. */
+    /** Objects that have been explored: an alias of a provider is the same object. */
     readonly #explored = new WeakSet<object>();
-    /** Whose each job is, by its store, its election and its name. */
+    /** The method of each job, by store, and by election and name. */
     readonly #jobs = new Map<object, Map<string, Job>>();
-    /** Which elections each module has. */
+    /** The elections that each module uses. */
     readonly #hosts = new Map<Host, LeaderElections>();
 
     constructor(
@@ -44,7 +47,7 @@ export class LeaderExplorer implements OnModuleInit {
         @Inject(LeaderElections) private readonly elections: LeaderElections,
     ) {}
 
-    /** Before anybody stands, so that no event is missed. */
+    /** Runs before any campaign, so that no event is missed. */
     async onModuleInit(): Promise<void> {
         const { application } = this.elections;
         if (!application.isNew()) return;
@@ -55,8 +58,8 @@ export class LeaderExplorer implements OnModuleInit {
         for (const wrapper of [...providers, ...controllers]) {
             await this.#explore(wrapper);
             if (isDecorated(wrapper.metatype) && !classes.has(wrapper.metatype)) {
-                invalid(`@LeaderOnly() stands on ${String(wrapper.name)}, which is no controller; put it ` +
-                    "on the methods that only the leader may run");
+                invalid(`@LeaderOnly() is on the class ${String(wrapper.name)}, which is no controller; ` +
+                    "put it on the methods that only the leader may run");
             }
         }
     }
@@ -69,11 +72,11 @@ export class LeaderExplorer implements OnModuleInit {
         if (!prototype || prototype === Object.prototype) return;
         for (const key of this.scanner.getAllMethodNames(prototype)) {
             const method = (instance as Record<string, unknown>)[key];
-            if (typeof method === "function") await this.#obey(wrapper, instance, key, method as Method);
+            if (typeof method === "function") await this.#apply(wrapper, instance, key, method as Method);
         }
     }
 
-    async #obey(wrapper: Wrapper, instance: object, key: string, method: Method): Promise<void> {
+    async #apply(wrapper: Wrapper, instance: object, key: string, method: Method): Promise<void> {
         const said = (about: string) => Reflect.getMetadata(about, method) as Decorated | undefined;
         const elected = said(ON_ELECTED);
         const deposed = said(ON_DEPOSED);
@@ -83,11 +86,11 @@ export class LeaderExplorer implements OnModuleInit {
         const name = fullName(instance, key);
         const elections = await this.#electionsOf(wrapper);
         own(instance, elections);
-        // A misspelt election is told at the start, not at the first call.
+        // Throws for a misspelt election at the start, not at the first call.
         for (const { election } of all) elections.get(election);
-        const isMadeAnew = wrapper.isTransient || !wrapper.isDependencyTreeStatic();
-        if ((elected ?? deposed ?? ticking) && isMadeAnew) {
-            invalid(`${name} is to be called at elections or ticks, but its class is made anew for each ` +
+        const isScoped = wrapper.isTransient || !wrapper.isDependencyTreeStatic();
+        if ((elected ?? deposed ?? ticking) && isScoped) {
+            invalid(`${name} cannot be called at elections or ticks: its class is instantiated for each ` +
                 "request or consumer; use a provider of the default scope");
         }
         if (ticking) {
@@ -106,7 +109,7 @@ export class LeaderExplorer implements OnModuleInit {
         if (deposed) onDeposed(elections.get(deposed.election), called);
     }
 
-    /** The elections of the module that a class is provided in. */
+    /** The elections of the module that provides a class. */
     async #electionsOf({ host }: Wrapper): Promise<LeaderElections> {
         if (!host) return this.elections;
         const found = this.#hosts.get(host) ?? (await electionsIn(host)) ?? this.elections;
@@ -114,12 +117,15 @@ export class LeaderExplorer implements OnModuleInit {
         return found;
     }
 
-    /** Of two methods that are one job, each tick would run one and silently leave out the other. */
+    /**
+     * Registers a job. Two methods under one job name are refused: each tick would run one of them and
+     * silently skip the other.
+     */
     #register(service: LeaderElectorService, { name }: Ticking, method: Method, own: Job): void {
         const cron = cronOf(method);
         if (!cron) {
-            return invalid(`@OncePerTick() stands on ${own.method}, which has no @Cron; nodes can only ` +
-                "agree on the ticks of one schedule, so give it one");
+            return invalid(`@OncePerTick() is on ${own.method}, which has no @Cron; nodes agree on the ` +
+                "ticks of a schedule, so add @Cron");
         }
         mark(cron);
         const jobs = this.#jobs.get(service.store) ?? new Map<string, Job>();
@@ -129,12 +135,12 @@ export class LeaderExplorer implements OnModuleInit {
         jobs.set(place, own);
         if (!known) return this.elections.application.ticks.expect({ name, method: own.method, service });
         if (known.metatype === own.metatype && known.key === own.key) {
-            service.logger?.warn(`@OncePerTick() on ${own.method}: there are several instances of its ` +
-                "class, as when several modules provide it; each tick runs on one of them");
+            service.logger?.warn(`@OncePerTick() on ${own.method}: its class has several instances, as ` +
+                "when several modules provide it; each tick runs on one of them");
             return;
         }
-        invalid(`@OncePerTick() on ${own.method}: ${known.method} is the job ${JSON.stringify(name)} too, ` +
-            "and each tick runs one of them; give each of them a `name` of its own");
+        invalid(`@OncePerTick() on ${own.method}: ${known.method} is also the job ${JSON.stringify(name)}, ` +
+            "and each tick would run only one of the two; give each a different `name`");
     }
 }
 
@@ -144,7 +150,7 @@ function schedulersOf(providers: readonly Wrapper[]): Schedulers | undefined {
     return providers.find(isIt)?.instance as Schedulers | undefined;
 }
 
-/** What it throws is nobody's but the log's. */
+/** Calls the decorated method. Its exceptions are only logged. */
 type Called = (service: LeaderElectorService) => (term: ElectedTerm | DeposedTerm) => Promise<void>;
 
 function onElected(service: LeaderElectorService, called: Called): void {
@@ -155,10 +161,10 @@ function onElected(service: LeaderElectorService, called: Called): void {
         const controller = new AbortController();
         const over = (change: Change): void => {
             if (!("token" in change) || change.token !== token) return;
-            const text = `election ${JSON.stringify(election)}: the term ${token} is over, or about to be`;
+            const text = `election ${JSON.stringify(election)}: the term ${token} has ended or soon will`;
             for (const off of offs) off();
-            // A renewal would have this replica lead on although what it began has ended.
-            if (change.event === "stopNewWork") service.beginAnew();
+            // Without a restart, a late renewal would keep this node leader although its work has stopped.
+            if (change.event === "stopNewWork") service.restart();
             controller.abort(new ElectorError("NOT_LEADER", text));
         };
         const offs = [elector.on("stopNewWork", over), elector.on("deposed", over)];

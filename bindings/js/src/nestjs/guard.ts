@@ -7,13 +7,13 @@ import { ELECTION } from "./metadata.js";
 import { unavailable } from "./unavailable.js";
 
 /**
- * Lets requests through on the leader only: elsewhere the answer is 503 with the leader's name and `meta`.
- * The election is that of `forRoot()`, or that of `@LeaderOnly('name')` on the class, or that of
- * `@UseGuards(LeaderGuard.for('name'))`.
+ * A guard for controllers and routes: requests pass on the leader only; elsewhere the answer is 503 with the
+ * leader's name and `meta`. The election is that of `LeaderGuard.for('name')`, else that of
+ * `@LeaderOnly('name')` on the method or class, else that of `forRoot()`.
  */
 @Injectable()
 export class LeaderGuard implements CanActivate {
-    /** The election if nothing else says. */
+    /** The election of a guard made by `for()`. */
     protected readonly election: string | undefined = undefined;
 
     constructor(@Inject(LeaderElections) private readonly elections: LeaderElections) {}

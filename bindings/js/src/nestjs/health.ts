@@ -3,20 +3,20 @@ import { ModulesContainer } from "@nestjs/core";
 import { oneLine } from "../errors.js";
 import { LeaderElections } from "./elections.js";
 
-/** What terminus is told of one election. */
+/** The health of one election, as terminus expects it. */
 export type LeaderHealth<Key extends string> = Record<Key, {
     readonly status: "up" | "down";
     readonly election: string;
     readonly leading: boolean;
-    /** Who leads, as far as this node knows. */
+    /** The leader that this node last saw in the store. */
     readonly leader?: string;
-    /** What keeps the store from answering. */
+    /** Why the store does not answer. */
     readonly message?: string;
 }>;
 
 /**
- * A health indicator for `@nestjs/terminus` 10 and newer. An election is up, on leaders and others, while
- * the store that decides it answers.
+ * A health indicator for `@nestjs/terminus` 10 and newer. An election is up, on the leader and on other
+ * nodes, while its store answers.
  */
 @Injectable()
 export class LeaderHealthIndicator {
@@ -25,7 +25,7 @@ export class LeaderHealthIndicator {
         @Inject(ModulesContainer) private readonly modules: ModulesContainer,
     ) {}
 
-    /** Without a name: the election of `forRoot()`. */
+    /** Reports on an election of `forFeature()`; without a name, on that of `forRoot()`. */
     isHealthy<Key extends string>(key: Key, election?: string): LeaderHealth<Key> {
         const service = this.elections.get(election);
         const { lastError } = service.elector;
@@ -44,7 +44,7 @@ export class LeaderHealthIndicator {
     }
 }
 
-/** What terminus 10 knows for the error of an indicator. */
+/** The error by which terminus 10 recognizes a failed indicator. */
 class Down extends Error {
     readonly isHealthCheckError = true;
     constructor(message: string, readonly causes: object) {
@@ -53,8 +53,8 @@ class Down extends Error {
 }
 
 /**
- * Terminus 10 takes for up whatever an indicator returns. It is found by what its classes do, not imported:
- * a bundler would take in all of it, and not all bundlers can.
+ * Whether terminus 10 is in use, which counts any indicator that returns as up. Found by the methods of its
+ * classes. An import would make bundlers include the whole package, and some of them cannot.
  */
 function isTerminus10(modules: ModulesContainer): boolean {
     for (const { providers } of modules.values()) {
@@ -65,7 +65,7 @@ function isTerminus10(modules: ModulesContainer): boolean {
             return classes.filter(({ prototype }) => Object.hasOwn(prototype as object, method));
         };
         if (has("executeHealthIndicators").length === 0) continue;
-        // Since version 11 there is a service for indicators, which needs nothing itself.
+        // From version 11 on, a class with `check()` has a constructor without parameters.
         return !has("check").some(({ length }) => length === 0);
     }
     return false;

@@ -6,23 +6,23 @@ import { LeaderElections } from "./elections.js";
 /** A module of Nest. */
 export type Host = ModulesContainer extends Map<string, infer M> ? M : never;
 
-/** Asks for what Nest would inject. */
-class Asker {
+/** A class for which Nest injects the elections of a module. */
+class Injected {
     constructor(@Optional() @Inject(LeaderElections) readonly elections?: LeaderElections) {}
 }
 
 /**
- * The elections that Nest injects in a module: of the `forRoot()` that the module imports, or else of the
- * first global one. Waits until they are made.
+ * The elections that Nest injects in a module: those of the `forRoot()` that the module imports, or else of
+ * the first global one. Waits until they are made.
  */
 export async function electionsIn(host: Host): Promise<LeaderElections | undefined> {
     const moduleRef = host.providers.get(ModuleRef)?.instance as ModuleRef | undefined;
-    return (await moduleRef?.create(Asker))?.elections;
+    return (await moduleRef?.create(Injected))?.elections;
 }
 
 /**
- * Leaves each module the first `forRoot()` that it imports: its own, before those that are global. Nest 10
- * and the earlier 11 inject whichever happens to be made later.
+ * Keeps only the first `forRoot()` that each module imports: its own comes before global ones. Nest 10 and
+ * the earlier 11 would inject the one that was made last.
  */
 export function keepNearest(container: ModulesContainer): void {
     for (const { imports } of container.values()) {
@@ -31,7 +31,7 @@ export function keepNearest(container: ModulesContainer): void {
     }
 }
 
-/** The module that imports the one that has a provider of this token. */
+/** The module that imports the module with a provider of this token. */
 export function importerOf(container: ModulesContainer, token: symbol): Host | undefined {
     const modules = [...container.values()];
     const own = modules.find(({ providers }) => providers.has(token));

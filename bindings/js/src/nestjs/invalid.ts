@@ -1,6 +1,6 @@
 import { ElectorError } from "../errors.js";
 
-/** Refuses what an application configured or decorated. */
+/** Throws `INVALID_OPTIONS` for a wrong configuration or decorator. */
 export function invalid(message: string): never {
     throw new ElectorError("INVALID_OPTIONS", message);
 }

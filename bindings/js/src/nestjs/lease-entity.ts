@@ -3,28 +3,28 @@ import { typeOrm } from "./optional.js";
 import type { EntitySchema, Table } from "typeorm";
 
 /**
- * A row of the table `leader_lease` as an entity of TypeORM, to read: `entities: [LeaderLease]`. The table is
- * made by the elector, so `synchronize: true` leaves it alone. In the `DataSource`'s own schema; for another
- * one there is `createLeaderLeaseEntity`.
+ * A row of the table `leader_lease` as a TypeORM entity, for reading: `entities: [LeaderLease]`. The elector
+ * makes the table, so `synchronize: true` leaves it alone. The entity is in the `DataSource`'s own schema;
+ * for another schema there is `createLeaderLeaseEntity`.
  */
 export class LeaderLease {
-    /** The election: a number where its name is one, as `lockId`. */
+    /** The election: a number if its name is a number, as that of `lockId` is. */
     declare id: number | string;
-    /** The candidate with the number of its run; empty if nobody leads. */
+    /** The candidate's name with its incarnation; empty without a leader. */
     declare leaderId: string;
-    /** When the lease ends, by the server's clock. */
+    /** When the lease expires, by the server's clock. */
     declare expiresAt: Date;
     /** When the term began. */
     declare createdAt: Date;
     /** The fencing token of the term, a 64-bit number as text. */
     declare token: string;
-    /** How long the lease lasts at each renewal, in milliseconds, as text. */
+    /** The length of the lease, in milliseconds, as text. */
     declare leaseMs: string | null;
-    /** What the leader published. */
+    /** The text that the leader published. */
     declare meta: string | null;
 }
 
-/** `1`, not `'1'`, as in tables whose ids are numbers. */
+/** Reads the id `'1'` as the number 1, as tables with numeric ids return it. */
 const lockId = {
     to: (id: unknown): unknown => id,
     from: (id: unknown): unknown => (typeof id === "string" && String(Number(id)) === id ? Number(id) : id),
@@ -63,7 +63,7 @@ interface TypeOrm {
 
 const typeorm = typeOrm<TypeOrm>();
 if (typeorm) {
-    // Whose type TypeORM does not follow: the elector makes the table, of the shape that all languages share.
+    // `synchronize: false`: the elector makes the table, in the form that all languages share.
     typeorm.Entity("leader_lease", { synchronize: false })(LeaderLease);
     for (const [property, { ...column }] of Object.entries(COLUMNS)) {
         const decorate = column.primary ? typeorm.PrimaryColumn : typeorm.Column;
@@ -71,7 +71,7 @@ if (typeorm) {
     }
 }
 
-/** The same for a table in another schema, as an `EntitySchema`. */
+/** The entity of a table in another schema, as an `EntitySchema`. */
 export function createLeaderLeaseEntity(schema = "public"): EntitySchema<LeaderLease> {
     const { EntitySchema } = needed("createLeaderLeaseEntity");
     const table = { name: "LeaderLease", target: LeaderLease, tableName: "leader_lease", schema };
@@ -79,8 +79,9 @@ export function createLeaderLeaseEntity(schema = "public"): EntitySchema<LeaderL
 }
 
 /**
- * The table as a `Table`, for `createTable` and `dropTable` in a migration of your own. A
- * `LeaderElectionMigrationBase` also makes the schema, and completes the table of `nest-leader-election`.
+ * The table as a TypeORM `Table`, for `createTable` and `dropTable` in a migration of your own. A
+ * `LeaderElectionMigrationBase` also makes the schema, and completes a table that `nest-leader-election`
+ * made.
  */
 export function createLeaderLeaseTable(schema = "public"): Table {
     const { Table } = needed("createLeaderLeaseTable");
@@ -95,8 +96,8 @@ export function createLeaderLeaseTable(schema = "public"): Table {
     return new Table({ schema, name: "leader_lease", columns, checks });
 }
 
-function needed(what: string): TypeOrm {
+function needed(caller: string): TypeOrm {
     const found = typeorm ?? typeOrm<TypeOrm>();
-    if (!found) throw new Error(`${what}() needs TypeORM; install the package typeorm`);
+    if (!found) throw new Error(`${caller}() needs TypeORM; install the package typeorm`);
     return found;
 }

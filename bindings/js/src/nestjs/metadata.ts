@@ -1,12 +1,15 @@
-/** What a decorator of ours says about a method. */
+/** The metadata of a decorated method. */
 export interface Decorated {
-    /** Without a name: the election of `forRoot()`. */
+    /** A name of `forFeature()`. Default: the election of `forRoot()`. */
     readonly election?: string | undefined;
 }
 
-/** What `@OncePerTick()` says. */
+/** The options of `@OncePerTick()`. */
 export interface Ticking extends Decorated {
-    /** The job, for all nodes and all builds: what they must agree on, so no name of a class. */
+    /**
+     * The job's name, the same on all nodes and in all builds: two nodes with different names would both run
+     * each tick. Do not derive it from a class name, which a minifier may change.
+     */
     readonly name: string;
 }
 

@@ -16,39 +16,43 @@ import { LeaderElectorService, getElectorToken } from "./service.js";
 import type { DataSourceLike } from "./source.js";
 import { storeOf } from "./source.js";
 
-/** What must be known before the options are. */
+/** Options that Nest needs before the others are available. */
 interface Extras {
-    /** The name of TypeORM's `DataSource`, if it has one. */
+    /** The name of TypeORM's `DataSource`. Default: the unnamed one. A wrong name is refused at the start. */
     readonly dataSource?: string | undefined;
-    /** Default: true. */
+    /** Whether all modules see the elections without importing this module. Default: true. */
     readonly isGlobal?: boolean | undefined;
 }
 
 const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } =
-    // Transient: modules must not be told apart by what their options look like as a text.
+    // Transient: otherwise Nest merges two modules whose options look equal as text.
     new ConfigurableModuleBuilder<LeaderElectorModuleOptions>({ alwaysTransient: true })
         .setClassMethodName("forRoot")
         .setFactoryMethodName("createLeaderElectorOptions")
         .setExtras<Extras>({ dataSource: undefined, isGlobal: true }, complete)
         .build();
 
-/** The elections of an application. */
+/** The module of an application's elections. */
 @Module({})
 export class LeaderElectorModule extends ConfigurableModuleClass {
     /**
-     * Stands for one election, `lockId`, and says where leases are kept: on TypeORM's `DataSource`, or on a
-     * `client` or `store`. The module is global. Several modules may import it: with equal settings they
-     * share one candidate; with another election each has its own; other settings for one election are
-     * refused.
+     * Campaigns for one election, that of `lockId` or `election`, and says where leases are kept: in
+     * TypeORM's `DataSource`, or in a `client` or `store`. The module is global by default. Several modules
+     * may import it: with equal settings they share one candidate, and with another election each has its
+     * own. Different settings for the same election are refused.
      */
     static override forRoot(options: LeaderElectorModuleOptions & Extras = {}): DynamicModule {
         const { dataSource, isGlobal = true, ...own } = options;
         return this.forRootAsync({ dataSource, isGlobal, useFactory: () => own });
     }
 
-    /** Stands for more elections, on the same store. Services are injected with `@InjectElector('name')`. */
+    /**
+     * Campaigns for more elections, on the store of `forRoot()`. Inject their services with
+     * `@InjectElector('name')`.
+     */
     static forFeature(...features: (string | LeaderElectorFeature)[]): DynamicModule {
-        // By which this module finds itself, and Nest tells it from another.
+        // By this symbol the factory finds the module that imports this one, and Nest distinguishes this
+        // module from others.
         const self = Symbol("forFeature");
         const providers = features.map((given) => {
             const feature = typeof given === "string" ? { election: given } : given;
@@ -64,16 +68,16 @@ export class LeaderElectorModule extends ConfigurableModuleClass {
     }
 }
 
-/** What `forFeature` makes. */
+/** The module that `forFeature()` returns. */
 @Module({})
 class LeaderElectorFeatures {}
 
-/** What the module sees that imports a `forFeature()`. */
+/** The elections of the module that imports a `forFeature()`. */
 async function rootOf(modules: ModulesContainer, feature: symbol): Promise<LeaderElections> {
     const importer = importerOf(modules, feature);
     const found = importer && (await electionsIn(importer));
-    return found ?? invalid("LeaderElectorModule.forFeature() needs a LeaderElectorModule.forRoot(), and " +
-        "there is none in this application that is global or that the same module imports");
+    return found ?? invalid("LeaderElectorModule.forFeature() found no LeaderElectorModule.forRoot(); " +
+        "import one in the same module, or a global one in the application");
 }
 
 function complete(definition: DynamicModule, extras: Extras): DynamicModule {
@@ -109,10 +113,10 @@ function elections(name: string | undefined): Provider {
             keepNearest(modules);
             const source = options.store ?? options.client ?? data;
             if (source) return LeaderElections.of(Application.of(modules), storeOf(source, options), options);
-            const whose = name === undefined ? "no TypeORM DataSource" : `no TypeORM DataSource '${name}'`;
-            return invalid(`LeaderElectorModule has nowhere to keep leases: there is ${whose} in this ` +
-                "application; import TypeOrmModule.forRoot(), or give a `client` such as a Pool of pg, " +
-                "or a `store`");
+            const named = name === undefined ? "" : ` '${name}'`;
+            return invalid(`LeaderElectorModule cannot keep leases: there is no TypeORM DataSource${named} ` +
+                "in this application; import TypeOrmModule.forRoot(), or give a `client` such as a Pool " +
+                "of pg, or a `store`");
         },
     };
 }
@@ -123,7 +127,7 @@ function optionally(token: InjectionToken | undefined) {
 
 interface NestTypeOrm { getDataSourceToken(name?: string): InjectionToken }
 
-/** What `TypeOrmModule` provides its `DataSource` under, if it is installed. */
+/** The injection token of TypeORM's `DataSource`, if `@nestjs/typeorm` is installed. */
 function dataSourceToken(name: string | undefined): InjectionToken | undefined {
     return nestTypeOrm<NestTypeOrm>()?.getDataSourceToken(name);
 }

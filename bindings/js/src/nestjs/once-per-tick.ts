@@ -5,27 +5,28 @@ import type { Ticking } from "./metadata.js";
 import { ONCE_PER_TICK } from "./metadata.js";
 import { electionsOf } from "./owners.js";
 import { NotRun } from "./refusal.js";
-import type { CronOptions } from "./ticks.js";
+import type { CronArguments, CronOptions } from "./ticks.js";
 import { isMarked } from "./ticks.js";
 import type { Method } from "./wrapping.js";
-import { fullName, methodUnder, replaced, standing } from "./wrapping.js";
+import { fullName, methodUnder, outermost, replaced } from "./wrapping.js";
 
-/** What `@Cron` of `@nestjs/schedule` says about a method. */
+/** The metadata key of `@Cron` in `@nestjs/schedule`. */
 const CRON_OPTIONS = "SCHEDULE_CRON_OPTIONS";
 
-/** What `@Cron` says about a method, if it stands on it. */
+/** The options of `@Cron` on a method, if it has that decorator. */
 export function cronOf(method: object): CronOptions | undefined {
     return Reflect.getMetadata(CRON_OPTIONS, method) as CronOptions | undefined;
 }
 
 /**
- * For methods under `@Cron`: each tick runs on exactly one node, even when leadership moves. The leader runs
- * it if there is one; else another node does, half a second later. A tick is claimed in the store before it
- * runs, so a node that crashes in the middle of it is not replaced for that tick.
+ * Runs each tick of a method under `@Cron` on exactly one node, even when leadership moves. The leader runs
+ * the tick if there is one; else another node does, half a second later. A tick is claimed in the store
+ * before it runs, so no other node runs the tick of a node that crashed during it.
  *
- * Nodes must agree on the job's `name`, whatever their builds call its class, and on the election, by default
- * that of `forRoot()`. A call by hand runs where this node leads, and resolves to a `NotRun` elsewhere.
- * Without an application of Nest, and without `forRoot()`, the same holds as for `@LeaderOnly()`.
+ * All nodes must use the same `name`, whatever their builds call the class, and the same election (default:
+ * that of `forRoot()`). With different names or elections a tick runs once for each of them. If you call the
+ * method yourself, it runs if this node leads, and else resolves to a `NotRun`. Without a Nest application,
+ * and without `forRoot()`, calls behave as those under `@LeaderOnly()`.
  */
 export function OncePerTick(options: Ticking): MethodDecorator {
     return (target, key, descriptor) => {
@@ -33,16 +34,17 @@ export function OncePerTick(options: Ticking): MethodDecorator {
         checkName(options, method);
         const found = methodUnder("OncePerTick", target, key, descriptor as PropertyDescriptor | undefined);
         const wrapper = replaced(found, (original) => {
-            // Whether a decorator above, which calls this, was seen to pass on what cron calls it with.
-            let passes = false;
+            // Whether a decorator above this one was seen to pass on the arguments of cron's call.
+            let passesOn = false;
             return async function (this: object | undefined, ...values: unknown[]): Promise<unknown> {
                 const elections = electionsOf(this, "OncePerTick", method);
                 if (!elections) return original.apply(this, values);
-                const first = standing(this, key) ?? wrapper;
-                // `@Cron` may stand above that decorator.
+                const first = outermost(this, key) ?? wrapper;
+                // `@Cron` may be above that decorator.
                 const cron = cronOf(wrapper) ?? cronOf(first) ?? {};
-                passes ||= isMarked(cron, values);
-                const made = { original, cron, passes: passes || first === wrapper, self: this, values };
+                passesOn ||= isMarked(cron, values);
+                const passing: CronArguments = passesOn || first === wrapper ? "passed on" : "maybe lost";
+                const made = { original, cron, passing, self: this, values };
                 const run = call(elections, options, made);
                 return elections.get(options.election).jobs.track(options.name, run);
             };
@@ -54,18 +56,18 @@ export function OncePerTick(options: Ticking): MethodDecorator {
 interface Call {
     readonly original: Method;
     readonly cron: CronOptions;
-    /** Whether what cron passes would have got here. */
-    readonly passes: boolean;
+    /** Whether the arguments of cron's call reach this function. */
+    readonly passing: CronArguments;
     readonly self: object | undefined;
     readonly values: unknown[];
 }
 
-/** Runs a tick that is ours, or what was called by hand where this node leads. */
+/** Runs a tick that this node has claimed, or a call of the application's own if this node leads. */
 async function call(elections: LeaderElections, options: Ticking, made: Call): Promise<unknown> {
-    const { original, cron, passes, self, values } = made;
+    const { original, cron, passing, self, values } = made;
     const service = elections.get(options.election);
     const { ticks } = elections.application;
-    if (!ticks.isTick(cron, values, passes)) {
+    if (!ticks.isTick(cron, values, passing)) {
         return service.amILeader() ? original.apply(self, values) : new NotRun(service);
     }
     const tick = await ticks.now(options.name, cron, service);
@@ -77,12 +79,15 @@ async function call(elections: LeaderElections, options: Ticking, made: Call): P
     }
 }
 
-/** Two builds of one application may call a class differently, and would each run a tick named after it. */
+/**
+ * Refuses a job without a name. Two builds may name a class differently, and each would run a tick that is
+ * named after it.
+ */
 function checkName(options: unknown, method: string): void {
     const { name } = (options ?? {}) as { name?: unknown };
     if (typeof name === "string" && name !== "") return;
     const was = JSON.stringify(method);
-    invalid(`@OncePerTick() on ${method} has no \`name\`; it must be the same in all builds. ` +
-        `Write @OncePerTick({ name: ${was} }) to keep the former default, or any name once no older ` +
-        "replica runs");
+    invalid(`@OncePerTick() on ${method} has no \`name\`, by which all builds claim a tick. ` +
+        `Write @OncePerTick({ name: ${was} }), which was the default before, or choose any name once no ` +
+        "older replica runs");
 }

@@ -1,5 +1,5 @@
-// Modules that need not be installed. Each `require` is a literal directly in a `try`: that is how esbuild,
-// webpack and ncc find what they are to bundle, and leave out what is not there.
+// Modules that may be missing. Each `require` has a literal and is directly in a `try`: so esbuild, webpack
+// and ncc find modules to bundle, and leave out those that are not installed.
 declare const require: (id: string) => unknown;
 
 /** TypeORM, if it is installed. */
@@ -20,7 +20,7 @@ export function nestTypeOrm<T>(): T | undefined {
     }
 }
 
-/** Nest itself, if it is installed: a `LeaderElectorCore` does without. */
+/** Nest, if it is installed: a `LeaderElectorCore` works without it. */
 export function nestCommon<T>(): T | undefined {
     try {
         return require("@nestjs/common") as T;
@@ -38,7 +38,7 @@ export function rxjs<T>(): T | undefined {
     }
 }
 
-/** Nothing, if it or what it needs itself is not installed. */
+/** `undefined` if the module, or a module that it needs, is not installed. Other errors are thrown. */
 function absent(error: unknown): undefined {
     const { code } = error as { code?: string };
     if (code !== "MODULE_NOT_FOUND" && code !== "ERR_MODULE_NOT_FOUND") throw error;

@@ -3,12 +3,14 @@ import { LeaderElections } from "./elections.js";
 import { invalid } from "./invalid.js";
 import { hasNestApplication } from "./nest.js";
 
-/** The elections that each object with decorated methods goes by. */
+/** The elections of each explored object with decorated methods. */
 const owners = new WeakMap<object, LeaderElections>();
-/** The same of decorated classes, by application: Nest makes objects of some classes for each request. */
+/**
+ * The elections of each decorated class, by application: Nest makes objects of some classes for each request.
+ */
 const classes = new WeakMap<Application, WeakMap<object, LeaderElections>>();
 
-/** Remembers which elections an object with decorated methods goes by, and other objects of its class. */
+/** Remembers the elections of an object with decorated methods, and of its class. */
 export function own(instance: object, elections: LeaderElections): void {
     owners.set(instance, elections);
     const known = classes.get(elections.application) ?? new WeakMap<object, LeaderElections>();
@@ -17,9 +19,10 @@ export function own(instance: object, elections: LeaderElections): void {
 }
 
 /**
- * The elections of the application that an object belongs to; none in a process that has made no application
- * of Nest, as in a unit test. Where there is one, an object of a class that it does not know goes by it: the
- * application's own code may have made that object, and then it must not run on every replica.
+ * The elections that an object with decorated methods uses; `undefined` in a process that has made no Nest
+ * application, as in a unit test. In a process with one application, an object of an unknown class uses its
+ * elections: the application's own code may have made that object, and the method must not run on every
+ * replica.
  */
 export function electionsOf(
     instance: object | undefined,
@@ -28,26 +31,26 @@ export function electionsOf(
 ): LeaderElections | undefined {
     const owner = instance && owners.get(instance);
     if (owner) return owner;
-    // Objects made for each request are not known one by one.
+    // Objects that are made for each request are not known individually.
     const all = Application.current();
     const [only] = all;
     const found = only && all.length === 1 ? electionsIn(only, instance) : undefined;
     if (found) {
-        // Also once it is closed.
+        // Remembered also after the application has closed.
         if (instance) owners.set(instance, found);
         return found;
     }
     if (!hasNestApplication()) return undefined;
     const [count, cure] = all.length > 1
-        ? [`${all.length} applications`, "run each in a process of its own, or make its class a provider " +
-            "of the default scope"]
+        ? [`${all.length} applications`, "run each in a separate process, or make the class a provider of " +
+            "the default scope"]
         : ["no application", "import LeaderElectorModule.forRoot(); a unit test of a plain object needs a " +
             "process (in Jest: a file) that makes no application of Nest"];
-    return invalid(`@${decorator}() on ${method}: ${count} of this process with an election that it could ` +
-        `belong to; ${cure}`);
+    return invalid(`@${decorator}() on ${method}: this process has ${count} with an election for it; ` +
+        cure);
 }
 
-/** The elections that objects of this class go by in an application; else those of its first `forRoot()`. */
+/** The elections of an object's class in an application; if unknown, those of the first `forRoot()`. */
 function electionsIn(application: Application, instance: object | undefined): LeaderElections | undefined {
     const ofClass = instance && classes.get(application)?.get(instance.constructor);
     return ofClass ?? LeaderElections.rootsOf(application)[0];

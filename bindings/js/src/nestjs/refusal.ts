@@ -1,13 +1,13 @@
 import type { LeaderElectorCore } from "./core.js";
 
 /**
- * What a call returns of a method that did not run: this node does not lead, or closes, or the tick is
- * another node's. Told apart from what the method itself returns with {@link isNotRun}.
+ * The result of a call of a decorated method that did not run: this node does not lead or is closing, or
+ * another node has the tick. {@link isNotRun} distinguishes it from the method's own results.
  */
 export class NotRun {
-    /** The election that decided. */
+    /** The election whose leader may run the method. */
     readonly election: string;
-    /** Who leads, as far as this node knows, and what it published as `meta`. */
+    /** The leader that this node last saw in the store, with its `meta`; absent if unknown. */
     readonly leader: { readonly candidate: string; readonly meta?: string } | undefined;
 
     /** @internal */
@@ -23,7 +23,7 @@ function published(meta: string | undefined): { readonly meta?: string } {
     return meta === undefined ? {} : { meta };
 }
 
-/** Whether a decorated method was refused here instead of run. */
+/** Whether a result means that a decorated method did not run. */
 export function isNotRun(result: unknown): result is NotRun {
     return result instanceof NotRun;
 }

@@ -10,7 +10,7 @@ export interface DataSourceLike extends Queryable {
     readonly driver: object;
 }
 
-/** A TypeORM `Repository`, of which only the `DataSource` counts; before version 1 that was `connection`. */
+/** A TypeORM `Repository`; only its `DataSource` is used, which was called `connection` before version 1. */
 export interface RepositoryLike {
     readonly manager: {
         readonly dataSource?: DataSourceLike;
@@ -18,10 +18,10 @@ export interface RepositoryLike {
     };
 }
 
-/** Where leases may be kept: TypeORM's repository or `DataSource`, a client for PostgreSQL, or a store. */
+/** Where leases can be kept: a TypeORM repository or `DataSource`, a PostgreSQL client, or a store. */
 export type LeaseSource = RepositoryLike | (Queryable & PostgresListener) | Store;
 
-/** Of all that may be configured, what is about the table. */
+/** The options of the table. */
 export interface TableOptions {
     readonly schema?: string | undefined;
     readonly createTableOnInit?: boolean | undefined;
@@ -32,14 +32,15 @@ type Client = Queryable & PostgresListener;
 const stores = new WeakMap<object, Map<string, Store>>();
 
 /**
- * The store for a source. All that use one table through one client share a store, and so its statements.
+ * The store for a source. All candidates that use one table through one client share a store, and so its
+ * statements.
  */
 export function storeOf(source: LeaseSource, options: TableOptions): Store {
     if (isStore(source)) return source;
     const { manager } = source as Partial<RepositoryLike>;
     const given = manager?.dataSource ?? manager?.connection ?? (source as Client);
     const dataSource = isDataSource(given) ? given : undefined;
-    // An application that lets TypeORM make its tables has given its leave.
+    // With `synchronize: true` the application lets TypeORM make tables, so this one may be made too.
     const createTable = (options.createTableOnInit ?? true) || synchronizes(dataSource);
     const schema = options.schema ?? "public";
     const key = JSON.stringify([schema, createTable]);
@@ -62,8 +63,8 @@ function isDataSource(given: object): given is DataSourceLike {
     const type = (options as TypeOrmOptions | undefined)?.type;
     if (typeof type !== "string" || !driver) return false;
     if (type === "postgres" || type === "aurora-postgres") return true;
-    return invalid(`the TypeORM DataSource is of type '${type}', and leases are kept in PostgreSQL; ` +
-        "give the LeaderElectorModule a `client` for one, or a `store`");
+    return invalid(`cannot keep leases in the TypeORM DataSource: its type is '${type}', not postgres; ` +
+        "give the LeaderElectorModule a PostgreSQL `client`, or a `store`");
 }
 
 function synchronizes(dataSource: DataSourceLike | undefined): boolean {
@@ -71,8 +72,8 @@ function synchronizes(dataSource: DataSourceLike | undefined): boolean {
 }
 
 /**
- * The pool of `pg` under TypeORM, so that the application's SQL log is not filled with renewals. Looked for
- * each time: a `DataSource` that is initialized again has another one.
+ * The pool of `pg` under TypeORM. Renewals bypass TypeORM, so that they do not fill the application's SQL
+ * log. The pool is read at each call, since a `DataSource` that is initialized again has another one.
  */
 function poolOf(dataSource: DataSourceLike): Client {
     return {

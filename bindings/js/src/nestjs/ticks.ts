@@ -6,25 +6,29 @@ import { invalid } from "./invalid.js";
 import type { LeaderElectorService } from "./service.js";
 
 /**
- * A tick stays claimed until the next one is due, since a node that was stopped or starts may want to run it
- * until then, and for so long more: nodes whose clocks are further apart than this could run it twice.
+ * A tick stays claimed until the next one is due, and for this time longer: until then a node that was
+ * stopped or is starting may want to run it. Nodes whose clocks differ by more than this could run a tick
+ * twice.
  */
 const CLAIM_MS = 15 * 60_000;
-/** A tick that no other follows stays claimed for so long, and as long more. */
+/** A tick without a next one stays claimed for this time, and `CLAIM_MS` longer. */
 const ONLY_ONCE_MS = 24 * 3_600_000;
-/** So much later than the leader the others try, so that the leader runs what it can. */
+/** Other nodes try this much later than the leader, so that the leader runs the ticks that it can. */
 const LEADER_FIRST_MS = 500;
-/** The store is waited for, and its failures are tried again, for so long; then the tick is not run here. */
+/** A node waits for the store, and retries, for this time; then it does not run the tick. */
 const PATIENCE_MS = 30_000;
 const PAUSE_MS = 250;
-/** An application that starts waits no longer than this to learn whether claims can be kept. */
+/** At its start an application waits for this time at most to learn whether the store can keep claims. */
 const CHECK_MS = 5_000;
-/** How a store says that its table's ids are numbers: of `nest-leader-election`, and without names. */
+/**
+ * How a store refuses an election's name because its table's ids are numbers, as `nest-leader-election` made
+ * them.
+ */
 const OF_NUMBERS = /^(.*): election .* since the id column of its table leader_lease is (\w+)/s;
-/** The longest name that a store takes, in bytes. */
+/** The longest name that a store accepts, in bytes. */
 const LONGEST_NAME = 255;
 
-/** What is used of the `SchedulerRegistry` of `@nestjs/schedule`. */
+/** The part of the `SchedulerRegistry` of `@nestjs/schedule` that is used here. */
 export interface Schedulers {
     getCronJobs(): ReadonlyMap<string, CronJob>;
 }
@@ -32,7 +36,7 @@ export interface Schedulers {
 interface CronJob { readonly cronTime: CronTime; readonly onComplete?: unknown }
 
 interface CronTime {
-    /** A text, or an instant where it is a `realDate`. */
+    /** A cron expression, or an instant if `realDate` is true. */
     readonly source: unknown;
     readonly realDate?: unknown;
     readonly timeZone?: unknown;
@@ -46,18 +50,21 @@ interface CronTime {
 /** A `DateTime` of Luxon, with its zone. */
 interface Time { toMillis(): number }
 
-/** What `@Cron` says about a method, and what its job is made with. */
+/** The options of `@Cron` on a method, from which cron makes its job. */
 export interface CronOptions {
     readonly cronTime?: unknown;
     readonly timeZone?: unknown;
     readonly utcOffset?: unknown;
-    /** Cron leaves out runs while the former one goes on. */
+    /** Whether cron skips runs while the previous one is in progress. */
     readonly waitForCompletion?: unknown;
-    /** What cron calls the job with. */
+    /** The function that cron passes to the job as its argument. */
     onComplete?: unknown;
 }
 
-/** The latest tick of a job, and when its run ended. */
+/** Whether other decorators are known to pass on the arguments of cron's call. */
+export type CronArguments = "passed on" | "maybe lost";
+
+/** The latest tick of a job, and the time at which its run ended. */
 interface Latest {
     readonly tick: Time;
     endedAt: number;
@@ -66,15 +73,18 @@ interface Latest {
 /** A job whose ticks are claimed. */
 interface Expected {
     readonly name: string;
-    /** For people. */
+    /** `Class.method`, for messages. */
     readonly method: string;
     readonly service: LeaderElectorService;
 }
 
-/** Each tells the ticks of one method from calls by hand: cron hands a job what it is to call at its end. */
+/**
+ * Marks distinguish ticks from other calls. Cron calls a job with the job's `onComplete`, so a mark is set as
+ * the `onComplete` of one method's job.
+ */
 const marks = new WeakSet<object>();
 
-/** Has cron say that it is cron, from the first call on. Its jobs are made at the application's bootstrap. */
+/** Makes cron pass a mark, from the first call on. Cron's jobs are made at the application's bootstrap. */
 export function mark(options: CronOptions): void {
     if (options.onComplete !== undefined) return;
     const mark = (): void => undefined;
@@ -82,27 +92,27 @@ export function mark(options: CronOptions): void {
     options.onComplete = mark;
 }
 
-/** Whether a call carries the mark. */
+/** Whether a call's arguments carry the mark. */
 export function isMarked({ onComplete }: CronOptions, values: readonly unknown[]): boolean {
     return onComplete !== undefined && values[0] === onComplete;
 }
 
-/** Which job of which election. */
+/** The key of a job of an election. */
 function keyOf(name: string, { elector }: LeaderElectorService): string {
     return JSON.stringify([elector.election, name]);
 }
 
-/** Newer versions of cron fill in the system's zone where none is given. */
+/** The time zone. Newer versions of cron fill in the system's zone if none is given. */
 function zoneOf({ timeZone, utcOffset }: Omit<CronOptions, "cronTime">): unknown {
     return timeZone ?? utcOffset ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
 }
 
 /**
- * What a tick is claimed under. The election is a part of it: services that share a table may well have jobs
- * of the same name, such as `TasksService.handleCron`, and must not take each other's ticks.
+ * The name under which a tick is claimed. It contains the election: services that share a table may have jobs
+ * with the same name, such as `TasksService.handleCron`, and must not take each other's ticks.
  */
 async function nameOf(election: string, job: string, tick: Date): Promise<string> {
-    // Without slashes in the first part, no two pairs look the same.
+    // The election's slashes are escaped, so that two different pairs never give one name.
     const place = `${election.replaceAll("%", "%25").replaceAll("/", "%2F")}/${job}`;
     const name = `tick/${place}/${tick.toISOString()}`;
     const encoder = new TextEncoder();
@@ -112,18 +122,18 @@ async function nameOf(election: string, job: string, tick: Date): Promise<string
     return `tick/${short}/${tick.toISOString()}`;
 }
 
-/** Claims ticks of cron jobs in the store: of all nodes that want one, one gets it, ever. */
+/** Claims ticks of cron jobs in the store: exactly one of the nodes that want a tick gets it. */
 export class Ticks {
     readonly #pauses = new Map<unknown, () => void>();
     /** The latest tick of each job. */
     readonly #latest = new Map<string, Latest>();
-    /** Those that are checked at the start. */
+    /** The jobs that are checked at the start. */
     readonly #expected: Expected[] = [];
     #isOver = false;
-    /** Who knows the schedules; none without `ScheduleModule`. */
+    /** The registry of the schedules; unset without `ScheduleModule`. */
     schedulers: Schedulers | undefined;
 
-    /** Remembers a job for `check()`, and says if nothing will ever call it. */
+    /** Remembers a job for `check()`, and warns if nothing will ever call it. */
     expect(job: Expected): void {
         this.#expected.push(job);
         if (this.schedulers) return;
@@ -131,7 +141,7 @@ export class Ticks {
             "has no ScheduleModule; import ScheduleModule.forRoot() of @nestjs/schedule");
     }
 
-    /** Refuses claims that a store can never keep: at the start, instead of at each tick. */
+    /** Refuses claims that the store can never keep, at the start instead of at each tick. */
     async check(): Promise<void> {
         await Promise.all(this.#expected.map((job) => this.#check(job)));
     }
@@ -143,86 +153,91 @@ export class Ticks {
         if (reply?.outcome !== "refused") return;
         const [, store, type] = OF_NUMBERS.exec(oneLine(error)) ?? [];
         const why = type === undefined
-            ? `its ticks cannot be claimed: ${oneLine(error)}`
+            ? `cannot claim its ticks: ${oneLine(error)}`
             : `ticks are claimed by names, and the id column of the table leader_lease in ${store} is ` +
-                `${type}, as nest-leader-election made it; run ALTER TABLE leader_lease ALTER COLUMN id ` +
-                "TYPE text once no replica with `synchronize: true` is an old one, and start again";
+                `${type}, as nest-leader-election made it; once no replica of nest-leader-election with ` +
+                "`synchronize: true` runs, run ALTER TABLE leader_lease ALTER COLUMN id TYPE text, and " +
+                "start the application again";
         throw new ElectorError("STORE_REFUSED", `@OncePerTick() on ${method}: ${why}`, { cause: error });
     }
 
     /**
-     * Whether cron made this call. A job that does not carry our mark is one of a cron that we do not know:
-     * each of its calls counts as a tick, since one that was run without a claim could run twice. So it is
-     * where a decorator may keep the mark from getting here, unless it `passes` it on.
+     * Whether cron made this call. If a job does not carry our mark, its cron is unknown, and each call
+     * counts as a tick, since a tick that runs without a claim could run twice. The same applies if a
+     * decorator may have lost the mark.
      */
-    isTick(options: CronOptions, values: readonly unknown[], passes: boolean): boolean {
+    isTick(options: CronOptions, values: readonly unknown[], passing: CronArguments): boolean {
         if (isMarked(options, values)) return true;
         const jobs = this.#jobs(options);
         const areKnown = jobs.some(({ onComplete }) => isMarked(options, [onComplete]));
-        return jobs.length > 0 && !(areKnown && passes);
+        return jobs.length > 0 && !(areKnown && passing === "passed on");
     }
 
     /**
-     * The name of the present tick: the time at which the next one is due. All nodes that run a tick before
-     * then find the same, however late they are and however far their clocks are apart.
+     * The present tick, identified by the time at which the next one is due. All nodes that run a tick before
+     * then compute the same time, however late they are and however much their clocks differ.
      */
     async now(name: string, options: CronOptions, service: LeaderElectorService): Promise<Date> {
         const { cronTime } = options;
         if (cronTime instanceof Date) return cronTime;
-        // A job that runs at the start runs before it is registered.
+        // A job that runs at the start is called before it is registered.
         await Promise.resolve();
         const [job] = this.#jobs(options);
         if (!job) {
             return invalid(`@OncePerTick() of the job ${JSON.stringify(name)}: ScheduleModule has no job ` +
-                `'${String(cronTime)}'; import ScheduleModule.forRoot(), and let @Cron make the job`);
+                `at '${String(cronTime)}'; import ScheduleModule.forRoot(), and declare the job with @Cron`);
         }
         if (job.cronTime.realDate === true) return new Date((job.cronTime.source as Time).toMillis());
         const tick = job.cronTime.sendAt();
-        this.#warnOfGap(name, job.cronTime, tick, options.waitForCompletion === true, service);
+        this.#warnOfGap(name, job.cronTime, tick, options, service);
         this.#latest.set(keyOf(name, service), { tick, endedAt: Infinity });
         return new Date(tick.toMillis());
     }
 
-    /** The run of the present tick has ended, or was another node's. */
+    /** Records that the present tick has ended here, or was left to another node. */
     ended(name: string, service: LeaderElectorService): void {
         const latest = this.#latest.get(keyOf(name, service));
         if (latest) latest.endedAt = Date.now();
     }
 
     /**
-     * cron leaves out without a word what an event loop is too late for by a whole tick; and where it is told
-     * to wait, what became due during the former run.
+     * Warns of ticks that cron skipped. Cron skips a tick silently if the event loop is late by a whole tick
+     * and, with `waitForCompletion`, while the previous run is in progress; the second kind is intended and
+     * causes no warning.
      */
     #warnOfGap(
         name: string,
         cronTime: CronTime,
         tick: Time,
-        isWaited: boolean,
+        { waitForCompletion }: CronOptions,
         service: LeaderElectorService,
     ): void {
         const latest = this.#latest.get(keyOf(name, service));
         const due = latest && cronTime.getNextDateFrom?.(latest.tick);
         if (!due || due.toMillis() >= tick.toMillis()) return;
-        if (isWaited && latest.endedAt >= latest.tick.toMillis()) return;
+        if (waitForCompletion === true && latest.endedAt >= latest.tick.toMillis()) return;
         const [from, to] = [latest.tick, tick].map((time) => new Date(time.toMillis()).toISOString());
-        service.logger?.warn(`${name}: its runs between ${from} and ${to} were left out here, since the ` +
+        service.logger?.warn(`${name}: its runs between ${from} and ${to} were skipped here, since the ` +
             "event loop was late; another node may have run them");
     }
 
-    /** The jobs that carry the mark of a method, whose time may be another by now; else those of its time. */
+    /** Cron's jobs with the mark of a method, whose time may have been changed; else those with its time. */
     #jobs({ cronTime, onComplete, ...place }: CronOptions): CronJob[] {
         const all = [...(this.schedulers?.getCronJobs().values() ?? [])];
         const own = all.filter((job) => onComplete !== undefined && job.onComplete === onComplete);
         if (own.length > 0 && marks.has(onComplete as object)) return own;
         const zone = zoneOf(place);
-        // Zones are slow to tell, and there may be many jobs.
+        // Compares times first: zones are slow to compute, and there may be many jobs.
         return all.filter((job) => job.cronTime.source === cronTime && zoneOf(job.cronTime) === zone);
     }
 
-    /** Whether this node is the one that runs the tick. The leader is preferred, but not needed. */
+    /**
+     * Claims a tick, and resolves to whether this node runs it. The leader is preferred, but not required.
+     */
     async claim(job: string, tick: Date, service: LeaderElectorService): Promise<boolean> {
         const election = await nameOf(service.elector.election, job, tick);
-        // Of this call alone: a job that is registered twice, as under an alias, claims its ticks twice.
+        // The holder is unique to this call: a job that is registered twice, as under an alias, claims its
+        // ticks twice.
         const holder = `${service.elector.candidate}#${random64().toString(16).padStart(16, "0")}`;
         const aheadMs = tick.getTime() - Date.now();
         const claim = { holder, leaseMs: (aheadMs > 0 ? aheadMs : ONLY_ONCE_MS) + CLAIM_MS };
@@ -235,13 +250,14 @@ export class Ticks {
                 ? { op: "acquire", condition: "any", ...claim }
                 : { op: "renew", token: found, ...claim });
             const isInTime = systemClock.now() <= until;
-            // All ticks of an outage would else run at once after it.
+            // A late claim is not used: else all ticks of an outage would run at once after it.
             if ((reply?.outcome === "granted" || reply?.outcome === "renewed") && isInTime) return true;
             if (error) why = oneLine(error);
             if (reply?.outcome === "refused" || !isInTime) break;
             if (reply?.outcome === "seen") {
                 if (reply.row?.holder !== holder) return false;
-                // An attempt whose answer was lost was executed. Only an answer says that the claim stays.
+                // This node's own claim, made by an attempt whose answer was lost. A renewal must confirm it
+                // before the tick runs.
                 found = reply.row.token;
             } else if (reply?.outcome === "lost") {
                 found = undefined;
@@ -250,11 +266,11 @@ export class Ticks {
             }
         }
         if (this.#isOver) return false;
-        service.logger?.error(`${job}: its run (next due ${tick.toISOString()}) was left out: ${why}`);
+        service.logger?.error(`${job}: its run (next due ${tick.toISOString()}) was skipped: ${why}`);
         return false;
     }
 
-    /** Forgets what waits. */
+    /** Ends all pauses. */
     end(): void {
         this.#isOver = true;
         for (const [timer, resolve] of this.#pauses) {
@@ -264,7 +280,10 @@ export class Ticks {
         this.#pauses.clear();
     }
 
-    /** Asks the store once, and waits for its answer until an instant. What comes later does not count. */
+    /**
+     * Sends one operation to the store, and waits for its answer until `deadlineMs`. Later answers are
+     * ignored.
+     */
     async #ask(
         { store }: LeaderElectorService,
         election: string,
@@ -282,7 +301,8 @@ export class Ticks {
                 answered = { error };
             }
         };
-        // Not ended with the others: what is granted while the application closes is nobody else's to run.
+        // `end()` does not end this wait: no other node can run a tick that is granted while this application
+        // closes.
         let timer: unknown;
         const late = new Promise<void>((resolve) => {
             timer = systemClock.setTimeout(resolve, deadlineMs - systemClock.now());

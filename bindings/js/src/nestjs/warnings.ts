@@ -3,12 +3,12 @@ import { tell } from "../options.js";
 import type { LeaderLogger } from "./config.js";
 import { nestCommon } from "./optional.js";
 
-/** Maximum number of elections named in one line. */
+/** The maximum number of elections named in one line. */
 const MOST_NAMED = 5;
 
 let common: LeaderLogger | undefined;
 const loggers = new WeakMap<LeaderLogger, LeaderLogger>();
-/** The elections that were lost in this turn of the event loop, by what is said of them. */
+/** The elections whose terms ended in this turn of the event loop, by message. */
 const lost = new WeakMap<LeaderLogger, Map<string, string[]>>();
 
 /** Nest's `Logger`, or the console without Nest. */
@@ -19,8 +19,8 @@ export function defaultLogger(): LeaderLogger {
 }
 
 /**
- * What is logged with: warnings and errors only, and nothing that a logger throws gets out. The same for all
- * that share a logger, so that a fault of their store is said once.
+ * Wraps a logger: only warnings and errors are logged, and its exceptions are caught. All candidates with one
+ * logger share the wrapper, so that a fault of their store is reported once.
  */
 export function loggerOf(logger: LeaderLogger): LeaderLogger {
     const known = loggers.get(logger);
@@ -33,18 +33,18 @@ export function loggerOf(logger: LeaderLogger): LeaderLogger {
     return made;
 }
 
-/** Warns that a term has ended: in one line of all elections that were lost at once. */
+/** Warns that a term has ended; one line names all elections whose terms ended at once. */
 export function warnOfLoss(logger: LeaderLogger, election: string, reason: DeposedReason, why: string): void {
     const losses = lost.get(logger) ?? new Map<string, string[]>();
     if (!lost.has(logger)) {
         lost.set(logger, losses);
         queueMicrotask(() => {
             lost.delete(logger);
-            for (const [said, elections] of losses) logger.warn(`${named(elections)}: ${said}`);
+            for (const [message, elections] of losses) logger.warn(`${named(elections)}: ${message}`);
         });
     }
-    const said = `no longer the leader (${reason})${why}`;
-    losses.set(said, [...(losses.get(said) ?? []), JSON.stringify(election)]);
+    const message = `no longer the leader (${reason})${why}`;
+    losses.set(message, [...(losses.get(message) ?? []), JSON.stringify(election)]);
 }
 
 function named(elections: readonly string[]): string {

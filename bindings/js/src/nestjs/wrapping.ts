@@ -1,12 +1,12 @@
 import "reflect-metadata";
 import { invalid } from "./invalid.js";
 
-/** A method of anything, or one that is called without its object. */
+/** A method of any object, or one that is called without its object. */
 export type Method = (this: object | undefined, ...values: unknown[]) => unknown;
 
 /**
- * Puts another function in a method's place, with its name and with all that other decorators said about
- * it: `@Cron`, `@Interval` or `@Get` below it would else silently vanish.
+ * Replaces a method by a wrapper with its name and the metadata of other decorators: `@Cron`, `@Interval` or
+ * `@Get` below would otherwise silently have no effect.
  */
 export function replaced(descriptor: PropertyDescriptor, make: (original: Method) => Method): Method {
     const original = descriptor.value as Method;
@@ -21,8 +21,8 @@ export function replaced(descriptor: PropertyDescriptor, make: (original: Method
 }
 
 /**
- * Refuses to stand on anything but a method. On a property, such as an arrow function, a decorator would
- * silently do nothing, and what is in it would run on every node.
+ * Refuses a decorator on anything but a method. On a property, such as an arrow function, it would silently
+ * have no effect, and the function would run on every node.
  */
 export function methodUnder(
     decorator: string,
@@ -31,17 +31,17 @@ export function methodUnder(
     descriptor: PropertyDescriptor | undefined,
 ): PropertyDescriptor {
     if (typeof descriptor?.value === "function") return descriptor;
-    return invalid(`@${decorator}() on ${fullName(target, key)}: that is no method; write it as one, ` +
-        `${String(key)}() { … }`);
+    return invalid(`@${decorator}() on ${fullName(target, key)}: this is not a method; write it as ` +
+        `the method ${String(key)}() { … }`);
 }
 
-/** What a call of this method gets to first: decorators above ours may have put their own function there. */
-export function standing(instance: object | undefined, key: string | symbol): Method | undefined {
+/** The function that is called first for a method: decorators above ours may have replaced our wrapper. */
+export function outermost(instance: object | undefined, key: string | symbol): Method | undefined {
     const found = (instance as Record<string | symbol, unknown> | undefined)?.[key];
     return typeof found === "function" ? (found as Method) : undefined;
 }
 
-/** `Class.method`, for people and for the store. */
+/** `Class.method`, for messages and for the store. */
 export function fullName(target: object, key: string | symbol): string {
     return `${target.constructor.name}.${String(key)}`;
 }

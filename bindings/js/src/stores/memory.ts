@@ -7,8 +7,8 @@ import type { Answer, Job, Notifier, Store } from "../store.js";
 import { failAll } from "../store.js";
 
 /**
- * Leases in this process's memory: for tests of your own, and for the electors of one process. It can fail,
- * hang, lose rows and step its clock when it is told to.
+ * A store in the memory of this process: for your own tests, and for the electors of one process. Methods
+ * make it fail, hang, lose rows or step its clock.
  */
 export class MemoryStore implements Store {
     readonly name = "memory";
@@ -19,7 +19,7 @@ export class MemoryStore implements Store {
     #timeline = 1n;
     #failure: Failure | undefined;
     #hanging: Promise<void> | undefined;
-    /** How many batches were executed, and how many operations were in them. */
+    /** The number of executed batches, and of the operations in them. */
     readonly counted = { batches: 0, operations: 0 };
 
     /** @internal */
@@ -32,7 +32,7 @@ export class MemoryStore implements Store {
         this.counted.batches += 1;
         this.counted.operations += jobs.length;
         const failure = this.#failure;
-        const error = failure && new StoreError(failure, `memory: told to fail (${failure})`);
+        const error = failure && new StoreError(failure, `memory: told to fail by failWith("${failure}")`);
         if (error && failure !== "unknown") return failAll(jobs, answer, error);
         const nowUs = this.#nowUs();
         const released: string[] = [];
@@ -72,35 +72,38 @@ export class MemoryStore implements Store {
         return BigInt(Math.round(this.#clock.now() * 1_000)) + this.#offsetUs;
     }
 
-    // ---- What a test may do to it ----
+    // ---- For tests ----
 
-    /** From now on every operation fails so. With `unknown` it is executed, and only its answer is lost. */
+    /**
+     * Makes each operation fail in this way, until `failWith(undefined)`. With `unknown` operations are
+     * executed, and only their answers are lost.
+     */
     failWith(failure: Failure | undefined): void {
         this.#failure = failure;
     }
 
-    /** From now on nothing is executed or answered until the returned function is called. */
+    /** Makes the store hang: it executes and answers nothing until you call the returned function. */
     hang(): () => void {
-        let goOn = () => {};
-        const hanging = new Promise<void>((resolve) => (goOn = resolve));
+        let resume = () => {};
+        const hanging = new Promise<void>((resolve) => (resume = resolve));
         this.#hanging = hanging;
         return () => {
             if (this.#hanging === hanging) this.#hanging = undefined;
-            goOn();
+            resume();
         };
     }
 
-    /** Deletes a row as if by hand; says whether there was one. */
+    /** Deletes a row, as an operator could by hand. Returns whether the row existed. */
     deleteRow(election: string): boolean {
         return this.#table.delete(election);
     }
 
-    /** Steps the store's clock, forward if positive. */
+    /** Steps the store's clock by `byMs` milliseconds: forward if positive, else back. */
     stepClock(byMs: number): void {
         this.#offsetUs += BigInt(Math.round(byMs * 1_000));
     }
 
-    /** Puts the store on another timeline, as the promotion of a standby does. */
+    /** Changes the store's timeline, as the promotion of a standby does. */
     setTimeline(timeline: bigint): void {
         this.#timeline = timeline;
     }
@@ -108,7 +111,7 @@ export class MemoryStore implements Store {
 
 const named = new Map<string, MemoryStore>();
 
-/** The store of this name, one for all of a process; without a name a new one. `clock` is for tests. */
+/** The store of this name, shared by the whole process; without a name, a new store. `clock` is for tests. */
 export function memoryStore(name?: string, clock: Clock = systemClock): MemoryStore {
     if (name === undefined) return new MemoryStore(clock);
     const store = named.get(name) ?? new MemoryStore(clock);

@@ -4,22 +4,22 @@ import type { Job } from "../store.js";
 import type { Queryable } from "./client.js";
 import { codeOf } from "./postgres-faults.js";
 
-/** Maximum number of remembered answers. */
+/** The maximum number of texts whose check is remembered. */
 const MOST_KNOWN = 20_000;
 
-/** What a text is for, and the text. */
+/** A text of a request, and what it is used for. */
 type Text = readonly ["election" | "candidate" | "meta text", string];
 
 /**
- * Which texts the database's encoding can hold. The server would refuse a whole batch because of one, so it
- * is asked before. `encoding` is undefined if it lacks no character.
+ * Knows which texts the database's encoding can store. One text that it cannot store fails a whole batch, so
+ * texts are checked first. `encoding` is undefined if the encoding has all characters.
  */
 export class Encoding {
     readonly #known = new Map<string, boolean>();
 
     constructor(readonly encoding: string | undefined) {}
 
-    /** Asks about texts that are not known yet. If they do not all fit, it asks about halves of them. */
+    /** Checks texts that are not known yet. If the server refuses some, each half of them is checked. */
     async learn(client: Queryable, jobs: readonly Job[]): Promise<void> {
         if (this.encoding === undefined) return;
         if (this.#known.size > MOST_KNOWN) this.#known.clear();
@@ -48,7 +48,7 @@ export class Encoding {
         }
     }
 
-    /** Why a job cannot be kept, if it cannot. */
+    /** The refusal of a job with a text that the encoding cannot store, if it has one. */
     refusal(store: string, job: Job): StoreError | undefined {
         const lacking = textsOf(job).find(([, text]) => this.#known.get(text) === false);
         if (!lacking || this.encoding === undefined) return undefined;
@@ -58,7 +58,7 @@ export class Encoding {
 
 function textsOf({ election, request }: Job): Text[] {
     const texts: Text[] = [["election", election]];
-    // The candidate's name, `#` and the number of its run.
+    // A holder is the candidate's name, `#` and its incarnation.
     if ("holder" in request) {
         texts.push(["candidate", request.holder.slice(0, request.holder.lastIndexOf("#"))]);
     }
@@ -66,7 +66,7 @@ function textsOf({ election, request }: Job): Text[] {
     return texts;
 }
 
-/** A `bytea[]` of texts in UTF-8. */
+/** A `bytea[]` literal of texts in UTF-8. */
 function byteas(texts: readonly string[]): string {
     const hex = (byte: number) => byte.toString(16).padStart(2, "0");
     const quoted = texts.map((text) => `"\\\\x${Array.from(new TextEncoder().encode(text), hex).join("")}"`);

@@ -1,28 +1,31 @@
 import { explainPostgresError, postgresFailure } from "../core.js";
 import { StoreError, oneLine } from "../errors.js";
 
-/** What clients tell of an error beside its message. */
+/** The fields of a client's error beside its message. */
 interface ClientError {
     readonly code?: unknown;
     readonly severity?: unknown;
-    /** The server's function that refused. */
+    /** The server's function that raised the error. */
     readonly routine?: unknown;
     readonly driverError?: unknown;
     readonly cause?: unknown;
 }
 
-/** Every SQLSTATE has a digit, which tells it from a code of the system, such as EPIPE. */
+/** A SQLSTATE. Each has a digit, unlike the system's codes, such as EPIPE. */
 const SQLSTATE = /^(?=.*[0-9])[0-9A-Z]{5}$/;
-/** A client's own errors before anything was sent. */
+/** Errors of a client that has sent nothing yet. */
 const NEVER_SENT = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EMFILE|ENFILE)$/;
-/** Of these the server is not at fault. */
+/** Errors of this process, not of the server. */
 const NO_DESCRIPTOR = /^(EMFILE|ENFILE)$/;
-const RAISE_IT = "; no file descriptor is left; raise the limit (ulimit -n), and see in /proc/PID/fd what " +
-    "keeps so many open";
-/** What `pg` says when its pool gave no connection in `connectionTimeoutMillis`. */
+const DESCRIPTOR_ADVICE = "; no file descriptor is left; raise the limit (ulimit -n), or close some of " +
+    "those in /proc/PID/fd";
+/** The message of `pg` when its pool gave no connection within `connectionTimeoutMillis`. */
 const NO_CONNECTION = /timeout exceeded when trying to connect/;
 
-/** What an error of a client means: a lost connection leaves it unknown. `asked` completes "cannot …". */
+/**
+ * The StoreError for a client's error. If the connection was lost, the outcome is `unknown`. `asked`
+ * completes "cannot …".
+ */
 export function judge(store: string, asked: string, error: unknown): StoreError {
     const found = innermost(error);
     const code = codeOf(found);
@@ -34,18 +37,18 @@ export function judge(store: string, asked: string, error: unknown): StoreError 
         return new StoreError(postgresFailure(code, endsSession), message, { cause: error });
     }
     const unsent = NEVER_SENT.test(code) || NO_CONNECTION.test(oneLine(error));
-    const advice = NO_DESCRIPTOR.test(code) ? RAISE_IT : "";
+    const advice = NO_DESCRIPTOR.test(code) ? DESCRIPTOR_ADVICE : "";
     const message = `${store}: cannot ${asked}: ${oneLine(error)}${advice}`;
     return new StoreError(unsent ? "unsent" : "unknown", message, { cause: error });
 }
 
-/** The SQLSTATE or the system's code of a client's error, or "". */
+/** The SQLSTATE or the system's code of a client's error; empty if it has none. */
 export function codeOf(error: unknown): string {
     const { code } = innermost(error);
     return typeof code === "string" ? code : "";
 }
 
-/** TypeORM wraps the errors of its driver. */
+/** The error of the driver, which TypeORM wraps. */
 function innermost(error: unknown): ClientError {
     const given = (typeof error === "object" && error !== null ? error : {}) as ClientError;
     if (typeof given.code === "string") return given;

@@ -1,11 +1,11 @@
 import type { Notifier } from "../store.js";
 import { CHANNEL, listenOn, onNotified } from "./postgres-listening.js";
-import type { Heard, PgConnection, PostgresListener } from "./postgres-pool.js";
+import type { OnPayload, PgConnection, PostgresListener } from "./postgres-pool.js";
 import { poolOf } from "./postgres-pool.js";
 
 /**
- * Listens for releases if the client can. Nothing depends on it but how soon a release is noticed. `testMs`
- * says how long a connection may be trusted that says nothing.
+ * Listens for releases, if the client can. Without it a release is only noticed later. A connection that has
+ * been silent for `testMs()` milliseconds is tested.
  */
 export async function listen(
     client: PostgresListener,
@@ -15,16 +15,16 @@ export async function listen(
     testMs: () => number,
 ): Promise<() => void | Promise<void>> {
     const prefix = `${schema}/`;
-    const heard: Heard = (payload) => {
-        // No election has an empty name: it is somebody's test.
+    const onPayload: OnPayload = (payload) => {
+        // No election has an empty name; such a payload is a test by another program.
         if (!payload.startsWith(prefix) || payload.length === prefix.length) return;
         notify(payload.slice(prefix.length));
     };
-    if (typeof client.listen === "function") return ended(await client.listen(CHANNEL, heard));
+    if (typeof client.listen === "function") return stopOf(await client.listen(CHANNEL, onPayload));
     const pool = poolOf(client);
-    if (pool) return listenOn(pool, heard, notify, warn, testMs);
+    if (pool) return listenOn(pool, onPayload, notify, warn, testMs);
     if (isConnection(client)) {
-        const notified = onNotified(heard);
+        const notified = onNotified(onPayload);
         client.on("notification", notified);
         await client.query(`LISTEN ${CHANNEL}`);
         notify();
@@ -33,8 +33,8 @@ export async function listen(
     return () => undefined;
 }
 
-/** PGlite gives the function that ends it, postgres.js an object with one. */
-function ended(listening: unknown): () => void | Promise<void> {
+/** The function that stops listening: PGlite returns it, postgres.js returns an object with it. */
+function stopOf(listening: unknown): () => void | Promise<void> {
     if (typeof listening === "function") return listening as () => Promise<void>;
     const { unlisten } = (listening ?? {}) as { unlisten?: () => Promise<void> };
     return () => unlisten?.();

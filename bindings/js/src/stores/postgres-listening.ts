@@ -1,82 +1,84 @@
 import type { Notifier } from "../store.js";
-import type { Heard, PgConnection, Pool } from "./postgres-pool.js";
+import type { OnPayload, PgConnection, Pool } from "./postgres-pool.js";
 
-/** The channel on which a release is told. The payload is `schema/election`. */
+/** The channel of release notifications. The payload is `schema/election`. */
 export const CHANNEL = "elector";
 
 interface Notification { readonly channel: string; readonly payload?: string | undefined }
 
-/** A connection is tested at least so often, since an elector with a shorter lease may join later. */
+/** The longest time between two tests, since an elector with a shorter lease may join later. */
 const TEST_MS = 10_000;
-/** How long connecting may take, and the answer to a test. */
+/** The time limit for connecting, and for the answer to a test. */
 const ANSWER_WITHIN_MS = 5_000;
-/** How long the server gets to hear that we go. */
-const GOODBYE_MS = 200;
-/** After so long without a packet the kernel asks whether the other end is there. */
+/** The time limit for a clean end of the connection. */
+const CLOSE_WITHIN_MS = 200;
+/** The kernel probes the other end after this time without a packet. */
 const KEEP_ALIVE_MS = 15_000;
-/** No limit of the role ends an idle session. Behind a pooler it is not ours, and nothing is set. */
-const REST = "SELECT set_config('idle_session_timeout', '0', false) FROM pg_settings " +
+/**
+ * Turns off the role's limit for idle sessions. Behind a pooler the session is not ours, and nothing is set.
+ */
+const NO_IDLE_LIMIT = "SELECT set_config('idle_session_timeout', '0', false) FROM pg_settings " +
     "WHERE name = 'idle_session_timeout' AND pg_backend_pid() = $1::int";
 
-export function onNotified(heard: Heard): (told: Notification) => void {
+export function onNotified(onPayload: OnPayload): (told: Notification) => void {
     return (told) => {
-        if (told.channel === CHANNEL) heard(told.payload ?? "");
+        if (told.channel === CHANNEL) onPayload(told.payload ?? "");
     };
 }
 
 /**
- * Listens on a connection of its own, with what the pool makes its connections with: one of the pool's
- * would be missing there. It is tested each `testMs`, made anew when it is lost, and keeps no process
+ * Listens on an extra connection with the pool's options, so that the pool keeps all of its own. The
+ * connection is tested every `testMs()` milliseconds, replaced when it is lost, and does not keep the process
  * alive.
  */
 export async function listenOn(
     pool: Pool,
-    heard: Heard,
+    onPayload: OnPayload,
     notify: Notifier,
     warn: (message: string) => void,
     testMs: () => number,
 ): Promise<() => Promise<void>> {
     let connection: PgConnection | undefined;
-    let over = false;
+    let isStopped = false;
     const start = async (): Promise<void> => {
         const made = new pool.Client(pool.options);
         const lost = () => {
-            if (connection !== made || over) return;
+            if (connection !== made || isStopped) return;
             connection = undefined;
-            void hangUp(made);
-            // What is released until the next one listens is not heard of.
+            void close(made);
+            // Releases until the next connection listens are missed, so every election may be free.
             notify();
-            void again(1);
+            void retry(1);
         };
         made.on("error", lost);
         made.on("end", lost);
-        made.on("notification", onNotified(heard));
+        made.on("notification", onNotified(onPayload));
         try {
             await within(ANSWER_WITHIN_MS, prepare(made));
         } catch (error) {
-            void hangUp(made);
+            void close(made);
             throw error;
         }
-        if (over) return hangUp(made);
+        if (isStopped) return close(made);
         connection = made;
-        // What was released before was not heard of.
+        // Releases before this connection listened were missed, so every election may be free.
         notify();
         void test(made, testMs, () => connection === made).catch(lost);
     };
-    const again = async (attempt: number): Promise<void> => {
+    const retry = async (attempt: number): Promise<void> => {
         await pause(Math.min(30_000, 250 * 2 ** attempt));
-        if (over) return;
-        await start().catch(() => again(attempt + 1));
+        if (isStopped) return;
+        await start().catch(() => retry(attempt + 1));
     };
     await start().catch(() => {
-        warn("no connection to listen on could be made; releases are noticed by looking only, until one can");
-        void again(1);
+        warn("cannot connect to listen for releases; a release is found only by looking until that works");
+        void retry(1);
     });
     return async () => {
-        over = true;
+        isStopped = true;
         const last = connection;
         connection = undefined;
-        if (last) await hangUp(last);
+        if (last) await close(last);
     };
 }
 
@@ -84,11 +86,13 @@ async function prepare(made: PgConnection): Promise<void> {
     await made.connect();
     made.unref?.();
     made.connection?.stream?.setKeepAlive?.(true, KEEP_ALIVE_MS);
-    if (typeof made.processID === "number") await made.query(REST, [String(made.processID)]);
+    if (typeof made.processID === "number") await made.query(NO_IDLE_LIMIT, [String(made.processID)]);
     await made.query(`LISTEN ${CHANNEL}`);
 }
 
-/** Tests the connection again and again, and fails once it does not answer: a half-open one says nothing. */
+/**
+ * Tests the connection at intervals, since a half-open connection is silent. Rejects once it does not answer.
+ */
 async function test(made: PgConnection, testMs: () => number, isUsed: () => boolean): Promise<void> {
     for (;;) {
         await pause(Math.min(testMs(), TEST_MS));
@@ -98,18 +102,18 @@ async function test(made: PgConnection, testMs: () => number, isUsed: () => bool
 }
 
 /** Closes a connection whose other end may be gone. */
-async function hangUp(made: PgConnection): Promise<void> {
-    await within(GOODBYE_MS, made.end()).catch(() => undefined);
+async function close(made: PgConnection): Promise<void> {
+    await within(CLOSE_WITHIN_MS, made.end()).catch(() => undefined);
     made.connection?.stream?.destroy?.();
 }
 
-/** Waits for an answer, but not for ever. */
+/** Waits for an answer for `ms` milliseconds at most, and rejects after that. */
 async function within<T>(ms: number, answer: PromiseLike<T>): Promise<T> {
     const late = pause(ms).then(() => Promise.reject(new Error(`no answer in ${ms} ms`)));
     return Promise.race([answer, late]);
 }
 
-/** Keeps no process alive. */
+/** Waits without keeping the process alive. */
 function pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
         const timer: unknown = setTimeout(resolve, ms);

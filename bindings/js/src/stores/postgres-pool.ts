@@ -1,15 +1,15 @@
 import { oneLine } from "../errors.js";
 
 /** Called with the payload of each notification on a channel. */
-export type Heard = (payload: string) => void;
+export type OnPayload = (payload: string) => void;
 
 /**
- * What a client may have that notifications come through: `listen(channel, callback)` of PGlite or
- * postgres.js, the events of a `Client` of `pg`, or what a `Pool` of `pg` makes connections with. A TypeORM
- * `DataSource` has such a pool.
+ * The parts of a client through which notifications can come: `listen(channel, callback)` of PGlite or
+ * postgres.js, the events of a `Client` of `pg`, or the class and options with which a `Pool` of `pg` makes
+ * connections. A TypeORM `DataSource` has such a pool.
  */
 export interface PostgresListener {
-    listen?(channel: string, heard: Heard): PromiseLike<unknown>;
+    listen?(channel: string, onPayload: OnPayload): PromiseLike<unknown>;
     readonly Client?: unknown;
     readonly options?: unknown;
     readonly driver?: unknown;
@@ -23,7 +23,7 @@ export interface PgConnection {
     off(event: string, listener: (...values: never[]) => void): unknown;
     end(): Promise<void>;
     unref?(): void;
-    /** The process that serves it, as the other end announced it; a pooler makes one up. */
+    /** The server's process for this connection, as the other end announced it; a pooler invents one. */
     readonly processID?: unknown;
     readonly connection?: { readonly stream?: Partial<Stream> } | undefined;
 }
@@ -33,10 +33,10 @@ interface Stream {
     destroy(): unknown;
 }
 
-/** A pool of `pg`, with what it makes its connections with. */
+/** A pool of `pg`, with the class and the options of its connections. */
 export interface Pool { readonly Client: new (options: unknown) => PgConnection; readonly options: unknown }
 
-/** The pool that a client is, or that a TypeORM `DataSource` has. */
+/** The pool of `pg` that this client is, or that a TypeORM `DataSource` has. */
 export function poolOf(client: PostgresListener): Pool | undefined {
     if (typeof client.Client === "function" && client.options) return client as unknown as Pool;
     const master = (client.driver as { master?: PostgresListener } | undefined)?.master;
@@ -44,9 +44,9 @@ export function poolOf(client: PostgresListener): Pool | undefined {
 }
 
 /**
- * Has idle connections of a pool of `pg` keep no process alive. Leases would else do so for ever: each look
- * puts off the time after which the pool closes an idle connection. Looked for each time: a TypeORM
- * `DataSource` that is initialized again has another pool.
+ * Lets the process end while connections of a pool of `pg` are idle. Otherwise leases would keep it alive for
+ * ever: each look restarts the time after which the pool closes an idle connection. The pool is read at each
+ * call, since a TypeORM `DataSource` that is initialized again has another one.
  */
 export function letProcessEnd(client: PostgresListener): void {
     const options = poolOf(client)?.options as { allowExitOnIdle?: boolean } | undefined;
@@ -59,9 +59,10 @@ interface Emitter {
 }
 
 /**
- * A pool of `pg` tells of each idle connection that the server ends by the event `error`, which ends the
- * process if nobody listens, although the pool just makes another one. So somebody listens, and warns where
- * the application does not listen itself. A single connection is left alone: it does not come back.
+ * Adds an `error` listener to a pool of `pg`. The pool emits `error` for each idle connection that the server
+ * ends, which ends the process if there is no listener, although the pool replaces the connection. The
+ * listener warns unless the application has one of its own. A single connection gets none: it is not
+ * replaced.
  */
 export function surviveLostConnections(client: PostgresListener, warn: (message: string) => void): void {
     const pool = client as PostgresListener & Partial<Emitter>;
@@ -70,7 +71,7 @@ export function surviveLostConnections(client: PostgresListener, warn: (message:
     let warned: string | undefined;
     pool.on("error", (error) => {
         const message = `a connection of the pool was lost: ${oneLine(error)}`;
-        // A server that stops ends them all with the same words.
+        // A server that stops ends all connections with the same message.
         if (message === warned || (pool as Emitter).listenerCount("error") > 1) return;
         warned = message;
         warn(message);

@@ -6,25 +6,25 @@ import { rowsOf } from "./client.js";
 import { Encoding } from "./postgres-encoding.js";
 import { judge } from "./postgres-faults.js";
 
-/** What the store must know of its table. */
+/** The properties of the table that the store needs. */
 export interface Found {
     readonly idType: IdType;
     readonly encoding: Encoding;
 }
 
-/** Finds the table, makes or completes it if that is wanted and needed. */
+/** Finds the table; with `create`, makes or completes it first if needed. */
 export async function findTable(
     client: Queryable,
     store: string,
     schema: string,
-    createTable: boolean,
+    missing: "create" | "refuse",
 ): Promise<Found> {
     let found = await look(client, store, schema);
-    if (createTable && found.verdict === "incomplete") {
+    if (missing === "create" && found.verdict === "incomplete") {
         try {
             await client.query(postgresSql("migrate", schema, "text"));
         } catch (error) {
-            throw judge(store, "make or complete its table", error);
+            throw judge(store, "make or complete the table leader_lease", error);
         }
         found = await look(client, store, schema);
     }
@@ -38,6 +38,6 @@ async function look(client: Queryable, store: string, schema: string): Promise<T
         const rows = rowsOf(await client.query(postgresSql("columns", schema, "text"), [schema]));
         return judgeTable(schema, [...rows]);
     } catch (error) {
-        throw judge(store, "look at its table", error);
+        throw judge(store, "look at the table leader_lease", error);
     }
 }

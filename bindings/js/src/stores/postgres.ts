@@ -13,25 +13,33 @@ import type { Found } from "./postgres-table.js";
 import { findTable } from "./postgres-table.js";
 import { shown, token } from "./row.js";
 
-/** How leases are kept in PostgreSQL. */
+/** The options of {@link postgresStore}. */
 export interface PostgresOptions {
-    /** The table's schema, any identifier of 1 to 63 bytes. Default: `public`. */
+    /**
+     * The schema of the table `leader_lease`, any identifier of 1 to 63 bytes. Default: `public`. Candidates
+     * with different schemas do not see each other, and can lead at once.
+     */
     readonly schema?: string | undefined;
-    /** Make the schema and the table `leader_lease` where they are missing. Default: true. */
+    /**
+     * Whether to make the schema and the table `leader_lease` if they are missing, or complete the table.
+     * Default: true. With false, a missing table is refused until a migration makes it.
+     */
     readonly createTable?: boolean | undefined;
     /**
-     * Listen for releases where the client can, so that the next candidate leads within milliseconds. A pool
-     * of `pg` gets one more connection for it, outside of the pool. Default: true.
+     * Whether to listen for releases, so that the next candidate leads within milliseconds; without it a
+     * release is found by looking, within a third of a lease. Default: true. A pool of `pg` gets one more
+     * connection for it, outside of the pool: count it in the server's limit.
      */
     readonly listen?: boolean | undefined;
 }
 
 /**
- * Leases in a PostgreSQL table, on the application's own client: anything with `query(text, values)`. Each
- * statement is a transaction by itself, has bound parameters only, and is never prepared under a name, so
- * that poolers do no harm. Rust, Go, C and `nest-leader-election` share the table.
+ * A store in PostgreSQL, on the application's own client: any with `query(text, values)`. Each statement is a
+ * transaction of its own, has bound parameters only, and is never prepared under a name, so it also works
+ * through poolers. Candidates in Rust, Go, C and `nest-leader-election` use the same table.
  *
- * A pool of `pg` without a listener of `error` gets one, since a lost idle connection would end the process.
+ * A pool of `pg` without a listener of `error` gets one, since a lost idle connection would otherwise end the
+ * process.
  */
 export function postgresStore(client: Queryable & PostgresListener, options: PostgresOptions = {}): Store {
     return new PostgresStore(client, options);
@@ -51,10 +59,12 @@ class PostgresStore implements Store {
         this.name = `postgres (schema ${JSON.stringify(this.#schema)})`;
         const bytes = new TextEncoder().encode(this.#schema).length;
         if (bytes < 1 || bytes > 63 || this.#schema.includes("\0")) {
-            throw new StoreError("refused", `${this.name}: a schema's name has 1 to 63 bytes, not ${bytes}`);
+            const found = this.#schema.includes("\0") ? "contains NUL" : `has ${bytes} bytes`;
+            throw new StoreError("refused", `${this.name}: the schema's name ${found}; use 1 to 63 bytes`);
         }
         if (typeof (client as Partial<Queryable> | undefined)?.query !== "function") {
-            throw new StoreError("refused", `${this.name}: the client has no function query(text, values)`);
+            throw new StoreError("refused", `${this.name}: the client has no method query(text, values); ` +
+                "pass a Pool of pg, or an object with that method");
         }
         surviveLostConnections(client, (message) => this.#warn?.(`${this.name}: ${message}`));
     }
@@ -69,14 +79,16 @@ class PostgresStore implements Store {
             found = await this.#table();
             await found.encoding.learn(this.client, jobs);
         } catch (error) {
-            // Nothing was sent, whatever else the error says.
-            const said = error instanceof StoreError ? error : judge(this.name, "use its table", error);
+            // No job was sent, so the outcome is not unknown.
+            const said = error instanceof StoreError
+                ? error
+                : judge(this.name, "use the table leader_lease", error);
             const failure = said.failure === "refused" ? "refused" : "unsent";
             return failAll(jobs, answer, new StoreError(failure, said.message, { cause: error }));
         }
         const held: Job[] = [];
         for (const job of jobs) {
-            const refusal = this.#misnamed(job, found.idType) ?? found.encoding.refusal(this.name, job);
+            const refusal = this.#nameRefusal(job, found.idType) ?? found.encoding.refusal(this.name, job);
             if (refusal) failAll([job], answer, refusal);
             else held.push(job);
         }
@@ -105,7 +117,7 @@ class PostgresStore implements Store {
         return this.#text("guard");
     }
 
-    // ---- One statement for each kind ----
+    // ---- One statement for each kind of operation ----
 
     async #look(jobs: Kind<"look">[], answer: Answer): Promise<void> {
         await this.#ask("look", "look at leases", jobs, [texts(jobs.map((job) => job.election))], answer,
@@ -156,7 +168,7 @@ class PostgresStore implements Store {
         }));
     }
 
-    /** Runs one statement for its jobs, unless there are none. `outcome` reads what became of one job. */
+    /** Runs one statement for its jobs, if there are any. `outcome` reads a job's outcome from its row. */
     async #ask(
         statement: PostgresStatement,
         asked: string,
@@ -169,7 +181,8 @@ class PostgresStore implements Store {
         const open = new Set(jobs);
         try {
             const rows = rowsOf(await this.client.query(await this.#text(statement), values));
-            // A BEGIN that was on its way was executed first.
+            // If a BEGIN of the application was sent before this statement, the statement ran in its
+            // transaction.
             if (isInTransaction(this.client)) {
                 throw new StoreError("unknown", `${this.name}: ${IN_TRANSACTION}`);
             }
@@ -178,7 +191,8 @@ class PostgresStore implements Store {
                 if (!job || !open.delete(job)) continue;
                 const clock = { nowUs: big(row["now_us"]), timeline: big(row["timeline"]) };
                 const reply = { id: job.request.id, ...clock, ...outcome(row) } as Reply;
-                // Row security, switched on meanwhile, would look like a lock too.
+                // Row security that was switched on meanwhile looks like a lock, so the table is checked
+                // again.
                 if (reply.outcome === "unsent") this.#forgetTable();
                 answer(job, reply, reply.outcome === "unsent" ? this.#busy(asked, job) : undefined);
             }
@@ -198,8 +212,8 @@ class PostgresStore implements Store {
 
     #table(): Promise<Found> {
         if (this.#found) return this.#found;
-        const create = this.options.createTable ?? true;
-        const finding = findTable(this.client, this.name, this.#schema, create);
+        const missing = this.options.createTable ?? true ? "create" : "refuse";
+        const finding = findTable(this.client, this.name, this.#schema, missing);
         this.#found = finding;
         finding.catch(() => this.#forgetTable());
         return finding;
@@ -217,7 +231,7 @@ class PostgresStore implements Store {
         return text;
     }
 
-    #misnamed(job: Job, idType: IdType): StoreError | undefined {
+    #nameRefusal(job: Job, idType: IdType): StoreError | undefined {
         const why = electionRefusal(idType, job.election);
         return why === undefined ? undefined : new StoreError("refused", `${this.name}: ${why}`);
     }
@@ -229,7 +243,7 @@ class PostgresStore implements Store {
 
 type WithoutId<T> = T extends unknown ? Omit<T, "id"> : never;
 
-/** A `text[]` as PostgreSQL reads it, which every client sends alike. */
+/** A `text[]` literal of PostgreSQL, which every client sends in the same way. */
 export function texts(values: readonly (string | undefined)[]): string {
     const quoted = values.map((value) => {
         return value === undefined ? "NULL" : `"${value.replace(/["\\]/g, "\\$&")}"`;
@@ -237,7 +251,7 @@ export function texts(values: readonly (string | undefined)[]): string {
     return `{${quoted.join(",")}}`;
 }
 
-/** A `bigint[]`. */
+/** A `bigint[]` literal. */
 function numbers(values: readonly (number | bigint | undefined)[]): string {
     return `{${values.map((value) => (value === undefined ? "NULL" : String(value))).join(",")}}`;
 }

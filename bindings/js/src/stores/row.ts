@@ -4,13 +4,13 @@ import { big, maybeBig, maybeText } from "./client.js";
 
 const LARGEST_TOKEN = (1n << 53n) - 1n;
 
-/** A token as the table has it; `undefined` for what another program wrote there. */
+/** The token of a row; `undefined` if another program wrote a value that is no token. */
 export function token(value: unknown): bigint | undefined {
     const found = maybeBig(value);
     return found !== undefined && found > 0n && found <= LARGEST_TOKEN ? found : undefined;
 }
 
-/** The row of the table that an answer shows, if there is one. */
+/** The lease row in a statement's answer, if there is one. */
 export function shown(row: SqlRow): Row | undefined {
     const expiresUs = maybeBig(row["expires_us"]);
     if (expiresUs === undefined) return undefined;

@@ -7,13 +7,13 @@ import type { SqlRow } from "./client.js";
 import { IN_TRANSACTION, big, isInTransaction, maybeText, rowsOf } from "./client.js";
 import { shown, token } from "./row.js";
 
-/** A prepared statement of better-sqlite3, node:sqlite, bun:sqlite or D1. */
+/** A prepared statement of better-sqlite3, `node:sqlite`, `bun:sqlite` or D1. */
 export interface SqliteStatementLike {
     bind?(...values: string[]): SqliteStatementLike;
     all(...values: string[]): unknown;
 }
 
-/** What a SQLite client must have: one of these ways to run a statement. */
+/** A SQLite client: it has one of these methods. */
 export type SqliteClient =
     /** better-sqlite3, `node:sqlite`, `bun:sqlite`, Cloudflare D1. */
     | { prepare(text: string): SqliteStatementLike }
@@ -23,11 +23,13 @@ export type SqliteClient =
     | { exec(text: string, ...values: string[]): { toArray(): unknown[] } };
 
 /**
- * Leases in a SQLite table, on the application's own database: better-sqlite3, `node:sqlite`, libSQL,
+ * A store in a SQLite table, on the application's own database: better-sqlite3, `node:sqlite`, libSQL,
  * Cloudflare D1, or a Durable Object's `ctx.storage.sql`. SQLite 3.38 or newer.
  *
- * Time is the wall clock of the machine that the database is on: a lease ends early when it is set forward.
- * Electors of one process hear of each other's releases at once, others by looking.
+ * Leases count on the wall clock of the database's machine: if it is set forward, leases expire early, and a
+ * candidate that had not read the clock before can lead beside the old leader (`strict` prevents that).
+ * Electors of one process are notified of each other's releases at once; others find them by looking, within
+ * a third of a lease.
  */
 export function sqliteStore(db: SqliteClient): Store {
     return new SqliteStore(db);
@@ -54,7 +56,7 @@ class SqliteStore implements Store {
         try {
             await this.#makeTable();
         } catch (error) {
-            const { failure, message } = judge("make its table", error);
+            const { failure, message } = judge("make the table leader_lease", error);
             const never = failure === "refused" ? failure : "unsent";
             return failAll(jobs, answer, new StoreError(never, message, { cause: error }));
         }
@@ -71,7 +73,7 @@ class SqliteStore implements Store {
 
     async cleanUp(): Promise<void> {
         await this.#makeTable();
-        // What the floor does not cover yet is not removed, whatever happens between the two.
+        // Deletes only rows whose tokens the floor covers, whatever happens between the two statements.
         const floor = await this.#rows("raiseFloor");
         if (floor.length > 0) await this.#rows("cleanUp");
     }
@@ -106,7 +108,7 @@ class SqliteStore implements Store {
                 reply(job, row["now_us"], { outcome: "granted", token: granted }, answer);
             }
         }, left);
-        // The rest sees the rows as they stand.
+        // Jobs that were not granted get the rows as they are now.
         await this.#look([...left], answer);
     }
 
@@ -133,7 +135,7 @@ class SqliteStore implements Store {
         });
     }
 
-    /** Has a statement run, unless there are no jobs for it; `open` are those without an answer. */
+    /** Runs a statement for its jobs, if there are any. `open` has the jobs without an answer. */
     async #ask(
         asked: string,
         jobs: readonly Job[],
@@ -173,17 +175,17 @@ function isOf(row: SqlRow, job: Job, holder: string): boolean {
     return maybeText(row["id"]) === job.election && maybeText(row["leader_id"]) === holder;
 }
 
-/** JSON knows no bigints; all of ours are exact as numbers. */
+/** JSON has no bigints; tokens and times are exact as numbers. */
 function number(value: bigint | undefined): number | null {
     return value === undefined ? null : Number(value);
 }
 
-/** How to run a statement on this client. */
+/** The function that runs a statement on this client. */
 function runner(db: SqliteClient): (text: string, values: string[]) => unknown {
     if ("prepare" in db && typeof db.prepare === "function") {
         return (text, values) => {
             const statement = db.prepare(text) as SqliteStatementLike & { reader?: boolean; run?(): unknown };
-            // better-sqlite3 tells which statements answer rows, and takes others only so.
+            // better-sqlite3 runs a statement that returns no rows only by `run`.
             if (statement.reader === false) return statement.run?.();
             return typeof statement.bind === "function" && values.length > 0
                 ? statement.bind(...values).all()
@@ -197,22 +199,26 @@ function runner(db: SqliteClient): (text: string, values: string[]) => unknown {
         return (text, values) => db.exec(text, ...values).toArray();
     }
     const wanted = "prepare(text), execute({ sql, args }) or exec(text, …)";
-    throw new StoreError("refused", `sqlite: the client has no function ${wanted}`);
+    throw new StoreError("refused", `sqlite: the client has no method ${wanted}; pass a supported client`);
 }
 
-/** A statement that SQLite refuses was not executed; what happened to one behind a network is unknown. */
+/**
+ * The StoreError for a client's error. A statement that SQLite refused was not executed; that of a client
+ * behind a network may have been (`unknown`).
+ */
 function judge(asked: string, error: unknown): StoreError {
     if (error instanceof StoreError) return error;
     const text = oneLine(error);
     const code = String((error as { code?: unknown } | undefined)?.code ?? "");
     const said = `sqlite: cannot ${asked}: ${text}`;
     if (/BUSY|LOCKED/.test(code) || /database (table )?is locked/.test(text)) {
-        return new StoreError("unsent", `${said}; another connection holds it, and it is tried again`);
+        return new StoreError("unsent", `${said}; another connection holds the lock; Elector retries`);
     }
-    // Node gives all of its errors one code, ERR_SQLITE_ERROR, which tells nothing.
+    // Node has one code, ERR_SQLITE_ERROR, for all errors, so their texts are matched too.
     const never = /^SQLITE_(ERROR|READONLY|NOTADB|CORRUPT|PERM|CANTOPEN)/.test(code);
     if (never || /no such|syntax error/.test(text)) {
-        return new StoreError("refused", `${said}; is it SQLite 3.38 or newer, and may it be written?`);
+        const advice = "is it SQLite 3.38 or newer, and may the process write to the database?";
+        return new StoreError("refused", `${said}; ${advice}`);
     }
     return new StoreError("unknown", said, { cause: error });
 }

@@ -1,4 +1,4 @@
-// The properties of src/testing/conformance with more clients, and what those take in time on every store.
+// The properties of src/testing/conformance on more clients, and their timed properties on every store.
 import { prove, properties, timed } from "../conformance.mjs";
 import { places } from "../places.mjs";
 import { more } from "./places.mjs";

@@ -15,7 +15,7 @@ writeFileSync(join(app.folder, "leads.test.js"), `
 const { Elector, memoryStore } = require("elector-wasm");
 const { Machine } = require("elector-wasm/core");
 
-test("it leads", async () => {
+test("the installed package leads in jest", async () => {
     expect(typeof window).toBe(process.env.WINDOW);
     const elector = new Elector({ election: "jest-\\u00e9\\u{1f600}", store: memoryStore() });
     elector.campaign();

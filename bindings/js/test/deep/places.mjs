@@ -1,4 +1,4 @@
-// Stores on more clients: better-sqlite3, which may have to be compiled, PGlite and postgres.js.
+// Stores on more clients: better-sqlite3, which may need a compiler, PGlite and postgres.js.
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import Database from "better-sqlite3";
@@ -7,7 +7,7 @@ import { postgresStore, sqliteStore } from "../../dist/cjs/index.mjs";
 import { folder, schema } from "../places.mjs";
 import { startServer } from "../server.mjs";
 
-/** postgres.js, as README.md says. */
+/** postgres.js as a client, as README.md describes. */
 const ofPostgresJs = (sql) => ({ query: (text, values) => sql.unsafe(text, values), listen: sql.listen });
 
 export const more = {

@@ -1,4 +1,4 @@
-// How long electors on a real PostgreSQL take.
+// Upper bounds in time for electors on a real PostgreSQL.
 import assert from "node:assert/strict";
 import { describe } from "node:test";
 import { PGlite } from "@electric-sql/pglite";
@@ -12,13 +12,16 @@ describe("PostgreSQL, in time", { concurrency: 1 }, () => {
     const place = onPostgres();
     const { fresh, pool, candidate } = place;
 
-    /** From a release until the next one leads, who hears of it or waits for ten seconds until it looks. */
+    /**
+     * The time from a release until the next candidate leads, either notified or by its look after ten
+     * seconds.
+     */
     async function handOver(store, witness) {
         const [a, b] = ["a", "b"].map((name) => {
             return new Elector({ election: "e", store: store(), candidate: name, leaseMs: 30_000 });
         });
         await leadAndStandBy(a, b);
-        // Until it listens.
+        // Waits until it listens.
         await sleep(500);
         witness.reset();
         const from = performance.now();
@@ -28,7 +31,7 @@ describe("PostgreSQL, in time", { concurrency: 1 }, () => {
         await b.release();
     }
 
-    timed("a release is heard of within three seconds, by a Pool, a Client and PGlite", async (witness) => {
+    timed("a Pool, a Client and PGlite are notified of a release within three seconds", async (witness) => {
         const client = new pg.Client(place.url);
         await client.connect();
         const db = await PGlite.create();
@@ -41,7 +44,7 @@ describe("PostgreSQL, in time", { concurrency: 1 }, () => {
         await db.close();
     });
 
-    timed("who leads is told of an exhausted pool, and at once when the term ends", async (witness) => {
+    timed("an exhausted pool is reported to the leader, and the term's end at once", async (witness) => {
         const table = fresh();
         const shared = pool({ max: 1 });
         const [a, b] = [candidate(shared, table, SHORT), candidate(pool(), table, SHORT)];
@@ -56,7 +59,7 @@ describe("PostgreSQL, in time", { concurrency: 1 }, () => {
         await a.release();
     });
 
-    timed("fifty electors of one store keep short leases for long, with few statements", async (witness) => {
+    timed("fifty electors on one store keep short leases in few statements", async (witness) => {
         const shared = pool();
         let statements = 0;
         const counted = { query: (...given) => (statements++, shared.query(...given)) };
@@ -80,7 +83,7 @@ describe("PostgreSQL, in time", { concurrency: 1 }, () => {
         await Promise.all(electors.map((elector) => elector.release()));
     });
 
-    timed("connections that the server ends are made again within a lease of 6 s", async (witness) => {
+    timed("connections that the server ended are replaced within a lease of 6 s", async (witness) => {
         const leaseMs = 6_000;
         const a = candidate(pool({ application_name: "ended" }), fresh(), { leaseMs });
         a.campaign();

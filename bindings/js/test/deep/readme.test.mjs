@@ -1,4 +1,4 @@
-// The programs of README.md that wait for a lease to end, or start PGlite.
+// The programs of README.md that wait for a lease to expire, or start PGlite.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { programs, serve, start, startTwo } from "../readme.mjs";
@@ -6,14 +6,14 @@ import { until } from "../support.mjs";
 
 serve();
 
-test("quick start: when the one that prints is killed, another prints once its lease has ended", async () => {
+test("quick start: after the leader is killed, the other leads once the lease has expired", async () => {
     const [leader, other] = await startTwo();
     assert.equal(other.said, "");
     const killed = performance.now();
     leader.child.kill("SIGKILL");
     await until(() => other.said !== "", () => other.said);
     const took = performance.now() - killed;
-    // Its lease has ten seconds, and was renewed at most three seconds before.
+    // The lease has ten seconds, and was renewed at most three seconds before.
     assert.ok(took > 5_000 && took < 15_000, `${took} ms`);
     other.child.kill("SIGINT");
     assert.equal(await other.ended, 0, other.said);

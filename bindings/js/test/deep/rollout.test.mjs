@@ -1,5 +1,5 @@
-// The figure of a roll-out: each process is told to stop while a job runs, which takes a while nevertheless,
-// and a new one stands already. Here candidates on clients of their own stand for processes.
+// Measures roll-outs: each process is stopped while a job runs that takes a while longer, and a new process
+// campaigns already. Candidates on separate clients stand for processes.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createRequire } from "node:module";
@@ -16,7 +16,7 @@ let server;
 before(async () => (server = await startServer()));
 after(() => server?.stop());
 
-timed("in twenty roll-outs no two jobs run at once", async (witness) => {
+timed("in twenty roll-outs two jobs never run at once", async (witness) => {
     const jobs = [];
     const begins = new EventTarget();
     const start = (candidate) => {

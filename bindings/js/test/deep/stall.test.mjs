@@ -1,4 +1,4 @@
-// A leader whose event loop stands still, and a candidate in another process that takes over meanwhile.
+// A leader with a blocked event loop, and a candidate in another process that takes over meanwhile.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -23,9 +23,9 @@ after(async () => {
     rmSync(folder, { recursive: true, force: true });
 });
 
-/** A candidate in a process of its own, which runs `code` once it is told to; with what it said. */
+/** A candidate in its own process, which runs `code` once told to, with its output. */
 function candidate(name, code) {
-    // Linux counts this time alike for all processes.
+    // On Linux this clock is the same for all processes.
     const program = `
 import { existsSync, writeFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -60,7 +60,7 @@ ${code}`;
     return made;
 }
 
-/** Stands still for three leases, and then for as long as the other one needs; asks all the time. */
+/** Blocks for three leases, then waits for the other candidate, and asks `amILeader()` all the time. */
 const STALLED = `
 elector.campaign();
 while (!elector.amILeader()) await sleep(1);
@@ -77,7 +77,7 @@ while (now() - from < ${3 * LEASE} || (!existsSync(led) && now() - from < 60_000
     Atomics.wait(cell, 0, 0, 1);
 }
 const woke = now();
-// No turn of the event loop lies between.
+// No turn of the event loop lies between the two calls.
 const waking = [elector.amILeader(), elector.leadership.leading, elector.token === undefined];
 say({ last, woke, waking, answers, token: String(token) });
 process.exit();`;
@@ -92,7 +92,7 @@ elector.campaign();
 await new Promise((resolve) => process.stdin.once("data", resolve));
 process.exit();`;
 
-test("a leader that stands still for three leases is succeeded, and two never lead at a time", async () => {
+test("a leader blocked for three leases is succeeded, and two candidates never lead at once", async () => {
     const [stalled, next] = [candidate("a", STALLED), candidate("b", NEXT)];
     await Promise.all([stalled.says("ready"), next.says("ready")]);
     stalled.child.stdin.write("go\n");

@@ -1,4 +1,4 @@
-// What the SQLite store does beside its operations, on better-sqlite3.
+// The SQLite store beside its operations, on better-sqlite3.
 import Database from "better-sqlite3";
 import { prove, proveTimed } from "../sqlite.mjs";
 

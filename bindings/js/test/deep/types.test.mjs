@@ -1,4 +1,4 @@
-// The types of the package where TypeScript checks all libraries, which takes long.
+// The types of the package with TypeScript checking all libraries, which is slow.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-test("the types for NestJS are right also where libraries are checked and TypeORM is not installed", (t) => {
-    // Outside of deep/, whose package.json is that of another package.
+test("the NestJS types compile with checked libraries and without TypeORM", (t) => {
+    // Outside of deep/, which has its own package.json.
     const folder = mkdtempSync(fileURLToPath(new URL("../types-", import.meta.url)));
     t.after(() => rmSync(folder, { recursive: true, force: true }));
     writeFileSync(join(folder, "a.ts"), `

@@ -1,24 +1,26 @@
-// How long the machine kept a test waiting, for tests whose subject is real time.
+// How long the machine delayed a test, for tests whose subject is real time.
 //
-// A thread that is ready to run waits in the run queue of a processor; the kernel counts that for every
-// thread. The witness adds it up over this process and its descendants, and adds how much too late its own
-// thread woke. An upper bound that is missed while the witness waited for more than a quarter of it says
-// nothing about the code: the test is inconclusive, and runs once more.
+// A thread that is ready to run waits in the run queue of a processor; the kernel counts that time for every
+// thread. The witness sums it over this process and its descendants, and adds the delay with which its own
+// thread woke. If an upper bound is missed while the witness counted more than a quarter of it, the result
+// says nothing about the code: the test is inconclusive, and runs once more.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 
-/** Between two samples, in milliseconds. The waits of a thread that ends in between are lost. */
+/** The time between two samples, in milliseconds. The waits of a thread that ends in between are lost. */
 const PERIOD = 20;
-/** Every sleep takes a little longer than asked; only what exceeds this many milliseconds is counted. */
+/**
+ * Every sleep takes a little longer than requested; only the excess over this many milliseconds is counted.
+ */
 const TIMER = 1;
 
 class Inconclusive extends Error {}
 
 class Witness {
-    /** For how many microseconds the machine kept this test waiting; whether sampling is to end. */
+    /** The microseconds for which the machine delayed this test, and whether sampling must end. */
     #shared = new BigInt64Array(new SharedArrayBuffer(16));
     #worker = new Worker(fileURLToPath(import.meta.url), { workerData: this.#shared });
     #before = 0n;
@@ -32,22 +34,24 @@ class Witness {
         await this.#worker.terminate();
     }
 
-    /** Forgets what was waited for until now. */
+    /** Sets the counted delay to zero. */
     reset() {
         this.#before = Atomics.load(this.#shared, 0);
     }
 
-    /** For how many milliseconds the machine kept this test waiting since the beginning or the last reset. */
+    /** The milliseconds for which the machine delayed this test since its start or the last reset. */
     waited() {
         return Number(Atomics.load(this.#shared, 0) - this.#before) / 1_000;
     }
 
-    /** Asserts that something took at most so many milliseconds. */
+    /** Asserts that `ms` is at most `bound`. */
     atMost(took, bound, what) {
         this.holds(took <= bound, bound, `${what}: ${took} ms, at most ${bound}`);
     }
 
-    /** Asserts what holds unless the machine keeps the test waiting for a quarter of `bound` milliseconds. */
+    /**
+     * Asserts a condition that holds unless the machine delays the test by a quarter of `bound` milliseconds.
+     */
     holds(condition, bound, what) {
         if (condition) return;
         const waited = this.waited();
@@ -57,7 +61,7 @@ class Witness {
     }
 }
 
-/** Runs `body` with a witness; once more if the first time is inconclusive. */
+/** Runs `body` with a witness, and once more if the first result is inconclusive. */
 export async function witnessed(body) {
     let message;
     for (let run = 0; run < 2; run++) {
@@ -81,7 +85,7 @@ export function timed(name, body) {
     test(name, () => witnessed(body));
 }
 
-/** What is written in a file of /proc, nothing if what it tells of has ended. */
+/** The text of a file in /proc; empty if its process or thread has ended. */
 function told(path) {
     try {
         return readFileSync(path, "utf8");
@@ -98,12 +102,12 @@ function tasks(pid) {
     }
 }
 
-/** The work of the witness's own thread: samples until it is told to end. */
+/** The witness's own thread: samples until it is told to end. */
 function sample(shared, begun) {
     const [last, watched] = [new Map(), new Set([process.pid])];
-    // Its waits are part of its oversleep.
+    // This thread's own waits are counted by its late waking.
     const own = `/proc/${readlinkSync("/proc/thread-self")}`;
-    /** How many nanoseconds the watched threads have waited for since the last call. */
+    /** The nanoseconds for which the watched threads have waited since the last call. */
     const take = () => {
         let sum = 0;
         const found = [...watched];
@@ -115,7 +119,7 @@ function sample(shared, begun) {
                 if (wait === undefined || task === own) continue;
                 const before = last.get(task) ?? 0;
                 last.set(task, wait);
-                // A counter that shrank is that of a new thread with the number of an old one.
+                // A smaller counter belongs to a new thread with the number of an old one.
                 sum += wait < before ? wait : wait - before;
             }
         }

@@ -1,4 +1,4 @@
-// The witness itself: what it takes for the machine's doing, and what not.
+// The witness: which delays it attributes to the machine, and which not.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { sleep } from "../support.mjs";
 import { witnessed } from "./witness.mjs";
 
-/** Twice as many processes as there are processors compute for a second, as descendants of this one. */
+/** Runs twice as many busy processes as there are processors, for a second, as descendants of this one. */
 async function crowd() {
     const spin = "const end = Date.now() + 1_000; while (Date.now() < end);";
     const ends = Array.from({ length: 2 * availableParallelism() }, () => {
@@ -15,7 +15,7 @@ async function crowd() {
     await Promise.all(ends);
 }
 
-test("what is missed on a machine that keeps nobody waiting is a failure at once", async () => {
+test("a missed bound on an idle machine fails at once", async () => {
     let runs = 0;
     await assert.rejects(witnessed(async (witness) => {
         runs += 1;
@@ -25,7 +25,7 @@ test("what is missed on a machine that keeps nobody waiting is a failure at once
     assert.equal(runs, 1);
 });
 
-test("what is missed on a busy machine is run once more, and named if missed again", async () => {
+test("a missed bound on a busy machine is run once more, and reported if missed again", async () => {
     let runs = 0;
     const missesUntil = (run) => witnessed(async (witness) => {
         runs += 1;
@@ -39,7 +39,7 @@ test("what is missed on a busy machine is run once more, and named if missed aga
     assert.equal(runs, 2);
 });
 
-test("what is kept is kept, and other failures are failures, on a busy machine too", async () => {
+test("on a busy machine, a kept bound passes and any other failure fails", async () => {
     await witnessed(async (witness) => {
         await crowd();
         assert.ok(witness.waited() > 500, `${witness.waited()}`);

@@ -1,9 +1,9 @@
-// The packed package in workerd, with leases of two seconds that really end.
+// The packed package in workerd, with leases of two seconds that really expire.
 import { sleep } from "../support.mjs";
 import { isMisled, startWorkerd } from "../workerd.mjs";
 import { timed } from "./witness.mjs";
 
-/** A test with a workerd of its own. */
+/** A test with its own workerd. */
 function inWorkerd(name, body) {
     timed(name, async (witness) => {
         const workerd = await startWorkerd();

@@ -1,5 +1,5 @@
-// The package as users install it, in an application on one major version of Nest, with the suite compiled by
-// tsc as an application would be.
+// Installs the package, as users do, in an application on one major version of Nest, and compiles the suite
+// as that application.
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -13,7 +13,7 @@ function npm(arguments_, cwd) {
     return execFileSync("npm", arguments_, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
 }
 
-/** What users install, unpacked in a folder. */
+/** The packed package, unpacked in a folder. */
 export function packed(folder) {
     const told = npm(["pack", "--json", "--ignore-scripts", "--pack-destination", folder], root);
     const [{ filename }] = JSON.parse(told);
@@ -21,7 +21,7 @@ export function packed(folder) {
     return join(folder, "package");
 }
 
-/** Installs what the lock file says, once. */
+/** Installs the lock file's packages, once. */
 function install(folder) {
     const [lock, mark] = [join(folder, "package-lock.json"), join(folder, "node_modules/installed.json")];
     const isDone = existsSync(mark) && readFileSync(mark, "utf8") === readFileSync(lock, "utf8");
@@ -30,7 +30,9 @@ function install(folder) {
     cpSync(lock, mark);
 }
 
-/** Compiles the suite as an application on this major, with or without `deep`, and says where it is. */
+/**
+ * Compiles the suite as an application on this major version, with or without `deep`, and returns its folder.
+ */
 export function build(major, ours, { isDeep }) {
     const folder = join(here, `nest${major}`);
     install(folder);

@@ -1,4 +1,4 @@
-// An application as one file, made with what applications are bundled with, minified.
+// Bundles an application into one minified file, with the usual bundlers.
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { builtinModules, createRequire } from "node:module";
@@ -8,23 +8,23 @@ import { fileURLToPath } from "node:url";
 const here = dirname(fileURLToPath(import.meta.url));
 const load = createRequire(join(here, "bundle/package.json"));
 
-/** What a bundled ES module needs for the CommonJS in it. */
+/** The prelude that CommonJS code in a bundled ES module needs. */
 const REQUIRE = `import { createRequire as _create } from "node:module";
 const require = _create(import.meta.url), { filename: __filename, dirname: __dirname } = import.meta;`;
 
-/** Whether a bare name is of a module that is not installed where it is asked for: an option of a library. */
+/** Whether a module, such as an optional one of a library, is missing where it is imported. */
 function isMissing(request, from) {
     if (/^([./]|node:)/.test(request) || builtinModules.includes(request)) return false;
     try {
         createRequire(join(from, "index.js")).resolve(request);
         return false;
     } catch (error) {
-        // What exports nothing for `require` is there.
+        // A module without an export for `require` is installed too.
         return error.code === "MODULE_NOT_FOUND";
     }
 }
 
-/** An application that is an ES module becomes one. */
+/** Bundles an application that is an ES module into an ES module. */
 const isModule = (entry) => readFileSync(join(dirname(entry), "package.json"), "utf8").includes('"module"');
 
 async function esbuild(entry, folder) {
@@ -73,13 +73,13 @@ export function installTools() {
 }
 
 /**
- * Bundles a compiled file of an application with a tool, and says where the bundle is. `schedule` is the
- * installed package that is to be its `@nestjs/schedule`.
+ * Bundles a compiled file of an application with a tool, and returns the bundle's path. `schedule` is the
+ * installed package to use as its `@nestjs/schedule`.
  */
 export async function bundle(tool, file, schedule = "@nestjs/schedule") {
     const out = dirname(file);
     const modules = join(out, "../../node_modules");
-    // Outside of the application, from whose modules nothing may be loaded any more.
+    // Outside of the application, so that the bundle cannot load the application's modules.
     const at = join(out, "../bundles", `${basename(file, ".js")}-${tool}-${schedule.replaceAll("/", "-")}`);
     const own = join(at, "node_modules");
     for (const [name, from] of [["@nestjs/schedule", schedule], ["elector-wasm", "elector-wasm"]]) {

@@ -1,8 +1,9 @@
-// Runs the suite on one PostgreSQL with applications on each major version of Nest, or on those named.
+// Runs the suite on one PostgreSQL server, with an application on each major version of Nest, or on the named
+// ones.
 //   node test/nestjs/run.mjs [--deep|--all] [10|11|12]… [FILE]…
-// Without --deep and --all it runs the quick level: what no busy machine can fail. --deep runs suite/deep:
-// what measures time, and what needs nest-leader-election, which tests/install/postgres.sh installs.
-// The last line sums up.
+// Without --deep and --all it runs the quick level, which a busy machine cannot fail. --deep runs suite/deep:
+// tests that measure time, and tests with nest-leader-election, which tests/install/postgres.sh installs. The
+// last line sums up the results.
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -20,12 +21,12 @@ const majors = MAJORS.filter((major) => wanted.includes(major));
 const named = wanted.filter((word) => !MAJORS.includes(word) && !(word in LEVELS));
 const [levels = [""]] = wanted.filter((word) => word in LEVELS).map((word) => LEVELS[word]);
 
-/** What takes minutes and depends on time, not on Nest: one release shows it. */
+/** Tests that take minutes and depend on time, not on Nest: one version of Nest is enough. */
 const ON_11_ONLY = ["deep/rolling", "deep/ticking"];
 
 const levelOf = (path) => (path.startsWith("deep/") ? "deep" : "");
 
-/** The tests of the suite that are to run, as paths in it without `.test.ts`. */
+/** The selected tests, as paths in the suite without `.test.ts`. */
 function chosen() {
     const inFolder = (level) => readdirSync(join(suite, level)).map((name) => join(level, name));
     const all = ["", "deep"].flatMap(inFolder).filter((path) => path.endsWith(".test.ts"));
@@ -54,7 +55,8 @@ try {
     for (const major of majors.length > 0 ? majors : MAJORS) {
         console.log(`Nest ${major}`);
         const out = build(major, ours, { isDeep });
-        // The quick ones mostly wait. What measures time runs one at a time, after them.
+        // Quick tests mostly wait, so they run in parallel. Tests that measure time run one at a time, after
+        // them.
         for (const [level, concurrency] of [["", 4], ["deep", 1]]) {
             const files = tests.filter((path) => levelOf(path) === level)
                 .filter((path) => major === "11" || named.length > 0 || !ON_11_ONLY.includes(path));

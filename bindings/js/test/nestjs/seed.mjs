@@ -1,16 +1,16 @@
-// The code blocks of documents as files: of nest-leader-election's, as its package brings it, with the import
-// path changed and its placeholders filled in, and of our NESTJS.md.
+// The code blocks of documents as files: those of nest-leader-election's document, from its package, with the
+// import path changed and the placeholders filled in, and those of our NESTJS.md.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The TypeScript of a document, block by block, wherever it is indented to. */
+/** The TypeScript blocks of a document, without their indentation. */
 function blocks(path) {
     const found = readFileSync(path, "utf8").matchAll(/^ *```(?:ts|typescript)\n(.*?)^ *```+$/gms);
     return [...found].map(([, code]) => code);
 }
 
-/** In the order of its document. */
+/** The names of the files, in the order of the document's blocks. */
 const SECTIONS = ["quick-start-module", "quick-start-service", "configuration", "migration", "standalone"];
 
 function seed() {
@@ -22,7 +22,7 @@ function seed() {
     return Object.fromEntries(SECTIONS.map((name, at) => [name, ours(found[at])]));
 }
 
-/** The standalone example leaves out where the database is. */
+/** The standalone example does not say where the database is. */
 const CONFIGURATION =
     "host: 'localhost', port: 5432, username: 'postgres', password: 'postgres', database: 'test',";
 
@@ -32,14 +32,14 @@ export function writeSeed(folder) {
     const write = (name, text) => writeFileSync(join(folder, `${name}.ts`), text);
     write("app.module", code["quick-start-module"]);
     write("tasks.service", code["quick-start-service"]);
-    // A block that is an expression, and one that exports nothing.
+    // A block that is an expression, and a block that exports nothing, are wrapped.
     write("configuration", "import { LeaderElectorModule } from 'elector-wasm/nestjs';\n" +
         `export const configured = () =>\n${code["configuration"]}`);
     write("migration", `${code["migration"]}\nexport { LeaderElectionMigration };\n`);
     write("standalone", code["standalone"].replace("// ... configuration", CONFIGURATION));
 }
 
-/** The blocks of our own document, in order, as `block1.ts` and so on, and the README's as `readme.ts`. */
+/** The blocks of our document, in order, as `block1.ts` and so on, and the README's block as `readme.ts`. */
 export function writeDocument(folder) {
     mkdirSync(folder);
     const inThisFolder = (path) => fileURLToPath(new URL(path, import.meta.url));

@@ -1,4 +1,4 @@
-// Applications without HTTP, and what ends them with the tests.
+// Applications without HTTP, which are closed after the tests.
 import type { INestApplicationContext, ModuleMetadata } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 
@@ -13,13 +13,13 @@ export async function openApplication(metadata: ModuleMetadata): Promise<INestAp
     return application;
 }
 
-/** Closes an application that bears it only once. */
+/** Closes an application that can be closed only once. */
 export async function closeForGood(application: INestApplicationContext): Promise<void> {
     opened.delete(application);
     await application.close();
 }
 
-/** Closes all of them. */
+/** Closes all applications that are still open. */
 export async function closeAll(): Promise<void> {
     await Promise.all([...opened].map((application) => application.close()));
 }

@@ -1,4 +1,4 @@
-// Plain objects beside an application with an election: before it, while it stands by and leads, after it.
+// Plain objects in a process with an application: before it, while it stands by and leads, and after it.
 import "reflect-metadata";
 import assert from "node:assert/strict";
 import { Injectable, Module } from "@nestjs/common";
@@ -9,7 +9,7 @@ import {
 } from "elector-wasm/nestjs";
 import { long, until } from "./support.js";
 
-/** A class that no application knows. */
+/** A class that no application provides. */
 class Fresh {
     @LeaderOnly()
     work(): string {
@@ -47,7 +47,7 @@ const store = memoryStore();
 @Module({ imports: [LeaderElectorModule.forRoot({ store, ...long })], providers: [Early, Known] })
 class AppModule {}
 
-const refusal = { code: "INVALID_OPTIONS", message: /: no application of this process with an election/ };
+const refusal = { code: "INVALID_OPTIONS", message: /: this process has no application with an election/ };
 
 async function main(): Promise<void> {
     const both = () => [new Fresh().work(), new Known().work()] as unknown[];

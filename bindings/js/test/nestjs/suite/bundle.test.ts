@@ -1,8 +1,8 @@
-// An application as one file that is minified: nothing depends on the name of a class.
+// An application in one minified file: it must not depend on names of classes.
 import { after, test } from "node:test";
 import { ticksAndLeads } from "./bundles.js";
 import { endAll } from "./support.js";
 
 after(endAll);
 
-test("esbuild, minified: it ticks and leads", () => ticksAndLeads("esbuild"));
+test("an application minified by esbuild leads and runs its ticks", () => ticksAndLeads("esbuild"));

@@ -53,7 +53,7 @@ class ReportsModule {}
 @Module({
     imports: [
         ScheduleModule.forRoot(),
-        // TypeORM 1 finds its driver in no bundle by itself.
+        // In a bundle TypeORM 1 cannot find its driver by itself.
         TypeOrmModule.forRoot({ type: "postgres", url, driver: pg, entities: [LeaderLease] }),
         LeaderElectorModule.forRoot({ schema, leaseDuration: 20_000 }),
         ReportsModule,

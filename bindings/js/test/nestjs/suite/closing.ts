@@ -1,5 +1,5 @@
-// An application that closes when it is told to: what is left then would keep this process alive. Its lease
-// lasts longer than a test waits, and so would a timer of that length.
+// An application that closes when told to. A timer or connection left behind would keep the process alive:
+// the lease, and any timer of that length, lasts longer than the test waits.
 //   node closing.js pg|typeorm APPLICATION_NAME SCHEMA
 import "reflect-metadata";
 import { createInterface } from "node:readline";
@@ -28,7 +28,7 @@ async function main(mode: string, name: string, schema: string): Promise<void> {
             input.close();
             process.stdin.destroy();
             const closed = performance.now();
-            // Any timer or connection that is left would put this off.
+            // Any remaining timer or connection would delay this.
             process.on("exit", () => console.log("ended after", Math.ceil(performance.now() - closed), "ms"));
         });
     });

@@ -38,7 +38,7 @@ async function ask(application: INestApplication, path: string, method = "GET") 
     return { status: response.status, body: await response.json().catch(() => undefined) as unknown };
 }
 
-/** Two applications on one store, the first of which leads. */
+/** Two applications on one store; the first one leads. */
 async function two(parts: Parts, more: LeaderElectorModuleOptions = {}) {
     const options = { store: memoryStore(), ...long, ...more };
     const leader = await open({ ...options, instanceId: "a", meta: "http://a:3000" }, parts);
@@ -127,13 +127,13 @@ describe("decorators", { concurrency: 4 }, () => {
         await endAll();
     });
 
-    test("@LeaderOnly leaves @Cron and @Interval where they are, and only the leader runs", async () => {
+    test("a method under @LeaderOnly and @Cron or @Interval runs on the leader only", async () => {
         const [leader, other] = await two({ providers: [Jobs], features: ["reports"] });
         const [own, its] = [leader.get(Jobs), other.get(Jobs)];
         const kinds = (ran: string[]) => new Set(ran);
         await until(() => kinds(own.ran).size === 3, () => [...kinds(own.ran)].join());
         assert.deepEqual(its.ran, []);
-        // It moves with the lease.
+        // The jobs move with the lease.
         await leader.get(LeaderElectorService).release();
         await leader.get(LeaderElections).get("reports").release();
         await until(() => other.get(LeaderElectorService).amILeader());
@@ -142,7 +142,7 @@ describe("decorators", { concurrency: 4 }, () => {
         assert.equal(own.ran.filter((what) => what !== "interval").length, before);
     });
 
-    test("@LeaderOnly keeps what a method is: name, metadata, arguments, result, promise", async () => {
+    test("@LeaderOnly keeps a method's name, metadata, arguments, result and promise", async () => {
         const [leader, other] = await two({ providers: [Jobs], features: ["reports"] });
         const [own, its] = [leader.get(Jobs), other.get(Jobs)];
         assert.equal(own.plain.name, "plain");
@@ -150,7 +150,7 @@ describe("decorators", { concurrency: 4 }, () => {
         assert.equal(Reflect.getMetadata("mine", own.plain), 1);
         assert.equal(own.plain(3), 3);
         assert.equal(await own.sum(1, 2), 3);
-        // Elsewhere: in the same way, sync or as a promise.
+        // On other nodes the result has the same form: direct, or a promise.
         const refused = [its.plain(3), await its.sum(1, 2).then((sum) => sum)] as unknown[];
         for (const refusal of refused) {
             assert.ok(refusal instanceof NotRun && isNotRun(refusal));
@@ -160,12 +160,12 @@ describe("decorators", { concurrency: 4 }, () => {
         assert.ok(![undefined, null, 3, {}].some(isNotRun));
     });
 
-    test("routes answer 503 with the leader's meta where nobody leads", async () => {
+    test("routes on a node that does not lead answer 503 with the leader's meta", async () => {
         const [leader, other] = await two({ controllers: [Routes, AllRoutes], features: ["reports"] });
         const closed = (election: string) => ({
             statusCode: 503,
             error: "Service Unavailable",
-            message: `this node does not lead the election "${election}"; "a" does`,
+            message: `this node does not lead the election "${election}"; the leader is "a"`,
             election,
             leader: { candidate: "a", meta: "http://a:3000" },
         });
@@ -208,7 +208,7 @@ describe("decorators", { concurrency: 4 }, () => {
         assert.ok(first!.signal.aborted);
         assert.deepEqual([first!.workForMs, first!.trustedForMs], [0, 0]);
         assert.deepEqual(listener.deposed, [{ election: "1", token: first!.token, reason: "released" }]);
-        // It would do so by itself after one lease.
+        // Without this call the candidate campaigns after one lease.
         application.get(LeaderElectorService).elector.campaign();
         await until(() => listener.elected.length === 2);
         assert.deepEqual(logger.errors, ["Listener.stop threw: a fault of the listener"]);
@@ -216,7 +216,7 @@ describe("decorators", { concurrency: 4 }, () => {
         assert.equal(listener.deposed.length, 2);
     });
 
-    test("@OnElected is called again after it was told to stop because the term might end soon", async () => {
+    test("@OnElected is called in a new term after its signal was aborted at the soft deadline", async () => {
         const store = memoryStore();
         @Injectable()
         class Loop {
@@ -228,7 +228,7 @@ describe("decorators", { concurrency: 4 }, () => {
                 this.tokens.push(token);
                 this.running += 1;
                 assert.equal(this.running, 1, "one at a time");
-                // Told so by the soft deadline, with a second left.
+                // Aborted by the soft deadline, a second before the hard one.
                 if (this.tokens.length === 1) store.failWith("unsent");
                 await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
                 store.failWith(undefined);
@@ -247,14 +247,15 @@ describe("decorators", { concurrency: 4 }, () => {
         assert.deepEqual(logger.errors, []);
     });
 
-    test("leadership$ says it when a late answer lifts the soft deadline", async () => {
+    test("leadership$ emits when a late renewal lifts the soft deadline", async () => {
         const store = memoryStore();
         const application = await open({ store, leaseDuration: 10_000, logger: new Lines() });
         let fails = false, lifted = 0;
         const subscription = application.get(LeaderElectorService).leadership$.subscribe((now) => {
             const workForMs = now.leading ? now.workForMs : 0;
             if (fails && workForMs === 0) {
-                // A second before the term would end. A busy machine may let it end: then there is another.
+                // A second before the hard deadline. On a busy machine the term may end; then another one
+                // begins.
                 store.failWith(undefined);
                 fails = false;
             } else if (!fails && workForMs > 0) {
@@ -290,7 +291,7 @@ describe("decorators", { concurrency: 4 }, () => {
         assert.deepEqual(calls, ["elected", "deposed"]);
     });
 
-    test("what is decorated wrongly is said at the start", async () => {
+    test("a wrong use of a decorator is refused at the start", async () => {
         @Injectable()
         class Misspelt {
             @LeaderOnly("report")
@@ -319,29 +320,29 @@ describe("decorators", { concurrency: 4 }, () => {
             return [Electing, Scheduled];
         });
         const refused = (provider: Type) => open({ store: memoryStore() }, { providers: [provider] });
-        const unknown = /no election "report", but "1"; import .*forFeature\('report'\)/;
+        const unknown = /no election "report", only "1"; import .*forFeature\('report'\)/;
         await assert.rejects(refused(Misspelt), unknown);
         await assert.rejects(refused(Unscheduled), /Unscheduled.run, which has no @Cron/);
         await assert.rejects(refused(NoController), /NoController, which is no controller/);
-        const anew = /run is .* its class is made anew for each/;
+        const anew = /run cannot be called .* its class is instantiated for each/;
         for (const provider of scoped) await assert.rejects(refused(provider), anew);
     });
 
-    test("a decorated method of an object that no application made just runs", async () => {
-        // In a process of its own: no application of it may run.
+    test("in a process without an application a decorated method runs", async () => {
+        // In its own process, which must have no running application.
         const app = start("plain.js");
         assert.equal(await app.ended, 0, app.output);
         assert.equal(app.printed, "runs without Nest\n");
     });
 
-    test("a plain object goes by the application of its process, and is refused after it", async () => {
+    test("a plain object uses its process's application, and is refused after the shutdown", async () => {
         const app = start("beside.js");
         assert.equal(await app.ended, 0, app.output);
         assert.equal(app.printed, "plain objects go by the application\n");
     });
 
-    test("without forRoot() an application runs nothing that is guarded, whoever calls it", async () => {
-        // In a process of its own: no application of it may have an election.
+    test("in an application without forRoot() calls of decorated methods throw", async () => {
+        // In its own process, in which no application may have an election.
         const app = start("unelected.js");
         assert.equal(await app.ended, 0, app.output);
         assert.match(app.printed, /nothing runs without an election/);

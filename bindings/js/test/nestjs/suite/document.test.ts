@@ -38,19 +38,19 @@ describe("NESTJS.md", { concurrency: 1 }, () => {
         await endAll();
     });
 
-    test("has the blocks that are run here, and no other", () => {
+    test("the document has exactly the blocks that are run here", () => {
         const names = readdirSync(join(folder, "document")).filter((name) => /^block.*\.js$/.test(name));
         assert.equal(names.length, 6);
     });
 
-    test("Quick start", async () => {
+    test("the program of 'Quick start' does what the text says", async () => {
         const { AppModule } = await import("./document/block1.js");
         const application = await open([AppModule]);
         await until(() => printed(/^only one replica prints this, under token [0-9]{16}$/).length > 0);
         await application.close();
     });
 
-    test("the program of the repository's README", async () => {
+    test("the program of the repository's README does what the text says", async () => {
         const { AppModule } = await import("./document/readme.js");
         const application = await open([AppModule]);
         const says = /^only one replica prints this, under token [0-9]+, aborted: false$/;
@@ -58,7 +58,7 @@ describe("NESTJS.md", { concurrency: 1 }, () => {
         await application.close();
     });
 
-    test("More elections", async () => {
+    test("the program of 'More elections' does what the text says", async () => {
         const { ReportsModule } = await import("./document/block2.js");
         const root = LeaderElectorModule.forRoot({ store: memoryStore(), ...long });
         const application = await open([root, ReportsModule]);
@@ -69,7 +69,7 @@ describe("NESTJS.md", { concurrency: 1 }, () => {
         assert.equal(printed(/^reports: deposed, released, leading: false$/).length, 1);
     });
 
-    test("Each tick exactly once", async () => {
+    test("the program of 'Each tick exactly once' does what the text says", async () => {
         const { InvoicesService } = await import("./document/block3.js");
         const store = memoryStore();
         const claimed: string[] = [];
@@ -89,7 +89,7 @@ describe("NESTJS.md", { concurrency: 1 }, () => {
         assert.equal(new Set(claimed).size, claimed.length);
     });
 
-    test("Controllers and health", async () => {
+    test("the program of 'Controllers and health' does what the text says", async () => {
         const { AppController } = await import("./document/block4.js");
         const root = LeaderElectorModule.forRoot({ store: memoryStore(), ...long });
         const application = await open([root, TerminusModule], { controllers: [AppController] });
@@ -101,13 +101,13 @@ describe("NESTJS.md", { concurrency: 1 }, () => {
         assert.deepEqual(await all(), [503, 503, 200]);
     });
 
-    test("Configured by others", async () => {
+    test("the program of 'Asynchronous configuration' does what the text says", async () => {
         const { ConfiguredModule } = await import("./document/block5.js");
         await open([ConfiguredModule]);
         assert.equal((await rows("SELECT id FROM configured.leader_lease")).length, 1);
     });
 
-    test("TypeORM", async () => {
+    test("the program of 'TypeORM' does what the text says", async () => {
         const { Leases1700000000000 } = await import("./document/block6.js");
         const dataSource = new DataSource({ type: "postgres", url, migrations: [Leases1700000000000] });
         await dataSource.initialize();

@@ -1,4 +1,4 @@
-// An application that closes while jobs run: it begins none, keeps its lease for them, and then releases.
+// A shutdown while jobs are in progress: no job starts, the lease is kept for them, and then released.
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import type { INestApplicationContext, Type } from "@nestjs/common";
@@ -22,7 +22,7 @@ function open(provider: Type, schema: string, more: LeaderElectorModuleOptions =
 
 const service = (application: INestApplicationContext) => application.get(LeaderElectorService);
 
-/** A job that runs until it is let go, and says what happens. */
+/** A job that runs until it is released by a gate, and records what happens. */
 class Gate {
     readonly said: string[] = [];
     #open: () => void = () => undefined;
@@ -39,8 +39,8 @@ class Gate {
 }
 
 /**
- * Closes an application whose job runs while another one waits, and sees who leads when. `meanwhile` is done
- * before the job is let go.
+ * Closes an application with a job in progress while another application waits, and records who leads when.
+ * Runs `meanwhile` before the job may end.
  */
 async function drains(
     application: INestApplicationContext,
@@ -56,7 +56,7 @@ async function drains(
     const closing = closeForGood(application).then(() => gate.said.push("closed"));
     await until(() => elector.leadership.phase === "draining");
     assert.equal(service(application).amILeader(), false);
-    // Its token still protects what runs.
+    // The token still protects the job in progress.
     const { leading, phase, token: kept } = elector.leadership;
     assert.deepEqual([leading, phase, kept], [false, "draining", token]);
     const before = renewed;
@@ -71,7 +71,7 @@ async function drains(
     assert.deepEqual([...gate.said].sort(), ["begun", "closed", "ended", "the other leads"]);
 }
 
-/** Two replicas: the first one runs a job of the leader until the gate opens. */
+/** Two replicas; the first runs a job of the leader until the gate opens. */
 async function runningAJob(gate: Gate): Promise<[INestApplicationContext, INestApplicationContext]> {
     @Injectable()
     class Jobs {
@@ -94,7 +94,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         await endAll();
     });
 
-    test("a method under @LeaderOnly() ends first, and is not begun again", async () => {
+    test("a method under @LeaderOnly() in progress ends before the release, and no call starts", async () => {
         const gate = new Gate();
         @Injectable()
         class Jobs {
@@ -119,7 +119,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         assert.equal(await running, "done");
     });
 
-    test("a tick ends first, and no other is begun", async () => {
+    test("a tick in progress ends before the release, and no other tick starts", async () => {
         const gate = new Gate();
         @Injectable()
         class Ticking {
@@ -136,7 +136,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/%'`;
         const count = async () => (await rows(claims)).length;
         await drains(first, second, gate, async () => {
-            // What was being claimed when it began still is.
+            // A tick that was being claimed when the shutdown began may still be claimed.
             await sleep(1_500);
             const before = await count();
             await sleep(2_500);
@@ -144,7 +144,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         });
     });
 
-    test("a method under @OnElected() hears of it by its signal, and is waited for", async () => {
+    test("a method under @OnElected() is aborted by its signal, and the shutdown waits for it", async () => {
         const gate = new Gate();
         let term: ElectedTerm | undefined;
         @Injectable()
@@ -167,7 +167,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         assert.deepEqual(aborted, [true]);
     });
 
-    test("a term that came near its end is over once its jobs have ended, and another begins", async () => {
+    test("a term past its soft deadline ends once its jobs have ended, and another term begins", async () => {
         const gate = new Gate();
         const terms: ElectedTerm[] = [];
         @Injectable()
@@ -204,7 +204,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         assert.ok(released < 0 || released > gate.said.indexOf("ended"), gate.said.join());
     });
 
-    test("a guard of a job that runs passes until the job has ended", async () => {
+    test("guard() in a job in progress passes until the job has ended", async () => {
         const gate = new Gate();
         const passed: bigint[] = [];
         @Injectable()
@@ -231,7 +231,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         await assert.rejects(service(first).guard(pool), { code: "NOT_LEADER" });
     });
 
-    test("work of runAsLeader() hears of it by its signal, and is waited for", async () => {
+    test("work of runAsLeader() is aborted by its signal, and the shutdown waits for it", async () => {
         const schema = freshSchema();
         class Nothing {}
         const first = await open(Nothing, schema);
@@ -249,7 +249,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         await assert.rejects(running, { code: "RELEASED" });
     });
 
-    test("work of runAsLeader() that ends first leaves the lease to what else runs", async () => {
+    test("work of runAsLeader() that ends early leaves the lease to other jobs in progress", async () => {
         const gate = new Gate();
         const [first, second] = await runningAJob(gate);
         let isDone = false;
@@ -262,7 +262,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         await ended;
     });
 
-    test("a job that itself waits for runAsLeader() ends with it", async () => {
+    test("a job that waits for runAsLeader() ends with it", async () => {
         let isRunning = false;
         @Injectable()
         class Outer {
@@ -284,12 +284,12 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         await until(() => isClosed);
     });
 
-    test("runAsLeader() is refused once it closes, and afterwards", async () => {
+    test("runAsLeader() is refused during and after the shutdown", async () => {
         class Nothing {}
         const application = await open(Nothing, freshSchema());
         const own = service(application);
         await until(() => own.amILeader());
-        const refusal = { code: "RELEASED", message: /^election "1": no work is begun any more/ };
+        const refusal = { code: "RELEASED", message: /^election "1": no work is started/ };
         const refused = () => assert.rejects(own.runAsLeader(() => assert.fail("too late")), refusal);
         own.drain();
         await refused();
@@ -298,7 +298,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         assert.equal(own.leadership.phase, "standby");
     });
 
-    test("release() while it closes waits as well", async () => {
+    test("release() during the shutdown waits for jobs in progress", async () => {
         const gate = new Gate();
         const [first, second] = await runningAJob(gate);
         await drains(first, second, gate, async () => {
@@ -310,7 +310,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         await service(first).release();
     });
 
-    test("a job that does not end is waited for as long as `drainMs` says, and named", async () => {
+    test("a job that does not end is waited for until `drainMs`, and then logged by name", async () => {
         const gate = new Gate();
         @Injectable()
         class Endless {
@@ -327,7 +327,7 @@ describe("closing while jobs run", { concurrency: 4 }, () => {
         await closeForGood(first);
         assert.ok(performance.now() - from >= 299);
         assert.equal(logger.errors.length, 1);
-        assert.match(logger.errors[0]!, /^election "1": Endless\.run still runs after the 300 ms/);
+        assert.match(logger.errors[0]!, /^election "1": Endless\.run still runs 300 ms/);
         const held = `SELECT leader_id FROM ${schema}.leader_lease WHERE id = '1' AND expires_at > now()`;
         const [row] = await rows(held);
         assert.ok(row?.["leader_id"], "the lease is kept for what still runs");

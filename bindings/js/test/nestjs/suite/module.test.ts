@@ -1,4 +1,4 @@
-// The module: how it is configured, what it stands for, and what it leaves behind.
+// The module: its configuration, its campaigns, and that nothing remains after the shutdown.
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import type { INestApplicationContext } from "@nestjs/common";
@@ -51,7 +51,7 @@ describe("the module", { concurrency: 4 }, () => {
         await pool.end();
     });
 
-    test("a logger that throws costs nothing", async () => {
+    test("a logger that throws does not disturb the application", async () => {
         const throws = () => assert.fail("a logger that is closed");
         const store = memoryStore();
         const options = { store, ...short, logger: { warn: throws, error: throws } };
@@ -64,26 +64,26 @@ describe("the module", { concurrency: 4 }, () => {
         await leads(application);
     });
 
-    test("plain pg will do, without TypeORM", async () => {
+    test("without TypeORM, an application on plain pg leads", async () => {
         const application = await open(LeaderElectorModule.forRoot({ client: pool, schema: freshSchema() }));
         await leads(application);
         assert.ok(service(application).token! > 0n);
         assert.deepEqual(service(application).leadership.phase, "leader");
     });
 
-    test("any store will do", async () => {
+    test("an application on a store of its own leads", async () => {
         const application = await open(LeaderElectorModule.forRoot({ store: memoryStore() }));
         assert.ok(service(application).amILeader(), "the first answer is waited for");
     });
 
-    test("nowhere to keep leases is said at the start", async () => {
-        const refusal = /nowhere to keep leases.*import TypeOrmModule.forRoot\(\), or give a `client`/;
+    test("a module without DataSource, client and store is refused at the start", async () => {
+        const refusal = /cannot keep leases.*import TypeOrmModule.forRoot\(\), or give a `client`/;
         await assert.rejects(open(LeaderElectorModule.forRoot()), refusal);
         const named = LeaderElectorModule.forRoot({ dataSource: "other" });
         await assert.rejects(open(named), /DataSource 'other'/);
     });
 
-    test("a table that must not be made and is not there is said at the start", async () => {
+    test("a missing table with createTableOnInit off is refused at the start", async () => {
         const place = { client: pool, schema: freshSchema(), createTableOnInit: false };
         await assert.rejects(open(LeaderElectorModule.forRoot(place)), { code: "STORE_REFUSED" });
         const creating = LeaderElectorCore.create(pool, { ...place, logger: false });
@@ -95,10 +95,10 @@ describe("the module", { concurrency: 4 }, () => {
         await assert.rejects(open(wrong), { code: "INVALID_OPTIONS", message: /65537 bytes/ });
     });
 
-    test("timings that cannot fit are refused with their numbers", async () => {
+    test("timings that do not fit together are refused with their numbers", async () => {
         const wrong = LeaderElectorModule.forRoot({ client: pool, leaseDuration: 50 });
         await assert.rejects(open(wrong), { code: "INVALID_OPTIONS", message: /50/ });
-        // The shortest that fit are what the documents say.
+        // The shortest times that fit are those in the documents.
         const shortest = (config: LeaderElectorModuleOptions) => {
             return new LeaderElectorCore(memoryStore(), { logger: false, ...config }).shutdown();
         };
@@ -109,7 +109,7 @@ describe("the module", { concurrency: 4 }, () => {
         assert.throws(() => shortest({ leaseDuration: 890, renewalInterval: 445 }), tooShort);
     });
 
-    test("a pool that a provider ends in onApplicationShutdown is there for the release", async () => {
+    test("a pool that a provider ends in onApplicationShutdown is still open at the release", async () => {
         const [own, schema] = [newPool(), freshSchema()];
         const ending = {
             module: class Ending {},
@@ -117,13 +117,13 @@ describe("the module", { concurrency: 4 }, () => {
         };
         const application = await open(LeaderElectorModule.forRoot({ client: own, schema }), ending);
         await leads(application);
-        // A pool ends once.
+        // A pool can be ended only once.
         await closeForGood(application);
         const [row] = await rows(`SELECT leader_id FROM ${schema}.leader_lease WHERE id = '1'`);
         assert.equal(row!["leader_id"], "");
     });
 
-    test("forRootAsync: useFactory", async () => {
+    test("forRootAsync takes options from useFactory", async () => {
         const schema = freshSchema();
         const application = await open(LeaderElectorModule.forRootAsync({
             imports: [OptionsModule],
@@ -134,7 +134,7 @@ describe("the module", { concurrency: 4 }, () => {
         assert.deepEqual(await rows(`SELECT id FROM ${schema}.leader_lease`), [{ id: "7" }]);
     });
 
-    test("forRootAsync: useClass and useExisting", async () => {
+    test("forRootAsync takes options from useClass and useExisting", async () => {
         Options.schema = freshSchema();
         const first = await open(LeaderElectorModule.forRootAsync({ useClass: Options }));
         await leads(first);
@@ -146,7 +146,7 @@ describe("the module", { concurrency: 4 }, () => {
         await until(() => service(second).amILeader());
     });
 
-    test("a named DataSource of TypeORM", async () => {
+    test("an application on a named DataSource of TypeORM leads", async () => {
         const schema = freshSchema();
         const application = await open(
             TypeOrmModule.forRoot({ type: "postgres", url, name: "leases" }),
@@ -155,7 +155,7 @@ describe("the module", { concurrency: 4 }, () => {
         await leads(application);
     });
 
-    test("forFeature: several elections, each with a service of its own", async () => {
+    test("each election of forFeature has a service of its own", async () => {
         const schema = freshSchema();
         const features = [
             LeaderElectorModule.forFeature("reports", { election: "mails", meta: "m" }),
@@ -169,17 +169,17 @@ describe("the module", { concurrency: 4 }, () => {
         const all = application.get(LeaderElections);
         await until(() => [reports, own, all.get("mails")].every((each) => each.amILeader()));
         assert.equal(all.get("reports"), reports);
-        assert.throws(() => all.get("report"), /no election "report", but "1", "reports", "mails"/);
+        assert.throws(() => all.get("report"), /no election "report", only "1", "reports", "mails"/);
         const ids = await rows(`SELECT id, meta FROM ${schema}.leader_lease ORDER BY id`);
         assert.deepEqual(ids, [
             { id: "1", meta: null }, { id: "mails", meta: "m" }, { id: "reports", meta: null },
         ]);
-        // Released one by one.
+        // The services release one after another.
         await reports.release();
         assert.ok(own.amILeader() && !reports.amILeader());
     });
 
-    test("release gives the lease up, lets others go first, and stands again after one lease", async () => {
+    test("release() frees the lease, and the candidate campaigns again after one lease", async () => {
         const place = { client: pool, schema: freshSchema(), ...short };
         const alone = new LeaderElectorCore(pool, place);
         const tokens = tokensOf(alone.elector);
@@ -196,14 +196,14 @@ describe("the module", { concurrency: 4 }, () => {
         const other = await LeaderElectorCore.create(pool, place);
         await alone.release();
         await until(() => other.amILeader());
-        // It stands again, and does not take what the other one has.
+        // The candidate campaigns again, and leaves the other one's lease alone.
         await until(() => alone.leadership.phase !== "standby");
         await until(() => alone.leader());
         assert.ok(!(alone.amILeader() && other.amILeader()));
         await Promise.all([alone.shutdown(), other.shutdown()]);
     });
 
-    test("after runAsLeader others go first, and it stands again after one lease", async () => {
+    test("after runAsLeader() the candidate campaigns again after one lease", async () => {
         const place = { client: pool, schema: freshSchema(), ...short };
         const application = await open(LeaderElectorModule.forRoot(place));
         const own = service(application);
@@ -218,7 +218,7 @@ describe("the module", { concurrency: 4 }, () => {
         await until(() => tokens.some((later) => later > token));
         const took = performance.now() - from;
         assert.ok(took >= short.leaseDuration - 1, `not before one lease: ${took} ms`);
-        // Each replica has its turn, and then one of them leads.
+        // Each replica leads once, and then one of them leads.
         const other = await LeaderElectorCore.create(pool, place);
         const turns = await Promise.all([own, other].map((each) => each.runAsLeader((term) => term.token)));
         assert.equal(new Set(turns).size, 2);
@@ -228,7 +228,7 @@ describe("the module", { concurrency: 4 }, () => {
         assert.deepEqual([own, other].map((each) => each.elector.leadership.phase), ["standby", "standby"]);
     });
 
-    test("a run before the bootstrap does not make an application stand before it", async () => {
+    test("after runAsLeader() before the bootstrap no campaign begins until the bootstrap", async () => {
         const place = { client: pool, schema: freshSchema(), ...short };
         const phases: string[] = [];
         const root = LeaderElectorModule.forRoot(place);
@@ -240,7 +240,7 @@ describe("the module", { concurrency: 4 }, () => {
                 useFactory: (own: LeaderElectorService) => ({
                     async onModuleInit() {
                         await own.runAsLeader(() => undefined);
-                        // As long as it would take to stand again.
+                        // As long as the pause before the next campaign.
                         await sleep(short.leaseDuration + 1_000);
                         phases.push(own.leadership.phase);
                     },
@@ -252,7 +252,7 @@ describe("the module", { concurrency: 4 }, () => {
         await leads(application);
     });
 
-    test("an application that is closed while it starts does not stand after that", async () => {
+    test("an application that is closed while it starts does not campaign afterwards", async () => {
         const schema = freshSchema();
         let go = (): void => undefined;
         const gate = new Promise<void>((resolve) => (go = resolve));
@@ -274,7 +274,7 @@ describe("the module", { concurrency: 4 }, () => {
         const application = await NestFactory.create(module, { logger: false, abortOnError: false });
         const starting = application.init().catch(() => undefined);
         await until(() => begun);
-        // Some versions wait here until it has started.
+        // Some versions of Nest wait here until the application has started.
         const closing = application.close();
         await Promise.race([closing, sleep(1_000)]);
         go();
@@ -287,13 +287,13 @@ describe("the module", { concurrency: 4 }, () => {
         await other.shutdown();
     });
 
-    test("what belongs to no other application belongs to the one that runs", async () => {
+    test("an object of no known application uses the running application's elections", async () => {
         const app = start("unclosed.js");
         assert.equal(await app.ended, 0, app.output);
         assert.equal(app.printed, "leads\ntwo applications are refused\n");
     });
 
-    test("leadership$ says the answer now and at each turn, and completes", async () => {
+    test("leadership$ emits the present answer and each change, and completes at the shutdown", async () => {
         const elector = new LeaderElectorCore(postgresStore(pool, { schema: freshSchema() }), long);
         const seen: (boolean | string)[] = [];
         elector.leadership$.subscribe({
@@ -302,14 +302,14 @@ describe("the module", { concurrency: 4 }, () => {
         });
         await until(() => elector.amILeader());
         await elector.release();
-        // It would do so by itself after one lease.
+        // Without this call the candidate campaigns after one lease.
         elector.elector.campaign();
         await until(() => elector.amILeader());
         await elector.shutdown();
         assert.deepEqual(seen, [false, true, false, true, false, "end"]);
     });
 
-    test("a schema of any name is quoted", async () => {
+    test("a schema with any name works", async () => {
         const schema = 'a"b c';
         await rows('DROP SCHEMA IF EXISTS "a""b c" CASCADE');
         const application = await open(
@@ -320,13 +320,13 @@ describe("the module", { concurrency: 4 }, () => {
         assert.equal((await rows('SELECT id FROM "a""b c".leader_lease')).length, 1);
     });
 
-    test("nothing optional need be installed", async () => {
+    test("an application without the optional packages leads", async () => {
         const app = start("bare.js", [], "absent.js");
         assert.equal(await app.ended, 0, app.output);
         assert.equal(app.printed, "leads without TypeORM\n");
     });
 
-    test("an application that closes leaves no timer and no connection, and prints nothing", async () => {
+    test("a closed application leaves no timer and no connection, and prints nothing", async () => {
         for (const mode of ["pg", "typeorm"]) {
             const name = `closes-${mode}-${freshSchema()}`;
             const app = start("closing.js", [mode, name, freshSchema()]);
@@ -334,7 +334,7 @@ describe("the module", { concurrency: 4 }, () => {
             const ask = "SELECT 1 FROM pg_stat_activity WHERE application_name = $1";
             assert.ok((await rows(ask, [name])).length > 0);
             app.child.stdin?.write("close\n");
-            // By itself.
+            // The process ends by itself.
             await until(() => app.code !== undefined, () => app.output);
             assert.equal(app.code, 0);
             assert.match(app.printed, /^leading\nended after \d+ ms\n$/);
@@ -342,8 +342,9 @@ describe("the module", { concurrency: 4 }, () => {
         }
     });
 
-    test("SIGTERM hands over, and the next replica does not wait for the lease to end", async () => {
-        // An application waits for five seconds for its release. What took longer tells nothing: once more.
+    test("after SIGTERM the next replica leads before the lease would have expired", async () => {
+        // A shutdown waits up to five seconds for its release. A longer one proves nothing, and the test
+        // repeats.
         for (let turn = 0; turn < 5; turn++) {
             const schema = freshSchema();
             const holder = `SELECT leader_id FROM ${schema}.leader_lease WHERE id = '1'`;
@@ -366,7 +367,7 @@ describe("the module", { concurrency: 4 }, () => {
         assert.fail("no application released its lease");
     });
 
-    test("an outage is said once, not for each election and attempt, and so is its end", async () => {
+    test("an outage and its end are logged once, not for each election and attempt", async () => {
         const lines = new Lines();
         let isDown = false;
         const client = {
@@ -383,29 +384,29 @@ describe("the module", { concurrency: 4 }, () => {
         const losses: string[] = [];
         for (const { elector } of services) elector.on("deposed", () => losses.push(elector.election));
         await until(() => services.every((each) => each.amILeader()));
-        // What a busy machine was too late for before is another fault.
+        // A request that a busy machine delayed before is another fault.
         lines.warned.length = 0;
         isDown = true;
         await until(() => services.every((each) => !each.amILeader()));
-        // Many attempts later.
+        // After many more attempts.
         await sleep(2 * short.leaseDuration);
         const said = (what: RegExp) => lines.warned.filter((line) => what.test(line));
         const lost = said(/no longer the leader \(expired\).*ECONNREFUSED/);
         const others = lines.warned.filter((line) => !lost.includes(line) && line.includes("ECONNREFUSED"));
         assert.equal(others.length, 1, lines.warned.join("\n"));
         assert.match(others[0]!, /ECONNREFUSED/);
-        // At once, and so in one line: on a busy machine perhaps in a few.
+        // The terms end at once, and so in one line; on a busy machine perhaps in a few.
         assert.ok(lost.length >= 1 && lost.length <= losses.length, lines.warned.join("\n"));
         isDown = false;
         await until(() => services.every((each) => each.amILeader()));
-        const again = () => said(/it answers again, after \d+ s$/).length;
+        const again = () => said(/the store answers again, after \d+ s$/).length;
         await until(() => again() >= 1, () => lines.warned.join("\n"));
         assert.ok(again() <= 1 + said(/no answer in time/).length, lines.warned.join("\n"));
         await application.close();
         assert.deepEqual(lines.errors, []);
     });
 
-    test("a shared pool that the application has exhausted does not lose leadership silently", async () => {
+    test("an exhausted shared pool is reported before the term ends", async () => {
         const lines = new Lines();
         const shared = newPool({ max: 1 });
         const schema = freshSchema();
@@ -420,12 +421,12 @@ describe("the module", { concurrency: 4 }, () => {
         const other = await LeaderElectorCore.create(pool, { schema, ...long });
         await until(() => other.amILeader());
         assert.equal(service(application).amILeader(), false);
-        // A busy event loop may hear of the risk only when it is none any more.
+        // On a busy event loop the `atRisk` listener may run after the risk has passed.
         await until(() => turns.includes("deposed"));
         const told = [...new Set(turns)].filter((event) => event !== "atRisk");
         assert.deepEqual(told, ["stopNewWork", "deposed"]);
         const isSaid = (what: RegExp) => until(() => lines.warned.some((line) => what.test(line)));
-        await isSaid(/pool is exhausted/);
+        await isSaid(/pool exhausted/);
         await isSaid(/election "1": no longer the leader \(expired\)/);
         taken.release();
         await other.shutdown();

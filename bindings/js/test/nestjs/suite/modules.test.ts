@@ -17,7 +17,7 @@ import { Lines, endAll, freshSchema, long, newPool, rows, until } from "./suppor
 
 const pool = newPool({ max: 10 });
 
-/** A module of an application that imports these, and has a provider. */
+/** A module of an application, with these imports and a provider. */
 function feature(provider: Type, ...imports: DynamicModule[]): DynamicModule {
     return { module: class Feature {}, imports, providers: [provider] };
 }
@@ -30,7 +30,7 @@ const get = <T>(application: INestApplicationContext, type: Type<T>) => {
     return application.get(type, { strict: false });
 };
 
-/** A class with all kinds of jobs, of which each module has its own. */
+/** A class with all kinds of jobs; each module provides its own. */
 function jobs(name: string) {
     @Injectable()
     class Jobs {
@@ -72,14 +72,15 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
         await pool.end();
     });
 
-    test("with equal settings they share one candidate, and the jobs of all of them run", async () => {
+    test("modules with equal settings share one candidate, and the jobs of all modules run", async () => {
         const schema = freshSchema();
         const logger = new Lines();
         const options = { client: pool, schema, ...long, logger };
         const [A, B, C] = [jobs("a"), jobs("b"), jobs("c")];
         const application = await open(
             feature(A, LeaderElectorModule.forRoot(options)),
-            // What is said twice is equal if its effect is: a default, or renewals that are made to fit.
+            // Settings are equal if their effect is: a default, or renewals that are reduced to fit the
+            // lease.
             feature(B, LeaderElectorModule.forRoot({ ...options, lockId: 1, strict: false })),
             feature(C, LeaderElectorModule.forRootAsync({ useFactory: async () => ({ ...options }) })),
         );
@@ -88,7 +89,7 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
         assert.equal(services.size, 1);
         await until(() => all.every(({ ran }) => kinds(ran) === "leader,tick"));
         assert.deepEqual(all.map(({ elected }) => elected), [["1"], ["1"], ["1"]]);
-        // What a late machine has cron leave out is no fault.
+        // Ticks that cron skips on a slow machine are no failure.
         assert.deepEqual(logger.warned.filter((line) => !line.includes("event loop was late")), []);
         const held = `SELECT id FROM ${schema}.leader_lease WHERE id NOT LIKE 'tick/%'`;
         assert.deepEqual(await rows(held), [{ id: "1" }]);
@@ -96,7 +97,7 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
         assert.equal([...services][0]!.leadership.phase, "standby");
     });
 
-    test("with elections of their own each module's jobs find theirs", async () => {
+    test("jobs of modules with different elections use their own module's election", async () => {
         const schema = freshSchema();
         const options = { client: pool, schema, ...long };
         const root = (lockId: number) => LeaderElectorModule.forRoot({ ...options, lockId });
@@ -107,22 +108,22 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
         await until(() => [a, b].every(({ ran }) => kinds(ran) === "leader,tick"));
         assert.deepEqual([a.election(), b.election()], ["1", "2"]);
         assert.deepEqual([a.elected, b.elected], [["1"], ["2"]]);
-        // Each is led by its own lease, and by name every module finds both.
+        // Each election has its own lease, and every module finds both by name.
         await b.service.release();
         assert.ok(isNotRun(b.election()));
         assert.equal(a.election(), "1");
         const all = get(application, LeaderElections);
         assert.deepEqual([all.get("1"), all.get("2")], [a.service, b.service]);
-        assert.throws(() => all.get("3"), /no election "3", but "1", "2"/);
+        assert.throws(() => all.get("3"), /no election "3", only "1", "2"/);
     });
 
-    test("other settings for one election are refused at the start, with both", async () => {
+    test("different settings for one election are refused at the start, and both are named", async () => {
         const options = { client: pool, schema: freshSchema(), ...long };
         const root = (more: LeaderElectorModuleOptions) => {
             return LeaderElectorModule.forRoot({ ...options, ...more });
         };
         const lease = root({ leaseDuration: 20_000 });
-        const refusal = /two imports of forRoot\(\) stand for the election "1" on one store with different/;
+        const refusal = /two imports of forRoot\(\) campaign for the election "1" on one store with/;
         await assert.rejects(open(root({}), lease), refusal);
         const told = / leaseDuration \(300000 and 20000\), .*; give both the same/;
         await assert.rejects(open(root({}), lease), told);
@@ -138,12 +139,12 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
         const itself = LeaderElectorModule.forFeature({ election: "1", meta: "a" });
         const crossed = /forRoot\(\) and forFeature\('1'\) .* meta \(undefined and a\)/;
         await assert.rejects(open(root({}), itself), crossed);
-        // Nobody was left behind that stands.
+        // No refused application left a candidate that campaigns.
         const application = await open(root({}));
         await until(() => get(application, LeaderElectorService).amILeader());
     });
 
-    test("two clients for one table are refused, and on two tables each has its own candidate", async () => {
+    test("two clients on one table are refused; on two tables each has a candidate", async () => {
         const schema = freshSchema();
         const [first, second] = [newPool(), newPool()];
         const root = (client: typeof pool, where: string) => {
@@ -165,7 +166,7 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
         await Promise.all([first, second].map((each) => each.end()));
     });
 
-    test("forFeature() belongs to the forRoot() that its own module imports", async () => {
+    test("forFeature() uses the forRoot() that its own module imports", async () => {
         @Injectable()
         class First {
             constructor(@InjectElector("reports") readonly reports: LeaderElectorService) {}
@@ -199,10 +200,10 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
         const both = await open(LeaderElectorModule.forRoot({ store: memoryStore() }), ...shared);
         assert.equal(get(both, LeaderElections).get("mails").amILeader(), true);
         const alone = open(LeaderElectorModule.forFeature("reports"));
-        await assert.rejects(alone, /forFeature\(\) needs a LeaderElectorModule.forRoot\(\)/);
+        await assert.rejects(alone, /forFeature\(\) found no LeaderElectorModule.forRoot\(\)/);
     });
 
-    test("forFeature() of a module that is loaded lazily stands as well", async () => {
+    test("forFeature() of a lazily loaded module campaigns", async () => {
         @Injectable()
         class Late {
             constructor(@InjectElector("late") readonly service: LeaderElectorService) {}
@@ -216,7 +217,7 @@ describe("forRoot() and forFeature() in several modules", { concurrency: 4 }, ()
         assert.equal(service.leadership.phase, "standby");
     });
 
-    test("two applications of one process are two candidates", async () => {
+    test("two applications of one process have two candidates", async () => {
         const options = { store: memoryStore(), ...long };
         const [A, B] = [jobs("a"), jobs("a")];
         const first = await open(feature(A, LeaderElectorModule.forRoot(options)));

@@ -1,4 +1,4 @@
-// Objects with decorated methods that no application made, as in unit tests.
+// Objects with decorated methods in a process without an application, as in unit tests.
 import "reflect-metadata";
 import assert from "node:assert/strict";
 import { Cron } from "@nestjs/schedule";

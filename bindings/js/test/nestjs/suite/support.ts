@@ -1,4 +1,4 @@
-// What the tests share.
+// Shared by the tests.
 import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
@@ -9,16 +9,19 @@ import type { Elector } from "elector-wasm";
 import pg from "pg";
 
 export const url = process.env["ELECTOR_TEST_URL"] as string;
-/** A lease that no busy machine outlasts. Nothing here waits for its end, nor for a look, one in a third. */
+/**
+ * A lease longer than any test on a busy machine: no test waits for its expiry, nor for a look, which comes
+ * every third of it.
+ */
 export const long = { leaseDuration: 300_000, renewalInterval: 1_000, jitterRange: 100 };
-/** A lease that ends soon: for tests that wait for its end, and in which nothing depends on keeping it. */
+/** A short lease, for tests that wait for its expiry and do not depend on keeping it. */
 export const short = { leaseDuration: 2_000, renewalInterval: 400, jitterRange: 100 };
-/** How long an event is waited for before the test fails. */
+/** The longest wait for an event, after which the test fails. */
 const PATIENCE_MS = 60_000;
 
 export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** Polls until something holds. `about` tells what else is known if it never does. */
+/** Polls until `what` returns true. `about` adds details to the error of a time-out. */
 export async function until(what: () => unknown, about: () => string = () => ""): Promise<void> {
     const end = performance.now() + PATIENCE_MS;
     while (!(await what())) {
@@ -27,7 +30,7 @@ export async function until(what: () => unknown, about: () => string = () => "")
     }
 }
 
-/** The tokens under which an elector is elected from now on. */
+/** Collects the tokens of an elector's elections from now on. */
 export function tokensOf(elector: Elector): bigint[] {
     const tokens: bigint[] = [];
     elector.on("elected", ({ token }) => tokens.push(token));
@@ -35,7 +38,7 @@ export function tokensOf(elector: Elector): bigint[] {
 }
 
 let made = 0;
-/** The name of a schema that no other test has. */
+/** A schema's name that no other test uses. */
 export const freshSchema = () => `s${randomBytes(4).toString("hex")}_${++made}`;
 
 export function newPool(options: pg.PoolConfig = {}): pg.Pool {
@@ -58,14 +61,14 @@ export async function rows<T = Record<string, unknown>>(
     }
 }
 
-/** The URL of a database that no other test has, for what is in the schema `public`. */
+/** The URL of a database that no other test uses, for tests of the schema `public`. */
 export async function freshDatabase(): Promise<string> {
     const name = freshSchema();
     await rows(`CREATE DATABASE ${name}`);
     return url.replace(/\/postgres$/, `/${name}`);
 }
 
-/** Collects what would be logged. */
+/** A logger that collects its lines. */
 export class Lines {
     readonly warned: string[] = [];
     readonly errors: string[] = [];
@@ -79,13 +82,13 @@ export class Lines {
 
 const children = new Set<Running>();
 
-/** What a test that failed has left running would keep its file from ending, and this counts as a failure. */
+/** Ends this process although a failed test has left something running; the file then counts as failed. */
 export async function endAll(): Promise<void> {
     setTimeout(() => process.exit(1), PATIENCE_MS).unref();
     await Promise.all([...children].map((child) => child.kill("SIGKILL")));
 }
 
-/** Another process of this suite, or any, with what it printed. */
+/** A process of this suite, or another one, with its output. */
 export class Running {
     output = "";
     code: number | null | undefined;
@@ -96,7 +99,7 @@ export class Running {
         child.stderr?.on("data", (data) => (this.output += String(data)));
         this.ended = new Promise((resolve) => child.on("close", (code) => resolve((this.code = code))));
     }
-    /** What was printed, but for what Nest 10 says of itself on a slow machine. */
+    /** The output without Nest 10's own lines on a slow machine. */
     get printed(): string {
         return this.output.split("\n").filter((line) => !line.includes("[ModuleTokenFactory]")).join("\n");
     }
@@ -109,7 +112,7 @@ export class Running {
     }
 }
 
-/** The folder of the file that is run, after compilation. */
+/** The folder of the running file, after compilation. */
 export const folder = join(process.argv[1] as string, "..");
 
 export function start(file: string, args: string[] = [], preload?: string): Running {

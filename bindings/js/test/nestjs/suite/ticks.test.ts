@@ -13,7 +13,7 @@ import { closeAll, closeForGood, openApplication } from "./application.js";
 import { Lines, endAll, freshSchema, long, newPool, rows, sleep, until } from "./support.js";
 
 const pool = newPool({ max: 10 });
-/** As NESTJS.md has it. */
+/** The statement of NESTJS.md. */
 const CURE = "ALTER TABLE leader_lease ALTER COLUMN id TYPE text";
 
 function open(
@@ -39,8 +39,8 @@ class Job {
 }
 
 /**
- * A store that does not answer the first request for a tick, which it executed. Every other tick is then
- * claimed by another node, on a server that does not have the first claim.
+ * A store that executes the first request for a tick and does not answer it. Every other tick is then claimed
+ * by another node, on a server without the first claim.
  */
 function forgetful() {
     const memory = memoryStore();
@@ -83,7 +83,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         await endAll();
     });
 
-    test("each tick runs on exactly one node, also when leadership has moved", async () => {
+    test("each tick runs on exactly one node, even after leadership has moved", async () => {
         const schema = freshSchema();
         const [first, second] = [await open(Job, schema), await open(Job, schema)];
         const ran = (application: INestApplicationContext) => {
@@ -95,14 +95,14 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         const before = ran(second);
         await until(() => ran(second) >= before + 2);
         await Promise.all([first, second].map((application) => application.close()));
-        // Each claim ran, and once: the claims of a tick are one row.
+        // Each claim ran exactly once: the claims of a tick are one row.
         const ask = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/Job.run/%'`;
         await until(async () => (await rows(ask)).length === Job.ran.length, () => `${Job.ran.length} runs`);
     });
 
-    test("services with elections of their own on one table leave each other's ticks alone", async () => {
+    test("services with different elections on one table do not take each other's ticks", async () => {
         const schema = freshSchema();
-        /** A service of that election, whose job of that name counts its runs. */
+        /** A service of that election, whose job with that name counts its runs. */
         const serve = async (more: LeaderElectorModuleOptions, name = "TasksService.handleCron") => {
             @Injectable()
             class TasksService {
@@ -118,7 +118,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         };
         const services = [
             await serve({ lockId: 1 }), await serve({ lockId: 2 }),
-            // Names that look the same side by side, and names that are too long to stand side by side.
+            // Names that look the same when joined, and names that are too long to be joined.
             await serve({ election: "a" }, "b/c"), await serve({ election: "a/b" }, "c"),
             await serve({ election: `${"x".repeat(254)}1` }, "j".repeat(200)),
             await serve({ election: `${"x".repeat(254)}2` }, "j".repeat(200)),
@@ -129,14 +129,14 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         await until(() => services.every(({ tasks }) => tasks.ran >= 3));
         await until(async () => (await ask()).some(({ times }) => times === services.length));
         await Promise.all(services.map(({ application }) => application.close()));
-        // Each of them ran, once.
+        // Each tick ran exactly once.
         const sum = (numbers: number[]) => numbers.reduce((all, one) => all + one, 0);
         const ran = () => sum(services.map(({ tasks }) => tasks.ran));
         const claimed = async () => sum((await ask()).map(({ times }) => times));
         await until(async () => (await claimed()) === ran(), () => `${ran()} runs`);
     });
 
-    test("without a leader another node runs it, and a dead store is said", async () => {
+    test("without a leader another node runs the tick, and a failing store is logged", async () => {
         const schema = freshSchema();
         @Injectable()
         class Orphan {
@@ -156,15 +156,15 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         const before = Orphan.ran;
         await until(() => Orphan.ran > before + 1);
         assert.equal(application.get(LeaderElectorService).amILeader(), false);
-        // Its claims are rows that end by themselves.
+        // Claims are rows that expire.
         const claims = await rows(`SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/orphan/%'`);
         assert.ok(claims.length >= 2);
         await rows(`ALTER TABLE ${schema}.leader_lease RENAME COLUMN leader_id TO holder`);
-        const said = /^orphan: its run \(next due .*Z\) was left out: /;
+        const said = /^orphan: its run \(next due .*Z\) was skipped: /;
         await until(() => logger.errors.some((line) => said.test(line)));
     });
 
-    test("a claim that was found counts once it was renewed: what can be seen may be lost", async () => {
+    test("a claim whose answer was lost counts only once it has been renewed", async () => {
         const { store, asked, lost } = forgetful();
         @Injectable()
         class Found {
@@ -184,7 +184,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         assert.deepEqual([Found.ran, lost.length], [renewed, taken], JSON.stringify(ways));
     });
 
-    test("a provider under several tokens, or in several modules, runs each tick once", async () => {
+    test("a provider under several tokens or in several modules runs each tick once", async () => {
         const schema = freshSchema();
         @Injectable()
         class Reports {
@@ -199,17 +199,17 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         const again = { module: class Another {}, providers: [Reports] };
         const logger = new Lines();
         const application = await open([Reports, alias], schema, { logger }, again);
-        const said = "@OncePerTick() on Reports.run: there are several instances of its class, " +
-            "as when several modules provide it; each tick runs on one of them";
+        const said = "@OncePerTick() on Reports.run: its class has several instances, as when " +
+            "several modules provide it; each tick runs on one of them";
         assert.deepEqual(logger.warned, [said]);
         const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/Reports.run/%'`;
         await until(async () => (await rows(claims)).length >= 3);
         await application.close();
-        // The claims of one tick are made side by side, so all that would run has begun by now.
+        // The claims of one tick are concurrent, so all runs have begun by now.
         await until(async () => Reports.ran === (await rows(claims)).length);
     });
 
-    test("two jobs of one name are refused at the start, also in heirs of one class", async () => {
+    test("two jobs with one name are refused at the start, also in subclasses of one class", async () => {
         const daily = { name: "daily" };
         @Injectable()
         class Mails {
@@ -223,7 +223,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
             @Cron(CronExpression.EVERY_HOUR)
             send(): void {}
         }
-        const refusal = /on Bills.send: Mails.send is the job "daily" too, .* `name` of its own/;
+        const refusal = /on Bills.send: Mails.send is also the job "daily", .* different `name`/;
         await assert.rejects(open([Mails, Bills], freshSchema()), refusal);
         @Injectable()
         class Both {
@@ -234,7 +234,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
             @Cron(CronExpression.EVERY_HOUR)
             second(): void {}
         }
-        await assert.rejects(open(Both, freshSchema()), /on Both.second: Both.first is the job "daily" too/);
+        await assert.rejects(open(Both, freshSchema()), /on Both.second: Both.first is also the job "daily"/);
         abstract class Base {
             @OncePerTick({ name: "base" })
             @Cron(CronExpression.EVERY_HOUR)
@@ -244,11 +244,11 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         class First extends Base {}
         @Injectable()
         class Second extends Base {}
-        const heirs = /on Second.run: First.run is the job "base" too/;
+        const heirs = /on Second.run: First.run is also the job "base"/;
         await assert.rejects(open([First, Second], freshSchema()), heirs);
     });
 
-    test("a table whose ids are numbers is refused at the start, with the cure, which cures it", async () => {
+    test("a table with numeric ids is refused at the start, with SQL that makes it usable", async () => {
         @Injectable()
         class Old {
             static ran = 0;
@@ -269,14 +269,14 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
                 leader_id text NOT NULL, expires_at timestamptz NOT NULL,
                 created_at timestamptz NOT NULL DEFAULT now())`);
             const message = new RegExp("^@OncePerTick\\(\\) on Old.run: .* leader_lease in postgres " +
-                `\\(schema "${schema}"\\) is ${type}, .*; run ${CURE} once no replica `);
+                `\\(schema "${schema}"\\) is ${type}, .*; .* runs, run ${CURE}, and `);
             await assert.rejects(open(Old, schema), { code: "STORE_REFUSED", message });
-            // Nest does not close what it could not start.
+            // Nest does not close an application that could not start.
             for (const job of Old.schedulers.getCronJobs().values()) void job.stop();
             const held = `SELECT id FROM ${schema}.leader_lease WHERE expires_at > clock_timestamp()`;
             assert.deepEqual([await rows(held), Old.ran], [[], 0]);
             await rows(CURE.replace("leader_lease", `${schema}.leader_lease`));
-            // As after a restart: a client's store knows its table.
+            // A new client, as after a restart: the store of a client remembers its table.
             const client = newPool();
             const application = await open(Old, schema, { client });
             await until(() => Old.ran > 0);
@@ -286,7 +286,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         }
     });
 
-    test("without ScheduleModule nothing ticks, and each job says so at the start", async () => {
+    test("without ScheduleModule no tick runs, and each job is warned of at the start", async () => {
         @Injectable()
         class Never {
             @OncePerTick({ name: "never" })
@@ -303,8 +303,8 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         assert.equal(await application.get(Never).run(), "ran");
     });
 
-    test("a job without a name is refused, with what to write", () => {
-        // What the types forbid, JavaScript and older code do.
+    test("a job without a name is refused with the line to write", () => {
+        // JavaScript and older code can do what the types forbid.
         const Untyped = OncePerTick as (options?: unknown) => MethodDecorator;
         const decorate = (options?: unknown) => () => {
             class Nightly {
@@ -314,15 +314,15 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
             }
             return Nightly;
         };
-        const message = /on Nightly.run has no `name`; .* @OncePerTick\(\{ name: "Nightly.run" \}\) to keep/;
+        const message = /on Nightly.run has no `name`, .* @OncePerTick\(\{ name: "Nightly.run" \}\), which/;
         for (const options of [undefined, {}, { name: "" }, { name: 7 }, { election: "reports" }]) {
             assert.throws(decorate(options), { code: "INVALID_OPTIONS", message });
         }
     });
 
-    test("each build may call a job's class otherwise: its name and its election decide", async () => {
+    test("builds with different class names share the ticks of one job name and election", async () => {
         const schema = freshSchema();
-        /** A job as a minifier leaves it. */
+        /** A job with the names that a minifier leaves. */
         const build = (minified: string) => {
             class Job {
                 ran = 0;
@@ -346,7 +346,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         assert.equal(ran(), claims.length);
     });
 
-    test("calls of a cron that does not say so count as ticks: none runs without a claim", async () => {
+    test("calls of an unknown cron without a mark are claimed as ticks", async () => {
         const schema = freshSchema();
         @Injectable()
         class Unmarked {
@@ -369,7 +369,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         assert.equal(Unmarked.ran, (await rows(claims)).length);
     });
 
-    test("what runs at the start is claimed: cron calls it before anybody knows the job", async () => {
+    test("a run at the start is claimed, although cron calls it before the job is registered", async () => {
         const schema = freshSchema();
         @Injectable()
         class AtStart {
@@ -390,7 +390,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         assert.deepEqual([AtStart.ran, logger.errors], [1, []]);
     });
 
-    test("a tick stays claimed until the next one is due, so that no later start runs it again", async () => {
+    test("a tick stays claimed until the next is due: a later start does not run it again", async () => {
         const store = memoryStore();
         const outcomes: string[] = [];
         const execute: Store["execute"] = (jobs, answer) => store.execute(jobs, (job, reply, error) => {
@@ -418,7 +418,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         }
     });
 
-    test("a job whose time was changed ticks at its new time", async () => {
+    test("a job whose time was changed runs at its new time", async () => {
         const schema = freshSchema();
         @Injectable()
         class Moved {
@@ -440,7 +440,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         assert.equal((await rows(claims)).length, Moved.ran);
     });
 
-    test("what cron leaves out to wait for the former run is no fault of the event loop", async () => {
+    test("runs that cron skips for waitForCompletion are not logged as a late event loop", async () => {
         @Injectable()
         class Slow {
             static ended = 0;
@@ -456,10 +456,10 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         const application = await open(Slow, freshSchema(), more);
         await until(() => Slow.ended >= 2);
         await closeForGood(application);
-        assert.deepEqual(logger.warned.filter((line) => line.includes("left out")), []);
+        assert.deepEqual(logger.warned.filter((line) => line.includes("skipped")), []);
     });
 
-    test("called by hand it runs where this node leads, without a claim, and not elsewhere", async () => {
+    test("a direct call runs on the leader without a claim, and not on other nodes", async () => {
         const schema = freshSchema();
         @Injectable()
         class Yearly {
@@ -479,7 +479,7 @@ describe("@OncePerTick", { concurrency: 1 }, () => {
         assert.deepEqual({ election, who }, { election: "1", who: { candidate: "a", meta: "http://a" } });
         const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/%'`;
         assert.deepEqual(await rows(claims), []);
-        // An application that is closed runs nothing any more.
+        // A closed application runs no tick any more.
         await Promise.all([closeForGood(leader), closeForGood(other)]);
         assert.ok(isNotRun(await own.run()));
     });

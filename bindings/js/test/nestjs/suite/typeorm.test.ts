@@ -31,7 +31,7 @@ describe("TypeORM", { concurrency: 4 }, () => {
         await endAll();
     });
 
-    test("an application with synchronize: true starts, starts again, and keeps our columns", async () => {
+    test("an application with synchronize: true starts twice and keeps the table's columns", async () => {
         const database = await freshDatabase();
         for (const createTableOnInit of [true, false]) {
             const application = await open(database, { createTableOnInit }, { synchronize: true });
@@ -45,7 +45,7 @@ describe("TypeORM", { concurrency: 4 }, () => {
         }
     });
 
-    test("synchronize: true makes the table, as it did, where createTableOnInit is off", async () => {
+    test("with synchronize: true the table is made even if createTableOnInit is off", async () => {
         const database = await freshDatabase();
         const application = await open(database, { createTableOnInit: false }, { synchronize: true });
         await until(() => application.get(LeaderElectorService).amILeader());
@@ -73,7 +73,7 @@ describe("TypeORM", { concurrency: 4 }, () => {
         await application.close();
     });
 
-    test("another user migrates; the runtime's user may only use the table", async () => {
+    test("after a migration by another user, a user without DDL rights can lead", async () => {
         const database = await freshDatabase();
         const schema = "of its own";
         await rows(`DO $$ BEGIN CREATE ROLE runtime LOGIN; EXCEPTION WHEN duplicate_object THEN END $$`);
@@ -94,11 +94,11 @@ describe("TypeORM", { concurrency: 4 }, () => {
         await application.close();
     });
 
-    test("a migration of the application's own makes the table and drops it again", async () => {
+    test("a migration of the application makes the table and drops it again", async () => {
         const database = await freshDatabase();
         const schema = "of the application";
         await rows(`CREATE SCHEMA "${schema}"`, [], database);
-        // As it stands in an application of nest-leader-election.
+        // As in an application of nest-leader-election.
         class Leases1700000000000 implements MigrationInterface {
             async up(queryRunner: QueryRunner): Promise<void> {
                 const table: Table = createLeaderLeaseTable(schema);
@@ -114,7 +114,7 @@ describe("TypeORM", { concurrency: 4 }, () => {
         const application = await open(database, config);
         await until(() => application.get(LeaderElectorService).amILeader());
         await application.close();
-        // It is the table that the elector makes.
+        // The table is the one that the elector makes.
         const made = await LeaderElectorCore.create(dataSource, { schema: "of the elector", ...long });
         await made.shutdown();
         const shape = (of: string) => rows(`SELECT attname, format_type(atttypid, atttypmod), attnotnull,
@@ -132,9 +132,9 @@ describe("TypeORM", { concurrency: 4 }, () => {
         await dataSource.destroy();
     });
 
-    test("a DataSource of another kind is refused", () => {
+    test("a DataSource that is not PostgreSQL is refused", () => {
         const source = { query: async () => [], options: { type: "mysql" }, driver: {} };
-        const refusal = /of type 'mysql', and leases are kept in PostgreSQL/;
+        const refusal = /its type is 'mysql', not postgres/;
         assert.throws(() => new LeaderElectorCore(source), refusal);
     });
 });

@@ -1,4 +1,4 @@
-// An application after others that were made, and never started or closed, as in tests.
+// An application made after others that were never started or closed, as in tests.
 import "reflect-metadata";
 import assert from "node:assert/strict";
 import type { DynamicModule } from "@nestjs/common";
@@ -26,11 +26,11 @@ const options = { logger: ["error", "warn"], abortOnError: false } as {
 };
 
 async function main(): Promise<void> {
-    // Nobody starts this one: what it has not begun to stand for it does not lead.
+    // This application is never started, so its candidate does not campaign.
     const made = await NestFactory.create(application(), options);
     const early = await made.resolve(PerRequest);
     assert.ok(isNotRun(early.isLeading()));
-    // This one cannot be made.
+    // Making this application fails.
     const failing = {
         module: class Failing {},
         providers: [{
@@ -49,13 +49,13 @@ async function main(): Promise<void> {
     console.log("leads");
     const second = await NestFactory.createApplicationContext(application(), options);
     const its = await second.resolve(PerRequest);
-    assert.throws(() => its.isLeading(), /2 applications of this process/);
+    assert.throws(() => its.isLeading(), /this process has 2 applications/);
     await second.close();
     assert.equal(own.isLeading(), true);
     const unused = await first.resolve(PerRequest);
     await first.close();
     assert.ok(isNotRun(own.isLeading()));
-    assert.throws(() => unused.isLeading(), /no application of this process/);
+    assert.throws(() => unused.isLeading(), /this process has no application/);
     console.log("two applications are refused");
 }
 

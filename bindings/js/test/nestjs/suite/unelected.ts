@@ -1,4 +1,4 @@
-// An application without `LeaderElectorModule.forRoot()`: none of its guarded methods runs, whoever calls.
+// An application without `LeaderElectorModule.forRoot()`: calls of its decorated methods throw.
 import "reflect-metadata";
 import "./cron.js";
 import assert from "node:assert/strict";
@@ -78,7 +78,7 @@ class Logged extends Lines {
 
 const refusal = (method: string) => ({
     code: "INVALID_OPTIONS",
-    message: new RegExp(`on ${method}: no application of this process .*; import LeaderElectorModule`),
+    message: new RegExp(`on ${method}: this process has no application .*; import LeaderElectorModule`),
 });
 
 async function main(): Promise<void> {
@@ -97,7 +97,7 @@ async function main(): Promise<void> {
     assert.throws(() => application.get<Plain>("PLAIN").work(), refusal("Plain.work"));
     const transient = await application.resolve(Transient);
     assert.throws(() => transient.work(), refusal("Transient.work"));
-    // What the application makes itself looks like what a test makes.
+    // Objects that the application makes itself look like those that a test makes.
     assert.throws(() => new Plain().work(), refusal("Plain.work"));
     await application.close();
     assert.throws(() => new Plain().work(), refusal("Plain.work"));

@@ -1,4 +1,4 @@
-// Loaded before the document's examples: what they connect to at port 5432 is the server of the tests.
+// Loaded before the document's examples: connections to port 5432 go to the server of the tests.
 import { Socket } from "node:net";
 
 const port = Number(process.env["ELECTOR_TEST_PORT"]);

@@ -1,4 +1,5 @@
-// Replicas of the real nest-leader-election and ours share one table, out and back, in real time.
+// Replicas of the real nest-leader-election and of this package share one table during a roll-out and a
+// roll-back, in real time.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
@@ -8,10 +9,10 @@ import { LeaderElectorModule, LeaderElectorService } from "elector-wasm/nestjs";
 import { closeAll, openApplication } from "../application.js";
 import { Running, endAll, freshDatabase, sleep, until } from "../support.js";
 
-/** It ends soon, but not while the event loop waits for a moment. */
+/** Short, but longer than a short stall of the event loop. */
 const quick = { leaseDuration: 4_000, renewalInterval: 800, jitterRange: 100 };
 
-/** The real package, as a process. */
+/** The real nest-leader-election in a process. */
 function peer(database: string, settings: object): Running {
     const folder = process.env["ELECTOR_TEST_PEER"];
     assert.ok(folder, "run tests/install/postgres.sh, which installs nest-leader-election");
@@ -30,7 +31,7 @@ describe("replicas of nest-leader-election", { concurrency: 4 }, () => {
         await endAll();
     });
 
-    test("a replica of nest-leader-election works on a table of ours, whose ids are texts", async () => {
+    test("a replica of nest-leader-election works on a table with text ids", async () => {
         const database = await freshDatabase();
         const application = await open(database);
         const service = application.get(LeaderElectorService);
@@ -42,7 +43,7 @@ describe("replicas of nest-leader-election", { concurrency: 4 }, () => {
         assert.ok(service.amILeader() && !old.output.includes('"leader":true'));
         await application.close();
         await until(() => old.output.includes('"leader":true'));
-        // And back.
+        // The roll-back.
         const again = await open(database);
         assert.equal(again.get(LeaderElectorService).amILeader(), false);
         old.child.stdin?.write("release\n");
@@ -52,7 +53,7 @@ describe("replicas of nest-leader-election", { concurrency: 4 }, () => {
     });
 
     for (const mode of ["core", "nest"]) {
-        test(`replicas of nest-leader-election (${mode}) share the election, out and back`, async () => {
+        test(`replicas of nest-leader-election (${mode}) share it during roll-outs`, async () => {
             const database = await freshDatabase();
             const times = { leaseDuration: 1_200, renewalInterval: 300, jitterRange: 100 };
             const config = { ...times, baseCleanInterval: 500 };
@@ -64,7 +65,7 @@ describe("replicas of nest-leader-election", { concurrency: 4 }, () => {
             assert.equal(service.amILeader(), false, "its lease is honoured");
             old.child.stdin?.write("release\n");
             await until(() => old.output.includes('"leader":false'));
-            // A renewal of its that was under way would make it stand again.
+            // A renewal in progress would make that replica campaign again.
             await old.kill("SIGKILL");
             await until(() => service.amILeader());
             const next = peer(database, { mode, config });

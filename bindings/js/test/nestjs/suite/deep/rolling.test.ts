@@ -1,4 +1,4 @@
-// Roll-outs while a job of six seconds runs: SIGTERM to the old replica, beside which the new one stands.
+// Roll-outs during a job of six seconds: SIGTERM to the old replica while the new one campaigns.
 import assert from "node:assert/strict";
 import { after, describe } from "node:test";
 import type { Running } from "../support.js";
@@ -6,7 +6,7 @@ import { endAll, freshSchema, sleep, start, until, url } from "../support.js";
 import { timed } from "./timed.js";
 
 const ROLL_OUTS = 20;
-/** The default, which `rolling.ts` has: what no machine may hold the replicas up for. */
+/** The default lease, as in `rolling.ts`: the longest delay that a machine may cause. */
 const LEASE_MS = 10_000;
 
 interface Run { readonly begun: number; readonly ended: number }
@@ -19,7 +19,7 @@ function runsOf({ output }: Running): Run[] {
 describe("roll-outs", { concurrency: 1 }, () => {
     after(endAll);
 
-    timed(`${ROLL_OUTS} roll-outs with jobs of 6 s: no two replicas run the job at once`, async (witness) => {
+    timed(`${ROLL_OUTS} roll-outs with jobs of 6 s: two never run at once`, async (witness) => {
         const schema = freshSchema();
         const all: Running[] = [];
         const replica = () => {
@@ -32,7 +32,7 @@ describe("roll-outs", { concurrency: 1 }, () => {
             await until(() => old.count("begun") > 0, () => old.output);
             const next = replica();
             await until(() => next.count("stands") > 0, () => next.output);
-            // In the middle of its job.
+            // In the middle of the job.
             await sleep(Math.random() * 4_000);
             const isBusy = old.count("begun") > old.count("ran");
             old.child.kill("SIGTERM");

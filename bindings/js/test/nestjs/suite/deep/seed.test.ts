@@ -1,4 +1,4 @@
-// nest-leader-election's document: its sections as they are written, but for the import path.
+// The examples in nest-leader-election's document, with only the import path changed.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { NestFactory } from "@nestjs/core";
@@ -14,7 +14,7 @@ import { timed } from "./timed.js";
 /** The database that the examples name. */
 const documented = url.replace(/\/postgres$/, "/test");
 
-/** Two processes: one performs; it is killed; the other performs within a lease. */
+/** Two processes: one runs its jobs; it is killed; the other runs them within a lease. */
 async function isTakenOver(
     witness: Witness, file: string, line: string, leaseMs: number, table: string,
 ): Promise<void> {
@@ -50,17 +50,17 @@ describe("the document of nest-leader-election", { concurrency: 1 }, () => {
 
     after(endAll);
 
-    timed("Quick Start: two applications, one is killed, the other takes over", async (witness) => {
+    timed("Quick Start: after one of two applications is killed the other takes over", async (witness) => {
         const table = "schema_name.leader_lease";
         await isTakenOver(witness, "quick-start.js", "Performing leader-only task", 10_000, table);
     });
 
-    timed("Standalone: two processes, one is killed, the other takes over", async (witness) => {
+    timed("Standalone: after one of two processes is killed the other takes over", async (witness) => {
         const table = "public.leader_lease";
         await isTakenOver(witness, "seed/standalone.js", "Performing leader task", 15_000, table);
     });
 
-    test("Migration: makes the table and drops it again; Configuration: uses it with its lease", async () => {
+    test("Migration makes the table and drops it again; Configuration uses it with its lease", async () => {
         const database = await freshDatabase();
         const dataSource = await new DataSource({
             type: "postgres", url: database, migrations: [LeaderElectionMigration],
@@ -75,7 +75,7 @@ describe("the document of nest-leader-election", { concurrency: 1 }, () => {
         const open = () => NestFactory.createApplicationContext({
             module: class Application {}, imports: [root, configured()],
         }, { logger: false, abortOnError: false });
-        // It is told not to make the table.
+        // With createTableOnInit off it must not make the table.
         await assert.rejects(open(), /there is no table leader_lease/);
         class InPublic extends LeaderElectionMigration {
             override schema = "public";

@@ -1,4 +1,4 @@
-// A thousand ticks over five processes of two builds, which are killed and started again all the time.
+// A thousand ticks in five processes of two builds, which are killed and restarted all the time.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { dirname, join } from "node:path";
@@ -16,11 +16,11 @@ interface Counted { readonly job: string; readonly pid: number; readonly times: 
 
 const sum = (counts: readonly Counted[]) => counts.reduce((all, { times }) => all + times, 0);
 
-test("1 000 ticks over 5 processes of two builds with kills: none doubled, none missed unsaid", async (t) => {
+test("of 1 000 ticks in 5 killed processes none runs twice or is lost unlogged", async (t) => {
     const schema = freshSchema();
     await rows(`CREATE SCHEMA ${schema}`);
     await rows(`CREATE TABLE ${schema}.runs (job text, pid int)`);
-    // As it was compiled, and with all names minified.
+    // One build as compiled, and one with minified names.
     const compiled = join(dirname(folder), "ticking.js");
     const builds = [compiled, await bundled("esbuild", compiled)];
     const all: Running[] = [];
@@ -49,23 +49,24 @@ test("1 000 ticks over 5 processes of two builds with kills: none doubled, none 
     });
     const runs = `SELECT job, pid, count(*)::int AS times FROM ${schema}.runs GROUP BY 1, 2`;
     const ran = await rows<Counted>(runs);
-    // Each claim is one run of the process that has it: more would be a tick that ran twice.
+    // Each claim is one run in the process that has it; more runs would be a tick that ran twice.
     const claimsOf = (job: string, pid: number) => {
         return claims.filter((claim) => claim.job === job && claim.pid === pid).length;
     };
     const doubled = ran.filter(({ job, pid, times }) => times > claimsOf(job, pid));
     assert.deepEqual(doubled, []);
-    // What was claimed and not run was of a process that was killed in that moment: its row says whose.
+    // A claim without a run belongs to a process that was killed at that moment; the row names it.
     const runsOf = (job: string, pid: number) => {
         return ran.find((run) => run.job === job && run.pid === pid)?.times ?? 0;
     };
     const unrun = claims.filter(({ job, pid }) => runsOf(job, pid) < claimsOf(job, pid));
     assert.deepEqual(unrun.filter(({ pid }) => !killed.has(pid)), []);
-    // Between the first tick and the last of each job there is one for each second, or a line that says why.
+    // Between the first and the last tick of each job, each second has a tick, or a log line that says why
+    // not.
     const output = all.map((each) => each.output).join("");
-    const leftOut = [...output.matchAll(/(job\d+): its run \(next due (\S+)\) was left out: /g)]
+    const leftOut = [...output.matchAll(/(job\d+): its run \(next due (\S+)\) was skipped: /g)]
         .map(([, job, time]) => ({ job: job!, from: Date.parse(time!) - 1, to: Date.parse(time!) + 1 }));
-    const late = [...output.matchAll(/(job\d+): its runs between (\S+) and (\S+) were left out here/g)]
+    const late = [...output.matchAll(/(job\d+): its runs between (\S+) and (\S+) were skipped here/g)]
         .map(([, job, from, to]) => ({ job: job!, from: Date.parse(from!), to: Date.parse(to!) }));
     const isSaid = (job: string, time: number) => {
         return [...leftOut, ...late].some((said) => said.job === job && said.from < time && time < said.to);
@@ -84,8 +85,8 @@ test("1 000 ticks over 5 processes of two builds with kills: none doubled, none 
     }
     assert.deepEqual(missed, []);
     t.diagnostic(`${claims.length} ticks, ${sum(ran)} runs, ${killed.size} kills: 0 doubled, 0 missed ` +
-        `unsaid; ${claims.length - sum(ran)} claimed by a process that was killed then, ` +
-        `${said} said to be left out`);
+        `without a log line; ${claims.length - sum(ran)} claimed by a process that was killed then, ` +
+        `${said} logged as skipped`);
 });
 
 const end = ({ output }: Running) => output.slice(-500);

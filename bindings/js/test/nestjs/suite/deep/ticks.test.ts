@@ -50,14 +50,14 @@ describe("@OncePerTick, in time", { concurrency: 1 }, () => {
         for (let turn = 0; turn < 6; turn++) {
             const leader = both.find((application) => application.get(LeaderElectorService).amILeader());
             if (leader) leaders.add(leader);
-            // Around a tick, so that it moves right there.
+            // Around a tick, so that leadership moves at that moment.
             await sleep(2_000 - (Date.now() % 2_000) - 5 + turn * 2);
             await leader?.get(LeaderElectorService).release();
             await sleep(1_000);
         }
         await sleep(1_000 + 2_000 - (Date.now() % 2_000));
         await Promise.all(both.map((application) => application.close()));
-        // Each tick is in the table: none was missed, and each ran once.
+        // Each tick has one row: none was missed, and each ran once.
         const ask = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/Job.run/%' ORDER BY id`;
         const ticks = (await rows<{ id: string }>(ask)).map(({ id }) => Date.parse(id.split("/").pop()!));
         assert.ok(Job.ran.length <= ticks.length, "a tick ran twice");
@@ -66,7 +66,7 @@ describe("@OncePerTick, in time", { concurrency: 1 }, () => {
         witness.holds(leaders.size === 2 && new Set(Job.ran).size === 2, 2_000, "leadership moved");
     });
 
-    timed("a node whose event loop was late does not run what another one ran", async (witness) => {
+    timed("a node with a late event loop does not run a tick that another node ran", async (witness) => {
         const schema = freshSchema();
         let ran = 0;
         @Injectable()
@@ -88,7 +88,7 @@ describe("@OncePerTick, in time", { concurrency: 1 }, () => {
         witness.holds(ran === claims.length && ran >= 2, 3_000, `${ran} of ${claims.length} ran`);
     });
 
-    test("claims that hang are given up, and are not run late when they are granted after all", async () => {
+    test("a claim that hangs is abandoned, and a late grant does not run its tick", async () => {
         const schema = freshSchema();
         const shared = newPool({ max: 1 });
         const logger = new Lines();
@@ -104,12 +104,12 @@ describe("@OncePerTick, in time", { concurrency: 1 }, () => {
         const application = await open(Hung, schema, { client: shared, logger });
         await until(() => Hung.ran > 0);
         const taken = await shared.connect();
-        const said = /^hung: its run \(next due .*Z\) was left out: the store did not answer in time$/;
+        const said = /^hung: its run \(next due .*Z\) was skipped: the store did not answer in time$/;
         const leftOut = () => logger.errors.filter((line) => said.test(line)).length;
         await until(() => leftOut() > 2);
         taken.release();
         const claims = `SELECT id FROM ${schema}.leader_lease WHERE id LIKE 'tick/1/hung/%'`;
-        // All of them are granted now; each was left out or ran, and none did both.
+        // All claims are granted now; each tick was skipped or ran, and none did both.
         await until(async () => {
             const [left, ran] = [leftOut(), Hung.ran];
             return (await rows(claims)).length === left + ran && ran === Hung.ran;

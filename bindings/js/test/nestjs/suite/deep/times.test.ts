@@ -1,4 +1,4 @@
-// How long the module takes.
+// Upper bounds in time for the module.
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import type { DynamicModule, INestApplicationContext } from "@nestjs/common";
@@ -15,7 +15,7 @@ const open = (root: DynamicModule) => openApplication({ imports: [root] });
 
 const service = (application: INestApplicationContext) => application.get(LeaderElectorService);
 
-/** Waits until something holds, and resolves to how long that took. */
+/** Waits until a condition holds, and resolves to the time that took. */
 async function timeOf(what: () => unknown): Promise<number> {
     const from = performance.now();
     await until(what);
@@ -29,7 +29,7 @@ describe("the module, in time", { concurrency: 1 }, () => {
         await pool.end();
     });
 
-    timed("a lease of twice the renewal interval, as the document advises, is fine", async (witness) => {
+    timed("a lease of twice the renewal interval keeps its leader", async (witness) => {
         const place = { client: pool, schema: freshSchema(), leaseDuration: 4_000, renewalInterval: 2_000 };
         const application = await open(LeaderElectorModule.forRoot(place));
         await until(() => service(application).amILeader());
@@ -38,7 +38,7 @@ describe("the module, in time", { concurrency: 1 }, () => {
         witness.holds(service(application).token === token, 2_000, "its term lasts");
     });
 
-    timed("a release hands over within a second", async (witness) => {
+    timed("after a release another candidate leads within a second", async (witness) => {
         const store = memoryStore();
         const leader = await open(LeaderElectorModule.forRoot({ store, ...long }));
         const other = await open(LeaderElectorModule.forRoot({ store, ...long }));
@@ -49,13 +49,13 @@ describe("the module, in time", { concurrency: 1 }, () => {
         witness.atMost(took, 1_000, "a hand-over");
     });
 
-    timed("SIGTERM hands over within three seconds", async (witness) => {
+    timed("after SIGTERM another replica leads within three seconds", async (witness) => {
         const schema = freshSchema();
         const app = start("../closing.js", ["typeorm", "handover", schema]);
         await until(() => app.output.includes("leading"));
         const other = await LeaderElectorCore.create(pool, { schema, ...long });
         assert.equal(other.amILeader(), false);
-        // Until it listens for releases.
+        // Waits until it listens for releases.
         await sleep(500);
         witness.reset();
         app.child.kill("SIGTERM");
@@ -65,7 +65,7 @@ describe("the module, in time", { concurrency: 1 }, () => {
         await other.shutdown();
     });
 
-    timed("an application that is told to close ends within a second of that", async (witness) => {
+    timed("an application ends within a second of its close", async (witness) => {
         for (const mode of ["pg", "typeorm"]) {
             const app = start("../closing.js", [mode, `ends-${mode}`, freshSchema()]);
             await until(() => app.output.includes("leading"));
@@ -77,7 +77,7 @@ describe("the module, in time", { concurrency: 1 }, () => {
         }
     });
 
-    test("an exhausted pool is told as a risk before it ends a term", async () => {
+    test("an exhausted pool is reported by atRisk before the term ends", async () => {
         const shared = newPool({ max: 1 });
         const place = { client: shared, schema: freshSchema(), ...quick, logger: new Lines() };
         const application = await open(LeaderElectorModule.forRoot(place));

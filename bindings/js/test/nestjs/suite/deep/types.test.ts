@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { Running, folder } from "../support.js";
 
-test("its types are found under every way in which TypeScript resolves modules", async () => {
+test("the types are found in every module resolution of TypeScript", async () => {
     const at = join(folder, "../../types");
     mkdirSync(at, { recursive: true });
     writeFileSync(join(at, "package.json"), '{ "type": "commonjs" }');

@@ -1,14 +1,14 @@
-// An application that ends, in a process of its own.
+// Shutdowns of a leader in its own process.
 import { spawn } from "node:child_process";
 
 const HERE = JSON.stringify(import.meta.url);
 
 /**
- * Runs code in a process that leads, and resolves to its exit code, to what it said, and to how many
- * milliseconds passed from `begin()` to its end by its own clock. Its lease is longer than what is waited for
- * here: a timer of that length would keep it alive too long.
+ * Runs code in a process that leads. Resolves to its exit code, its output, and the milliseconds from
+ * `begin()` to its end by its own clock. The lease is longer than the test waits, so a timer of that length
+ * would keep the process alive too long.
  */
-export function farewell(code) {
+export function shutDown(code) {
     const program = `
 import { createRequire } from "node:module";
 const require = createRequire(${HERE});
@@ -35,7 +35,7 @@ ${code}`;
     });
 }
 
-/** Ways to shut down while the store confirms nothing. */
+/** Shutdowns while the store confirms nothing. */
 export const UNCONFIRMED = [`
 store.failWith("unsent");
 begin();
@@ -49,7 +49,7 @@ begin();
 await elector.shutdown();
 console.log("shut down");`];
 
-/** A shutdown whose release is confirmed. It tells what keeps the process alive after that. */
+/** A shutdown with a confirmed release. It prints the timers that keep the process alive afterwards. */
 export const CONFIRMED = `
 begin();
 await elector.shutdown();

@@ -1,10 +1,10 @@
-// How long an application that ends waits for a release, at most.
+// The longest wait of a shutdown for its release.
 import assert from "node:assert/strict";
-import { CONFIRMED, UNCONFIRMED, farewell } from "../farewell.mjs";
+import { CONFIRMED, UNCONFIRMED, shutDown } from "../shutdown.mjs";
 import { timed } from "./witness.mjs";
 
 timed("a shutdown whose release is not confirmed ends within ten seconds", async (witness) => {
-    const all = await Promise.all(UNCONFIRMED.map(farewell));
+    const all = await Promise.all(UNCONFIRMED.map(shutDown));
     for (const { code, said, ms } of all) {
         assert.equal(code, 0, `${ms} ms: ${said}`);
         witness.atMost(ms, 10_000, "an unconfirmed shutdown");
@@ -12,7 +12,7 @@ timed("a shutdown whose release is not confirmed ends within ten seconds", async
 });
 
 timed("a shutdown whose release is confirmed ends within three seconds", async (witness) => {
-    const { code, said, ms } = await farewell(CONFIRMED);
+    const { code, said, ms } = await shutDown(CONFIRMED);
     assert.equal(code, 0, said);
     witness.atMost(ms, 3_000, "a confirmed shutdown");
 });

@@ -1,13 +1,13 @@
-// A stage for candidates on a clock that only the tests move.
+// Candidates on a memory store and on a fake clock, which only the tests advance.
 import assert from "node:assert/strict";
 import { Elector, memoryStore } from "../dist/cjs/index.mjs";
 import { FakeClock } from "./clock.mjs";
 
-/** Long enough for what happens on a clock that only the tests move. */
+/** A lease for tests on the fake clock. */
 export const LEASE = 10_000;
 
-/** A store in memory, and who stands for one election in it. */
-export function stage() {
+/** A memory store, a fake clock, and a function that makes candidates of one election. */
+export function fake() {
     const clock = new FakeClock();
     const store = memoryStore(undefined, clock);
     const candidate = (name, options = {}) => {
@@ -16,7 +16,7 @@ export function stage() {
     return { clock, store, candidate };
 }
 
-/** Has a candidate elected that nobody stands in the way of. */
+/** Starts the campaign of a candidate without competitors, and waits until it leads. */
 export async function leading(elector, clock) {
     elector.campaign();
     await clock.advance(1);
@@ -24,8 +24,8 @@ export async function leading(elector, clock) {
     return elector.token;
 }
 
-/** All events of an elector from now on. */
-export function heard(elector) {
+/** Collects all events of an elector from now on. */
+export function eventsOf(elector) {
     const all = [];
     for (const event of ["elected", "renewed", "atRisk", "stopNewWork", "deposed", "leaderChanged",
         "storeClockStepped", "timelineChanged", "poisonedRow"]) {

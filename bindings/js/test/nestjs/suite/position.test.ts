@@ -1,5 +1,5 @@
-// Where a decorator stands: under those of others, which put functions of their own in the method's place,
-// and on what is no method.
+// The position of a decorator: below other decorators, which replace the method by their own function, and on
+// properties.
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { Controller, Get, Injectable } from "@nestjs/common";
@@ -15,7 +15,7 @@ import { endAll, freshSchema, long, newPool, rows, until } from "./support.js";
 
 const pool = newPool({ max: 10 });
 
-/** What others' decorators do that trace a method or open a transaction around it. */
+/** A decorator as those that trace a method or open a transaction around it. */
 function Traced({ copies = true, passes = true } = {}): MethodDecorator {
     return (_target, _key, descriptor) => {
         const original = descriptor.value as unknown as (this: unknown, ...values: unknown[]) => unknown;
@@ -29,14 +29,14 @@ function Traced({ copies = true, passes = true } = {}): MethodDecorator {
     };
 }
 
-describe("where a decorator stands", { concurrency: 4 }, () => {
+describe("the position of a decorator", { concurrency: 4 }, () => {
     after(async () => {
         await closeAll();
         await pool.end();
         await endAll();
     });
 
-    test("ticks are claimed whatever stands between @Cron and @OncePerTick", async () => {
+    test("ticks are claimed with other decorators between @Cron and @OncePerTick", async () => {
         const schema = freshSchema();
         @Injectable()
         class Jobs {
@@ -73,7 +73,7 @@ describe("where a decorator stands", { concurrency: 4 }, () => {
         }
     });
 
-    test("called by hand it runs where this node leads, once a call of cron got through", async () => {
+    test("a direct call runs on the leader once a call of cron has passed the mark", async () => {
         const store = memoryStore();
         @Injectable()
         class Jobs {
@@ -97,7 +97,7 @@ describe("where a decorator stands", { concurrency: 4 }, () => {
         });
     });
 
-    test("a route answers 503 whatever stands between @Get and @LeaderOnly", async () => {
+    test("a route answers 503 with other decorators between @Get and @LeaderOnly", async () => {
         @Controller()
         class Routes {
             @Get("route")
@@ -122,15 +122,16 @@ describe("where a decorator stands", { concurrency: 4 }, () => {
         assert.deepEqual(statuses, [200, 503]);
     });
 
-    test("a property is refused: it would run on every node, or never", () => {
+    test("a decorator on a property is refused", () => {
         const decorators = {
             LeaderOnly: LeaderOnly(), OnElected: OnElected(), OnDeposed: OnDeposed(),
             OncePerTick: OncePerTick({ name: "property" }),
         };
         for (const [name, decorator] of Object.entries(decorators)) {
-            const message = `@${name}() on Jobs.run: that is no method; write it as one, run() { … }`;
+            const message = `@${name}() on Jobs.run: this is not a method; ` +
+                "write it as the method run() { … }";
             class Jobs {}
-            // As compilers call it for a property, and as it is for an accessor.
+            // As compilers call a decorator for a property, and for an accessor.
             type Called = (target: object, key: string, given?: PropertyDescriptor) => void;
             const decorate = decorator as unknown as Called;
             const refusal = { code: "INVALID_OPTIONS", message };
