@@ -4,10 +4,10 @@ import { Client } from "./client.js";
 const leaseMs = Number(new URLSearchParams(location.search).get("lease") ?? 5_000);
 const name = `tab-${crypto.randomUUID().slice(0, 4)}`;
 const client = new Client(`worker.js?lease=${leaseMs}`, tick);
-// Each lease has a worker of its own, hence its own election too: `worker.js` waits for one lease.
+// Each lease has its own worker, and so its own election: `worker.js` waits for one lease.
 const election = `tabs-${leaseMs}`;
 const elector = new Elector({ election, store: postgresStore(client), candidate: name, leaseMs });
-// To play with in the console.
+// For the browser's console.
 globalThis.elector = elector;
 
 const show = (id, text) => {
@@ -15,7 +15,7 @@ const show = (id, text) => {
     if (element.textContent !== text) element.textContent = text;
 };
 const time = (date) => date.toLocaleTimeString("en-GB");
-let standing = false;
+let campaigning = false;
 
 function log(text) {
     const item = document.createElement("li");
@@ -30,35 +30,36 @@ function render() {
     const leader = leading ? { candidate: name, token } : elector.leader();
     document.body.classList.toggle("leads", leading);
     document.title = `${leading ? "★ " : ""}${name}`;
-    show("leads", leading ? "This tab leads" : standing ? "This tab stands by" : "This tab does not stand");
-    show("leader", leader?.candidate ?? "nobody, as far as this tab knows");
-    // PostgreSQL's clock at the election, in microseconds, unless the token before was larger still.
+    const other = campaigning ? "This tab stands by" : "This tab does not campaign";
+    show("leads", leading ? "This tab leads" : other);
+    show("leader", leader?.candidate ?? "no leader known");
+    // The token is PostgreSQL's clock at the election, in microseconds, unless an earlier token was larger.
     show("since", leader?.token ? time(new Date(Number(leader.token / 1_000n))) : "–");
     show("token", leader?.token ? String(leader.token) : "–");
     show("trust", leading ? `${(trustedForMs / 1_000).toFixed(1)} s, unless it is renewed` : "–");
     show("problem", elector.lastError?.message ?? "");
-    show("release", standing ? "Release" : "Stand again");
+    show("release", campaigning ? "Release" : "Campaign again");
 }
 
 function tick() {
-    // Does what the timers of a hidden tab would do too late.
-    if (standing) elector.step().catch((error) => log(String(error)));
+    // Does everything that is due, since the timers of a hidden tab are late.
+    if (campaigning) elector.step().catch((error) => log(String(error)));
     render();
 }
 
-function stand() {
-    standing = true;
+function campaign() {
+    campaigning = true;
     elector.campaign();
     render();
 }
 
 elector.on("elected", ({ token }) => log(`this tab was elected, token ${token}`));
 elector.on("deposed", ({ reason }) => log(`this tab was deposed: ${reason}`));
-elector.on("leaderChanged", ({ leader }) => log(leader ? `${leader.candidate} leads` : "nobody leads"));
+elector.on("leaderChanged", ({ leader }) => log(leader ? `${leader.candidate} leads` : "no leader"));
 
 document.getElementById("release").onclick = () => {
-    if (!standing) return stand();
-    standing = false;
+    if (!campaigning) return campaign();
+    campaigning = false;
     void elector.release();
     render();
 };
@@ -71,21 +72,21 @@ document.getElementById("hang").onclick = () => {
     render();
 };
 
-// Released, so that the next tab leads at once. Nothing that is under way may hold that up: no answer comes
-// to a page that is gone.
+// Releases, so that the next tab leads at once. Requests in progress must not delay the release: a closed
+// page gets no answer.
 addEventListener("pagehide", () => {
-    standing = false;
+    campaigning = false;
     void elector.release();
-    client.giveUp("the page is gone");
+    client.rejectAll("the page is gone");
 });
-// Back from the browser's cache of pages, with a port to a worker that may have ended.
+// The page was restored from the browser's cache, and its worker may have ended.
 addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
 });
 
-// The page shows the truth without ticks too.
+// Keeps the page current without ticks too.
 setInterval(render, 250);
 show("name", name);
 show("hang", `Hang this tab for ${(3 * leaseMs) / 1_000} s`);
 show("election", `Election “${election}”, a lease of ${leaseMs / 1_000} s`);
-stand();
+campaign();

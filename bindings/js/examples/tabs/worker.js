@@ -1,4 +1,4 @@
-// The store that all tabs share: one PGlite in a SharedWorker. It belongs to no tab, and outlives each.
+// The store that all tabs share: a PGlite in a SharedWorker. The worker belongs to no tab, and outlives each.
 import { PGlite } from "/pglite/index.js";
 
 const leaseMs = Number(new URL(location.href).searchParams.get("lease"));
@@ -8,15 +8,15 @@ const tell = (message) => {
 };
 
 let db;
-// `postgresStore` knows this code: nothing was executed, and it tries again.
+// A code that tells `postgresStore` that nothing was executed, so it retries.
 let problem = { code: "57P03", message: "the store is starting" };
 
 async function start() {
     const started = await PGlite.create();
-    await started.listen("elector", (payload) => tell({ heard: payload }));
-    // The rows are in this worker's memory. In Chromium it shares a process with the tab that started it, and
-    // crashes with it. The worker that comes next does not know of a lease that another tab may still trust;
-    // one lease later none does.
+    await started.listen("elector", (payload) => tell({ payload }));
+    // The rows are in this worker's memory. In Chromium the worker shares a process with the tab that started
+    // it, and crashes with it. The next worker does not know of a lease that another tab may still trust, but
+    // after one lease no tab trusts one.
     await new Promise((resolve) => setTimeout(resolve, leaseMs - performance.now()));
     db = started;
 }
@@ -36,5 +36,5 @@ globalThis.onconnect = ({ ports: [port] }) => {
     };
 };
 
-// Browsers let the timers of a hidden tab fire once in a second, or in a minute. Those of a worker go on.
+// Timers of a hidden tab fire once in a second, or in a minute. Timers of a worker are not slowed down.
 setInterval(() => tell({ tick: true }), 50);
