@@ -1,5 +1,5 @@
-// Statements of an application on Nest with 50 elections, ours beside the real nest-leader-election's: prints
-// the figure beside its limit, and fails above it.
+// Counts the statements of a Nest application with 50 elections, on this package and on the real
+// nest-leader-election. Prints the figure beside its limit, and fails above it.
 //   eval "$(tests/install/postgres.sh)" && node bindings/js/bench/nest.mjs
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,13 +15,13 @@ const ELECTIONS = 50;
 const SETTLE_MS = 8_000;
 const MEASURE_MS = 30_000;
 const LIMIT = 0.1;
-// What its document calls the defaults.
+// The defaults of nest-leader-election's document.
 const TIMES = "leaseDuration: 10000, renewalInterval: 3000, jitterRange: 2000";
 
-/** The application: the same but for the package and how several elections are written. */
+/** The application. Its two variants differ in the package, and in how they declare several elections. */
 function application(from, imports, then = "") {
     return `
-        // One of them prints at each renewal.
+        // One of the packages prints at each renewal.
         const write = process.stdout.write.bind(process.stdout);
         process.stdout.write = () => true;
         import "reflect-metadata";
@@ -43,20 +43,21 @@ function application(from, imports, then = "") {
 const ours = application("elector-wasm/nestjs",
     `LeaderElectorModule.forRoot({ ${TIMES} }),
         LeaderElectorModule.forFeature(...numbers.slice(1).map(String))`);
-// Of several forRoot() it keeps one, so that all but one election are made as for its standalone use.
+// nest-leader-election keeps only one of several forRoot(), so all other elections are made as for its
+// standalone use.
 const theirs = application("nest-leader-election", `LeaderElectorModule.forRoot({ ${TIMES} })`,
     `for (const lockId of numbers.slice(1)) {
         await LeaderElectorCore.create(application.get(DataSource), { ${TIMES}, lockId });
     }`);
 
-/** Statements of an application, by its name, as the server's log has them. */
+/** The number of an application's statements, by its name in the server's log. */
 function logged(folder, name) {
     const files = readdirSync(folder).map((file) => readFileSync(join(folder, file), "utf8"));
     const line = new RegExp(`^${name}\\|LOG:  (statement|execute [^:]*): `);
     return files.flatMap((text) => text.split("\n")).filter((text) => line.test(text)).length;
 }
 
-/** Statements per elector and minute, once all 50 lead. */
+/** The statements per elector and minute, once all 50 lead. */
 async function measure(server, folder, name, text, cwd) {
     const client = new pg.Client(server.url);
     await client.connect();

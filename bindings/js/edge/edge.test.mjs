@@ -1,5 +1,5 @@
-// The package as users get it, from `npm pack`, in runtimes, bundlers and all ways to find types.
-// ../test/workerd.test.mjs tests it in workerd.
+// The package as users install it, from `npm pack`, in runtimes, in bundlers and with each module resolution
+// of TypeScript. ../test/workerd.test.mjs tests it in workerd.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import {
@@ -30,7 +30,7 @@ function says(command, ...args) {
     return execFileSync(command, args, { cwd: app, encoding: "utf8", timeout: 120_000 }).trim();
 }
 
-test("the tarball holds what is run and its types, and needs nothing else", () => {
+test("the tarball contains the code and its types, and no dependency", () => {
     const manifest = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
     assert.equal(manifest.dependencies, undefined);
     const files = readdirSync(installed, { recursive: true }).filter((name) => extname(name));
@@ -41,22 +41,22 @@ test("the tarball holds what is run and its types, and needs nothing else", () =
     }
 });
 
-test("Node runs it as CommonJS", () => assert.equal(says(process.execPath, "node.cjs"), DONE));
+test("the package runs in Node as CommonJS", () => assert.equal(says(process.execPath, "node.cjs"), DONE));
 
-test("Node runs it as ES modules", () => assert.equal(says(process.execPath, "node.mjs"), DONE));
+test("the package runs in Node as ES modules", () => assert.equal(says(process.execPath, "node.mjs"), DONE));
 
-test("Deno runs it, on its node:sqlite", () => {
+test("the package runs in Deno on node:sqlite", () => {
     const flags = ["run", "--no-lock", "--cached-only", "--node-modules-dir=manual", "--allow-all"];
     assert.equal(says(tool("deno"), ...flags, "deno.mjs"), DONE);
 });
 
-test("Bun runs it, on its bun:sqlite", () => assert.equal(says(tool("bun"), "run", "bun.mjs"), DONE));
+test("the package runs in Bun on bun:sqlite", () => assert.equal(says(tool("bun"), "run", "bun.mjs"), DONE));
 
 // ---- Browsers ----
 
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript" };
 
-/** Serves a folder, and resolves to what the page in it says. */
+/** Serves a folder, opens it in the browser, and resolves to the result that the page reports. */
 async function saidBy(folder) {
     const profile = mkdtempSync(join(tmpdir(), "elector-chromium-"));
     let browser;
@@ -95,14 +95,14 @@ async function saidBy(folder) {
     }
 }
 
-test("a browser runs the web build without a bundler", async () => {
+test("the web build runs in a browser without a bundler", async () => {
     const map = { imports: { "elector-wasm": "/node_modules/elector-wasm/dist/esm/index.js" } };
     writeFileSync(join(app, "index.html"), `<!doctype html><meta charset="utf-8"><body>
 <script type="importmap">${JSON.stringify(map)}</script><script type="module" src="/page.mjs"></script>`);
     assert.equal(await saidBy(app), DONE);
 });
 
-test("a browser runs what Vite makes of it", async () => {
+test("a bundle made by Vite runs in a browser", async () => {
     writeFileSync(join(app, "index.html"), `<!doctype html><meta charset="utf-8"><body>
 <script type="module" src="/page.mjs"></script>`);
     await build({ root: app, logLevel: "error", build: { outDir: "vite", target: "es2022" } });

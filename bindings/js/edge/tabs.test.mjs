@@ -1,4 +1,4 @@
-// examples/tabs in real headless Chromium: tabs of one browser elect a leader over a PGlite that they share.
+// examples/tabs in real headless Chromium: tabs of one browser elect a leader over a shared PGlite.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -13,24 +13,24 @@ const profile = mkdtempSync(join(tmpdir(), "elector-tabs-"));
 let server;
 let browser;
 let url;
-/** The tabs that live. */
+/** The open tabs. */
 const tabs = new Set();
 /**
- * What tabs said of their terms, by the lease, which is an election of its own: token to when it was first
- * led, and until when it was trusted at most. Tabs that are closed may be heard for a moment more.
+ * The terms that tabs reported, by lease (each lease is an election of its own): for each token, when it
+ * first led, and until when it was trusted at most. A closed tab may report for a moment longer.
  */
 const elections = new Map();
 
 // ---- The browser ----
 
-/** Chromium's own protocol over a pipe: JSON, each ended by a NUL. */
+/** Chromium's DevTools protocol over a pipe: JSON messages, each ended by NUL. */
 class Browser {
     #lastId = 0;
     #asked = new Map();
     #unread = "";
 
     constructor() {
-        // Each tab in a process of its own, however little memory the machine has.
+        // Each tab in its own process, however little memory the machine has.
         const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
             "--renderer-process-limit=32", "--remote-debugging-pipe", `--user-data-dir=${profile}`];
         const stdio = ["ignore", "ignore", "ignore", "pipe", "pipe"];
@@ -38,7 +38,7 @@ class Browser {
         this.ended = new Promise((resolve) => this.child.on("exit", resolve));
         this.child.on("error", (error) => this.#fail(new Error(`${error}: install the package chromium`)));
         this.child.on("exit", () => this.#fail(new Error("Chromium ended")));
-        // What is written while it is being killed is not missed.
+        // Output that is written while Chromium is being killed is not missed.
         this.child.stdio[3].on("error", () => undefined);
         this.child.stdio[4].setEncoding("utf8").on("data", (data) => {
             const messages = (this.#unread + data).split("\0");
@@ -75,8 +75,8 @@ class Browser {
 }
 
 /**
- * Runs in a tab: tells each 50 ms, and at each change, until when this tab trusts its term. It is paced by
- * the example's worker, since the timers of hidden tabs are late.
+ * Runs in a tab: reports every 50 ms, and at each change, until when this tab trusts its term. The example's
+ * worker paces it, since the timers of hidden tabs are late.
  */
 function observe(leaseMs) {
     const sample = () => {
@@ -101,7 +101,7 @@ function noted({ leaseMs, token, at, until }) {
     terms.set(token, { from: Math.min(term.from, at), last: at, until: Math.max(term.until, until) });
 }
 
-/** For how long two terms were led at once, in all. `released` has the tokens that were released. */
+/** The total time for which two terms led at once. `released` has the tokens that were released. */
 function overlap(terms, released) {
     const sorted = [...terms].sort(([a], [b]) => (BigInt(a) < BigInt(b) ? -1 : 1));
     let sum = 0;
@@ -141,7 +141,7 @@ async function openTab(lease = LEASE_MS) {
     return tab;
 }
 
-/** Polls until something holds, and resolves to it. */
+/** Polls until a condition holds, and resolves to its value. */
 async function until(what, holds, within = 60_000) {
     const ends = performance.now() + within;
     for (;;) {
@@ -153,7 +153,7 @@ async function until(what, holds, within = 60_000) {
     }
 }
 
-/** The one leader, once all of these tabs agree on it, and on a token larger than this one. */
+/** The leader, once all of these tabs agree on it and on a token larger than the given one. */
 function agreed(after = 0n) {
     return until(`one leader, and a token after ${after}`, async () => {
         const seen = await Promise.all([...tabs].map(async (tab) => ({ tab, ...await tab.see() })));
@@ -167,7 +167,7 @@ function agreed(after = 0n) {
     });
 }
 
-/** Has a tab release what it leads, and resolves to the token of that. */
+/** Makes the leading tab release, and resolves to the released token. */
 function release(tab) {
     return tab.run(`{
         const token = String(elector.leadership.token);
@@ -176,7 +176,7 @@ function release(tab) {
     }`);
 }
 
-/** How long it takes until another tab leads, in milliseconds. */
+/** The milliseconds until another tab leads. */
 async function takenOver(from) {
     await until("another tab leads", async () => {
         const leads = await Promise.all([...tabs].map(({ run }) => run("elector.amILeader()")));
@@ -197,20 +197,20 @@ after(async () => {
     rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
 });
 
-// ---- Each goes on where the one before ended ----
+// ---- Each test continues where the previous one ended ----
 
 const released = [];
 let leader;
-/** Chromium has the worker in the process of the tab that started it. */
+/** Chromium runs the worker in the process of the tab that started it. */
 let host;
 
-test("of three tabs one leads, and all agree on who and on its token", async () => {
+test("one of three tabs leads, and all agree on the leader and its token", async () => {
     host = await openTab();
     for (let tab = 1; tab < 3; tab++) await openTab();
     leader = await agreed();
 });
 
-test("when the leader's tab is closed, another leads within a second, under a larger token", async () => {
+test("after the leader's tab is closed another leads within a second, under a larger token", async () => {
     const { tab, token } = leader;
     tabs.delete(tab);
     released.push(token);
@@ -223,9 +223,9 @@ test("when the leader's tab is closed, another leads within a second, under a la
     leader = await agreed(BigInt(token));
 });
 
-test("a leader's tab that hangs for three leases does not claim to lead when it wakes", async () => {
+test("a leader's tab that hung for three leases does not report leader on waking", async () => {
     const { tab, token } = leader;
-    // The answer is of the very turn in which it hung.
+    // The answer is from the turn in which the tab hung.
     const hanging = tab.run("document.getElementById('hang').click(); elector.amILeader()");
     tabs.delete(tab);
     let isAwake = false;
@@ -249,9 +249,9 @@ async function worker(lease) {
     return targetInfos.find(({ type, url: at }) => type === "shared_worker" && at.endsWith(`=${lease}`));
 }
 
-test("when the leader's tab crashes, another leads once the lease has ended", async () => {
+test("after the leader's tab crashes another leads once the lease has expired", async () => {
     if (leader.tab === host) {
-        // The worker is to survive here.
+        // The worker must survive here.
         released.push(await release(host));
         tabs.delete(host);
         leader = await agreed(BigInt(leader.token));
@@ -260,39 +260,39 @@ test("when the leader's tab crashes, another leads once the lease has ended", as
     const before = await worker(LEASE_MS);
     tabs.delete(tab);
     const from = performance.now();
-    // It is never answered.
+    // This request is never answered.
     tab.send("Page.crash").catch(() => undefined);
     const took = await takenOver(from);
     assert.ok(took > LEASE_MS / 4, `nobody released, and it took ${took} ms only`);
-    // Chromium may have had the worker in the leader's process after all; that is the last test's subject.
+    // Chromium may have run the worker in the leader's process after all; the last test covers that.
     const survived = (await worker(LEASE_MS))?.targetId === before.targetId;
     assert.ok(took < 2 * LEASE_MS || !survived, `it took ${took} ms`);
     leader = await agreed(BigInt(token));
 });
 
-test("at no instant did two tabs lead", () => {
+test("two tabs never led at the same instant", () => {
     const terms = termsOf(LEASE_MS);
     assert.ok(terms.size >= 4, `${terms.size} terms`);
     assert.equal(overlap(terms, released), 0, JSON.stringify([...terms]));
 });
 
-test("a worker that crashed with a tab is followed by one that elects nobody too early", async () => {
+test("after a worker crashed with its tab the next worker grants no lease too early", async () => {
     for (const { targetId } of tabs) await browser.send("Target.closeTarget", { targetId });
     tabs.clear();
-    // Another election, whose worker is new, and is in the process of the first of these tabs.
-    // Its lease is trusted for longer than a PGlite takes to start.
+    // Another election, whose worker is new and runs in the process of the first of these tabs. Its lease is
+    // longer than PGlite takes to start.
     const lease = 12_000;
     const first = await openTab(lease);
     await agreed();
     await openTab(lease);
-    // So that the leader is a tab that survives.
+    // Makes a surviving tab the leader.
     const ended = await release(first);
     tabs.delete(first);
     const { token } = await agreed();
     const { targetId } = await worker(lease);
     first.send("Page.crash").catch(() => undefined);
     await until("the worker is gone", async () => (await worker(lease))?.targetId !== targetId);
-    // This one starts the next worker at once; the others notice later that theirs is gone.
+    // This tab starts the next worker at once; the others notice later that theirs has ended.
     await openTab(lease);
     await agreed(BigInt(token));
     const terms = termsOf(lease);

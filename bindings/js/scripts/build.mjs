@@ -11,21 +11,21 @@ import ts from "typescript";
 
 const here = resolve(dirname(fileURLToPath(import.meta.url)), "..");
 const root = resolve(here, "../..");
-/** The core, compressed, in bytes. */
+/** The maximum size of the compressed core, in bytes. */
 const LARGEST = 60 * 1024;
 
 function run(command, args, options = {}) {
     execFileSync(command, args, { stdio: ["ignore", "inherit", "inherit"], cwd: here, ...options });
 }
 
-/** Says what begins now. */
+/** Prints the step that begins. */
 function step(what) {
     console.error(`npm run build: ${what}`);
 }
 
-/** The settings that the Rust toolchain needs, as environment variables. */
+/** The environment variables that the Rust toolchain needs. */
 function toolchain() {
-    step("looking for a toolchain for wasm32-unknown-unknown (the first time it may be built: a minute)");
+    step("looking for a toolchain for wasm32-unknown-unknown (building it may take a minute the first time)");
     const script = 'eval "$(tests/install/wasm.sh)" && env -0';
     const told = execFileSync("bash", ["-euo", "pipefail", "-c", script], {
         cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], maxBuffer: 1 << 24,
@@ -36,19 +36,21 @@ function toolchain() {
     }));
 }
 
-/** Where cargo builds. A relative path counts from the root, as it does for the scripts of tests/. */
+/**
+ * Cargo's target folder. A relative path is relative to the repository's root, as in the scripts of tests/.
+ */
 const targets = resolve(root, process.env.CARGO_TARGET_DIR ?? "target");
 
-/** The path of our bindgen, built for this machine by its own compiler. */
+/** The path of scripts/bindgen's program, built for this machine with its default compiler. */
 function bindgen() {
-    step("building scripts/bindgen, which makes the glue (the first time about 40 crates, under a minute)");
+    step("building scripts/bindgen, which generates the glue (about 40 crates and a minute the first time)");
     const manifest = join(here, "scripts/bindgen/Cargo.toml");
     const target = join(targets, "bindgen");
     run("cargo", ["build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", target]);
     return join(target, "debug/bindgen");
 }
 
-/** The core with its glue, in a folder. */
+/** Builds the core and its glue into a folder, and returns the WebAssembly. */
 function core(folder) {
     const glue = bindgen();
     const env = toolchain();
@@ -62,7 +64,8 @@ function core(folder) {
     const built = join(target, triple, "wasm", "elector.wasm");
     run(glue, [built, folder]);
     step("optimising it for size");
-    // What rustc uses by default for this target since 1.82, and every runtime of the last years has.
+    // The features that rustc uses by default for this target since 1.82, and that every runtime of recent
+    // years has.
     const uses = ["bulk-memory", "nontrapping-float-to-int", "sign-ext", "mutable-globals", "multivalue",
         "reference-types"];
     const wasm = join(folder, "elector_bg.wasm");
@@ -71,7 +74,7 @@ function core(folder) {
     return readFileSync(wasm);
 }
 
-/** Where the types and the module of the core are while tsc runs. */
+/** Writes the core's types and module into src/wasm, where tsc finds them. */
 function generate(folder, bytes) {
     const generated = join(here, "src/wasm");
     rmSync(generated, { recursive: true, force: true });
@@ -89,8 +92,8 @@ export function wasmModule(): WebAssembly.Module {
 }
 
 /**
- * What the environment `jsdom` of jest does not have. All that is encoded and decoded is well-formed, since
- * the core gives and takes strings only.
+ * Classes that jest's environment `jsdom` lacks. All texts are well-formed, since the core takes and returns
+ * strings only.
  */
 const TEXT = `const { unescape, escape } = globalThis;
 const TextEncoder = globalThis.TextEncoder ?? class {
@@ -106,7 +109,7 @@ const TextDecoder = globalThis.TextDecoder ?? class {
 };
 `;
 
-/** Compiles the sources, and puts the glue beside them. */
+/** Compiles the sources into one module format, and adds the glue. */
 function compile(format, folder) {
     const out = join(here, "dist", format);
     const common = ["-p", join(here, "tsconfig.json"), "--outDir", out];
@@ -122,12 +125,12 @@ function compile(format, folder) {
     writeFileSync(join(out, "package.json"), `${JSON.stringify({ type })}\n`);
 }
 
-/** What of it needs no Nest. */
+/** The NestJS modules that work without Nest. */
 const STANDALONE = ["core", "lease-entity", "migration"];
 
 /**
- * The module for NestJS, which is CommonJS only: a process must not have two of its classes. What needs Nest
- * is loaded when it is first asked for, so that a `LeaderElectorCore` does without.
+ * Builds the NestJS module, in CommonJS only: a process must not have two copies of its classes. Files that
+ * need Nest are loaded at their first use, so that a `LeaderElectorCore` works without Nest.
  */
 function nestjs() {
     const config = join(here, "tsconfig.nestjs.json");
@@ -137,11 +140,11 @@ function nestjs() {
         return STANDALONE.includes(file) ? code : `lazily(() => ${code})`;
     });
     const lazily = "const lazily = (load) => new Proxy({}, { get: (_, name) => load()[name] });";
-    // What Node's `import` and bundlers look for in it stays as it is.
+    // The exports that Node's `import` and bundlers look for stay unchanged.
     writeFileSync(index, text.replace("\n", `\n${lazily}\n`));
 }
 
-/** ES modules of Node over the one CommonJS copy, so that a process never has two. */
+/** Writes ES modules over the CommonJS copy for Node, so that a process never has two copies. */
 async function wrap(name) {
     const out = join(here, "dist/cjs");
     const { default: made } = await import(join(out, `${name}.js`));
@@ -151,7 +154,7 @@ async function wrap(name) {
     writeFileSync(join(out, `${name}.d.mts`), `export * from "./${name}.js";\n`);
 }
 
-/** Workers compile no code at run time; their module is imported as a file. */
+/** Builds for Workers, which compile no code at run time: their WebAssembly module is imported as a file. */
 function workerd(bytes) {
     const out = join(here, "dist/workerd");
     cpSync(join(here, "dist/esm"), out, {
@@ -181,4 +184,6 @@ workerd(bytes);
 copyFileSync(join(root, "LICENSE"), join(here, "LICENSE"));
 const size = gzipSync(bytes, { level: 9 }).length;
 console.log(`elector_bg.wasm: ${bytes.length} bytes, ${size} compressed`);
-if (size > LARGEST) throw new Error(`the core has ${size} bytes compressed; at most ${LARGEST} are allowed`);
+if (size > LARGEST) {
+    throw new Error(`the compressed core has ${size} bytes, more than the maximum of ${LARGEST}`);
+}

@@ -1,14 +1,14 @@
-// The measured limits of the package: prints each figure beside its limit, and fails above it.
+// Measures the package: prints each figure beside its limit, and fails if one is above it.
 import { Elector, memoryStore } from "../dist/cjs/index.mjs";
 
-/** Short enough to be over before the system gives the processor to somebody else. */
+/** Short enough to end before the system gives the processor to another process. */
 const CALLS = 20_000;
 const ROUNDS = 500;
-/** A machine that others use may be slow for seconds, so that a figure above its limit is taken again. */
+/** A shared machine may be slow for seconds, so a figure above its limit is measured again. */
 const TRIES = 10;
 const PAUSE_MS = 2_000;
 
-/** Nanoseconds of one call, the least of several rounds: what else the machine does only ever adds. */
+/** The nanoseconds of one call, the least of several rounds: disturbances only ever add time. */
 function nanoseconds(call) {
     let least = Infinity;
     for (let round = 0; round < ROUNDS; round++) {
@@ -22,7 +22,7 @@ function nanoseconds(call) {
     return least;
 }
 
-/** The same, taken again after a pause for as long as it is above the limit. */
+/** Nanoseconds of one call, measured again after a pause while the figure is above its limit. */
 async function least(measure, limit) {
     let found = measure();
     for (let tries = 1; found > limit && tries < TRIES; tries++) {

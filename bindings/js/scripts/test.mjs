@@ -17,7 +17,7 @@ const inFolder = (folder) => {
     return readdirSync(folder).filter((name) => name.endsWith(ENDING)).map((name) => join(folder, name));
 };
 
-/** The files that are meant by a word of the command line. */
+/** The files that a word of the command line selects. */
 function filesOf(word) {
     if (word === "--deep") return inFolder(deep);
     if (word === "--all") return [...inFolder(quick), ...inFolder(deep)];
@@ -35,7 +35,8 @@ if (needsAll && !existsSync(join(deep, "node_modules/better-sqlite3"))) {
     throw new Error("better-sqlite3 is missing: run npm --prefix test/deep ci");
 }
 const areNamed = words.some((word) => !word.startsWith("--"));
-// The quick ones mostly wait. What measures time runs one at a time, after them, and so does what is named.
+// Quick tests mostly wait, so they run in parallel. Tests that measure time run one at a time, after them,
+// and so do named files.
 const levels = [
     [chosen.filter((file) => !isDeep(file)), areNamed ? 1 : 2 * availableParallelism()],
     [chosen.filter(isDeep), 1],
