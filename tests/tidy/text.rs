@@ -178,6 +178,29 @@ fn paths(tree: &Tree) -> Vec<String> {
     found
 }
 
+/// The functions, constants and types that the guide to changes names in backticks exist in some source.
+fn names(tree: &Tree) -> Vec<String> {
+    const GUIDE: &str = "src/docs/contributing.md";
+    let Some(guide) = tree.get(GUIDE) else { return vec![format!("{GUIDE}:1: missing")] };
+    let is_name = |text: &&str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(is_part)
+    };
+    let sources: Vec<&File> = ours(tree)
+        .filter(|file| !file.path.ends_with(".md") && !file.path.ends_with("tidy/text.rs"))
+        .collect();
+    let mut found = Vec::new();
+    for (number, line) in guide.lines() {
+        for name in line.split('`').skip(1).step_by(2).filter(is_name) {
+            let is_placeholder = ["NAME", "PART"].contains(&name);
+            if !is_placeholder && !sources.iter().any(|file| crate::has_word(&file.text, name)) {
+                found.push(guide.finding(number, format_args!("no source has {name}; name what there is")));
+            }
+        }
+    }
+    found
+}
+
 /// What a document's links in this repository lead to exists: the file, and the heading after `#`.
 fn links(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
@@ -280,4 +303,12 @@ fn links_in_documents_lead_somewhere() {
     holds(links, &[&said("[a](c.md)\n"), &said("[a](a.md#lost)\n"), &said("[a](#lost)\n")]);
     let sound = said("# B\n[a](../docs/a.md#when-sqlites-files-are-lost), [b](#b), [c](https://c.d/e#f)\n");
     assert!(links(&Tree::planted(&sound)).is_empty());
+}
+
+#[test]
+fn the_names_in_the_guide_to_changes_exist() {
+    let source = ("src/a.rs", "fn judge() {}\n");
+    let said = |text| [source, ("src/docs/contributing.md", text)];
+    holds(names, &[&[source], &said("`judges`\n"), &said("| `judge`, `Verdict` |\n")]);
+    assert!(names(&Tree::planted(&said("`judge`, `NAME`, `git grep x`, `a.rs`\n"))).is_empty());
 }
