@@ -298,6 +298,28 @@ fn every_elector_of_a_hub_gets_its_own_answers() {
 }
 
 #[test]
+fn every_elector_of_a_hub_gets_its_own_renewals() {
+    let make = |n| {
+        let builder = Elector::builder(format!("renewals-{n}")).store("memory:renewals").lease(10 * SOON);
+        builder.renew(100 * MS).retry(50 * MS).build().unwrap()
+    };
+    let electors: Vec<Elector> = (0..50).map(make).collect();
+    let streams: Vec<_> = electors.iter().map(Elector::changes).collect();
+    electors.iter().for_each(Elector::campaign);
+    let tokens: Vec<_> = electors.iter().map(|elector| elector.wait_until_leader(SOON).unwrap()).collect();
+    for mut changes in streams {
+        let renewed = |event: &Event| matches!(event, Event::Renewed { .. });
+        while !renewed(&changes.next_timeout(SOON).expect("a renewal").event) {}
+    }
+    let mut rows = MemoryStore::named("renewals").open(Arc::new(|_| {}));
+    for (elector, token) in electors.iter().zip(tokens) {
+        let election = Name::new("election", elector.election()).unwrap();
+        let row = rows.rows(Some(&election)).unwrap().remove(0);
+        assert_eq!((elector.token(), row.row.token), (Some(token), Some(token)), "{election}");
+    }
+}
+
+#[test]
 fn a_forked_child_is_never_leader_and_its_parent_stays_so() {
     use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::{ForkResult, fork};
