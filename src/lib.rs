@@ -23,8 +23,8 @@
 //! # What is not promised
 //!
 //! * That work which was started while leading stops in time: it must watch its deadlines
-//!   ([`Term::work_for`], [`Term::trusted_for`]), be run by `elector run`, or be checked by its fencing
-//!   token where it lands.
+//!   ([`Term::work_for`], [`Term::trusted_for`]), be run by `elector run`, or write to a resource that checks
+//!   its fencing token.
 //! * One leader when the store's wall clock is stepped forward and the next leader had not read it before,
 //!   when a promoted standby has lost commits, when a live row is deleted by hand, when the SQLite file is
 //!   moved away or mounted over, or when a virtual machine is frozen without its clocks noticing. Tokens
@@ -69,8 +69,8 @@
 //! | campaign, stand down | take part in an election; stop taking part |
 //! | acquire | take a row that is absent or has expired |
 //! | take over | acquire the row of another candidate after its lease has expired |
-//! | renew | extend the lease that one holds |
-//! | release | end the lease that one holds, so that another candidate can lead at once |
+//! | renew | extend the lease that the candidate holds |
+//! | release | end the lease that the candidate holds, so that another candidate can lead at once |
 //! | drain | stop new work and keep the lease until the work in progress has ended |
 //! | depose | end a term, for whatever reason |
 //! | revoke | end a term from outside: an operator's `elector break`, or a store that is gone |
@@ -78,7 +78,7 @@
 //! | trust | a leader trusts its lease until the hard deadline, for [`core::Timing::trust`] |
 //! | hard deadline | when trust ends unless the lease is renewed: [`Leadership::trusted_until`] |
 //! | soft deadline | when new work must stop unless the lease is renewed: [`Leadership::work_until`] |
-//! | margin | how much earlier than the lease trust ends, beyond 1 % for clocks of different rates |
+//! | margin | trust ends this long before the lease can expire, besides 1 % for clocks of different rates |
 //! | grace | the time from the soft to the hard deadline, for work in progress to end |
 //! | hub | what serves all candidates of a process on one store: two threads, one connection |
 //! | batch | the operations of many elections that a hub sends to its store together |
@@ -105,7 +105,7 @@
 //!
 //! * `sqlite` (default): the embedded store.
 //! * `postgres` (default): the production store, with TLS.
-//! * `capi`: the C ABI. Alone it holds the pure machine only; with a store's feature everything.
+//! * `capi`: the C ABI. Without a store's feature it has the pure machine only.
 //! * `wasm`: the pure core and its SQL for JavaScript.
 //! * `cli` (default): the command line. A library user takes `default-features = false, features =
 //!   ["sqlite"]`.
