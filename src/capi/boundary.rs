@@ -54,8 +54,8 @@ pub(super) unsafe fn exclusive<'a, T>(pointer: *mut T, what: &str) -> Result<&'a
 /// # Safety
 /// `repr(C)`, the first field is that size, and every byte pattern that a caller may leave in it is valid.
 pub(super) unsafe trait Growing: Copy {
-    /// The size in the first version that had it: no caller has a smaller one. When fields are added at the
-    /// end, this becomes the offset of the first of them.
+    /// The size of the struct in the first version that had it: no caller has a smaller one. When fields are
+    /// added at the end, this stays the offset of the first added field.
     const FIRST_SIZE: usize;
 }
 

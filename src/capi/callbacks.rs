@@ -20,7 +20,7 @@ pub(super) struct Entry {
     history: Arc<History>,
     on_change: Option<OnChange>,
     on_log: Option<OnLog>,
-    /// Resumes an elector that was gated because its callback was not told of an election.
+    /// Resumes an elector whose renewals were withheld because its callback had not been called with ELECTED.
     resume: Box<dyn Fn() + Send + Sync>,
     /// The revision of the latest change that was told. Locked while a callback runs.
     calling: Mutex<u64>,

@@ -230,8 +230,8 @@ pub unsafe extern "C" fn elector_release(
 }
 
 /// Stands down in two steps, for work in progress. From this call on the candidate does not lead, so start no
-/// new work. Its lease is still renewed, so that no other candidate leads, until `elector_drained` or until
-/// no renewal succeeds before the hard deadline. If the candidate does not lead, the call does what
+/// new work. Its lease is still renewed, so that no other candidate leads, until `elector_drained`, or until
+/// the hard deadline passes without a successful renewal. If the candidate does not lead, the call does what
 /// `elector_release` does with a timeout of 0.
 ///
 /// Work that hangs keeps the lease for ever, and no other candidate leads: use `elector_drain_for` to bound

@@ -242,7 +242,7 @@ mod tests {
             let _ = history.push(change(1));
             assert_eq!(waiting.join().unwrap(), Waited::Changed);
         });
-        assert_eq!(history.wait(0, Some(Duration::ZERO)), Waited::Changed, "what was missed is told at once");
+        assert_eq!(history.wait(0, Some(Duration::ZERO)), Waited::Changed, "an earlier change ends it");
     }
 
     #[test]
@@ -278,7 +278,7 @@ mod tests {
         let _ = history.push(Change { event: elected.clone(), ..change(2) });
         let _ = history.push(Change { event: elected, ..change(3) });
         assert!(!history.is_up_to_date() && !history.tells(1) && !history.is_up_to_date());
-        assert!(!history.tells(2) && !history.is_up_to_date(), "the next one waits too");
+        assert!(!history.tells(2) && !history.is_up_to_date(), "the next election waits too");
         assert!(history.tells(3) && history.is_up_to_date(), "however long the callback takes");
         assert!(!history.tells(4), "nothing waited");
     }

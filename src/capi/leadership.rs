@@ -66,8 +66,8 @@ pub enum elector_event {
     StoreClockStepped = 7,
     /// A standby of the store was promoted, and commits may be lost. Handled like STORE_CLOCK_STEPPED.
     TimelineChanged = 8,
-    /// The row's expiry is further ahead than its lease could have set it, and no candidate can take it over
-    /// before. `elector break` corrects it.
+    /// The row's expiry is further ahead than its lease could have set it. No candidate can take the row over
+    /// before that expiry, unless `elector break` corrects it.
     PoisonedRow = 9,
 }
 
@@ -130,8 +130,8 @@ pub struct elector_leadership {
     pub is_leader: bool,
     /// The time in milliseconds from this answer until the soft deadline, a tenth of the lease before the
     /// hard one; rounded down; 0 without a term and past that deadline. A renewal extends it. Start nothing
-    /// new by then. A draining candidate starts nothing new at all: for it this is how long the work in
-    /// progress may still run.
+    /// new by then. In a drain start nothing new at all: then this is the time for which the work in progress
+    /// may still run.
     pub work_for_ms: u64,
 }
 

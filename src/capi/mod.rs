@@ -5,7 +5,7 @@
 //! status.
 
 #![allow(non_camel_case_types, reason = "these are the names in C")]
-#![allow(clippy::missing_safety_doc, reason = "the header's conventions say it once for all")]
+#![allow(clippy::missing_safety_doc, reason = "the header states the conventions once")]
 
 mod boundary;
 #[cfg(feature = "driver")]

@@ -26,7 +26,7 @@ pub struct elector_view {
     pub token: u64,
     /// The number of the latest change. Atomic.
     pub revision: u64,
-    /// The number of forks between the program's start and this process. Atomic.
+    /// How many forks led from the program's first process to this one. Atomic.
     pub forks: *const u32,
     /// The value of `*forks` when the elector was created. If the two differ, this is a forked child.
     pub forks_then: u32,

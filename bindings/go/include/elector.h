@@ -168,8 +168,8 @@ typedef enum elector_event {
     ELECTOR_EVENT_STORE_CLOCK_STEPPED = 7,
     // A standby of the store was promoted, and commits may be lost. Handled like STORE_CLOCK_STEPPED.
     ELECTOR_EVENT_TIMELINE_CHANGED = 8,
-    // The row's expiry is further ahead than its lease could have set it, and no candidate can take it over
-    // before. `elector break` corrects it.
+    // The row's expiry is further ahead than its lease could have set it. No candidate can take the row over
+    // before that expiry, unless `elector break` corrects it.
     ELECTOR_EVENT_POISONED_ROW = 9,
 } elector_event;
 
@@ -438,8 +438,8 @@ typedef struct elector_leadership {
     bool is_leader;
     // The time in milliseconds from this answer until the soft deadline, a tenth of the lease before the
     // hard one; rounded down; 0 without a term and past that deadline. A renewal extends it. Start nothing
-    // new by then. A draining candidate starts nothing new at all: for it this is how long the work in
-    // progress may still run.
+    // new by then. In a drain start nothing new at all: then this is the time for which the work in progress
+    // may still run.
     uint64_t work_for_ms;
 } elector_leadership;
 
@@ -453,7 +453,7 @@ typedef struct elector_view {
     uint64_t token;
     // The number of the latest change. Atomic.
     uint64_t revision;
-    // The number of forks between the program's start and this process. Atomic.
+    // How many forks led from the program's first process to this one. Atomic.
     const uint32_t *forks;
     // The value of `*forks` when the elector was created. If the two differ, this is a forked child.
     uint32_t forks_then;
@@ -732,8 +732,8 @@ enum elector_status elector_release(const struct elector *elector,
                                     struct elector_error *error_out);
 
 // Stands down in two steps, for work in progress. From this call on the candidate does not lead, so start no
-// new work. Its lease is still renewed, so that no other candidate leads, until `elector_drained` or until
-// no renewal succeeds before the hard deadline. If the candidate does not lead, the call does what
+// new work. Its lease is still renewed, so that no other candidate leads, until `elector_drained`, or until
+// the hard deadline passes without a successful renewal. If the candidate does not lead, the call does what
 // `elector_release` does with a timeout of 0.
 //
 // Work that hangs keeps the lease for ever, and no other candidate leads: use `elector_drain_for` to bound
