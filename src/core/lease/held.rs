@@ -1,4 +1,5 @@
-//! What the store may hold for this machine besides its term, and the requests that decide it.
+//! The leases that the store may hold for this machine besides its term, and the requests that may grant or
+//! end them.
 
 use ::core::time::Duration;
 use alloc::collections::VecDeque;
@@ -432,7 +433,7 @@ mod tests {
         assert_eq!(held.answered(acquire.id), Some((acquire, Arrival::InTime)));
         held.term_began(token(1));
         held.settle(Some(token(1)));
-        assert_eq!(held.settlements(), 1, "a term settles what was before it");
+        assert_eq!(held.settlements(), 1, "a term ends all earlier leases");
         held.must_release(at(10), token(1));
         held.settle(None);
         assert_eq!(held.settlements(), 1, "the release is not confirmed");

@@ -157,10 +157,9 @@ impl Lease {
         self.held.is_settled() && matches!(self.state, State::Standby)
     }
 
-    /// The number of times that every lease which the store held or might have held for this machine had
-    /// ended: a release was confirmed, the lease had expired, or a later term began. A release that finds
-    /// nothing to end counts at once, and so does [`Input::Drained`](super::Input::Drained) in a term that
-    /// does not drain.
+    /// Counts how often all leases that the store held or might have held for this machine have ended: a
+    /// release was confirmed, a lease had expired, or a later term began. A release that finds nothing to end
+    /// counts at once, and so does [`Input::Drained`](super::Input::Drained) in a term that does not drain.
     ///
     /// A release is done once this is larger than it was before [`Input::Release`](super::Input::Release),
     /// whatever input followed.

@@ -30,7 +30,7 @@ pub use self::options::{Fuse, IfMissing, SqliteOptions};
 ///   1, microseconds since 1970)`, and `expires_at = store now + lease`.
 /// * `Renew` and `Release` change only a row with the same holder and token; `Renew` also needs an
 ///   unexpired one.
-/// * `Release` keeps the row as a tombstone: without holder, expired at that instant, with its token.
+/// * `Release` keeps the row and its token, without holder and expired at that instant.
 /// * A call returns soon after the latest deadline of its jobs, even if the store hangs.
 pub trait Store: Send {
     /// Executes all jobs in as few statements as possible. Returns one answer for each job, in the order of

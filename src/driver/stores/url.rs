@@ -218,7 +218,7 @@ fn parse_sqlite(rest: &str) -> Result<StoreUrl, InvalidUrl> {
     let fuse = match query {
         "" => Fuse::Refuse,
         "filesystem=local" => Fuse::TrustAsLocal,
-        _ => return invalid("has an unknown option; known is ?filesystem=local"),
+        _ => return invalid("has an unknown option; the only one is ?filesystem=local"),
     };
     match std::path::absolute(path) {
         Ok(path) => {
