@@ -177,7 +177,7 @@ impl Watch {
         Ok(())
     }
 
-    /// After an input was handled and its outputs were drained.
+    /// Checks the machine after an input was handled and its outputs were polled.
     pub(super) fn drained(
         &mut self,
         now: Instant,

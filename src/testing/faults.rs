@@ -9,7 +9,7 @@ use super::plan::{Fault, MS};
 use super::world::{Happening, World};
 
 impl World {
-    /// One blow of fate, of a kind that is switched on.
+    /// One random fault, of a kind that the plan allows.
     pub(super) fn blow(&mut self) -> Result<(), Broken> {
         if self.healed || self.plan.faults.is_empty() {
             return Ok(());

@@ -8,7 +8,7 @@ use alloc::string::String;
 
 const TAIL: usize = 120;
 
-/// Hears every line.
+/// Called with every line.
 pub(super) type Listener = dyn FnMut(&str);
 
 #[derive(Default)]

@@ -71,7 +71,7 @@ impl World {
         Duration::from_nanos(if self.plan.strict { 0 } else { to.saturating_sub(from) })
     }
 
-    /// How long a candidate may wait that does not go by the store's clock alone.
+    /// How much longer a cautious candidate may wait: one that does not rely on the store's clock alone.
     fn cautious_wait(&self, may_have_seen_steps: bool) -> u64 {
         let steps = [
             Fault::BigSteps,

@@ -245,8 +245,9 @@ impl Plan {
         nanos(self.fault_every)
     }
 
-    /// Whether Promise L holds in this run: clocks within 1 %, and a store clock that is not stepped beyond
-    /// the margin and no lost commit, or else every candidate strict.
+    /// Whether Promise L holds in this run. All clocks must run within 1 % of each other; and either no
+    /// commit is lost and the store's clock is not stepped by more than the margin, or every candidate is
+    /// strict.
     pub(super) fn exclusion(&self) -> bool {
         !self.has(Fault::WildRates) && (self.strict || !has_unseen(&self.faults))
     }

@@ -1,4 +1,4 @@
-//! The simulated store: one row, atomic operations, a clock of its own, and what befalls a real one.
+//! The simulated store: one row, atomic operations, a clock of its own, and the faults of a real store.
 
 use ::core::time::Duration;
 use alloc::collections::VecDeque;
@@ -23,9 +23,10 @@ pub(super) struct Store {
     row: Option<Record>,
     /// What the synchronous standby has while it is cut off: no change is answered, but all see it.
     standby: Option<Option<Record>>,
-    /// Whether rows say how long the lease was that their holder asked for.
+    /// Whether rows contain the length of the lease that their holder requested.
     shows_lease: bool,
-    /// What the row was from which true time on: a standby that lags may become the primary.
+    /// The latest versions of the row, each with the true time of its commit: a standby that lags may become
+    /// the primary.
     commits: VecDeque<(u64, Option<Record>)>,
 }
 

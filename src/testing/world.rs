@@ -48,7 +48,7 @@ pub(super) enum Happening {
         to: Address,
         id: RequestId,
     },
-    /// An input that no request led to.
+    /// An input that is not the reply to a request.
     Told {
         to: Address,
         input: Input,
@@ -76,7 +76,7 @@ pub struct Figures {
     pub happenings: u64,
     /// How many terms began.
     pub elected: u64,
-    /// How long it lasted, in true time.
+    /// How long the run lasted, in true time.
     pub simulated: Duration,
     /// The time without a leader after all faults ended, beyond the rest of the lease that stood. Zero where
     /// the candidates are strict, as in the next two: these wait longer on purpose.

@@ -37,7 +37,7 @@ pub(super) fn one_of_eight_racing_candidates_is_granted_the_lease(trial: &Trial<
         won.extend(result?);
     }
     won.sort_unstable();
-    equal("the rounds that were won, by all candidates together", won, (0..rounds).collect())
+    equal("the rounds in which a candidate was granted the lease", won, (0..rounds).collect())
 }
 
 pub(super) fn every_name_is_kept_exactly(trial: &Trial<'_>) -> Checked {

@@ -166,7 +166,8 @@ impl Connection<'_> {
         }
     }
 
-    /// Acquires what must be held, and returns the row that the store shows.
+    /// Sends an acquire, which must be refused because the lease is held; returns the row that the store
+    /// shows.
     pub(super) fn refused(&mut self, election: &str, who: &str) -> Checked<Row> {
         seen(self.acquire(election, who, LEASE)?)
     }

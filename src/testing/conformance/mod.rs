@@ -247,7 +247,7 @@ macro_rules! conformance_tests {
     };
 }
 
-/// Hands the names of all properties, by the file that they stand in, to another macro.
+/// Passes the names of all properties, grouped by the file that contains them, to another macro.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_properties {
