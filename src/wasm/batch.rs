@@ -9,7 +9,7 @@ use crate::core::table::CLEAN_UP_EVERY;
 
 #[wasm_bindgen]
 extern "C" {
-    /// `Limits` of the types.
+    /// `Limits` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "Limits")]
     pub type LimitsObject;
 
@@ -17,7 +17,7 @@ extern "C" {
     #[wasm_bindgen(typescript_type = "Operation[\"op\"]")]
     pub type OpName;
 
-    /// A request of the types.
+    /// A request: `Request` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "Request")]
     pub type RequestObject;
 

@@ -11,7 +11,7 @@ use crate::core::sql::sqlstate;
 
 #[wasm_bindgen]
 extern "C" {
-    /// `ColumnRow` of the types.
+    /// `ColumnRow` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "ColumnRow")]
     pub type ColumnRow;
 
@@ -34,11 +34,11 @@ extern "C" {
     #[wasm_bindgen(method, getter, structural)]
     fn encoding(this: &ColumnRow) -> JsValue;
 
-    /// `TableVerdict` of the types.
+    /// `TableVerdict` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "TableVerdict")]
     pub type TableVerdictObject;
 
-    /// `Failure` of the types.
+    /// `Failure` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "Failure")]
     pub type FailureName;
 }

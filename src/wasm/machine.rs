@@ -11,7 +11,7 @@ use crate::core::{Instant, Name, TimingOptions};
 
 #[wasm_bindgen]
 extern "C" {
-    /// `MachineOptions` of the types.
+    /// `MachineOptions` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "MachineOptions")]
     pub type MachineOptions;
 

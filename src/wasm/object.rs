@@ -18,15 +18,15 @@ extern "C" {
     #[wasm_bindgen(method, structural, indexing_setter)]
     fn set(this: &Object, key: &str, value: JsValue);
 
-    /// `Output` of the types.
+    /// `Output` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "Output")]
     pub type OutputObject;
 
-    /// `MachineLeadership` of the types.
+    /// `MachineLeadership` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "MachineLeadership")]
     pub type LeadershipObject;
 
-    /// `Leader` of the types, or `undefined`.
+    /// `Leader` in `types.d.ts`, or `undefined`.
     #[wasm_bindgen(typescript_type = "Leader | undefined")]
     pub type LeaderObject;
 }

@@ -9,7 +9,7 @@ use crate::core::{FencingToken, StoreTime};
 
 #[wasm_bindgen]
 extern "C" {
-    /// `Reply` of the types.
+    /// `Reply` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "Reply")]
     pub type ReplyObject;
 
@@ -26,7 +26,7 @@ extern "C" {
     #[wasm_bindgen(method, getter, structural)]
     fn row(this: &ReplyObject) -> Option<RowObject>;
 
-    /// `Row` of the types.
+    /// `Row` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "Row")]
     pub type RowObject;
 

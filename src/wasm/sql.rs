@@ -7,15 +7,15 @@ use crate::core::sql::sqlite_server;
 
 #[wasm_bindgen]
 extern "C" {
-    /// `IdType` of the types.
+    /// `IdType` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "IdType")]
     pub type IdTypeName;
 
-    /// `PostgresStatement` of the types.
+    /// `PostgresStatement` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "PostgresStatement")]
     pub type PostgresStatementName;
 
-    /// `SqliteStatement` of the types.
+    /// `SqliteStatement` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "SqliteStatement")]
     pub type SqliteStatementName;
 }

@@ -13,7 +13,7 @@ use crate::core::{FencingToken, Name, StoreTime};
 
 #[wasm_bindgen]
 extern "C" {
-    /// `Outcome` of the types.
+    /// `Outcome` in `types.d.ts`.
     #[wasm_bindgen(typescript_type = "Outcome")]
     pub type OutcomeObject;
 
