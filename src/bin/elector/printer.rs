@@ -24,7 +24,7 @@ pub static STDERR: Printer = Printer::new("standard error", || Box::new(io::stde
 /// Standard output.
 pub static STDOUT: Printer = Printer::new("standard output", || Box::new(io::stdout()));
 
-/// One stream to people.
+/// One output stream for people.
 pub struct Printer {
     name: &'static str,
     open: fn() -> Box<dyn Write>,
@@ -187,7 +187,7 @@ mod tests {
     fn lines_for_a_stalled_reader_are_dropped_and_counted_without_blocking() {
         static PIPE: Mutex<Option<SyncSender<String>>> = Mutex::new(None);
         static PRINTER: Printer =
-            Printer::new("this", || Box::new(Pieces(PIPE.lock().unwrap().take().unwrap())));
+            Printer::new("a test", || Box::new(Pieces(PIPE.lock().unwrap().take().unwrap())));
         let (sender, reader) = sync_channel(0);
         *PIPE.lock().unwrap() = Some(sender);
         // The thread holds one of them, and the queue the others that fit.
@@ -201,7 +201,7 @@ mod tests {
         for _ in 0..=MAX_LINES {
             assert!(!reader.recv().unwrap().contains("dropped"));
         }
-        assert_eq!(reader.recv().unwrap(), "elector: 5 lines dropped: the reader of this is too slow\n");
+        assert_eq!(reader.recv().unwrap(), "elector: 5 lines dropped: the reader of a test is too slow\n");
         PRINTER.print("later\n".into());
         assert_eq!(reader.recv().unwrap(), "later\n");
         PRINTER.finish();

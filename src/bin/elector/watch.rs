@@ -29,11 +29,11 @@ struct Line<'a> {
     at_ms: i64,
     event: &'static str,
     election: &'a Name,
-    /// Null if nobody leads.
+    /// Null if no candidate leads.
     leader: Option<Leader>,
     /// The token of this term, or of the one that ended.
     token: Option<FencingToken>,
-    /// Why nobody leads.
+    /// Why no candidate leads.
     reason: Option<&'static str>,
 }
 

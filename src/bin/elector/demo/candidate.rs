@@ -39,7 +39,8 @@ pub enum News {
     Still { last: Instant },
     /// It does not lead any more; `last` is the last time at which it led.
     Follows { last: Instant },
-    /// Its first answer after a long pause, asked for at `at`: the token of the term that it leads, else 0.
+    /// The candidate's first answer after a long pause, given at `at`: the token of its term, or 0 if it does
+    /// not lead.
     Woke { at: Instant, token: u64 },
 }
 

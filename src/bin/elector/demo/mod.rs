@@ -122,9 +122,9 @@ struct Demo {
     claims: Claims,
     /// The leader that was stopped, and when it was continued.
     continued: Option<(usize, Instant)>,
-    /// The token that it had when it woke; 0 if it did not lead.
+    /// The token that this leader reported when it was continued; 0 if it did not lead.
     woke: Option<u64>,
-    /// Whether that was the token of the term in which it was stopped.
+    /// Whether `woke` is the token of the term in which this leader was stopped.
     woke_as_leader: bool,
 }
 

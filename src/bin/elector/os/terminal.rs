@@ -37,7 +37,7 @@ impl Terminal {
         tcgetpgrp(io::stdin()) == Ok(self.job)
     }
 
-    /// Gives the terminal to `group` if our job has it; says whether it had it.
+    /// Gives the terminal to `group` if our job has it. Returns whether that succeeded.
     pub fn lend(self, group: Pid) -> bool {
         self.is_ours() && hand_to(group).is_ok()
     }
