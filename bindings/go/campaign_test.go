@@ -35,7 +35,7 @@ func TestARunThatWasStoodDownDoesNotWorkInTheTermOfALaterCampaign(t *testing.T) 
 	if _, err := e.WaitUntilLeader(ctx); err != nil {
 		t.Fatal(err)
 	}
-	// A Run of the first campaign that checks only now.
+	// A Run of the first campaign that checks only now whether it was elected.
 	if token, _, err := e.elected(ctx, down); !errors.Is(err, ErrReleased) {
 		t.Errorf("token %d, %v", token, err)
 	}

@@ -103,7 +103,7 @@ func TestChangesEndWithTheirContext(t *testing.T) {
 			break
 		}
 		if read.Revision != revision {
-			t.Fatalf("change %d instead of %d is behind what was read", read.Revision, revision)
+			t.Fatalf("the next change is %d instead of %d", read.Revision, revision)
 		}
 		if read.Event == elector.EventDeposed {
 			return

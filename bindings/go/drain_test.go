@@ -79,7 +79,7 @@ func TestARunThatWasNotElectedEndsNoDrainOfOtherWork(t *testing.T) {
 		t.Error(err)
 	}
 	if token := runner.Leadership().Token; token != kept {
-		t.Errorf("term %d, of which the work goes on, is not kept: %d", kept, token)
+		t.Errorf("the work of term %d goes on, but its lease is not kept: the token is %d", kept, token)
 	}
 	must(t, runner.Drained())
 	keepsNothing(t, runner)

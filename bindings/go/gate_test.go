@@ -42,7 +42,7 @@ func TestNoCallIsInsideAGateThatIsShutAndEmpty(t *testing.T) {
 		}
 		guarded.shut()
 		if !guarded.empty(time.Minute) {
-			t.Fatal("a call has not left")
+			t.Fatal("a call is still inside after a minute")
 		}
 		freed.Store(true)
 		group.Wait()

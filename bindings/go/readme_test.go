@@ -14,7 +14,7 @@ func TestTheProgramOfTheReadmeIsTheQuickStart(t *testing.T) {
 	must(t, err)
 	_, code, _ := strings.Cut(strings.ReplaceAll(string(program), "\t", "    "), "\n")
 	if !strings.Contains(string(readme), "```go\n"+code+"```\n") {
-		t.Error("README.md: its program is another than internal/quickstart/main.go; copy that, " +
-			"without its first line and with spaces for tabs")
+		t.Error("README.md: its program differs from internal/quickstart/main.go; copy that file, " +
+			"without the first line and with four spaces instead of each tab")
 	}
 }

@@ -117,7 +117,7 @@ func (e *Elector) elected(ctx context.Context, down <-chan struct{}) (uint64, *l
 		if ctx.Err() != nil {
 			return 0, nil, context.Cause(ctx)
 		}
-		// Read before the token and the state, so that watch receives every change that comes after them.
+		// The end of the history is read first, so that watch receives every change after the token and state.
 		at := e.history.last.Load()
 		token := e.Token()
 		switch {
