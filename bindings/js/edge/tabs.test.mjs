@@ -263,7 +263,7 @@ test("after the leader's tab crashes another leads once the lease has expired", 
     // This request is never answered.
     tab.send("Page.crash").catch(() => undefined);
     const took = await takenOver(from);
-    assert.ok(took > LEASE_MS / 4, `nobody released, and it took ${took} ms only`);
+    assert.ok(took > LEASE_MS / 4, `no tab released, and the take-over took only ${took} ms`);
     // Chromium may have run the worker in the leader's process after all; the last test covers that.
     const survived = (await worker(LEASE_MS))?.targetId === before.targetId;
     assert.ok(took < 2 * LEASE_MS || !survived, `it took ${took} ms`);

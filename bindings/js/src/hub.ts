@@ -12,7 +12,10 @@ import { failAll } from "./store.js";
 /** Timers may stop while the system is suspended, so the hub reads the clock at least this often. */
 const LONGEST_SLEEP_MS = 1_000;
 const { mostJobs, shortestPatienceMs, cleanUpEveryMs } = limits();
-/** With this many overdue batches the hub mostly stops sending: each waits in the client for a connection. */
+/**
+ * With this many overdue batches the hub sends only at long intervals, since each overdue batch still waits
+ * in the client for a connection.
+ */
 const MOST_OVERDUE = 4;
 /**
  * The interval between the batches that are sent even then: the client may work again, although it never
@@ -346,7 +349,7 @@ export class Hub {
         const listening = this.store.listen(notify, warn, testMs);
         this.#listening = listening;
         listening.catch((error: unknown) => {
-            this.#log("warn", `${oneLine(error)}; without notifications a release is found only by looking`);
+            this.#log("warn", `${oneLine(error)}; without notifications only reads find a release`);
         });
     }
 

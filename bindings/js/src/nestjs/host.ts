@@ -21,8 +21,8 @@ export async function electionsIn(host: Host): Promise<LeaderElections | undefin
 }
 
 /**
- * Keeps only the first `forRoot()` that each module imports: its own comes before global ones. Nest 10 and
- * the earlier 11 would inject the one that was made last.
+ * Keeps only the first `forRoot()` that each module imports: the module's own import comes before global
+ * ones. Nest 10 and earlier versions of Nest 11 would inject the `forRoot()` that was made last.
  */
 export function keepNearest(container: ModulesContainer): void {
     for (const { imports } of container.values()) {

@@ -79,8 +79,8 @@ interface Expected {
 }
 
 /**
- * Marks distinguish ticks from other calls. Cron calls a job with the job's `onComplete`, so a mark is set as
- * the `onComplete` of one method's job.
+ * The marks, which distinguish ticks from other calls. Cron passes a job its own `onComplete`, so a mark is
+ * set as the `onComplete` of the job of each method.
  */
 const marks = new WeakSet<object>();
 

@@ -71,7 +71,7 @@ export async function listenOn(
         await start().catch(() => retry(attempt + 1));
     };
     await start().catch(() => {
-        warn("cannot connect to listen for releases; a release is found only by looking until that works");
+        warn("cannot connect to listen for releases; until that works, only reads of the row find a release");
         void retry(1);
     });
     return async () => {
