@@ -54,7 +54,7 @@ fn no_question_allocates() {
     };
     check();
     elector.campaign();
-    elector.wait_until_leader(soon).expect("nobody else stands");
+    elector.wait_until_leader(soon).expect("no other candidate leads");
     assert!(elector.am_i_leader());
     check();
     elector.release();

@@ -1,7 +1,8 @@
-//! Whoever is told something and asks gets the answer that fits.
+//! A log writer that is told of a change and then asks for the leadership gets the answer that fits the
+//! change.
 //!
-//! A log's writer runs at the very moment of the news, on the thread that has them, and may ask. So what it
-//! hears shows the order of publishing and telling, whatever the scheduler does.
+//! A log writer runs on the thread that handles the change, and may call the elector. So its answers show
+//! whether a change is published before it is reported, whatever the scheduler does.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,7 +14,7 @@ static ELECTOR: Mutex<Option<Elector>> = Mutex::new(None);
 /// What was told, and what was answered then.
 static HEARD: Mutex<Vec<(&str, bool, Option<FencingToken>)>> = Mutex::new(Vec::new());
 
-/// Asks at each line about a term.
+/// A log writer that asks for the leadership at each line that reports the start or end of a term.
 struct Asks;
 
 impl std::io::Write for Asks {
@@ -44,7 +45,7 @@ fn who_is_told_of_a_term_and_asks_gets_the_answer_that_fits() {
     let mut expected = Vec::new();
     for _ in 0..3 {
         elector.campaign();
-        let token = elector.wait_until_leader(soon).expect("nobody else stands");
+        let token = elector.wait_until_leader(soon).expect("no other candidate leads");
         elector.release_and_wait(soon).expect("the store answers");
         expected.extend([("elected", true, Some(token)), ("deposed", false, None)]);
     }

@@ -56,7 +56,7 @@ fn a_term_shows_in_the_metrics_and_in_the_log() {
     let snapshotter = recorder.snapshotter();
     recorder.install().unwrap();
 
-    // Nobody of this process has led it yet, and an alert must see that nobody does.
+    // No candidate of this process has led this election yet, and the metric must say so for an alert.
     let down = MemoryStore::named("telemetry-down");
     down.fail_with(Some(StoreError::new(Failure::Unsent, "down")));
     let vacant = Elector::builder("vacant").store("memory:telemetry-down").build().unwrap();

@@ -1,5 +1,5 @@
-//! Changes are numbered from 1 on, without gaps, and a renewal has a number of its own only if it tells
-//! that all is well again: whoever waits for news of many elections is not woken by each renewal.
+//! Changes are numbered from 1 on, without gaps, and a renewal has a number of its own only if it follows
+//! `AtRisk` or `StopNewWork`: a thread that waits for changes of many elections is not woken by each renewal.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use elector::driver::stores::StoreError;
 use elector::driver::stores::memory::MemoryStore;
 use elector::{Change, Elector};
 
-/// How long the test waits for what must come, and half of the lease.
+/// How long the test waits for an expected change. The lease is twice as long.
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]

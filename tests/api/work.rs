@@ -154,7 +154,7 @@ fn drained_work_that_does_not_stop_is_renewed_no_more_and_cut_off_at_the_soft_de
     }));
     assert!(ended.unwrap_err().is_released());
     let (dropped_at, Leadership { phase, work_until, trusted_until, .. }) = told.recv().unwrap();
-    assert_eq!(phase, Phase::Draining, "until the work was dropped nobody else was let in");
+    assert_eq!(phase, Phase::Draining, "the lease was kept until the work was dropped");
     assert!(work_until <= dropped_at && dropped_at < trusted_until);
     assert!(matches!(next_turn(&mut changes), Event::Elected { .. }));
     assert!(matches!(next_turn(&mut changes), Event::StopNewWork { .. }), "the drain");
@@ -192,7 +192,7 @@ fn a_run_that_is_drained_before_it_begins_work_ends_and_frees_the_lease() {
     {
         let mut run = pin!(first.run_as_leader(async |_| panic!("no work is begun while it drains")));
         let mut context = Context::from_waker(Waker::noop());
-        // Nobody is elected before the run was polled once: that poll would begin the work.
+        // The candidate must not be elected before the run was polled once: that poll would begin the work.
         store.fail_with(down(Failure::Unsent));
         let began: Poll<Result<(), _>> = run.as_mut().poll(&mut context);
         assert!(began.is_pending());

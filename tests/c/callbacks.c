@@ -163,7 +163,7 @@ static void work(void *data, const struct elector_change *change)
         sleep_ms(1);
 }
 
-/* While the callback of one elector works, another one is elected, and nobody is told. */
+/* While the callback of one elector works, another elector is elected, and its callback is not called. */
 static void a_term_of_which_no_callback_was_told_ends_and_one_whose_callback_works_goes_on(void)
 {
     struct work busy = {.elected = 0}, untold = {.elected = 0};

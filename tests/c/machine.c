@@ -40,7 +40,7 @@ static void trust_ends_by_the_clock_alone(void)
     host.now_ns += left * MS;
     CHECK(leads(&host));
     host.now_ns += MS;
-    /* Nobody gave a timeout. An earlier clock does not bring the term back once a later one was told. */
+    /* The machine got no TIMEOUT. An earlier time does not bring the term back once a later one was input. */
     CHECK(!leads(&host) && count_of(&host, ELECTOR_EVENT_DEPOSED) == 0);
     host.is_cut = true;
     tell(&host, ELECTOR_INPUT_KIND_TIMEOUT);

@@ -38,7 +38,7 @@ static void ok_null_utf8_argument_timing_and_size(void)
     elector_free(elector);
 }
 
-/* A port of this machine on which somebody listens, who says nothing; or, if `listening` is false, nobody. */
+/* A port of this machine. If `listening` is true, a server accepts connections there and never answers. */
 static int open_port(bool listening, char *url, size_t capacity)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

@@ -112,7 +112,7 @@ static void a_thread_that_waits_can_be_called_back(void)
     sleep_ms(20);
     elector_wake();
     pthread_join(thread, NULL);
-    /* Whoever begins to wait only now has not missed it. */
+    /* A wait that begins only now has not missed the wake. */
     CHECK(elector_wait_any(count, ELECTOR_WAIT_FOREVER) != count);
 }
 

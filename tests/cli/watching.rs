@@ -39,9 +39,10 @@ fn delete_all(home: &Home) {
     FILES.iter().for_each(|name| fs::remove_file(home.path().join(name)).expect(name));
 }
 
-/// `elector run` waits for two seconds for its release. What took longer tells nothing: once more.
+/// `elector run` waits two seconds for the confirmation of its release. If that took longer, the scenario
+/// proves nothing and is repeated.
 fn until_released(scenario: impl Fn(&Home) -> bool) {
-    assert!((0..10).any(|_| scenario(&Home::new())), "no leader is told that it released its lease");
+    assert!((0..10).any(|_| scenario(&Home::new())), "no release was confirmed in ten attempts");
 }
 
 #[test]
@@ -87,7 +88,7 @@ fn no_file_is_made_before_there_is_one_nor_after_all_were_deleted(home: &Home) -
         return false;
     }
     assert_eq!(watch.next()["reason"], "released");
-    // Nobody led before, and nobody leads: that is no change.
+    // No candidate led before, and none leads now: that is no change.
     delete_all(home);
     thread::sleep(Duration::from_millis(1_200));
     assert!(home.files().is_empty(), "{:?}", home.files());
@@ -109,7 +110,7 @@ fn nothing_is_said_of_the_removed_row_of_an_ended_term(home: &Home) -> bool {
         return false;
     }
     assert_eq!(watch.next()["reason"], "released");
-    // As whoever stands does with rows that ended over a minute ago.
+    // As candidates do with rows that ended over a minute ago.
     let database = rusqlite::Connection::open(home.path().join("e.db")).expect("the file");
     assert_eq!(database.execute("DELETE FROM leader_lease WHERE id = 'n'", []), Ok(1));
     thread::sleep(Duration::from_millis(1_200));

@@ -80,7 +80,7 @@ pub fn beat() {
     let token: u64 = std::env::var("ELECTOR_TOKEN").ok().and_then(|token| token.parse().ok()).unwrap_or(0);
     let mut out = OpenOptions::new().create(true).append(true).open(file).expect("the file of beats");
     let mut left = 50;
-    // Where nobody ends it, which is what these tests are to find, it must not beat for ever.
+    // If the guardian fails to end this process, which these tests must detect, it still ends by itself.
     let end = clock::now().saturating_add(Duration::from_secs(150));
     while clock::now() < end {
         let line = format!("{token} {} {} .\n", std::process::id(), clock::now().as_nanos());
@@ -112,7 +112,8 @@ fn leave_daemon(file: &Path) {
         std::os::unix::process::CommandExt::pre_exec(&mut daemon, || Ok(setsid().map(|_| ())?));
     }
     let child = daemon.spawn().expect("the daemon");
-    // Only once it beats for certain; it ends when the guardian ends it, so nobody waits for it here.
+    // Exit only once the daemon certainly beats. The guardian ends the daemon, so this process does not wait
+    // for it.
     while read(file).iter().all(|beat| beat.pid != child.id() as i32) {
         thread::sleep(Duration::from_millis(2));
     }

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use crate::beats::Beat;
 use crate::place::{Candidate, Place};
 
-/// How the command of one term ended, and the one of the next term began.
+/// When the command of one term ended, and when the command of the next term began.
 pub struct Ending {
     pub fault: Instant,
     /// The last beat of the old command.

@@ -18,7 +18,7 @@ use nix::unistd::{Pid, mkfifo};
 use crate::beats::{self, Manner};
 use crate::place::{Candidate, ENDS, LONG, Place, elector, wait_for};
 
-/// Both ends of a pipe that takes no more byte, so that whoever writes to it hangs.
+/// Both ends of a full pipe: a process that writes to it hangs.
 fn full_pipe() -> (File, OwnedFd) {
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("a pipe");
     let mut writer = File::from(writer);
@@ -31,7 +31,7 @@ fn fill(pipe: &mut (impl Write + AsFd)) {
     pipe.write_all(&vec![b'-'; size as usize]).expect("an empty pipe");
 }
 
-/// Both ends of a terminal in which somebody typed Ctrl-S.
+/// Both ends of a terminal in which Ctrl-S was typed.
 fn stopped_terminal() -> (OwnedFd, OwnedFd) {
     let terminal = openpty(None, None).expect("a terminal");
     File::from(terminal.master.try_clone().expect("it")).write_all(b"\x13").expect("a key");
@@ -137,7 +137,7 @@ impl Frozen {
         trace(libc::PTRACE_SEIZE);
         trace(libc::PTRACE_INTERRUPT);
         let mut status = 0;
-        // SAFETY: the status is ours. Taken here, so that nobody takes it for an end.
+        // SAFETY: the status is ours. The stop is waited for here, so that no other wait takes it for an end.
         unsafe { libc::waitpid(process.as_raw(), &raw mut status, libc::__WALL) };
         assert!(libc::WIFSTOPPED(status), "{status}");
         Frozen(process)

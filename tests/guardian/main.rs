@@ -129,7 +129,8 @@ fn a_daemon_ends_when_run_is_killed() {
     faults::kill_run(&place, &first, &place.run("b", Manner::Plain, &[]));
 }
 
-/// A shell that replaces itself by `elector run` leaves its children to it, and theirs may become orphans.
+/// A shell that executes `elector run` in its place leaves its children to `elector run`, and the children's
+/// own children may become orphans.
 #[test]
 fn processes_that_are_not_the_commands_are_left_alone() {
     let place = Place::new(LONG);
@@ -168,7 +169,7 @@ fn processes_that_are_not_the_commands_are_left_alone() {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
     assert_eq!(status.code(), Some(75), "the guardian was killed, so the term was lost");
-    assert_eq!(left, [true, true], "a child from before, and an orphan of the meantime");
+    assert_eq!(left, [true, true], "the shell's child and the orphan are still alive");
 }
 
 #[test]

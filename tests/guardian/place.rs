@@ -184,7 +184,7 @@ impl Candidate {
         wait_for("the command to run", || self.beats().into_iter().find(|beat| beat.token > after))
     }
 
-    /// Waits until it hears signals and stands: then all its threads are there.
+    /// Waits until the candidate handles signals and campaigns: then all its threads have started.
     pub fn wait_until_it_stands(&self) {
         wait_for("the candidate to stand", || {
             let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).ok()?;

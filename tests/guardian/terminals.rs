@@ -15,7 +15,7 @@ use crate::place::{LONG, Place, elector, state_of, wait_for};
 struct Shell {
     keys: File,
     shell: Child,
-    /// Without it the terminal would be gone as soon as nobody else has it.
+    /// Keeps the terminal open after all other processes have closed it.
     _other_end: OwnedFd,
 }
 

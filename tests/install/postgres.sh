@@ -12,7 +12,7 @@ need_postgres
 PATH=$PATH:/usr/sbin need pgbouncer pgbouncer "install PgBouncer"
 [ "${1:-}" != --system ] || exit 0
 
-# The servers run as nobody, who cannot look into root's home.
+# The servers run as the user nobody, who cannot read root's home.
 [ "$(id -u)" != 0 ] || cache=/var/cache/elector
 peer=${ELECTOR_TEST_PEER:-$cache/peer}
 need_node

@@ -230,8 +230,8 @@ fn a_stopped_leader_of_its_is_followed_and_steps_down_when_it_goes_on(release: R
     field.judge();
 }
 
-/// An old replica that starts with TypeORM's `synchronize: true` takes our columns away. Nobody of ours leads
-/// without tokens; the columns come back by themselves, and the election goes on.
+/// An old replica that starts with TypeORM's `synchronize: true` takes our columns away. No candidate of
+/// Elector leads without tokens; Elector adds the columns again, and the election goes on.
 fn columns_that_typeorm_dropped_end_the_term_and_come_back(release: Release) {
     let url = fresh_database(release);
     drop(Peer::start(&url, "first", quick()));

@@ -44,7 +44,8 @@ fn guarded(session: &mut Session, elector: &Elector, hold: impl FnOnce()) -> Res
 }
 
 /// The old leader's own connection is cut off under the guard, while the transaction of its work, on another
-/// connection, is not: old and new can only be told apart by the guard. Nobody else campaigns before that.
+/// connection, is not: only the guard distinguishes the old leader from the new one. No other candidate
+/// campaigns before the cut.
 fn an_open_guard_delays_the_next_leader_until_it_ends_and_then_fences_the_old_one(release: Release) {
     let cluster = Cluster::start(release);
     let proxy = Proxy::to(cluster.port());
@@ -153,7 +154,7 @@ fn a_guard_delays_only_its_own_election(release: Release) {
 }
 
 /// A guard of the leader's work in a session of its own, which the server cannot tell from another process.
-/// Afterwards nobody can follow this leader, and it has stopped.
+/// Afterwards this leader has stopped, and no candidate can succeed it.
 fn left_open(cluster: &Cluster, field: &mut Field) -> (Session, Leader) {
     let session = cluster.session();
     loop {

@@ -21,7 +21,7 @@ elector_kit::on_each_release! {
 
 /// What leaves one snapshot to a whole transaction.
 const LEVELS: [&str; 2] = ["REPEATABLE READ", "SERIALIZABLE"];
-/// What an operator may run, each of which copies the rows into a new file.
+/// Statements that an operator may run. Each copies the rows into a new file.
 const REWRITES: [&str; 4] = [
     "VACUUM FULL leader_lease",
     "CLUSTER leader_lease USING leader_lease_pkey",
@@ -100,7 +100,7 @@ fn a_guard_that_was_prepared_before_fails_as_well(release: Release) {
     }
 }
 
-/// Nobody can tell then whether another was elected meanwhile. A new transaction can.
+/// Then the transaction cannot determine whether another candidate was elected meanwhile. A new one can.
 fn a_guard_with_an_old_snapshot_fails_once_the_table_was_rewritten(release: Release) {
     let url = fresh_database(release);
     let operator = Session::open(&url);

@@ -1,5 +1,5 @@
-//! Rows and tables that somebody else has locked: they cost the elections of others nothing, and no renewal
-//! that was held up by them undoes a later one.
+//! Rows and tables that another session has locked: they do not disturb other elections, and no renewal that
+//! was delayed by them undoes a later one.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ elector_kit::on_each_release! {
     a_pooler_survives_that_a_statement_is_given_up
 }
 
-/// A policy on the rows holds up whoever is called `late`, after its statement has read the clock and before
-/// it has the row.
+/// A policy on the rows delays the session whose `application_name` is `late`, after its statement has read
+/// the clock and before it has the row.
 fn a_renewal_that_was_held_up_does_not_bring_back_what_a_later_one_has_set(release: Release) {
     let cluster = Cluster::start(release);
     let admin = cluster.session();
@@ -66,7 +66,8 @@ fn a_renewal_that_was_held_up_does_not_bring_back_what_a_later_one_has_set(relea
     });
 }
 
-/// Whoever waited for the row would be told of `lock_timeout` instead, and so would the rest of its batch.
+/// A statement that waited for the row would fail by `lock_timeout` instead, and with it the rest of its
+/// batch.
 fn a_locked_row_is_busy_and_not_lost(release: Release) {
     let cluster = Cluster::start(release);
     let mut store = Handle::open(&cluster.url());

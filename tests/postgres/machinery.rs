@@ -105,7 +105,7 @@ fn a_proxy_passes_delays_holds_loses_and_cuts() {
         std::thread::sleep(Duration::from_millis(200));
         proxy.set(Way::Pass);
         std::thread::sleep(Duration::from_millis(100));
-        assert!(!asked.is_finished(), "nobody is told");
+        assert!(!asked.is_finished(), "the client does not notice");
         proxy.cut();
         assert!(asked.join().unwrap().is_err());
     });

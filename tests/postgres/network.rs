@@ -86,7 +86,7 @@ fn followed(release: Release, to_server: Way, to_client: Way) {
     proxy.set(Way::Pass);
     field.pass(lease / 2);
     assert_eq!(field.leader(), new, "what arrives late changes nothing");
-    // And the old one is a candidate again: it leads when nobody else is left.
+    // And the old one is a candidate again: it leads when no other candidate is left.
     let witness = watch(&field, cluster.pid());
     let killed = clock::now();
     for other in 1..3 {

@@ -1,4 +1,4 @@
-//! Clocks that are set back, rows that somebody wrote by hand, and servers that are not quite PostgreSQL.
+//! Clocks that are set back, rows that were written by hand, and servers that are not quite PostgreSQL.
 
 use std::time::Duration;
 

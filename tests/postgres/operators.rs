@@ -146,7 +146,7 @@ fn status_names_who_holds_a_row_up_and_only_for_that_row(release: Release) {
                 remarks.remove(at.unwrap_or_else(|| panic!("{round}: no {row} by {backend}: {lines:?}")));
             }
         }
-        assert_eq!(remarks, [""; 0], "{round}: nobody else holds anything");
+        assert_eq!(remarks, [""; 0], "{round}: no other backend holds a row");
         for (election, token) in &tokens {
             assert_eq!(store.renew(election, token.unwrap()), Outcome::Renewed);
         }

@@ -1,5 +1,5 @@
-//! Roles, schemas and tables that are not as they should be: one clear line, and what may be done with least
-//! rights.
+//! Roles, schemas and tables that do not fit: each gives an error of one clear line. Also what a role with
+//! the fewest privileges can do.
 
 use std::process::Command;
 use std::sync::Arc;

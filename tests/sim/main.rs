@@ -40,7 +40,7 @@ fn run(seed: u64, aloud: bool) -> (World, Result<(), String>) {
     (world, result)
 }
 
-/// What all runs were like together, with the longest of their gaps.
+/// The figures of all runs: the counts added up, and the longest of each gap.
 fn sum(total: Figures, one: Figures) -> Figures {
     Figures {
         happenings: total.happenings + one.happenings,

@@ -13,7 +13,7 @@ eval "$settings"
 tree=$CARGO_TARGET_DIR/mutants/tree
 log=$CARGO_TARGET_DIR/mutants/log
 export CARGO_TARGET_DIR=$CARGO_TARGET_DIR/mutants/target
-# Nobody debugs a mutant, and without that each is compiled and linked sooner.
+# No mutant is debugged; without debug information each is compiled and linked sooner.
 export CARGO_PROFILE_DEV_DEBUG=0
 # A mutant may loop for ever; that, too, is noticed.
 patience=600

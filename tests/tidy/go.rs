@@ -59,7 +59,7 @@ fn options(tree: &Tree) -> Vec<String> {
     missing.map(|name| format!("{OPTIONS}:1: never calls {name}; give `Options` a field for it")).collect()
 }
 
-/// Whoever reads that a Go is new enough must not find otherwise.
+/// The README must name the oldest Go that go.mod accepts.
 fn oldest_go(tree: &Tree) -> Vec<String> {
     let version = tree.text(MODULE).lines().find_map(|line| line.strip_prefix("go "));
     let version = version.unwrap_or_default().trim_end_matches(".0");

@@ -6,7 +6,7 @@ use crate::go::named;
 use crate::{Tree, holds};
 
 const HEADER: &str = "include/elector.h";
-/// In the order in which a reader wants them.
+/// The files of `src/capi` from which the header is generated, in the order of the header.
 const SOURCES: [&str; 9] =
     ["version", "status", "options", "handle", "leadership", "questions", "change", "lease", "sql"];
 
@@ -21,7 +21,7 @@ fn made(root: &Path) -> String {
     String::from_utf8(text).expect("the header is UTF-8")
 }
 
-/// Prose before each function, type, enumerator and field: whoever reads only the header learns all.
+/// Prose before each function, type, enumerator and field: the header alone must document the interface.
 fn documented(tree: &Tree) -> Vec<String> {
     let lines: Vec<&str> = tree.text(HEADER).lines().collect();
     let mut found = Vec::new();

@@ -30,7 +30,7 @@ fn version(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
-/// Whoever reads that a Node is new enough must not find otherwise.
+/// The README must name the oldest Node that package.json accepts.
 fn oldest_node(tree: &Tree) -> Vec<String> {
     let node = value(tree.text(PACKAGE), "node").trim_start_matches(">=");
     let says = ["Node", "Node.js"].iter().any(|name| {
@@ -114,13 +114,13 @@ fn number<'a>(text: &'a str, constant: &str) -> &'a str {
     after.map_or("", |(_, value)| value.split(';').next().unwrap_or_default())
 }
 
-/// Who releases and who listens must mean the same channel.
+/// A release must notify the channel on which candidates listen.
 fn channel(tree: &Tree) -> Vec<String> {
     let told = number(tree.text("src/core/sql/postgres.rs"), "pub const CHANNEL: ");
     let heard = number(tree.text(LISTEN), "const CHANNEL");
     let is_one = !told.is_empty() && told == heard;
     (!is_one)
-        .then(|| format!("{LISTEN}:1: listens on {heard}, and src/core/sql/postgres.rs tells on {told}"))
+        .then(|| format!("{LISTEN}:1: listens on {heard}, but src/core/sql/postgres.rs notifies {told}"))
         .into_iter()
         .collect()
 }

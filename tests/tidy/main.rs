@@ -99,7 +99,7 @@ fn holds(rule: Rule, faults: &[&[(&str, &str)]]) {
 }
 
 /// The rule finds the fault in each planted tree. What it finds in the real one is a warning, which
-/// tests/run.sh prints at its end: a limit of style stops nobody's work.
+/// tests/run.sh prints at its end: a limit of style must not fail a run.
 #[track_caller]
 fn advises(rule: Rule, faults: &[&[(&str, &str)]]) {
     for fault in faults {

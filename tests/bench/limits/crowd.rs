@@ -1,5 +1,4 @@
-//! Candidates of one election, each in a process of its own, of which a bench kills the leader, or has it
-//! give up.
+//! Candidates of one election, each in a process of its own. A bench kills their leader, or has it release.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -69,7 +68,7 @@ impl Crowd {
         self.processes.get_mut(&candidate).expect("it runs").say(command);
     }
 
-    /// How many candidates were elected since nobody listened.
+    /// How many candidates were elected since the reports were last read.
     pub fn more_leaders(&self, within: Duration) -> usize {
         std::thread::sleep(within);
         self.reports.try_iter().filter(|report| matches!(report.said, Said::Up(..))).count()

@@ -65,7 +65,7 @@ pub fn lead() -> ExitCode {
     let mut changes: Vec<Changes> = electors.iter().map(Elector::changes).collect();
     electors.iter().for_each(Elector::campaign);
     for elector in &electors {
-        elector.wait_until_leader(Duration::from_secs(60)).expect("nobody else stands");
+        elector.wait_until_leader(Duration::from_secs(60)).expect("no other candidate leads");
     }
     let elected_s = started.elapsed().as_secs_f64();
     let (cpu, watch) = (cpu_time(), Instant::now());

@@ -80,7 +80,7 @@ pub fn am_i_leader() -> Vec<Figure> {
     const CALLS: u64 = 2_000_000;
     let elector = Elector::builder("bench").store("memory:bench-ask").build().unwrap();
     elector.campaign();
-    elector.wait_until_leader(Duration::from_secs(10)).expect("nobody else stands");
+    elector.wait_until_leader(Duration::from_secs(10)).expect("no other candidate leads");
     let clock_ns = best_ns(7, CALLS, || (0..CALLS).for_each(|_| _ = black_box(clock::now())));
     let ask_ns = best_ns(7, CALLS, || (0..CALLS).for_each(|_| assert!(black_box(&elector).am_i_leader())));
     vec![Figure::new(

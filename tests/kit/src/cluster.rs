@@ -21,8 +21,8 @@ const TRIES: usize = 5;
 /// How long a server may take to start or to stop before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Fast, and small enough for many at once. A killed server loses nothing by `fsync = off`; only a crash of
-/// the machine would.
+/// The settings of a test server, which is fast, and so small that many can run at once. A killed server
+/// loses nothing by `fsync = off`; only a crash of the machine would.
 const SETTINGS: [(&str, &str); 14] = [
     ("listen_addresses", "127.0.0.1"),
     ("fsync", "off"),

@@ -209,7 +209,7 @@ impl Field {
         assert!(errors.is_empty(), "{errors:?}");
     }
 
-    /// Listens for so long.
+    /// Records the candidates' reports for this time.
     pub fn pass(&mut self, time: Duration) {
         let deadline = std::time::Instant::now() + time;
         while let Ok(report) =

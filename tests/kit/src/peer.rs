@@ -36,7 +36,7 @@ impl Peer {
         Peer::with(serde_json::json!({ "url": url, "config": config(instance, &more) }))
     }
 
-    /// The same inside a Nest application.
+    /// Like [`Peer::start`], with the replica inside a Nest application.
     pub fn start_nest(url: &str, instance: &str, more: serde_json::Value) -> Peer {
         Peer::with(serde_json::json!({ "url": url, "mode": "nest", "config": config(instance, &more) }))
     }

@@ -41,8 +41,8 @@ fn system() -> Option<PathBuf> {
     Some(usable.filter(|path| number(path).is_some()).min_by_key(|path| number(path))?.join("bin"))
 }
 
-/// The directory where tests/install/postgres.sh installs what comes from npm. It must be open to all users,
-/// since the servers run as nobody, and a root's home is not.
+/// The directory where tests/install/postgres.sh installs what comes from npm. All users must be able to read
+/// it, since the servers run as the user `nobody`, who cannot read root's home.
 pub fn peer() -> PathBuf {
     if let Some(set) = std::env::var_os("ELECTOR_TEST_PEER") {
         return set.into();
@@ -71,7 +71,7 @@ pub fn is_root() -> bool {
 pub fn unprivileged(program: impl AsRef<Path>) -> Command {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(program.as_ref());
-    // Settings of whoever runs the tests are not the tests' settings.
+    // The tests do not use the settings of the user who runs them.
     command.env_clear().env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
     if is_root() {
         command.uid(NOBODY).gid(NOBODY);

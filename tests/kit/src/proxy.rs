@@ -12,7 +12,7 @@ pub enum Way {
     /// Each piece arrives so much later.
     Delay(Duration),
     /// They are kept until the way is open again, as by TCP's own repetition after an outage. The sockets
-    /// stay open; nobody is told.
+    /// stay open, and neither side notices.
     Hold,
     /// They are lost. What was begun on such a connection never ends; its sockets stay open.
     Swallow,

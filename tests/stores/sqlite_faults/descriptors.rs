@@ -26,7 +26,7 @@ const SHORT: Duration = Duration::from_secs(2);
 /// Nor is it opened anew before.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// The helper's part.
+/// Runs the helper process in its role.
 pub fn play(role: &str, handle: Handle, path: &Path) {
     match role {
         "sweeper" => sweep(handle),
@@ -76,7 +76,7 @@ impl Victims {
         let victims = Victims((0..VICTIMS).map(open).collect());
         // All the smallest, but for what the store may have open for a moment to find out what happened.
         let largest = victims.0.iter().map(|(_, file)| file.as_raw_fd()).max().unwrap();
-        assert!(largest < 3 + VICTIMS as i32 + 5, "numbers are not used anew: {largest}");
+        assert!(largest < 3 + VICTIMS as i32 + 5, "freed numbers are not reused: {largest}");
         victims
     }
 
@@ -288,7 +288,7 @@ fn lead(path: &Path) {
     let elector = candidate(path, Duration::from_millis(listen().parse().unwrap()));
     let mut changes = elector.changes();
     elector.campaign();
-    let token = elector.wait_until_leader(SOON).expect("nobody else stands");
+    let token = elector.wait_until_leader(SOON).expect("no other candidate leads");
     say(token);
     listen();
     close_all();
@@ -415,7 +415,7 @@ fn a_forked_childs_own_store_survives_the_end_of_its_parent_and_a_question() {
     }
     let mut asker = SqliteStore::open(&site.path, LEAVE, Arc::new(|_| ())).unwrap();
     asker.rows(None).unwrap();
-    // Whoever closes the database last removes its log.
+    // The process that closes the database last removes its log.
     drop(asker);
     helper.tell("renew");
     assert_eq!(helper.hear(), "Ok(Renewed)");

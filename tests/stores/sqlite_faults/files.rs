@@ -193,7 +193,7 @@ fn a_lost_table_is_refused() {
 /// pass.
 pub struct Mounted {
     directory: PathBuf,
-    /// Removed last, if it is our own.
+    /// The directory, if this test created it: dropped, and so removed, after the unmount.
     _own: Option<tempfile::TempDir>,
 }
 

@@ -43,7 +43,7 @@ fn a_moved_directory_is_noticed_though_it_may_not_be_read() {
     may(path.parent().unwrap(), 0o777);
     may(&root.join("a"), 0o311);
     may(root, 0o311);
-    // Root may read everything, so this thread is somebody else for the file system meanwhile.
+    // Root may read everything, so this thread acts as another user towards the file system meanwhile.
     // SAFETY: numbers only; where it may not be, it stays as it was.
     let before = unsafe { libc::setfsuid(65_534) };
     let handle = Handle::open(&path);

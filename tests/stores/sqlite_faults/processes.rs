@@ -301,7 +301,7 @@ fn who_only_stands_by_lets_go_of_a_deleted_file_and_not_only_after_a_lease() {
     idle.connect(SOON).unwrap();
     std::fs::remove_file(&site.path).unwrap();
     let end = Instant::now() + SOON;
-    // Nobody may begin anew while somebody may still trust a lease in the old file.
+    // No process may create a new file while another may still trust a lease in the old one.
     while let Err(error) = Handle::open(&site.path) {
         assert!(Instant::now() < end, "{error}");
         std::thread::sleep(Duration::from_millis(20));

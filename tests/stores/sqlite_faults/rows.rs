@@ -42,7 +42,7 @@ fn a_row_that_names_a_byte_of_another_lock_file_ends_by_time_alone() {
     let site = Site::new();
     let mut handle = site.open();
     handle.acquire(LEASE).unwrap();
-    // The same file, a free byte: the process is gone. Another tag: nobody can tell.
+    // The same file, a free byte: the process is gone. With another tag this cannot be known.
     update(&site, "process_lock = process_lock + 1");
     assert!(handle.look().unwrap().remaining.is_zero());
     update(&site, "process_lock = process_lock + (1 << 32)");

@@ -48,7 +48,7 @@ impl Site {
     }
 }
 
-/// A store and what its bell says.
+/// A store and the hints that it sends.
 pub struct Handle {
     pub store: SqliteStore,
     pub told: Receiver<Hint>,
@@ -58,8 +58,8 @@ impl Handle {
     pub fn open(path: &Path) -> Result<Handle, StoreError> {
         let (tell, told) = channel();
         let tell = Mutex::new(tell);
-        let bell = Arc::new(move |hint| drop(tell.lock().unwrap().send(hint)));
-        Ok(Handle { store: SqliteStore::open(path, SqliteOptions::default(), bell)?, told })
+        let notifier = Arc::new(move |hint| drop(tell.lock().unwrap().send(hint)));
+        Ok(Handle { store: SqliteStore::open(path, SqliteOptions::default(), notifier)?, told })
     }
 
     pub fn execute(&mut self, op: Op, within: Duration) -> Answer {

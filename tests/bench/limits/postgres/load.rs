@@ -10,7 +10,7 @@ use elector_kit::cluster::Cluster;
 use elector_kit::session::Session;
 
 const WATCHED: Duration = Duration::from_secs(120);
-/// Of the watch, what is surely inside it.
+/// The part of [`WATCHED`] in which the figures are measured: all elections certainly run then.
 const MEASURED: Duration = Duration::from_secs(110);
 
 pub fn ten_thousand_elections() -> Vec<Figure> {
