@@ -14,7 +14,7 @@ use super::plan::{Fault, Plan};
 /// A broken promise, in words.
 pub(super) type Broken = String;
 
-/// What is watched of one run of one candidate.
+/// The state of the checks of one run of one candidate.
 pub(super) struct Watch {
     /// The term that was begun and not ended.
     open: Option<FencingToken>,

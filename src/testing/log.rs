@@ -46,7 +46,7 @@ impl Log {
         self.tail.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    /// Equal for equal logs.
+    /// The number of lines and a hash of them: equal for equal logs.
     pub(super) fn digest(&self) -> (u64, u64) {
         (self.lines, self.digest)
     }

@@ -55,7 +55,7 @@ pub(super) struct Node {
     pub(super) clock: Clock,
     /// Stopped or suspended until then: its clock goes on, nothing is handled.
     pub(super) stopped_until: u64,
-    /// Cut off from the store until then.
+    /// Cut off from the store until this true time.
     pub(super) cut_until: u64,
     /// The host gives no sign of life until then.
     pub(super) stalled_until: u64,

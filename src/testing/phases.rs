@@ -55,9 +55,9 @@ impl World {
         Ok(())
     }
 
-    /// A candidate leads once what was pending has timed out, a back-off has passed (each at most a third of
-    /// the lease) and the lease that stood has ended. Who saw the store's clock step waits a full lease as
-    /// well.
+    /// A candidate leads once all pending requests have timed out, a back-off has passed (each at most a
+    /// third of the lease) and the old lease has expired. A candidate that saw the store's clock step waits a
+    /// full lease as well.
     fn first_leader(&mut self) -> Result<(), Broken> {
         let (free, lease) = (self.store.free_from(self.at), self.plan.lease());
         let limit = free + 2 * lease / 3 + SPREAD + 8 * self.plan.one_way() + self.cautious_wait(true);

@@ -159,7 +159,7 @@ pub struct Plan {
     /// The longest time that a message takes one way when nothing is wrong; at least 1 ns, at most a
     /// hundredth of the lease and 1 s.
     pub latency: Duration,
-    /// How long things go wrong; at most 1 000 leases.
+    /// How long faults happen; at most 1 000 leases.
     pub chaos: Duration,
     /// The mean time from one fault of a candidate or of the store to the next; at least 1 ms.
     pub fault_every: Duration,

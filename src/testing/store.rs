@@ -16,7 +16,7 @@ pub(super) struct Store {
     pub(super) timeline: u64,
     /// Grows with every step that nothing pays for, and with every promotion; from 1 on.
     pub(super) era: u64,
-    /// It answers nothing before this true time.
+    /// The store answers nothing before this true time.
     pub(super) down_until: u64,
     /// Every token it ever granted, with the holder, in the order of granting.
     pub(super) grants: Vec<(FencingToken, LeaderId)>,
@@ -123,7 +123,8 @@ impl Store {
         }
     }
 
-    /// Whether an operation is answered that found the row to be this: a change is once the standby has it.
+    /// Whether an operation that found the row as `before` is answered now: while the standby is cut off, an
+    /// operation that changed the row is not.
     pub(super) fn answers(&self, before: Option<&Record>) -> bool {
         self.standby.is_none() || self.row() == before
     }

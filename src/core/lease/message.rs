@@ -476,8 +476,8 @@ impl Leadership {
     /// The time from `now` until the soft deadline; zero without a term and past that deadline. A renewal
     /// extends it.
     ///
-    /// Start nothing new by then, which leaves `grace` to work in progress. A draining candidate starts
-    /// nothing new at all: for it this is how long the work in progress may still run.
+    /// Start nothing new by then, which leaves `grace` to work in progress. In a drain start nothing new at
+    /// all: then this is the time for which the work in progress may still run.
     #[must_use]
     pub fn work_for(&self, now: Instant) -> Duration {
         self.work_until.saturating_since(now)

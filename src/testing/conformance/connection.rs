@@ -238,7 +238,7 @@ impl Connection<'_> {
     }
 }
 
-/// Tries again what may fail for now: a store may lose its patience with a busy machine.
+/// Tries an operation again until it succeeds: on a busy machine it may time out.
 fn patiently<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let end = Instant::now() + SOON;
     loop {

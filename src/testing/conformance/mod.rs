@@ -93,7 +93,7 @@ impl Property {
         self.name
     }
 
-    /// Checks it on a fresh place.
+    /// Checks the property on a fresh place.
     ///
     /// # Errors
     /// When the store does not have it, cannot be opened or fails.
