@@ -121,9 +121,9 @@ type Leadership struct {
 	// a term. A renewal extends it. Everything that only the leader may do must have ended by then: another
 	// candidate can lead from that instant on. Whole milliseconds, rounded down.
 	TrustedFor time.Duration
-	// WorkFor is the time from this answer until the soft deadline, a tenth of the lease before the hard one;
-	// 0 without a term and past that deadline. A renewal extends it. Start nothing new by then. A draining
-	// candidate starts nothing new at all: for it this is how long the work in progress may still run.
+	// WorkFor is the time from this answer until the soft deadline, a tenth of the lease before the hard one; 0
+	// without a term and past that deadline. A renewal extends it. Start nothing new by then. In a drain start
+	// nothing new at all: then this is the time for which the work in progress may still run.
 	WorkFor time.Duration
 	// Reason is why the latest term ended.
 	Reason Reason

@@ -24,7 +24,7 @@ func TestAReleaseHandsOverAtOnceWithALargerToken(t *testing.T) {
 		second := candidate(t, long(elector.Options{Store: store, Candidate: "b"}))
 		old := lead(t, first)
 		must(t, second.Campaign())
-		eventually(t, "the second knows who leads", func() bool {
+		eventually(t, "the second candidate knows the leader", func() bool {
 			leader, known := second.Leader()
 			return known && leader == elector.Leader{Candidate: "a", Meta: "at home"}
 		})
@@ -164,7 +164,7 @@ func TestTheProgressGateLetsALivelyHostLeadOn(t *testing.T) {
 		since := time.Since(lively)
 		found := gated.Leadership()
 		if !found.IsLeader || found.Token != token || since > soon {
-			t.Fatalf("lively, and after %v %+v", since, found)
+			t.Fatalf("the host calls Alive, and after %v it has %+v", since, found)
 		}
 		if since+found.TrustedFor > 15*time.Second {
 			return
@@ -277,7 +277,7 @@ func TestAnOptionThatIsNotSetHasItsDefault(t *testing.T) {
 	plain := candidate(t, elector.Options{Election: "defaults"})
 	lead(t, plain)
 	// The remaining trust depends on the time of the check; each renewal extends it again.
-	eventually(t, "trust for the most of a lease of 10 s", func() bool {
+	eventually(t, "trust for most of a lease of 10 s", func() bool {
 		found := plain.Leadership()
 		if found.TrustedFor > 10*time.Second {
 			t.Errorf("a lease of 10 s: %+v", found)

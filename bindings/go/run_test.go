@@ -299,7 +299,7 @@ func TestWorkOfAnEarlierTermDoesNotEndTheDrainOfALaterTerm(t *testing.T) {
 		t.Error(err)
 	}
 	if token := runner.Leadership().Token; token != next {
-		t.Errorf("term %d, of which the work goes on, is not kept: %d", next, token)
+		t.Errorf("the work of term %d goes on, but its lease is not kept: the token is %d", next, token)
 	}
 	must(t, runner.Drained())
 	keepsNothing(t, runner)
