@@ -73,7 +73,7 @@ impl Visit for Seen {
     }
 }
 
-/// Another process that stands for `election`, and writes a file when it leads.
+/// Another process that campaigns for `election`, and writes a file when it leads.
 struct Other(Child);
 
 impl Other {

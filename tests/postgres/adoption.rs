@@ -37,7 +37,7 @@ fn quick() -> serde_json::Value {
     json!({ "leaseDuration": 1_200, "renewalInterval": 300, "jitterRange": 100, "baseCleanInterval": 500 })
 }
 
-/// Ours for its lock 1.
+/// Candidates of Elector for lock 1 of nest-leader-election.
 fn ours(url: &str, candidates: usize) -> Field {
     Field::of(Stand { election: "1".to_owned(), ..stand(url, STEADY) }, candidates)
 }

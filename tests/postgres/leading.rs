@@ -10,7 +10,7 @@ pub fn lead(elector: &Elector) -> FencingToken {
     elector.wait_until_leader(SOON).unwrap_or_else(|| panic!("{:?}", elector.last_error()))
 }
 
-/// Has it campaign until it leads.
+/// Lets the elector campaign, and waits until it leads.
 #[track_caller]
 pub fn leading(elector: Elector) -> Elector {
     elector.campaign();

@@ -23,7 +23,7 @@ fn elector(url: &str, election: &str) -> Elector {
     Elector::builder(election).store(url).lease(STEADY).build().unwrap()
 }
 
-/// As if the server's clock had been set back by an hour: whatever the row says lies so far ahead.
+/// Moves the row's times an hour ahead, as if the server's clock had been set back by an hour.
 const SET_BACK: &str = "UPDATE leader_lease SET created_at = created_at + interval '1 hour', \
                         expires_at = expires_at + interval '1 hour'";
 const AHEAD: &str = "SELECT count(*) FROM leader_lease \

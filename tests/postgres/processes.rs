@@ -1,4 +1,4 @@
-//! Candidates that are killed, stopped, or give up.
+//! Candidates that are killed, stopped, or release.
 
 use std::time::Duration;
 

@@ -31,7 +31,7 @@ pub fn named<'a>(tree: &'a Tree, prefix: &'a str) -> Vec<&'a str> {
     names.collect()
 }
 
-/// The compiler sees to it that the numbers are the header's; this, that none is left out.
+/// The compiler checks that the numbers are those of the header; this rule checks that none is left out.
 fn numbers(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
     for prefix in ["ELECTOR_STATUS_", "ELECTOR_EVENT_", "ELECTOR_REASON_"] {

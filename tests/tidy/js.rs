@@ -55,7 +55,7 @@ fn bindgen(tree: &Tree) -> Vec<String> {
     found
 }
 
-/// Users install this package and nothing else.
+/// The package must have no dependency: its users install nothing else.
 fn no_dependencies(tree: &Tree) -> Vec<String> {
     let has = tree.text(PACKAGE).contains("\"dependencies\"");
     has.then(|| format!("{PACKAGE}:1: has a dependency at run time; the package has none"))

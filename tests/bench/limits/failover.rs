@@ -29,7 +29,8 @@ pub fn start_to_leader() -> Vec<Figure> {
     vec![Figure::new(what, percentile_ms(&mut times, 100), 50.0, "ms")]
 }
 
-/// Three candidates; the leader is killed, or gives up, and the time to the next one's election is taken.
+/// Measures, among three candidates, the time from the kill or the release of the leader to the election of
+/// the next one.
 pub fn kill_and_hand_over() -> Vec<Figure> {
     let [folder, answers] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let stand = Stand { answers: Some(answers.path().to_owned()), ..stand(&folder) };

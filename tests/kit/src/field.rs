@@ -97,7 +97,7 @@ impl Field {
         number
     }
 
-    /// One more, played by another program.
+    /// Adds a candidate that is run by another program.
     pub fn add_program(&mut self, command: std::process::Command) -> usize {
         let number = self.started;
         let candidate = Candidate::run(command, number, &self.stand, self.sender.clone());

@@ -1,4 +1,4 @@
-//! Fail-over after `kill -9`, and the same of nest-leader-election.
+//! Fail-over after `kill -9`, of Elector and of nest-leader-election.
 
 use std::time::Duration;
 
