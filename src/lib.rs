@@ -105,7 +105,7 @@
 //!
 //! * `sqlite` (default): the embedded store.
 //! * `postgres` (default): the production store, with TLS.
-//! * `capi`: the C ABI. Without a store's feature it has the pure machine only.
+//! * `capi`: the C ABI. Alone it has the pure machine only; with a store's feature it has all functions.
 //! * `wasm`: the pure core and its SQL for JavaScript.
 //! * `cli` (default): the command line. A library user takes `default-features = false, features =
 //!   ["sqlite"]`.
