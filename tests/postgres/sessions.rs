@@ -13,6 +13,7 @@ elector_kit::on_each_release! {
     a_session_is_set_up
     a_session_that_is_ended_is_noticed_and_followed_by_another
     a_session_that_is_ended_in_a_statement_does_not_know_what_became_of_it
+    a_statement_that_fails_says_what_that_means_and_what_to_do
     behind_a_pooler_nothing_is_set_that_others_would_inherit
     behind_a_pooler_statements_are_prepared_only_where_the_url_says_so
     a_closed_store_leaves_no_session_behind
@@ -93,6 +94,50 @@ fn a_session_that_is_ended_in_a_statement_does_not_know_what_became_of_it(releas
     assert_eq!(answer.reply.outcome, Outcome::Failed(Failure::Unknown));
     let said = answer.error.expect("why").to_string();
     assert!(said.contains("terminating connection") && said.contains("57P01"), "{said}");
+}
+
+/// Each renewal runs the statement of the table `failing` as well.
+const FAILING: &str = "\
+    CREATE TABLE kept (id int); CREATE TABLE failing AS SELECT 'SELECT 1'::text AS statement; \
+    GRANT SELECT ON failing TO PUBLIC; \
+    CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        EXECUTE (SELECT statement FROM failing); RETURN new; END $$; \
+    CREATE TRIGGER fail BEFORE UPDATE ON leader_lease FOR EACH ROW EXECUTE FUNCTION fail()";
+
+fn a_statement_that_fails_says_what_that_means_and_what_to_do(release: Release) {
+    let cluster = server(Cluster::plan(release));
+    let session = cluster.session();
+    let mut store = Handle::open(&cluster.url_for("me", ""));
+    let token = store.acquire("nightly", 600_000).expect("it is free");
+    session.run(FAILING);
+    let cases = [
+        ("SELECT * FROM absent", Failure::Refused, "42P01", "elector migrate"),
+        ("SELECT * FROM kept", Failure::Refused, "42501", "grant the role"),
+        ("CREATE TABLE nowhere.t (id int)", Failure::Refused, "3F000", "create the schema"),
+        ("SELECT ''x''::int", Failure::Refused, "22P02", "other columns"),
+        (
+            "SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(60)",
+            Failure::Unsent,
+            "57014",
+            "statement_timeout",
+        ),
+        ("SELEKT", Failure::Refused, "42601", "elector schema"),
+        ("SET TRANSACTION READ ONLY; CREATE TABLE t ()", Failure::Unsent, "25006", "the primary"),
+    ];
+    for (statement, failure, code, advice) in cases {
+        session.run(&format!("UPDATE failing SET statement = '{statement}'"));
+        let mut said = String::new();
+        // An error before it may have cost the session, so that the first answer is about the next one.
+        wait_until("the statement fails", || {
+            let answer = store.execute(&[store.renewal("nightly", token)]).remove(0);
+            said = answer.error.map_or(String::new(), |error| error.to_string());
+            said.contains(code) && answer.reply.outcome == Outcome::Failed(failure)
+        });
+        assert!(said.contains(advice) && said.contains("cannot renew leases"), "{said}");
+        assert!(!said.contains('\n'), "{said}");
+    }
+    session.run("UPDATE failing SET statement = 'SELECT 1'");
+    wait_until("renewals succeed again", || store.renew("nightly", token) == Outcome::Renewed);
 }
 
 fn behind_a_pooler_nothing_is_set_that_others_would_inherit(release: Release) {
