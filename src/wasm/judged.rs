@@ -5,7 +5,6 @@ use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 
 use super::object::Object;
 use super::sql::{IdTypeName, id_type};
-use crate::core::lease::Failure;
 use crate::core::sql::postgres::judged::{self, Column, Hidden, Verdict, commands_of_candidates};
 use crate::core::sql::sqlstate;
 
@@ -87,12 +86,7 @@ pub fn postgres_failure(
     sqlstate: &str,
     #[wasm_bindgen(js_name = endsSession)] ends_session: bool,
 ) -> FailureName {
-    let name = match sqlstate::failure(sqlstate, ends_session) {
-        Failure::Unsent => "unsent",
-        Failure::Unknown => "unknown",
-        Failure::Refused => "refused",
-    };
-    JsValue::from_str(name).unchecked_into()
+    JsValue::from_str(sqlstate::failure(sqlstate, ends_session).name()).unchecked_into()
 }
 
 /// The text of a PostgreSQL error for the user: its message in one line, its SQLSTATE, and what to do.

@@ -117,15 +117,11 @@ fn expected(request: &RequestObject) -> Result<Option<Version>, JsError> {
 }
 
 fn described(outcome: &Outcome) -> Object {
-    let made = Object::new();
+    let made = Object::new().with("outcome", outcome.name());
     match outcome {
-        Outcome::Seen(row) => made.with("outcome", "seen").with_some("row", row.as_ref().map(shown)),
-        Outcome::Granted { token } => made.with("outcome", "granted").with("token", token.get()),
-        Outcome::Renewed => made.with("outcome", "renewed"),
-        Outcome::Lost => made.with("outcome", "lost"),
-        Outcome::Released => made.with("outcome", "released"),
-        // The table never fails.
-        Outcome::Failed(_) => made.with("outcome", "unknown"),
+        Outcome::Seen(row) => made.with_some("row", row.as_ref().map(shown)),
+        Outcome::Granted { token } => made.with("token", token.get()),
+        Outcome::Renewed | Outcome::Lost | Outcome::Released | Outcome::Failed(_) => made,
     }
 }
 

@@ -369,12 +369,11 @@ fn imports_of_rust_files_point_to_lower_layers() {
         ("src/bin/elector/os/a.rs", "use crate::run::f;\n", "src/bin/elector/run/mod.rs"),
         ("src/new/a.rs", "use crate::core;\n", "src/core/mod.rs"),
     ];
-    for (path, text, target) in faults {
-        let lib = ("src/lib.rs", "pub use elector::Error;\nmod elector;\n");
-        let driver = ("src/driver/mod.rs", "pub use self::host::clock;\n");
-        let elector = ("src/elector/mod.rs", "pub use self::error::Error;\n");
-        holds(directions, &[&[lib, driver, elector, (path, text), (target, "")]]);
-    }
+    let lib = ("src/lib.rs", "pub use elector::Error;\nmod elector;\n");
+    let driver = ("src/driver/mod.rs", "pub use self::host::clock;\n");
+    let elector = ("src/elector/mod.rs", "pub use self::error::Error;\n");
+    let trees = faults.map(|(path, text, target)| [lib, driver, elector, (path, text), (target, "")]);
+    holds(directions, &trees.each_ref().map(|tree| tree.as_slice()));
     let sound = [("src/elector/mod.rs", "use crate::{core, driver::hub};\n"), ("src/driver/hub/mod.rs", "")];
     assert_eq!(directions(&Tree::planted(&sound)), [""; 0]);
 }

@@ -274,7 +274,7 @@ fn no_files_of_the_npm_package_import_each_other_in_a_circle() {
 fn imports_of_the_npm_package_point_to_lower_layers() {
     let imports =
         |path: &'static str, target: &str| (path, format!("import type {{ A }} from \"{target}\";\n"));
-    for (path, text) in [
+    let faults = [
         imports("bindings/js/src/stores/a.ts", "../elector.js"),
         imports("bindings/js/src/stores/a.ts", "../hub.js"),
         imports("bindings/js/src/stores/a.ts", "../nestjs/a.js"),
@@ -282,9 +282,9 @@ fn imports_of_the_npm_package_point_to_lower_layers() {
         imports("bindings/js/src/store.ts", "./stores/memory.js"),
         imports("bindings/js/src/nestjs/a.ts", "../index.js"),
         imports("bindings/js/src/index.ts", "./nestjs/index.js"),
-    ] {
-        holds(layers, &[&[(path, &text)]]);
-    }
+    ];
+    let trees = faults.each_ref().map(|(path, text)| [(*path, text.as_str())]);
+    holds(layers, &trees.each_ref().map(|tree| tree.as_slice()));
     let (path, text) = imports("bindings/js/src/nestjs/a.ts", "../stores/postgres.js");
     assert!(layers(&Tree::planted(&[(path, &text)])).is_empty());
 }

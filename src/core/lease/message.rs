@@ -221,6 +221,21 @@ pub enum Outcome {
     Failed(Failure),
 }
 
+impl Outcome {
+    /// The outcome's name in metrics and in JavaScript; that of its failure if there is no answer.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Seen(_) => "seen",
+            Outcome::Granted { .. } => "granted",
+            Outcome::Renewed => "renewed",
+            Outcome::Lost => "lost",
+            Outcome::Released => "released",
+            Outcome::Failed(failure) => failure.name(),
+        }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -230,6 +245,18 @@ pub enum Failure {
     Unknown,
     /// The store refused for a reason that will not go away by itself (a missing permission or table).
     Refused,
+}
+
+impl Failure {
+    /// The failure's name in metrics and in JavaScript.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Failure::Unsent => "unsent",
+            Failure::Unknown => "unknown",
+            Failure::Refused => "refused",
+        }
+    }
 }
 
 /// A row as a store shows it.

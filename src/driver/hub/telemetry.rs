@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use crate::core::lease::{Event, Failure, Leadership, Outcome};
+use crate::core::lease::{Event, Leadership};
 use crate::core::{Instant, Name};
 use crate::driver::stores::{Answer, Job};
 
@@ -82,7 +82,7 @@ pub(crate) fn batch(jobs: &[Job], answers: &[Answer], took: Duration) {
     // One update for each kind, outcome and batch: a batch of 10 000 renewals must not cost 10 000 updates.
     let mut counts: Vec<(&'static str, &'static str, u64)> = Vec::new();
     for (job, answer) in jobs.iter().zip(answers) {
-        let (op, outcome) = (job.request.op.name(), outcome_name(&answer.reply.outcome));
+        let (op, outcome) = (job.request.op.name(), answer.reply.outcome.name());
         match counts.iter_mut().find(|count| count.0 == op && count.1 == outcome) {
             Some(count) => count.2 += 1,
             None => counts.push((op, outcome, 1)),
@@ -92,18 +92,5 @@ pub(crate) fn batch(jobs: &[Job], answers: &[Answer], took: Duration) {
         metrics::counter!("elector_store_jobs_total", "op" => op, "outcome" => outcome).increment(count);
         metrics::histogram!("elector_store_op_seconds", "op" => op, "outcome" => outcome)
             .record(took.as_secs_f64());
-    }
-}
-
-fn outcome_name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Seen(_) => "seen",
-        Outcome::Granted { .. } => "granted",
-        Outcome::Renewed => "renewed",
-        Outcome::Lost => "lost",
-        Outcome::Released => "released",
-        Outcome::Failed(Failure::Unsent) => "unsent",
-        Outcome::Failed(Failure::Unknown) => "unknown",
-        Outcome::Failed(Failure::Refused) => "refused",
     }
 }

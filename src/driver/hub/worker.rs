@@ -1,7 +1,7 @@
 //! The store's thread of a hub: it owns the connection to the store.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::core::Instant;
@@ -12,6 +12,7 @@ use crate::driver::host::{clock, contained, random};
 use crate::driver::hub::candidate::CandidateId;
 use crate::driver::hub::shared::{Hub, Shared};
 use crate::driver::hub::telemetry;
+use crate::driver::stores::url::StoreUrl;
 use crate::driver::stores::{Answer, CandidateText, Hint, Job, Notifier, Store, StoreError};
 
 /// Minimum pause between two attempts to open the store.
@@ -27,8 +28,7 @@ pub(crate) fn run(hub: &Arc<Hub>) {
         opened_at: None,
         write_failed: false,
         clean_ups_failed: 0,
-        // Random, so that processes that started together do not clean up together.
-        clean_up_at: clock::now().saturating_add(CLEAN_UP_EVERY.mul_f64(0.5 + random::fraction())),
+        clean_up_at: next_clean_up(),
     };
     loop {
         let mut shared = hub.lock();
@@ -40,10 +40,7 @@ pub(crate) fn run(hub: &Arc<Hub>) {
                 shared = hub.lock();
                 continue;
             }
-            shared = match hub.store_wake.wait_timeout(shared, left) {
-                Ok((shared, _)) => shared,
-                Err(poisoned) => poisoned.into_inner().0,
-            };
+            shared = hub.store_wake.wait_timeout(shared, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         if shared.closed {
             return;
@@ -83,6 +80,11 @@ pub(crate) fn run(hub: &Arc<Hub>) {
     }
 }
 
+/// When to clean up after this. Random, so that processes that started together do not clean up together.
+fn next_clean_up() -> Instant {
+    clock::now().saturating_add(CLEAN_UP_EVERY.mul_f64(0.5 + random::fraction()))
+}
+
 /// Takes the jobs of the next batch, the most urgent first. Jobs whose deadline has passed are dropped, since
 /// their machines have given up on them.
 fn take_batch(shared: &mut Shared) -> Vec<(CandidateId, Job)> {
@@ -115,7 +117,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn open(&mut self, url: &crate::driver::stores::url::StoreUrl) -> Result<(), StoreError> {
+    fn open(&mut self, url: &StoreUrl) -> Result<(), StoreError> {
         if self.store.is_some() {
             return Ok(());
         }
@@ -216,7 +218,7 @@ impl Worker {
     }
 
     fn clean_up(&mut self) {
-        self.clean_up_at = clock::now().saturating_add(CLEAN_UP_EVERY.mul_f64(0.5 + random::fraction()));
+        self.clean_up_at = next_clean_up();
         let Some(store) = self.store.as_mut() else { return };
         let error = match catch_unwind(AssertUnwindSafe(|| store.clean_up())) {
             Ok(Ok(rows)) => {
