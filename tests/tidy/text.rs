@@ -178,9 +178,12 @@ fn paths(tree: &Tree) -> Vec<String> {
     found
 }
 
+/// The guide to changes, and the words in it that stand for any name.
+const GUIDE: &str = "src/docs/contributing.md";
+const PLACEHOLDERS: [&str; 2] = ["NAME", "PART"];
+
 /// The functions, constants and types that the guide to changes names in backticks exist in some source.
 fn names(tree: &Tree) -> Vec<String> {
-    const GUIDE: &str = "src/docs/contributing.md";
     let Some(guide) = tree.get(GUIDE) else { return vec![format!("{GUIDE}:1: missing")] };
     let is_name = |text: &&str| {
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -192,9 +195,31 @@ fn names(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
     for (number, line) in guide.lines() {
         for name in line.split('`').skip(1).step_by(2).filter(is_name) {
-            let is_placeholder = ["NAME", "PART"].contains(&name);
-            if !is_placeholder && !sources.iter().any(|file| crate::has_word(&file.text, name)) {
+            if !PLACEHOLDERS.contains(&name) && !sources.iter().any(|file| crate::has_word(&file.text, name))
+            {
                 found.push(guide.finding(number, format_args!("no source has {name}; name what there is")));
+            }
+        }
+    }
+    found
+}
+
+/// The files that the guide to changes names in backticks exist, also those that it names without their
+/// folder. `self.emit` is no file, since no file of the tree has that extension.
+fn files(tree: &Tree) -> Vec<String> {
+    // `names` reports a missing guide.
+    let Some(guide) = tree.get(GUIDE) else { return Vec::new() };
+    let is_path = |text: &&str| text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
+    let mut found = Vec::new();
+    for (number, line) in guide.lines() {
+        for path in line.split('`').skip(1).step_by(2).filter(is_path) {
+            let Some((_, extension)) = path.rsplit_once('.') else { continue };
+            let is_known = tree.ending(&format!(".{extension}")).next().is_some();
+            let is_any = path.split(['/', '.']).any(|part| PLACEHOLDERS.contains(&part));
+            let mut places = tree.files.iter().filter_map(|file| file.path.strip_suffix(path));
+            let exists = places.any(|folder| folder.is_empty() || folder.ends_with('/'));
+            if is_known && !exists && !is_any {
+                found.push(guide.finding(number, format_args!("there is no {path}; name what there is")));
             }
         }
     }
@@ -308,7 +333,25 @@ fn links_in_documents_lead_somewhere() {
 #[test]
 fn the_names_in_the_guide_to_changes_exist() {
     let source = ("src/a.rs", "fn judge() {}\n");
-    let said = |text| [source, ("src/docs/contributing.md", text)];
+    let said = |text| [source, (GUIDE, text)];
     holds(names, &[&[source], &said("`judges`\n"), &said("| `judge`, `Verdict` |\n")]);
     assert!(names(&Tree::planted(&said("`judge`, `NAME`, `git grep x`, `a.rs`\n"))).is_empty());
+}
+
+#[test]
+fn the_files_that_the_guide_to_changes_names_exist() {
+    let source = ("src/core/position.test.ts", "");
+    let said = |text| [source, (GUIDE, text)];
+    holds(
+        files,
+        &[
+            &said("`standing.test.ts`\n"),
+            &said("| `a` | `test.ts`: b |\n"),
+            &said("`docs/position.test.ts`\n"),
+        ],
+    );
+    let sound = said(
+        "`position.test.ts`, `core/position.test.ts`, `NAME.ts`, `src/NAME/a.ts`, `self.emit`, `ls a.ts`\n",
+    );
+    assert!(files(&Tree::planted(&sound)).is_empty());
 }
