@@ -59,7 +59,9 @@
 //! | candidate | one participant in one election: an [`Elector`] and its machine |
 //! | incarnation | the random number of one run of a candidate; tells it from others of the same name |
 //! | leader | the candidate that holds a lease which it trusts |
-//! | member, quorum | one of the machines of a Raft cluster; a majority of them |
+//! | member, quorum | one of the machines of a Raft cluster; a majority of those that vote |
+//! | voter, learner, witness | a member that votes; one that only receives; a voter that never leads |
+//! | joint configuration | two sets of voters during a change of members; a quorum needs a majority of each |
 //! | term | the time for which a candidate leads, from `Elected` to `Deposed` |
 //! | fencing token | the number of a term, larger than those of all earlier terms of the election |
 //! | lease | the right to lead until an expiry, as the store records it |
@@ -94,6 +96,7 @@
 //! |---|---|
 //! | [`core`] | the pure machine: input in, output out; no clock, socket, file, thread or global |
 //! | [`core::lease`] | the contract of that seam, with a whole loop as example |
+//! | [`core::raft`] | for clusters without a database: so far the vocabulary and the arithmetic |
 //! | [`driver`] | the I/O: clocks, stores, the hub |
 //! | [`Elector`] | what a Rust user holds |
 //! | `testing` | a simulated world, and the properties of stores, with the feature of this name |

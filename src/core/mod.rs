@@ -2,6 +2,7 @@
 pub mod batch;
 pub mod lease;
 mod name;
+pub mod raft;
 mod random;
 pub mod sql;
 pub mod table;

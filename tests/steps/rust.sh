@@ -5,6 +5,12 @@ need_rust
 export RUST_TEST_THREADS=6
 tests/install/postgres.sh --system
 must cargo test -q --no-fail-fast --all-features --lib --bins \
-  --test alone --test api --test cli --test core --test faults --test sim --test tidy \
+  --test alone --test api --test cli --test core --test faults --test raft --test sim \
+  --test tidy \
   -- --skip timed:: --skip kills::
 must cargo test -q --no-fail-fast --all-features --doc
+conform() {
+  cargo run -q --all-features --example conform <<<'{"op":"commit","incoming":["1"],"outgoing":[],"acked":{"1":7}}'
+}
+answers_seven() { [ "$(conform)" = '{"index":7}' ]; }
+check "conform answers a line" answers_seven

@@ -1,0 +1,325 @@
+//! Reading and writing of the fields that messages and durable state are made of.
+//!
+//! | field | bytes |
+//! |---|---|
+//! | number | LEB128: seven bits a byte, the lowest first; below 2⁵³; no byte more than needed |
+//! | flags, small numbers | one byte |
+//! | text, bytes | the length as a number, then the bytes |
+//! | list | the count as a number, then the elements |
+//! | option | a flag byte 0 or 1, then the value if it is 1 |
+
+use ::core::fmt;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::checksum::xxh64;
+use super::id::{ClusterId, Incarnation, InvalidId, MemberId};
+use super::membership::{InvalidMembership, MAX_ADDRESS_BYTES, MAX_MEMBERS, Member, Membership, Profile};
+use super::record::{MAX_DATA_BYTES, Position, Record};
+
+/// The version of the format that is written. A newer minor version only adds kinds and fields, which this
+/// version skips; another major version is refused.
+pub(super) const VERSION: (u8, u8) = (1, 0);
+
+/// Maximum length of a message or of durable state, in bytes: two records of the maximum size, and room.
+pub const MAX_BYTES: usize = 2 * (MAX_DATA_BYTES + MAX_MEMBERS * 384) + 1024;
+
+const MAGIC: [u8; 2] = *b"ER";
+const HEADER: usize = 5;
+const CHECKSUM: usize = 8;
+
+/// Why bytes were refused. Nothing of them took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidBytes {
+    /// The bytes are neither a message nor durable state of Elector.
+    Foreign,
+    /// The bytes have another major version of the format, which is named.
+    Version(u8),
+    /// There are more bytes than [`MAX_BYTES`]; the number is named.
+    TooLong(usize),
+    /// The bytes were damaged, or a part is missing: the checksum differs.
+    Damaged,
+    /// The kind is not known to this version, but a newer version may know it.
+    UnknownKind(u8),
+    /// A field holds what no version writes there. Names the field.
+    Field(&'static str),
+    /// A member id is invalid.
+    Id(InvalidId),
+    /// A membership is invalid.
+    Membership(InvalidMembership),
+}
+
+impl fmt::Display for InvalidBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InvalidBytes::Foreign => f.write_str("the bytes do not begin as those of Elector's Raft do"),
+            InvalidBytes::Version(found) => write!(
+                f,
+                "the bytes have format version {found}; this program reads version {}: update the older \
+                 program",
+                VERSION.0
+            ),
+            InvalidBytes::TooLong(found) => {
+                write!(f, "there are {found} bytes; at most {MAX_BYTES} are allowed")
+            }
+            InvalidBytes::Damaged => {
+                f.write_str("the checksum differs: the bytes were damaged, or not all of them are there")
+            }
+            InvalidBytes::UnknownKind(found) => write!(f, "kind {found} is not known to this version"),
+            InvalidBytes::Field(field) => write!(f, "the field `{field}` has an invalid value"),
+            InvalidBytes::Id(invalid) => fmt::Display::fmt(invalid, f),
+            InvalidBytes::Membership(invalid) => fmt::Display::fmt(invalid, f),
+        }
+    }
+}
+
+impl ::core::error::Error for InvalidBytes {}
+
+/// Writes the bytes of one kind.
+pub(super) struct Writer(Vec<u8>);
+
+impl Writer {
+    pub(super) fn new(kind: u8, room: usize) -> Writer {
+        let mut bytes = Vec::with_capacity(HEADER + room + CHECKSUM);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&[VERSION.0, VERSION.1, kind]);
+        Writer(bytes)
+    }
+
+    /// The bytes, with their checksum.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        let checksum = xxh64(&self.0);
+        self.0.extend_from_slice(&checksum.to_le_bytes());
+        self.0
+    }
+
+    pub(super) fn byte(&mut self, byte: u8) {
+        self.0.push(byte);
+    }
+
+    pub(super) fn flag(&mut self, flag: bool) {
+        self.0.push(u8::from(flag));
+    }
+
+    pub(super) fn number(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.0.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.0.push(number as u8);
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub(super) fn id(&mut self, id: &MemberId) {
+        self.bytes(id.as_bytes());
+    }
+
+    pub(super) fn ids(&mut self, ids: &[MemberId]) {
+        self.number(ids.len() as u64);
+        ids.iter().for_each(|id| self.id(id));
+    }
+
+    pub(super) fn cluster(&mut self, cluster: ClusterId) {
+        self.0.extend_from_slice(&cluster.0);
+    }
+
+    pub(super) fn position(&mut self, position: Position) {
+        self.number(position.term);
+        self.number(position.index);
+    }
+
+    pub(super) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Writer, T)) {
+        self.flag(value.is_some());
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
+    pub(super) fn profile(&mut self, profile: &Profile) {
+        self.id(&profile.id);
+        self.number(profile.incarnation.get());
+        self.bytes(profile.address.as_bytes());
+        self.byte(profile.priority);
+        self.flag(profile.is_witness);
+    }
+
+    pub(super) fn membership(&mut self, membership: &Membership) {
+        self.number(membership.members().len() as u64);
+        for member in membership.members() {
+            self.profile(&member.profile);
+            let parts = [member.is_voter, member.is_outgoing, member.is_learner];
+            self.byte(parts.iter().zip([1, 2, 4]).map(|(part, bit)| u8::from(*part) * bit).sum());
+        }
+    }
+
+    pub(super) fn record(&mut self, record: &Record) {
+        self.position(record.position);
+        self.cluster(record.cluster);
+        self.membership(&record.membership);
+        self.bytes(&record.data);
+    }
+}
+
+/// Reads the fields of bytes whose header and checksum are right.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+    is_newer: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// Checks header and checksum, and returns the kind and a reader of the fields.
+    pub(super) fn new(bytes: &'a [u8]) -> Result<(u8, Reader<'a>), InvalidBytes> {
+        if bytes.len() > MAX_BYTES {
+            return Err(InvalidBytes::TooLong(bytes.len()));
+        }
+        let Some(([m0, m1, major, minor, kind], _)) = bytes.split_first_chunk::<HEADER>() else {
+            return Err(if MAGIC.starts_with(&bytes[..bytes.len().min(2)]) {
+                InvalidBytes::Damaged
+            } else {
+                InvalidBytes::Foreign
+            });
+        };
+        if [*m0, *m1] != MAGIC {
+            return Err(InvalidBytes::Foreign);
+        }
+        if *major != VERSION.0 {
+            return Err(InvalidBytes::Version(*major));
+        }
+        let (body, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or(InvalidBytes::Damaged)?;
+        if body.len() < HEADER || xxh64(body) != u64::from_le_bytes(*checksum) {
+            return Err(InvalidBytes::Damaged);
+        }
+        Ok((*kind, Reader { rest: &body[HEADER..], is_newer: *minor > VERSION.1 }))
+    }
+
+    /// Checks that all fields were read. Bytes of a newer version may have more.
+    pub(super) fn finish(&self) -> Result<(), InvalidBytes> {
+        if self.rest.is_empty() || self.is_newer { Ok(()) } else { Err(InvalidBytes::Field("end")) }
+    }
+
+    fn take(&mut self, length: usize, field: &'static str) -> Result<&'a [u8], InvalidBytes> {
+        if length > self.rest.len() {
+            return Err(InvalidBytes::Field(field));
+        }
+        let (taken, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    pub(super) fn byte(&mut self, field: &'static str) -> Result<u8, InvalidBytes> {
+        Ok(self.take(1, field)?[0])
+    }
+
+    pub(super) fn flag(&mut self, field: &'static str) -> Result<bool, InvalidBytes> {
+        match self.byte(field)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(InvalidBytes::Field(field)),
+        }
+    }
+
+    pub(super) fn number(&mut self, field: &'static str) -> Result<u64, InvalidBytes> {
+        let mut number = 0;
+        for shift in (0..56).step_by(7) {
+            let byte = self.byte(field)?;
+            number |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                let is_shortest = byte != 0 || shift == 0;
+                let is_in_range = number < 1 << 53;
+                return if is_shortest && is_in_range { Ok(number) } else { Err(InvalidBytes::Field(field)) };
+            }
+        }
+        Err(InvalidBytes::Field(field))
+    }
+
+    /// A length or a count that is at most `most`.
+    fn length(&mut self, most: usize, field: &'static str) -> Result<usize, InvalidBytes> {
+        let length = self.number(field)?;
+        if length <= most as u64 { Ok(length as usize) } else { Err(InvalidBytes::Field(field)) }
+    }
+
+    pub(super) fn data(&mut self) -> Result<Arc<[u8]>, InvalidBytes> {
+        let length = self.length(MAX_DATA_BYTES, "data")?;
+        Ok(self.take(length, "data")?.into())
+    }
+
+    pub(super) fn id(&mut self, field: &'static str) -> Result<MemberId, InvalidBytes> {
+        let id = self.text(MemberId::MAX_BYTES, field)?;
+        MemberId::new(id).map_err(InvalidBytes::Id)
+    }
+
+    pub(super) fn ids(&mut self, field: &'static str) -> Result<Vec<MemberId>, InvalidBytes> {
+        let count = self.length(MAX_MEMBERS, field)?;
+        (0..count).map(|_| self.id(field)).collect()
+    }
+
+    fn text(&mut self, most: usize, field: &'static str) -> Result<&'a str, InvalidBytes> {
+        let length = self.length(most, field)?;
+        ::core::str::from_utf8(self.take(length, field)?).map_err(|_| InvalidBytes::Field(field))
+    }
+
+    pub(super) fn address(&mut self) -> Result<Arc<str>, InvalidBytes> {
+        self.text(MAX_ADDRESS_BYTES, "address").map(Arc::from)
+    }
+
+    pub(super) fn incarnation(&mut self) -> Result<Incarnation, InvalidBytes> {
+        Ok(Incarnation::new(self.number("incarnation")?).unwrap_or_default())
+    }
+
+    pub(super) fn cluster(&mut self) -> Result<ClusterId, InvalidBytes> {
+        let mut cluster = [0; 16];
+        cluster.copy_from_slice(self.take(16, "cluster")?);
+        Ok(ClusterId(cluster))
+    }
+
+    pub(super) fn position(&mut self, field: &'static str) -> Result<Position, InvalidBytes> {
+        Ok(Position { term: self.number(field)?, index: self.number(field)? })
+    }
+
+    pub(super) fn option<T>(
+        &mut self,
+        field: &'static str,
+        read: impl FnOnce(&mut Reader<'a>) -> Result<T, InvalidBytes>,
+    ) -> Result<Option<T>, InvalidBytes> {
+        if self.flag(field)? { read(self).map(Some) } else { Ok(None) }
+    }
+
+    fn profile(&mut self) -> Result<Profile, InvalidBytes> {
+        Ok(Profile {
+            id: self.id("member")?,
+            incarnation: self.incarnation()?,
+            address: self.address()?,
+            priority: self.byte("priority")?,
+            is_witness: self.flag("is_witness")?,
+        })
+    }
+
+    pub(super) fn membership(&mut self) -> Result<Membership, InvalidBytes> {
+        let count = self.length(MAX_MEMBERS, "membership")?;
+        let mut members = Vec::with_capacity(count);
+        for _ in 0..count {
+            let profile = self.profile()?;
+            let parts = self.byte("part")?;
+            if parts > 7 {
+                return Err(InvalidBytes::Field("part"));
+            }
+            let [is_voter, is_outgoing, is_learner] = [1, 2, 4].map(|bit| parts & bit != 0);
+            members.push(Member { profile, is_voter, is_outgoing, is_learner });
+        }
+        Membership::new(members).map_err(InvalidBytes::Membership)
+    }
+
+    pub(super) fn record(&mut self) -> Result<Record, InvalidBytes> {
+        Ok(Record {
+            position: self.position("position")?,
+            cluster: self.cluster()?,
+            membership: Arc::new(self.membership()?),
+            data: self.data()?,
+        })
+    }
+}

@@ -1,0 +1,212 @@
+//! The identities of a Raft cluster: members, their incarnations, and clusters.
+
+use ::core::fmt;
+use ::core::hash::{Hash, Hasher};
+use ::core::ops::Deref;
+
+/// The id of a member: 1 to 64 bytes of UTF-8 without NUL.
+///
+/// A member is its id, never its address: an address may change at any restart. Kept in place (no
+/// allocation), so that copying and comparing ids costs little.
+///
+/// ```
+/// use elector::core::raft::MemberId;
+///
+/// let id = MemberId::new("db-1")?;
+/// assert_eq!(&*id, "db-1");
+/// assert_eq!(MemberId::new("").unwrap_err().to_string(), "the member id is empty; give it 1 to 64 bytes");
+/// # Ok::<(), elector::core::raft::InvalidId>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct MemberId {
+    length: u8,
+    bytes: [u8; MemberId::MAX_BYTES],
+}
+
+impl MemberId {
+    /// Maximum length of an id, in bytes.
+    pub const MAX_BYTES: usize = 64;
+
+    /// Checks `id`.
+    ///
+    /// # Errors
+    /// When the id is empty, longer than [`MemberId::MAX_BYTES`] or holds a NUL.
+    pub fn new(id: &str) -> Result<MemberId, InvalidId> {
+        if id.is_empty() {
+            return Err(InvalidId::Empty);
+        }
+        if id.len() > MemberId::MAX_BYTES {
+            return Err(InvalidId::TooLong(id.len()));
+        }
+        if let Some(at) = id.bytes().position(|byte| byte == 0) {
+            return Err(InvalidId::Nul(at));
+        }
+        let mut bytes = [0; MemberId::MAX_BYTES];
+        bytes[..id.len()].copy_from_slice(id.as_bytes());
+        Ok(MemberId { length: id.len() as u8, bytes })
+    }
+
+    /// The id as a string.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        ::core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+impl Deref for MemberId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+// Bytes beyond the length are zero and an id holds no NUL, so comparing the whole array compares the ids.
+impl PartialEq for MemberId {
+    fn eq(&self, other: &MemberId) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for MemberId {}
+
+impl PartialOrd for MemberId {
+    fn partial_cmp(&self, other: &MemberId) -> Option<::core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for MemberId {
+    fn cmp(&self, other: &MemberId) -> ::core::cmp::Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for MemberId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl fmt::Debug for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+/// Why a string is not a valid [`MemberId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidId {
+    /// The string is empty.
+    Empty,
+    /// The string has this many bytes.
+    TooLong(usize),
+    /// The string has a NUL at this byte.
+    Nul(usize),
+}
+
+impl fmt::Display for InvalidId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = MemberId::MAX_BYTES;
+        match self {
+            InvalidId::Empty => write!(f, "the member id is empty; give it 1 to {most} bytes"),
+            InvalidId::TooLong(found) => {
+                write!(f, "the member id has {found} bytes; at most {most} are allowed")
+            }
+            InvalidId::Nul(at) => write!(f, "the member id has a NUL at byte {at}; remove it"),
+        }
+    }
+}
+
+impl ::core::error::Error for InvalidId {}
+
+/// The number of one life of a member's durable state, below 2⁵³. A member that lost its state comes back
+/// with another one, and is not the voter that it was: it may have forgotten a vote or a record.
+///
+/// Draw it at random when a member starts without durable state. [`Incarnation::UNKNOWN`] stands in a
+/// membership for a member that was listed before it was first heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Incarnation(u64);
+
+impl Incarnation {
+    /// Not known yet.
+    pub const UNKNOWN: Incarnation = Incarnation(0);
+
+    /// The incarnation with this number, or `None` outside 1 to 2⁵³ − 1.
+    #[must_use]
+    pub const fn new(number: u64) -> Option<Incarnation> {
+        if number == 0 || number >= 1 << 53 { None } else { Some(Incarnation(number)) }
+    }
+
+    /// The number; 0 if it is not known.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// The id of one cluster: 16 bytes, drawn at random when the cluster is founded.
+///
+/// Every message carries it, so that members of two clusters on one network never count each other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ClusterId(pub [u8; 16]);
+
+impl ClusterId {
+    /// The sender of a message belongs to no cluster.
+    pub const NONE: ClusterId = ClusterId([0; 16]);
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn each_refusal_of_an_id_says_what_was_found() {
+        let refusal = |id: &str| MemberId::new(id).unwrap_err().to_string();
+        assert_eq!(refusal(""), "the member id is empty; give it 1 to 64 bytes");
+        assert_eq!(refusal(&"é".repeat(33)), "the member id has 66 bytes; at most 64 are allowed");
+        assert_eq!(refusal("a\0b"), "the member id has a NUL at byte 1; remove it");
+        assert_eq!(MemberId::new(&"é".repeat(32)).unwrap().as_str(), "é".repeat(32));
+    }
+
+    #[test]
+    fn ids_compare_as_strings() {
+        let id = |id: &str| MemberId::new(id).unwrap();
+        assert!(id("10") < id("2") && id("a") < id("aa") && id("Z") < id("a"));
+        assert_eq!(id("a"), id("a"));
+        assert_ne!(id("a"), id("aa"));
+        assert_eq!(alloc::format!("{} {:?}", id("a"), id("a")), "a \"a\"");
+    }
+
+    #[test]
+    fn incarnations_and_clusters_have_bounds_and_texts() {
+        assert_eq!(Incarnation::new(0), None);
+        assert_eq!(Incarnation::new(1 << 53), None);
+        assert_eq!(Incarnation::new(7).map(Incarnation::get), Some(7));
+        assert_eq!(ClusterId([0xa0; 16]).to_string(), "a0".repeat(16));
+        assert_eq!(alloc::format!("{:?}", ClusterId::NONE), "00".repeat(16));
+    }
+}

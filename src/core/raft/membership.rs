@@ -1,0 +1,263 @@
+//! The members of a cluster: who votes, who learns, and what a quorum of them is.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::id::{Incarnation, MemberId};
+
+/// Maximum number of members of a cluster, voters and learners of both halves.
+pub const MAX_MEMBERS: usize = 64;
+
+/// Maximum length of a member's address, in bytes.
+pub const MAX_ADDRESS_BYTES: usize = 255;
+
+/// What a cluster knows of one member besides its part in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Profile {
+    /// The member's identity.
+    pub id: MemberId,
+    /// Which life of its durable state is a member. Votes and acknowledgements of another one do not count.
+    pub incarnation: Incarnation,
+    /// Where the transport finds the member: an address or a URL, at most [`MAX_ADDRESS_BYTES`]. It may
+    /// change at any time and is no part of the identity.
+    pub address: Arc<str>,
+    /// A caught-up voter of higher priority is handed leadership.
+    pub priority: u8,
+    /// Votes and keeps the record as others do, and never leads.
+    pub is_witness: bool,
+}
+
+impl Profile {
+    /// A member with this id, and nothing else known of it: no incarnation, no address, priority 0, no
+    /// witness.
+    #[must_use]
+    pub fn new(id: MemberId) -> Profile {
+        let address = Arc::from("");
+        Profile { id, incarnation: Incarnation::UNKNOWN, address, priority: 0, is_witness: false }
+    }
+}
+
+/// One member and its part in the cluster.
+///
+/// At least one of the three parts is set, and `is_voter` and `is_learner` never both. While a joint change
+/// is in progress a voter that becomes a learner is `is_outgoing` and `is_learner`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Member {
+    /// Who it is.
+    pub profile: Profile,
+    /// Votes in the configuration that the cluster has, or changes to.
+    pub is_voter: bool,
+    /// Votes in the configuration that a joint change leaves behind.
+    pub is_outgoing: bool,
+    /// Receives records without a vote.
+    pub is_learner: bool,
+}
+
+/// The members of a cluster, in the order of their ids.
+///
+/// While a change of more than one voter is in progress the configuration is *joint*: it has two halves, the
+/// incoming voters and the outgoing ones, and a quorum needs a majority of each. [`Membership::default`] has
+/// no member: no quorum exists in it.
+///
+/// Source: D. Ongaro, "Consensus: bridging theory and practice", 2014, chapter 4.
+///
+/// ```
+/// use elector::core::raft::{Change, MemberId, Membership, Profile, Transition};
+///
+/// let voter = |id| MemberId::new(id).map(|id| Change::Voter(Profile::new(id)));
+/// let one = Membership::default().apply(&[voter("a")?], Transition::Auto)?;
+/// let both = one.apply(&[voter("b")?, voter("c")?], Transition::Auto)?;
+/// assert!(both.is_joint(), "two voters differ");
+/// assert!(!both.has_quorum(|place| place == 0), "a alone is a majority of the outgoing half only");
+/// let three = both.leave_joint()?;
+/// assert!(three.has_quorum(|place| place != 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Membership {
+    members: Vec<Member>,
+}
+
+/// The state of an election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VoteResult {
+    /// A quorum granted its votes.
+    Won,
+    /// So many voters refused that no quorum can grant its votes any more.
+    Lost,
+    /// Neither yet.
+    Pending,
+}
+
+/// The voters of one half of a configuration.
+type Half = fn(&Member) -> bool;
+
+const HALVES: [Half; 2] = [|member| member.is_voter, |member| member.is_outgoing];
+
+impl Membership {
+    /// The membership with these members, in any order.
+    ///
+    /// # Errors
+    /// When there is no voter, there are more than [`MAX_MEMBERS`], an id stands twice, a member has no part
+    /// or is both voter and learner, or an address is too long.
+    pub fn new(mut members: Vec<Member>) -> Result<Membership, InvalidMembership> {
+        if members.len() > MAX_MEMBERS {
+            return Err(InvalidMembership::TooMany(members.len()));
+        }
+        members.sort_by_key(|member| member.profile.id);
+        if let Some(pair) = members.windows(2).find(|pair| pair[0].profile.id == pair[1].profile.id) {
+            return Err(InvalidMembership::Twice(pair[0].profile.id));
+        }
+        for member in &members {
+            let id = member.profile.id;
+            if !(member.is_voter || member.is_outgoing || member.is_learner) {
+                return Err(InvalidMembership::NoPart(id));
+            }
+            if member.is_voter && member.is_learner {
+                return Err(InvalidMembership::VoterAndLearner(id));
+            }
+            if member.profile.address.len() > MAX_ADDRESS_BYTES {
+                return Err(InvalidMembership::AddressTooLong(id, member.profile.address.len()));
+            }
+        }
+        if !members.iter().any(|member| member.is_voter) {
+            return Err(InvalidMembership::NoVoter);
+        }
+        Ok(Membership { members })
+    }
+
+    /// All members, in the order of their ids. Methods that take a function give it a member's place in this
+    /// slice.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// A member's place in [`Membership::members`].
+    #[must_use]
+    pub fn place(&self, id: &MemberId) -> Option<usize> {
+        self.members.binary_search_by_key(id, |member| member.profile.id).ok()
+    }
+
+    /// The member with this id.
+    #[must_use]
+    pub fn get(&self, id: &MemberId) -> Option<&Member> {
+        self.place(id).map(|place| &self.members[place])
+    }
+
+    /// Whether this id votes, in either half.
+    #[must_use]
+    pub fn votes(&self, id: &MemberId) -> bool {
+        self.get(id).is_some_and(|member| member.is_voter || member.is_outgoing)
+    }
+
+    /// Whether a joint change is in progress.
+    #[must_use]
+    pub fn is_joint(&self) -> bool {
+        self.members.iter().any(|member| member.is_outgoing)
+    }
+
+    /// Whether a majority of each half agrees. `agrees` is given a member's place. Without any voter there is
+    /// no quorum.
+    #[must_use]
+    pub fn has_quorum(&self, agrees: impl Fn(usize) -> bool) -> bool {
+        self.vote_result(|place| Some(agrees(place))) == VoteResult::Won
+    }
+
+    /// The result of an election in which the voter at a place granted its vote, refused it, or has not
+    /// answered (`None`). Votes of members without a vote do not count.
+    #[must_use]
+    pub fn vote_result(&self, vote: impl Fn(usize) -> Option<bool>) -> VoteResult {
+        let mut result = VoteResult::Won;
+        for (at, half) in HALVES.into_iter().enumerate() {
+            let (mut voters, mut granted, mut refused) = (0, 0, 0);
+            for place in self.half(half) {
+                voters += 1;
+                match vote(place) {
+                    Some(true) => granted += 1,
+                    Some(false) => refused += 1,
+                    None => {}
+                }
+            }
+            let majority = voters / 2 + 1;
+            // A configuration that is not joint has no outgoing half, and needs no majority of it.
+            let is_absent = at == 1 && voters == 0;
+            if !is_absent && refused + majority > voters {
+                return VoteResult::Lost;
+            }
+            if !is_absent && granted < majority {
+                result = VoteResult::Pending;
+            }
+        }
+        result
+    }
+
+    /// The largest number that a majority of each half has reached: of `reached`, which is given a member's
+    /// place. 0 if there is no voter.
+    ///
+    /// With the index that each member acknowledged, this is the index that a quorum keeps; with the time at
+    /// which it did, the time until which a quorum was in contact.
+    #[must_use]
+    pub fn quorum_value(&self, reached: impl Fn(usize) -> u64) -> u64 {
+        let of_half = |half: Half| {
+            let mut values = [0; MAX_MEMBERS];
+            let mut voters = 0;
+            for place in self.half(half) {
+                values[voters] = reached(place);
+                voters += 1;
+            }
+            values[..voters].sort_unstable_by(|a, b| b.cmp(a));
+            values[..voters].get(voters / 2).copied()
+        };
+        match (of_half(HALVES[0]), of_half(HALVES[1])) {
+            (None, _) => 0,
+            (Some(incoming), None) => incoming,
+            (Some(incoming), Some(outgoing)) => incoming.min(outgoing),
+        }
+    }
+
+    fn half(&self, half: Half) -> impl Iterator<Item = usize> + '_ {
+        self.members.iter().enumerate().filter(move |(_, member)| half(member)).map(|(place, _)| place)
+    }
+}
+
+/// Why a list of members is no membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidMembership {
+    /// The list has this many members.
+    TooMany(usize),
+    /// The id stands twice in the list.
+    Twice(MemberId),
+    /// The member neither votes nor learns.
+    NoPart(MemberId),
+    /// The member is listed as voter and as learner.
+    VoterAndLearner(MemberId),
+    /// The member's address has this many bytes.
+    AddressTooLong(MemberId, usize),
+    /// No member of the list votes.
+    NoVoter,
+}
+
+impl ::core::fmt::Display for InvalidMembership {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        match self {
+            InvalidMembership::TooMany(found) => {
+                write!(f, "the membership has {found} members; at most {MAX_MEMBERS} are allowed")
+            }
+            InvalidMembership::Twice(id) => write!(f, "member {id} is listed twice; list it once"),
+            InvalidMembership::NoPart(id) => {
+                write!(f, "member {id} neither votes nor learns; list it as a voter or a learner")
+            }
+            InvalidMembership::VoterAndLearner(id) => {
+                write!(f, "member {id} is listed as voter and as learner; list it as one of them")
+            }
+            InvalidMembership::AddressTooLong(id, found) => write!(
+                f,
+                "the address of member {id} has {found} bytes; at most {MAX_ADDRESS_BYTES} are allowed"
+            ),
+            InvalidMembership::NoVoter => f.write_str("the membership has no voter; list at least one"),
+        }
+    }
+}
+
+impl ::core::error::Error for InvalidMembership {}

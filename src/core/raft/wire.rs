@@ -1,0 +1,244 @@
+//! Messages as bytes.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 2 | `ER` |
+//! | 2 | format version: major, minor |
+//! | 1 | kind: 1 to 13, in the order of [`Body`]'s variants |
+//! | 16 | cluster id |
+//! | | sender: id, incarnation |
+//! | | receiver: id, incarnation |
+//! | | term |
+//! | | the fields of the body, in order |
+//! | 8 | XXH64 of all before, little endian |
+//!
+//! [`super::codec`] has the encoding of the fields. A newer minor version may add kinds, and fields after
+//! those of a body: an older one refuses such a kind as unknown and skips such fields.
+
+use alloc::vec::Vec;
+
+use super::codec::{InvalidBytes, Reader, Writer};
+use super::message::{Acquaintance, Body, Message, Refusal, Standing};
+
+const STANDINGS: [Standing; 4] = [Standing::Blank, Standing::Founding, Standing::Bound, Standing::Left];
+
+impl Message {
+    /// The message as bytes.
+    ///
+    /// ```
+    /// use elector::core::raft::{Body, ClusterId, Incarnation, MemberId, Message, Position};
+    ///
+    /// let message = Message {
+    ///     cluster: ClusterId([7; 16]),
+    ///     from: MemberId::new("a")?,
+    ///     from_incarnation: Incarnation::new(1).unwrap(),
+    ///     to: MemberId::new("b")?,
+    ///     to_incarnation: Incarnation::new(2).unwrap(),
+    ///     term: 5,
+    ///     body: Body::Vote { last: Position::new(4, 9), forced: false },
+    /// };
+    /// let mut bytes = message.to_bytes();
+    /// assert_eq!(Message::from_bytes(&bytes)?, message);
+    /// bytes[20] ^= 1;
+    /// assert!(Message::from_bytes(&bytes).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut w = Writer::new(self.body.kind(), 96 + self.body.long_part());
+        w.cluster(self.cluster);
+        w.id(&self.from);
+        w.number(self.from_incarnation.get());
+        w.id(&self.to);
+        w.number(self.to_incarnation.get());
+        w.number(self.term);
+        self.body.write(&mut w);
+        w.finish()
+    }
+
+    /// The message that these bytes are.
+    ///
+    /// # Errors
+    /// When the bytes are foreign, damaged, of another major version, too long, or hold an invalid value. No
+    /// bytes panic, and none allocate more than their own length, and the members of the longest list.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Message, InvalidBytes> {
+        let (kind, mut r) = Reader::new(bytes)?;
+        if !(1..=KINDS).contains(&kind) {
+            return Err(InvalidBytes::UnknownKind(kind));
+        }
+        let message = Message {
+            cluster: r.cluster()?,
+            from: r.id("from")?,
+            from_incarnation: r.incarnation()?,
+            to: r.id("to")?,
+            to_incarnation: r.incarnation()?,
+            term: r.number("term")?,
+            body: Body::read(kind, &mut r)?,
+        };
+        r.finish()?;
+        Ok(message)
+    }
+}
+
+const KINDS: u8 = 13;
+
+impl Body {
+    fn kind(&self) -> u8 {
+        match self {
+            Body::PreVote { .. } => 1,
+            Body::PreVoteAnswer { .. } => 2,
+            Body::Vote { .. } => 3,
+            Body::VoteAnswer { .. } => 4,
+            Body::Append { .. } => 5,
+            Body::AppendAnswer { .. } => 6,
+            Body::TimeoutNow => 7,
+            Body::Seek(_) => 8,
+            Body::Here(_) => 9,
+            Body::Join { .. } => 10,
+            Body::Leave => 11,
+            Body::Propose { .. } => 12,
+            Body::ProposeAnswer { .. } => 13,
+        }
+    }
+
+    /// About how many bytes the part of unbounded length has, to allocate once.
+    fn long_part(&self) -> usize {
+        match self {
+            Body::PreVoteAnswer { offer: Some(record), .. }
+            | Body::VoteAnswer { offer: Some(record), .. }
+            | Body::Append { record: Some(record), .. } => {
+                record.data.len() + 48 * record.membership.members().len()
+            }
+            Body::Propose { data, .. } => data.len(),
+            _ => 0,
+        }
+    }
+
+    fn write(&self, w: &mut Writer) {
+        match self {
+            Body::PreVote { last } => w.position(*last),
+            Body::PreVoteAnswer { granted, offer } | Body::VoteAnswer { granted, offer } => {
+                w.flag(*granted);
+                w.option(offer.as_ref(), Writer::record);
+            }
+            Body::Vote { last, forced } => {
+                w.position(*last);
+                w.flag(*forced);
+            }
+            Body::Append { last, record, committed, round, hold_ms } => {
+                w.position(*last);
+                w.option(record.as_ref(), Writer::record);
+                w.position(*committed);
+                w.number(*round);
+                w.number(*hold_ms);
+            }
+            Body::AppendAnswer { matched, round } => {
+                w.number(*matched);
+                w.number(*round);
+            }
+            Body::TimeoutNow | Body::Leave => {}
+            Body::Seek(acquaintance) | Body::Here(acquaintance) => acquaintance.write(w),
+            Body::Join { address, priority, is_witness, known } => {
+                w.bytes(address.as_bytes());
+                w.byte(*priority);
+                w.flag(*is_witness);
+                w.ids(known);
+            }
+            Body::Propose { request, expected, data } => {
+                w.number(*request);
+                w.option(*expected, Writer::number);
+                w.bytes(data);
+            }
+            Body::ProposeAnswer { request, result } => {
+                w.number(*request);
+                write_result(w, result);
+            }
+        }
+    }
+
+    fn read(kind: u8, r: &mut Reader<'_>) -> Result<Body, InvalidBytes> {
+        Ok(match kind {
+            1 => Body::PreVote { last: r.position("last")? },
+            2 => {
+                Body::PreVoteAnswer { granted: r.flag("granted")?, offer: r.option("offer", Reader::record)? }
+            }
+            3 => Body::Vote { last: r.position("last")?, forced: r.flag("forced")? },
+            4 => Body::VoteAnswer { granted: r.flag("granted")?, offer: r.option("offer", Reader::record)? },
+            5 => Body::Append {
+                last: r.position("last")?,
+                record: r.option("record", Reader::record)?,
+                committed: r.position("committed")?,
+                round: r.number("round")?,
+                hold_ms: r.number("hold_ms")?,
+            },
+            6 => Body::AppendAnswer { matched: r.number("matched")?, round: r.number("round")? },
+            7 => Body::TimeoutNow,
+            8 => Body::Seek(Acquaintance::read(r)?),
+            9 => Body::Here(Acquaintance::read(r)?),
+            10 => Body::Join {
+                address: r.address()?,
+                priority: r.byte("priority")?,
+                is_witness: r.flag("is_witness")?,
+                known: r.ids("known")?,
+            },
+            11 => Body::Leave,
+            12 => Body::Propose {
+                request: r.number("request")?,
+                expected: r.option("expected", |r| r.number("expected"))?,
+                data: r.data()?,
+            },
+            _ => Body::ProposeAnswer { request: r.number("request")?, result: read_result(r)? },
+        })
+    }
+}
+
+impl Acquaintance {
+    fn write(&self, w: &mut Writer) {
+        w.byte(STANDINGS.iter().position(|standing| *standing == self.standing).unwrap_or_default() as u8);
+        w.number(self.founding);
+        w.option(self.leader.as_ref(), Writer::id);
+        w.ids(&self.known);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Acquaintance, InvalidBytes> {
+        let standing = STANDINGS.get(usize::from(r.byte("standing")?)).copied();
+        Ok(Acquaintance {
+            standing: standing.ok_or(InvalidBytes::Field("standing"))?,
+            founding: r.number("founding")?,
+            leader: r.option("leader", |r| r.id("leader"))?,
+            known: r.ids("known")?,
+        })
+    }
+}
+
+fn write_result(w: &mut Writer, result: &Result<u64, Refusal>) {
+    let (code, number) = match result {
+        Ok(index) => (0, Some(*index)),
+        Err(Refusal::NotLeader(leader)) => {
+            w.byte(1);
+            return w.option(leader.as_ref(), Writer::id);
+        }
+        Err(Refusal::NotReady) => (2, None),
+        Err(Refusal::Busy) => (3, None),
+        Err(Refusal::TooLarge(limit)) => (4, Some(*limit)),
+        Err(Refusal::Unexpected(index)) => (5, Some(*index)),
+        Err(Refusal::Unknown) => (6, None),
+    };
+    w.byte(code);
+    if let Some(number) = number {
+        w.number(number);
+    }
+}
+
+fn read_result(r: &mut Reader<'_>) -> Result<Result<u64, Refusal>, InvalidBytes> {
+    Ok(match r.byte("result")? {
+        0 => Ok(r.number("result")?),
+        1 => Err(Refusal::NotLeader(r.option("leader", |r| r.id("leader"))?)),
+        2 => Err(Refusal::NotReady),
+        3 => Err(Refusal::Busy),
+        4 => Err(Refusal::TooLarge(r.number("result")?)),
+        5 => Err(Refusal::Unexpected(r.number("result")?)),
+        6 => Err(Refusal::Unknown),
+        _ => return Err(InvalidBytes::Field("result")),
+    })
+}
