@@ -10,6 +10,7 @@
 //!   everything that happens it checks the promises. For programs that embed
 //!   [`core::lease`](crate::core::lease) in a host of their own: with their timing and number of candidates
 //!   ([`Plan`]), and with the host itself ([`Machine`]). Needs no operating system and no `std`.
+//! * [`raft`] plays the Raft machine in such a world, with disks that hang, fail and lose what was not answered.
 //! * [`Clock`] is such a clock by itself.
 //! * `conformance`, with the feature `driver` too, has the properties that a store must have. For programs
 //!   that bring a store of their own.
@@ -41,8 +42,10 @@ mod network;
 mod node;
 mod phases;
 mod plan;
+pub mod raft;
 mod random;
 mod store;
+mod violation;
 mod world;
 
 #[cfg(feature = "driver")]
@@ -51,4 +54,5 @@ pub mod conformance;
 pub use clock::Clock;
 pub use node::Machine;
 pub use plan::{Fault, InvalidPlan, Plan};
-pub use world::{Figures, Violation, World};
+pub use violation::Violation;
+pub use world::{Figures, World};

@@ -1,6 +1,5 @@
 //! The world of one run: its candidates, its store, and the queue of what happens.
 
-use ::core::fmt;
 use ::core::time::Duration;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -16,6 +15,7 @@ use super::node::{Machine, Node, Start};
 use super::plan::{Fault, InvalidPlan, MS, Plan, nanos};
 use super::random::Random;
 use super::store::Store;
+use super::violation::Violation;
 use crate::core::lease::{Config, Input, Leadership, Lease, Reply, Request, RequestId};
 use crate::core::{Instant, StoreTime};
 
@@ -86,22 +86,6 @@ pub struct Figures {
     /// The time without a leader after a release.
     pub gap_after_release: Duration,
 }
-
-/// A promise that was broken: which, in which world and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    seed: u64,
-    at: Duration,
-    what: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed {}, at {:?}: {}", self.seed, self.at, self.what)
-    }
-}
-
-impl ::core::error::Error for Violation {}
 
 /// A simulated world: candidates, each with its own clock, one store with another, and a network that loses,
 /// delays, doubles and reorders messages between them.
@@ -340,7 +324,7 @@ impl World {
     }
 
     fn judged(&self, result: Result<(), Broken>) -> Result<(), Violation> {
-        result.map_err(|what| Violation { seed: self.seed, at: Duration::from_nanos(self.at), what })
+        result.map_err(|what| Violation::new(self.seed, self.at, what))
     }
 
     pub(super) fn start(&mut self, node: usize) {

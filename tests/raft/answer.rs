@@ -8,37 +8,42 @@ use elector::core::raft::{
 use serde_json::{Value, json};
 
 use crate::json::{self, Problem, field, ids, ids_json, text};
+use crate::members::Members;
 
-/// The answer to a line of input, as `conform.md` describes it. A line that cannot be answered gets
-/// `{"error": …}`.
-pub fn answer(line: &[u8]) -> Value {
-    let request = serde_json::from_slice(line).map_err(|error| format!("the line is not JSON: {error}"));
-    request.and_then(|request| execute(&request)).unwrap_or_else(|problem| json!({ "error": problem }))
-}
+/// The lines of one run: members that were made stay.
+#[derive(Default)]
+pub struct Session(Members);
 
-fn execute(request: &Value) -> Result<Value, Problem> {
-    match text(request, "op")? {
-        "vote" => vote(request),
-        "commit" => commit(request),
-        "change" => change(request),
-        "encode" => encode(request),
-        "decode" => decode(request),
-        op @ ("member" | "campaign" | "tick" | "deliver" | "propose" | "transfer" | "leave" | "persisted"
-        | "stabilize" | "state") => {
-            Err(format!("the op {op:?} needs the Raft machine, which is not built yet"))
+impl Session {
+    /// The answer to a line of input, as `conform.md` describes it. A line that cannot be answered gets
+    /// `{"error": …}`.
+    pub fn answer(&mut self, line: &[u8]) -> Value {
+        let request = serde_json::from_slice(line).map_err(|error| format!("the line is not JSON: {error}"));
+        request
+            .and_then(|request| self.execute(&request))
+            .unwrap_or_else(|problem| json!({ "error": problem }))
+    }
+
+    fn execute(&mut self, request: &Value) -> Result<Value, Problem> {
+        match text(request, "op")? {
+            "vote" => vote(request),
+            "commit" => commit(request),
+            "change" => change(request),
+            "encode" => encode(request),
+            "decode" => decode(request),
+            op => self.0.execute(op, request),
         }
-        other => Err(format!("the op {other:?} is not known; conform.md lists them")),
     }
 }
 
-/// The membership with these lists of ids. Without incoming voters it is the one without members, which never
-/// has a quorum.
-fn membership(
+/// The membership with these lists of ids. With no ids at all it is the one without members, which never has
+/// a quorum.
+pub fn membership(
     voters: &[MemberId],
     outgoing: &[MemberId],
     learners: &[MemberId],
 ) -> Result<Membership, Problem> {
-    if voters.is_empty() && learners.is_empty() {
+    if voters.is_empty() && outgoing.is_empty() && learners.is_empty() {
         return Ok(Membership::default());
     }
     let mut members: BTreeMap<MemberId, Member> = BTreeMap::new();
@@ -58,8 +63,10 @@ fn membership(
     Membership::new(members.into_values().collect()).map_err(|invalid| invalid.to_string())
 }
 
+/// The membership of two halves, which may be exchanged: one alone is the configuration.
 fn halves(request: &Value) -> Result<Membership, Problem> {
-    membership(&ids(request, "incoming")?, &ids(request, "outgoing")?, &[])
+    let (incoming, outgoing) = (ids(request, "incoming")?, ids(request, "outgoing")?);
+    if incoming.is_empty() { membership(&outgoing, &[], &[]) } else { membership(&incoming, &outgoing, &[]) }
 }
 
 /// The entries of an object by member id.
@@ -94,7 +101,8 @@ fn vote(request: &Value) -> Result<Value, Problem> {
 
 fn commit(request: &Value) -> Result<Value, Problem> {
     let membership = halves(request)?;
-    let acked = by_id(request, "acked", Value::as_u64, "an index")?;
+    let index = |found: &Value| found.as_u64().filter(|index| *index < 1 << 53);
+    let acked = by_id(request, "acked", index, "an index, below 2^53")?;
     let index = |place: usize| acked.get(&membership.members()[place].profile.id).copied().unwrap_or(0);
     Ok(json!({ "index": membership.quorum_value(index) }))
 }

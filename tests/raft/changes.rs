@@ -114,6 +114,43 @@ fn a_change_that_cannot_be_made_is_refused_and_says_why() {
 }
 
 #[test]
+fn promotion_and_demotion_keep_the_profile() {
+    let profile = Profile {
+        incarnation: Incarnation::new(7).unwrap(),
+        address: "b:1".into(),
+        priority: 4,
+        is_witness: true,
+        ..Profile::new(id(1))
+    };
+    let learner = membership(0b1, 0).apply(&[Change::Learner(profile.clone())], Transition::Auto).unwrap();
+    let voter = learner.apply(&[Change::Promote(id(1))], Transition::Auto).unwrap();
+    assert!(voter.votes(&id(1)));
+    assert_eq!(voter.get(&id(1)).unwrap().profile, profile);
+    assert_eq!(voter.apply(&[Change::Demote(id(1))], Transition::Auto), Ok(learner.clone()));
+    // A voter that leaves in a joint change keeps it too, until the change is complete.
+    let joint = voter.apply(&[Change::Remove(id(1))], Transition::Joint).unwrap();
+    assert_eq!(joint.get(&id(1)).unwrap().profile, profile);
+    let refused = learner.apply(&[Change::Promote(id(2))], Transition::Auto).unwrap_err();
+    assert_eq!(refused.to_string(), "2 is not a member; add it with its profile");
+}
+
+#[test]
+fn a_cluster_has_a_voter_that_may_lead() {
+    let witness = |bit| Change::Voter(Profile { is_witness: true, ..Profile::new(id(bit)) });
+    let two = membership(0b1, 0).apply(&[witness(1)], Transition::Auto).unwrap();
+    let refused = two.apply(&[Change::Remove(id(0))], Transition::Auto).unwrap_err();
+    assert_eq!(refused, ChangeRefused::Invalid(InvalidMembership::OnlyWitnesses));
+    assert_eq!(
+        refused.to_string(),
+        "all voters are witnesses, which never lead; list at least one other voter"
+    );
+    assert_eq!(
+        Membership::default().apply(&[witness(0)], Transition::Auto),
+        Err(ChangeRefused::Invalid(InvalidMembership::OnlyWitnesses))
+    );
+}
+
+#[test]
 fn a_voter_is_never_replaced_in_place() {
     let with = |incarnation: u64| Profile {
         incarnation: Incarnation::new(incarnation).unwrap(),
@@ -126,6 +163,8 @@ fn a_voter_is_never_replaced_in_place() {
         assert_eq!(before.apply(&[Change::Voter(with(8))], transition), replaced);
         assert_eq!(before.apply(&[Change::Learner(with(8))], transition), replaced);
         assert_eq!(before.apply(&[Change::Remove(id(1)), Change::Voter(with(8))], transition), replaced);
+        let forgotten = Profile::new(id(1));
+        assert_eq!(before.apply(&[Change::Voter(forgotten)], transition), replaced);
         let witness = Profile { is_witness: true, ..with(7) };
         assert_eq!(before.apply(&[Change::Voter(witness)], transition), replaced);
         let elsewhere = Profile { address: "b:1".into(), priority: 3, ..with(7) };

@@ -6,16 +6,19 @@
 //! ```
 
 mod answer;
+mod cluster;
 mod json;
+mod members;
 
 use std::io::{BufRead, Write};
 
 fn main() -> std::io::Result<()> {
+    let mut session = answer::Session::default();
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().split(b'\n') {
         let line = line?;
         if !line.trim_ascii().is_empty() {
-            writeln!(out, "{}", answer::answer(&line))?;
+            writeln!(out, "{}", session.answer(&line))?;
             out.flush()?;
         }
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use elector::core::raft::{
-    Acquaintance, Body, Bound, ClusterId, Durable, DurableState, Incarnation, Member, MemberId, Membership,
-    Message, Position, Profile, Record, Refusal, Standing,
+    Body, Bound, ClusterId, Durable, DurableState, Incarnation, Introduction, KnownIds, Member, MemberId,
+    Membership, Message, Position, Profile, Record, Refusal, Standing,
 };
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ pub type Problem = String;
 
 /// A field of an object.
 pub fn field<'a>(object: &'a Value, name: &str) -> Result<&'a Value, Problem> {
-    object.get(name).ok_or_else(|| format!("the field `{name}` is missing in {object}"))
+    object.get(name).ok_or_else(|| format!("the field `{name}` is missing"))
 }
 
 /// What a field that may be absent or null holds.
@@ -57,6 +57,10 @@ pub fn id(name: &str, found: &Value) -> Result<MemberId, Problem> {
     MemberId::new(text).map_err(|invalid| format!("the field `{name}`: {invalid}"))
 }
 
+fn known(object: &Value) -> Result<KnownIds, Problem> {
+    Ok(ids(object, "known")?.into_iter().collect())
+}
+
 /// A list of member ids.
 pub fn ids(object: &Value, name: &str) -> Result<Vec<MemberId>, Problem> {
     list(object, name)?.iter().map(|found| id(name, found)).collect()
@@ -75,8 +79,11 @@ pub fn hex(bytes: &[u8]) -> String {
 pub fn bytes(digits: &str) -> Result<Vec<u8>, Problem> {
     let pair =
         |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let is_hex = digits.len() % 2 == 0 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     let bytes: Option<Vec<u8>> = digits.as_bytes().chunks(2).map(pair).collect();
-    bytes.filter(|_| digits.len() % 2 == 0).ok_or_else(|| format!("{digits:?} are no hexadecimal digits"))
+    bytes
+        .filter(|_| is_hex)
+        .ok_or_else(|| format!("{digits:?} is not a sequence of pairs of hexadecimal digits"))
 }
 
 fn cluster(object: &Value, name: &str) -> Result<ClusterId, Problem> {
@@ -85,18 +92,23 @@ fn cluster(object: &Value, name: &str) -> Result<ClusterId, Problem> {
     bytes.map(ClusterId).map_err(|_| format!("the field `{name}` is {digits:?}; give 32 digits"))
 }
 
-fn position(object: &Value, name: &str) -> Result<Position, Problem> {
+pub fn position(object: &Value, name: &str) -> Result<Position, Problem> {
     let found = field(object, name)?;
     Ok(Position { term: number(found, "term")?, index: number(found, "index")? })
 }
 
-fn position_json(position: Position) -> Value {
+pub fn position_json(position: Position) -> Value {
     json!({ "term": position.term, "index": position.index })
 }
 
 fn member(found: &Value) -> Result<Member, Problem> {
     let parts = list(found, "parts")?;
     let has = |part: &str| parts.iter().any(|found| found == part);
+    if let Some(other) =
+        parts.iter().find(|part| !["voter", "outgoing", "learner"].iter().any(|known| *part == known))
+    {
+        return Err(wanted("parts", other, r#""voter", "outgoing" or "learner""#));
+    }
     Ok(Member {
         profile: Profile {
             id: id("id", field(found, "id")?)?,
@@ -160,24 +172,26 @@ const STANDINGS: [(Standing, &str); 4] = [
     (Standing::Left, "left"),
 ];
 
-fn acquaintance(found: &Value) -> Result<Acquaintance, Problem> {
+fn introduction(found: &Value) -> Result<Introduction, Problem> {
     let name = text(found, "standing")?;
     let standing = STANDINGS.iter().find(|(_, standing)| *standing == name);
-    Ok(Acquaintance {
-        standing: standing.ok_or_else(|| format!("the standing {name:?} is not known"))?.0,
+    Ok(Introduction {
+        standing: standing
+            .ok_or_else(|| wanted("standing", &name.into(), r#""blank", "founding", "bound" or "left""#))?
+            .0,
         founding: number(found, "founding")?,
         leader: optional(found, "leader").map(|found| id("leader", found)).transpose()?,
-        known: ids(found, "known")?,
+        known: known(found)?,
     })
 }
 
-fn acquaintance_json(acquaintance: &Acquaintance) -> Value {
-    let standing = STANDINGS.iter().find(|(standing, _)| *standing == acquaintance.standing);
+fn introduction_json(introduction: &Introduction) -> Value {
+    let standing = STANDINGS.iter().find(|(standing, _)| *standing == introduction.standing);
     json!({
         "standing": standing.map(|(_, name)| name),
-        "founding": acquaintance.founding,
-        "leader": acquaintance.leader.as_deref(),
-        "known": ids_json(&acquaintance.known),
+        "founding": introduction.founding,
+        "leader": introduction.leader.as_deref(),
+        "known": ids_json(introduction.known.ids()),
     })
 }
 
@@ -196,20 +210,20 @@ fn result(found: &Value) -> Result<Result<u64, Refusal>, Problem> {
         "not_ready" => Refusal::NotReady,
         "busy" => Refusal::Busy,
         "too_large" => Refusal::TooLarge(number(found, "limit")?),
-        "unexpected" => Refusal::Unexpected(number(found, "found")?),
+        "index_mismatch" => Refusal::IndexMismatch(number(found, "found")?),
         "unknown" => Refusal::Unknown,
         other => return Err(format!("the refusal {other:?} is not known")),
     }))
 }
 
-fn result_json(result: &Result<u64, Refusal>) -> Value {
+pub fn result_json(result: &Result<u64, Refusal>) -> Value {
     match result {
         Ok(index) => json!({ "index": index }),
         Err(Refusal::NotLeader(leader)) => json!({ "refused": "not_leader", "leader": leader.as_deref() }),
         Err(Refusal::NotReady) => json!({ "refused": "not_ready" }),
         Err(Refusal::Busy) => json!({ "refused": "busy" }),
         Err(Refusal::TooLarge(limit)) => json!({ "refused": "too_large", "limit": limit }),
-        Err(Refusal::Unexpected(found)) => json!({ "refused": "unexpected", "found": found }),
+        Err(Refusal::IndexMismatch(found)) => json!({ "refused": "index_mismatch", "found": found }),
         Err(Refusal::Unknown) => json!({ "refused": "unknown" }),
     }
 }
@@ -232,13 +246,13 @@ fn body(found: &Value) -> Result<Body, Problem> {
             Body::AppendAnswer { matched: number(found, "matched")?, round: number(found, "round")? }
         }
         "timeout_now" => Body::TimeoutNow,
-        "seek" => Body::Seek(acquaintance(found)?),
-        "here" => Body::Here(acquaintance(found)?),
+        "seek" => Body::Seek(introduction(found)?),
+        "here" => Body::Here(introduction(found)?),
         "join" => Body::Join {
             address: text(found, "address")?.into(),
             priority: small(found, "priority")?,
             is_witness: flag(found, "witness")?,
-            known: ids(found, "known")?,
+            known: known(found)?,
         },
         "leave" => Body::Leave,
         "propose" => Body::Propose {
@@ -270,9 +284,9 @@ fn body_json(body: &Body) -> Value {
         }),
         Body::AppendAnswer { matched, round } => json!({ "matched": matched, "round": round }),
         Body::TimeoutNow | Body::Leave => json!({}),
-        Body::Seek(acquaintance) | Body::Here(acquaintance) => acquaintance_json(acquaintance),
+        Body::Seek(introduction) | Body::Here(introduction) => introduction_json(introduction),
         Body::Join { address, priority, is_witness, known } => json!({
-            "address": address, "priority": priority, "witness": is_witness, "known": ids_json(known),
+            "address": address, "priority": priority, "witness": is_witness, "known": ids_json(known.ids()),
         }),
         Body::Propose { request, expected, data } => json!({
             "request": request, "expected": expected, "data": String::from_utf8_lossy(data),
@@ -317,14 +331,21 @@ pub fn message_json(message: &Message) -> Value {
 pub fn durable(found: &Value) -> Result<Durable, Problem> {
     let state = match text(found, "state")? {
         "blank" => DurableState::Blank {
-            known: ids(found, "known")?,
-            heard: optional(found, "heard").map(|_| cluster(found, "heard")).transpose()?,
+            known: known(found)?,
+            heard: optional(found, "heard")
+                .map(|found| Ok::<_, Problem>((id("by", field(found, "by")?)?, cluster(found, "cluster")?)))
+                .transpose()?,
+            term: number(found, "term")?,
         },
         "bound" => DurableState::Bound(Bound {
             term: number(found, "term")?,
-            vote: optional(found, "vote").map(|found| id("vote", found)).transpose()?,
+            vote: optional(found, "vote")
+                .map(|found| {
+                    Ok::<_, Problem>((id("id", field(found, "id")?)?, incarnation(found, "incarnation")?))
+                })
+                .transpose()?,
             hold_ms: number(found, "hold_ms")?,
-            has_standing: flag(found, "has_standing")?,
+            is_established: flag(found, "is_established")?,
             committed: record(field(found, "committed")?)?,
             uncommitted: optional(found, "uncommitted").map(record).transpose()?,
         }),
@@ -345,15 +366,18 @@ pub fn durable_json(durable: &Durable) -> Value {
     object.insert("id".into(), durable.id.as_str().into());
     object.insert("incarnation".into(), durable.incarnation.get().into());
     let state = match &durable.state {
-        DurableState::Blank { known, heard } => json!({
-            "state": "blank", "known": ids_json(known), "heard": heard.map(|cluster| cluster.to_string()),
+        DurableState::Blank { known, heard, term } => json!({
+            "state": "blank",
+            "known": ids_json(known.ids()),
+            "heard": heard.map(|(by, cluster)| json!({ "by": &*by, "cluster": cluster.to_string() })),
+            "term": term,
         }),
         DurableState::Bound(bound) => json!({
             "state": "bound",
             "term": bound.term,
-            "vote": bound.vote.as_deref(),
+            "vote": bound.vote.map(|(id, number)| json!({ "id": &*id, "incarnation": number.get() })),
             "hold_ms": bound.hold_ms,
-            "has_standing": bound.has_standing,
+            "is_established": bound.is_established,
             "committed": record_json(&bound.committed),
             "uncommitted": bound.uncommitted.as_ref().map(record_json),
         }),

@@ -94,3 +94,23 @@ fn learners_do_not_count() {
     assert_eq!(membership.quorum_value(reached), 1);
     assert!(!membership.votes(&crate::id(2)) && membership.votes(&crate::id(1)));
 }
+
+#[test]
+fn large_configurations_count_as_small_ones_do() {
+    for voters in [5, 7, 9, 31] {
+        let all = (1_u32 << voters) - 1;
+        let membership = membership(all, all >> 1);
+        let halves = [voters, voters - 1];
+        for agreeing in 0..=voters {
+            let set = (1_u32 << agreeing) - 1;
+            // The last voter is not in the outgoing half.
+            let counts = [agreeing, agreeing.min(voters - 1)];
+            let expected = (0..2).all(|half| 2 * counts[half] > halves[half]);
+            assert_eq!(is_quorum(&membership, set), expected, "{agreeing} of {voters}");
+        }
+        let reached = |place: usize| membership.members()[place].profile.id.parse::<u64>().unwrap();
+        // The majority with the largest numbers.
+        let least = |count: usize| (count - count / 2 - 1) as u64;
+        assert_eq!(membership.quorum_value(reached), least(voters).min(least(voters - 1)));
+    }
+}

@@ -4,17 +4,21 @@ use ::core::fmt;
 use alloc::vec::Vec;
 
 use super::id::MemberId;
-use super::membership::{InvalidMembership, MAX_MEMBERS, Member, Membership, Profile};
+use super::membership::{InvalidMembership, Member, Membership, Profile};
 
-/// One change of a membership. A list of changes is applied in order; a change that changes nothing is no
-/// error.
+/// One change of a membership. A list of changes is applied in order. Adding a member that is there, or
+/// removing one that is not, is no error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Make this member a voter: a new one, a learner, or one whose address or priority changed.
+    /// Adds a voter, makes a learner one, or gives a voter this profile: all of it.
     Voter(Profile),
-    /// Make this member a learner: a new one, a voter, or one whose address or priority changed.
+    /// Adds a learner, makes a voter one, or gives a learner this profile: all of it.
     Learner(Profile),
-    /// Remove the member with this id.
+    /// Makes a member a voter and keeps its profile.
+    Promote(MemberId),
+    /// Makes a member a learner and keeps its profile.
+    Demote(MemberId),
+    /// Removes the member with this id.
     Remove(MemberId),
 }
 
@@ -36,9 +40,9 @@ impl Membership {
     /// after it.
     ///
     /// # Errors
-    /// When this configuration is joint already, no voter would be left, a joint configuration would have no
-    /// outgoing voter, a voter would change its incarnation or become a witness in place, or the result is an
-    /// [`InvalidMembership`].
+    /// When this configuration is joint already, no voter would be left, a member to promote or demote is
+    /// missing, a joint configuration would have no outgoing voter, a voter would change its incarnation or
+    /// become a witness in place, or the result is an [`InvalidMembership`].
     pub fn apply(&self, changes: &[Change], transition: Transition) -> Result<Membership, ChangeRefused> {
         if self.is_joint() {
             return Err(ChangeRefused::InProgress);
@@ -46,12 +50,11 @@ impl Membership {
         let mut members = self.members().to_vec();
         for change in changes {
             match change {
-                Change::Voter(profile) => place(&mut members, profile, true),
-                Change::Learner(profile) => place(&mut members, profile, false),
+                Change::Voter(profile) => place(&mut members, profile.clone(), true),
+                Change::Learner(profile) => place(&mut members, profile.clone(), false),
+                Change::Promote(id) => replace(&mut members, id, true)?,
+                Change::Demote(id) => replace(&mut members, id, false)?,
                 Change::Remove(id) => members.retain(|member| member.profile.id != *id),
-            }
-            if members.len() > MAX_MEMBERS {
-                return Err(InvalidMembership::TooMany(members.len()).into());
             }
         }
         if !members.iter().any(|member| member.is_voter) {
@@ -90,8 +93,9 @@ impl Membership {
         added.count() + removed.count()
     }
 
-    /// A voter that stays a member under its id, but with another incarnation or as another kind of voter. It
-    /// would be two voters: the quorums before and after the change could have only this id in common.
+    /// A voter that stays a member under its id, but with another incarnation, or as a witness or no witness
+    /// any more. With another incarnation it would be two voters with one id: the quorums before and after
+    /// the change could have only this id in common. And a witness may be leading when it becomes one.
     fn replaced_in_place(&self, members: &[Member]) -> Option<MemberId> {
         let is_replaced = |member: &&Member| {
             self.get(&member.profile.id).filter(|before| before.is_voter).is_some_and(|before| {
@@ -119,9 +123,17 @@ impl Membership {
 }
 
 /// Makes a member a voter or a learner, with this profile.
-fn place(members: &mut Vec<Member>, profile: &Profile, is_voter: bool) {
+fn place(members: &mut Vec<Member>, profile: Profile, is_voter: bool) {
     members.retain(|member| member.profile.id != profile.id);
-    members.push(Member { profile: profile.clone(), is_voter, is_outgoing: false, is_learner: !is_voter });
+    members.push(Member { profile, is_voter, is_outgoing: false, is_learner: !is_voter });
+}
+
+/// Makes a member a voter or a learner, with the profile that it has.
+fn replace(members: &mut Vec<Member>, id: &MemberId, is_voter: bool) -> Result<(), ChangeRefused> {
+    let found = members.iter().find(|member| member.profile.id == *id);
+    let profile = found.ok_or(ChangeRefused::NoMember(*id))?.profile.clone();
+    place(members, profile, is_voter);
+    Ok(())
 }
 
 /// Why a change of membership was refused. Nothing was changed.
@@ -137,7 +149,9 @@ pub enum ChangeRefused {
     NoOutgoingVoter,
     /// A voter would change its incarnation, or whether it is a witness, in place.
     Replaced(MemberId),
-    /// The changes lead to a list that is no membership.
+    /// The id to promote or to demote is not a member's.
+    NoMember(MemberId),
+    /// The changes lead to a list that is not a valid membership.
     Invalid(InvalidMembership),
 }
 
@@ -165,6 +179,7 @@ impl fmt::Display for ChangeRefused {
                 "voter {id} would change its incarnation or its witness flag in place; remove it, and add it \
                  again once the removal is committed"
             ),
+            ChangeRefused::NoMember(id) => write!(f, "{id} is not a member; add it with its profile"),
             ChangeRefused::Invalid(invalid) => fmt::Display::fmt(invalid, f),
         }
     }

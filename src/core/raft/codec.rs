@@ -9,19 +9,24 @@
 //! | option | a flag byte 0 or 1, then the value if it is 1 |
 
 use ::core::fmt;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::checksum::xxh64;
-use super::id::{ClusterId, Incarnation, InvalidId, MemberId};
+use super::id::{ClusterId, Incarnation, InvalidId, KnownIds, MAX_KNOWN, MemberId};
 use super::membership::{InvalidMembership, MAX_ADDRESS_BYTES, MAX_MEMBERS, Member, Membership, Profile};
-use super::record::{MAX_DATA_BYTES, Position, Record};
+use super::record::{MAX_DATA_BYTES, MAX_HOLD_MS, Position, Record};
 
-/// The version of the format that is written. A newer minor version only adds kinds and fields, which this
-/// version skips; another major version is refused.
+/// The version of the format that is written. Another major version is refused. A newer minor version may add
+/// kinds, which an older one refuses as unknown, and fields at the end of a kind, which an older one skips,
+/// and drops when it writes the state again. So nothing that a member must not forget may come with a minor
+/// version, and neither may a new value of a field that there is, nor a field of a record or of a member,
+/// which stand within a kind.
 pub(super) const VERSION: (u8, u8) = (1, 0);
 
-/// Maximum length of a message or of durable state, in bytes: two records of the maximum size, and room.
+/// Maximum length of a message or of durable state, in bytes: two records of the maximum size and their other
+/// fields.
 pub const MAX_BYTES: usize = 2 * (MAX_DATA_BYTES + MAX_MEMBERS * 384) + 1024;
 
 const MAGIC: [u8; 2] = *b"ER";
@@ -33,16 +38,19 @@ const CHECKSUM: usize = 8;
 pub enum InvalidBytes {
     /// The bytes are neither a message nor durable state of Elector.
     Foreign,
-    /// The bytes have another major version of the format, which is named.
+    /// The bytes have another major version of the format. Names it.
     Version(u8),
-    /// There are more bytes than [`MAX_BYTES`]; the number is named.
+    /// There are more bytes than [`MAX_BYTES`]. Names their number.
     TooLong(usize),
-    /// The bytes were damaged, or a part is missing: the checksum differs.
+    /// The bytes are damaged or truncated: the checksum differs.
     Damaged,
-    /// The kind is not known to this version, but a newer version may know it.
+    /// The kind is not one of those that were asked for: a newer version's, or a message where durable state
+    /// was asked for, or the other way round.
     UnknownKind(u8),
-    /// A field holds what no version writes there. Names the field.
+    /// A field is invalid or cut off. Names it.
     Field(&'static str),
+    /// There are bytes after the last field.
+    Trailing,
     /// A member id is invalid.
     Id(InvalidId),
     /// A membership is invalid.
@@ -53,20 +61,21 @@ impl fmt::Display for InvalidBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             InvalidBytes::Foreign => f.write_str("the bytes do not begin as those of Elector's Raft do"),
-            InvalidBytes::Version(found) => write!(
-                f,
-                "the bytes have format version {found}; this program reads version {}: update the older \
-                 program",
-                VERSION.0
-            ),
+            InvalidBytes::Version(found) => {
+                let older = if *found > VERSION.0 { "this program" } else { "the sender" };
+                write!(
+                    f,
+                    "the bytes have format version {found}; this program reads version {}: update {older}",
+                    VERSION.0
+                )
+            }
             InvalidBytes::TooLong(found) => {
                 write!(f, "there are {found} bytes; at most {MAX_BYTES} are allowed")
             }
-            InvalidBytes::Damaged => {
-                f.write_str("the checksum differs: the bytes were damaged, or not all of them are there")
-            }
-            InvalidBytes::UnknownKind(found) => write!(f, "kind {found} is not known to this version"),
-            InvalidBytes::Field(field) => write!(f, "the field `{field}` has an invalid value"),
+            InvalidBytes::Damaged => f.write_str("the checksum differs: the bytes are damaged or truncated"),
+            InvalidBytes::UnknownKind(found) => write!(f, "kind {found} is not known here"),
+            InvalidBytes::Field(field) => write!(f, "the field `{field}` is invalid or cut off"),
+            InvalidBytes::Trailing => f.write_str("there are bytes after the last field"),
             InvalidBytes::Id(invalid) => fmt::Display::fmt(invalid, f),
             InvalidBytes::Membership(invalid) => fmt::Display::fmt(invalid, f),
         }
@@ -75,7 +84,7 @@ impl fmt::Display for InvalidBytes {
 
 impl ::core::error::Error for InvalidBytes {}
 
-/// Writes the bytes of one kind.
+/// Writes one message or durable state: header, fields, checksum.
 pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
@@ -118,9 +127,9 @@ impl Writer {
         self.bytes(id.as_bytes());
     }
 
-    pub(super) fn ids(&mut self, ids: &[MemberId]) {
-        self.number(ids.len() as u64);
-        ids.iter().for_each(|id| self.id(id));
+    pub(super) fn known(&mut self, known: &KnownIds) {
+        self.number(known.ids().len() as u64);
+        known.ids().iter().for_each(|id| self.id(id));
     }
 
     pub(super) fn cluster(&mut self, cluster: ClusterId) {
@@ -199,7 +208,7 @@ impl<'a> Reader<'a> {
 
     /// Checks that all fields were read. Bytes of a newer version may have more.
     pub(super) fn finish(&self) -> Result<(), InvalidBytes> {
-        if self.rest.is_empty() || self.is_newer { Ok(()) } else { Err(InvalidBytes::Field("end")) }
+        if self.rest.is_empty() || self.is_newer { Ok(()) } else { Err(InvalidBytes::Trailing) }
     }
 
     fn take(&mut self, length: usize, field: &'static str) -> Result<&'a [u8], InvalidBytes> {
@@ -253,9 +262,14 @@ impl<'a> Reader<'a> {
         MemberId::new(id).map_err(InvalidBytes::Id)
     }
 
-    pub(super) fn ids(&mut self, field: &'static str) -> Result<Vec<MemberId>, InvalidBytes> {
-        let count = self.length(MAX_MEMBERS, field)?;
-        (0..count).map(|_| self.id(field)).collect()
+    pub(super) fn known(&mut self) -> Result<KnownIds, InvalidBytes> {
+        let count = self.length(MAX_KNOWN, "known")?;
+        let ids: Vec<MemberId> = (0..count).map(|_| self.id("known")).collect::<Result<_, _>>()?;
+        if ids.is_sorted_by(|a, b| a < b) {
+            Ok(ids.into_iter().collect())
+        } else {
+            Err(InvalidBytes::Field("known"))
+        }
     }
 
     fn text(&mut self, most: usize, field: &'static str) -> Result<&'a str, InvalidBytes> {
@@ -263,12 +277,18 @@ impl<'a> Reader<'a> {
         ::core::str::from_utf8(self.take(length, field)?).map_err(|_| InvalidBytes::Field(field))
     }
 
-    pub(super) fn address(&mut self) -> Result<Arc<str>, InvalidBytes> {
-        self.text(MAX_ADDRESS_BYTES, "address").map(Arc::from)
+    pub(super) fn address(&mut self) -> Result<Box<str>, InvalidBytes> {
+        self.text(MAX_ADDRESS_BYTES, "address").map(Box::from)
     }
 
     pub(super) fn incarnation(&mut self) -> Result<Incarnation, InvalidBytes> {
         Ok(Incarnation::new(self.number("incarnation")?).unwrap_or_default())
+    }
+
+    /// For how long a vote is withheld: bounded, or one message could silence a voter for ever.
+    pub(super) fn hold_ms(&mut self) -> Result<u64, InvalidBytes> {
+        let hold_ms = self.number("hold_ms")?;
+        if hold_ms <= MAX_HOLD_MS { Ok(hold_ms) } else { Err(InvalidBytes::Field("hold_ms")) }
     }
 
     pub(super) fn cluster(&mut self) -> Result<ClusterId, InvalidBytes> {
@@ -310,6 +330,9 @@ impl<'a> Reader<'a> {
             }
             let [is_voter, is_outgoing, is_learner] = [1, 2, 4].map(|bit| parts & bit != 0);
             members.push(Member { profile, is_voter, is_outgoing, is_learner });
+        }
+        if !members.is_sorted_by(|a, b| a.profile.id < b.profile.id) {
+            return Err(InvalidBytes::Field("member"));
         }
         Membership::new(members).map_err(InvalidBytes::Membership)
     }

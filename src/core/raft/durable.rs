@@ -5,31 +5,34 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::codec::{InvalidBytes, Reader, Writer};
-use super::id::{ClusterId, Incarnation, MemberId};
+use super::id::{ClusterId, Incarnation, KnownIds, MemberId};
 use super::membership::Membership;
 use super::record::Record;
 
-/// What a member must not forget. As bytes it begins with `ER` and the format version, as a message does, has
-/// kind 65, 66 or 67, and ends with the XXH64 of all before.
+/// The durable state of a member: what it must not forget. As bytes it begins with `ER` and the format
+/// version, as a message does, has kind 65, 66 or 67, and ends with the XXH64 of all before.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Durable {
     /// The member. State of another id is refused at a start.
     pub id: MemberId,
     /// Its incarnation.
     pub incarnation: Incarnation,
-    /// How it stands to a cluster.
+    /// Its relation to a cluster.
     pub state: DurableState,
 }
 
-/// How a member stands to a cluster, with what it must not forget for that.
+/// A member's relation to a cluster, with what it must not forget for that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DurableState {
     /// The member belongs to no cluster.
     Blank {
-        /// Everyone that it knows.
-        known: Vec<MemberId>,
-        /// The cluster that it heard of and will join.
-        heard: Option<ClusterId>,
+        /// The ids that it knows.
+        known: KnownIds,
+        /// The cluster that it will join, and the member that named it. Only that member can change its mind.
+        heard: Option<(MemberId, ClusterId)>,
+        /// The largest term that it had in a cluster which it gave up: it joins or founds another one above
+        /// it, so that tokens grow.
+        term: u64,
     },
     /// The member belongs to a cluster.
     Bound(Bound),
@@ -49,15 +52,17 @@ pub enum DurableState {
 pub struct Bound {
     /// The member's term.
     pub term: u64,
-    /// The candidate that it voted for in this term.
-    pub vote: Option<MemberId>,
-    /// For how many milliseconds it withholds its vote after a leader was heard, and after a start.
+    /// The candidate that it voted for in this term, and that candidate's incarnation: another incarnation of
+    /// it may have forgotten that it has the vote.
+    pub vote: Option<(MemberId, Incarnation)>,
+    /// For how many milliseconds it withholds its vote after it heard a leader, and after a start; at most
+    /// [`MAX_HOLD_MS`](super::MAX_HOLD_MS).
     pub hold_ms: u64,
-    /// The cluster accepted data or a member: it yields to no other cluster any more.
-    pub has_standing: bool,
+    /// Whether the cluster accepted data or admitted a member: such a cluster yields to no other.
+    pub is_established: bool,
     /// The newest record that the member knows to be committed.
     pub committed: Record,
-    /// A record after it that a leader made and that may be committed.
+    /// A newer record, if there is one. It may be committed already.
     pub uncommitted: Option<Record>,
 }
 
@@ -82,9 +87,13 @@ impl Durable {
         w.id(&self.id);
         w.number(self.incarnation.get());
         match &self.state {
-            DurableState::Blank { known, heard } => {
-                w.ids(known);
-                w.option(*heard, Writer::cluster);
+            DurableState::Blank { known, heard, term } => {
+                w.known(known);
+                w.option(heard.as_ref(), |w, (by, cluster)| {
+                    w.id(by);
+                    w.cluster(*cluster);
+                });
+                w.number(*term);
             }
             DurableState::Bound(bound) => bound.write(&mut w),
             DurableState::Left { cluster, term, membership } => {
@@ -93,14 +102,17 @@ impl Durable {
                 w.membership(membership);
             }
         }
-        w.finish()
+        let bytes = w.finish();
+        debug_assert_eq!(Durable::from_bytes(&bytes).as_ref(), Ok(self), "a member reads its own state");
+        bytes
     }
 
     /// The state that these bytes are.
     ///
     /// # Errors
     /// When the bytes are foreign, damaged, of another major version, too long, or hold an invalid value. A
-    /// host must not take such bytes for "no state": a voter that forgets can break the promises.
+    /// host must not take such bytes for "no state": a voter that forgets can elect two leaders or lose
+    /// committed data.
     pub fn from_bytes(bytes: &[u8]) -> Result<Durable, InvalidBytes> {
         let (kind, mut r) = Reader::new(bytes)?;
         if !(BLANK..=LEFT).contains(&kind) {
@@ -108,9 +120,11 @@ impl Durable {
         }
         let (id, incarnation) = (r.id("id")?, r.incarnation()?);
         let state = match kind {
-            BLANK => {
-                DurableState::Blank { known: r.ids("known")?, heard: r.option("heard", |r| r.cluster())? }
-            }
+            BLANK => DurableState::Blank {
+                known: r.known()?,
+                heard: r.option("heard", |r| Ok((r.id("heard")?, r.cluster()?)))?,
+                term: r.number("term")?,
+            },
             BOUND => DurableState::Bound(Bound::read(&mut r)?),
             _ => DurableState::Left {
                 cluster: r.cluster()?,
@@ -119,7 +133,21 @@ impl Durable {
             },
         };
         r.finish()?;
-        Ok(Durable { id, incarnation, state })
+        let durable = Durable { id, incarnation, state };
+        durable.check()?;
+        Ok(durable)
+    }
+
+    /// Checks that the parts of the state agree with each other.
+    ///
+    /// # Errors
+    /// When the incarnation is unknown, or a bound member has a committed record of a later term than its
+    /// own, or an uncommitted one that does not follow the committed.
+    pub fn check(&self) -> Result<(), InvalidBytes> {
+        if self.incarnation == Incarnation::UNKNOWN {
+            return Err(InvalidBytes::Field("incarnation"));
+        }
+        if let DurableState::Bound(bound) = &self.state { bound.check() } else { Ok(()) }
     }
 }
 
@@ -130,9 +158,12 @@ const LEFT: u8 = 67;
 impl Bound {
     fn write(&self, w: &mut Writer) {
         w.number(self.term);
-        w.option(self.vote.as_ref(), Writer::id);
+        w.option(self.vote.as_ref(), |w, (id, incarnation)| {
+            w.id(id);
+            w.number(incarnation.get());
+        });
         w.number(self.hold_ms);
-        w.flag(self.has_standing);
+        w.flag(self.is_established);
         w.record(&self.committed);
         w.option(self.uncommitted.as_ref(), Writer::record);
     }
@@ -140,16 +171,28 @@ impl Bound {
     fn read(r: &mut Reader<'_>) -> Result<Bound, InvalidBytes> {
         let bound = Bound {
             term: r.number("term")?,
-            vote: r.option("vote", |r| r.id("vote"))?,
-            hold_ms: r.number("hold_ms")?,
-            has_standing: r.flag("has_standing")?,
+            vote: r.option("vote", |r| Ok((r.id("vote")?, r.incarnation()?)))?,
+            hold_ms: r.hold_ms()?,
+            is_established: r.flag("is_established")?,
             committed: r.record()?,
             uncommitted: r.option("uncommitted", Reader::record)?,
         };
-        let is_after = |record: &Record| record.position > bound.committed.position;
-        if !bound.uncommitted.as_ref().is_none_or(is_after) || bound.last().position.term > bound.term {
+        Ok(bound)
+    }
+
+    fn check(&self) -> Result<(), InvalidBytes> {
+        let committed = &self.committed;
+        if committed.position.term > self.term {
+            return Err(InvalidBytes::Field("committed"));
+        }
+        let is_sound = |record: &Record| {
+            (committed.position.term..=self.term).contains(&record.position.term)
+                && record.position.index > committed.position.index
+                && record.cluster == committed.cluster
+        };
+        if !self.uncommitted.as_ref().is_none_or(is_sound) {
             return Err(InvalidBytes::Field("uncommitted"));
         }
-        Ok(bound)
+        Ok(())
     }
 }

@@ -3,11 +3,12 @@
 use ::core::fmt;
 use ::core::hash::{Hash, Hasher};
 use ::core::ops::Deref;
+use alloc::vec::Vec;
 
-/// The id of a member: 1 to 64 bytes of UTF-8 without NUL.
+/// The id of a member: 1 to 64 bytes of UTF-8 without control characters.
 ///
-/// A member is its id, never its address: an address may change at any restart. Kept in place (no
-/// allocation), so that copying and comparing ids costs little.
+/// A member is identified by its id, never by its address, which may change at any restart. Stored inline:
+/// cheap to copy and to compare.
 ///
 /// ```
 /// use elector::core::raft::MemberId;
@@ -30,7 +31,7 @@ impl MemberId {
     /// Checks `id`.
     ///
     /// # Errors
-    /// When the id is empty, longer than [`MemberId::MAX_BYTES`] or holds a NUL.
+    /// When the id is empty, longer than [`MemberId::MAX_BYTES`] or holds a control character.
     pub fn new(id: &str) -> Result<MemberId, InvalidId> {
         if id.is_empty() {
             return Err(InvalidId::Empty);
@@ -38,8 +39,9 @@ impl MemberId {
         if id.len() > MemberId::MAX_BYTES {
             return Err(InvalidId::TooLong(id.len()));
         }
-        if let Some(at) = id.bytes().position(|byte| byte == 0) {
-            return Err(InvalidId::Nul(at));
+        let is_plain = id.bytes().all(|byte| (0x20..0x7F).contains(&byte));
+        if !is_plain && let Some((at, _)) = id.char_indices().find(|(_, c)| c.is_control()) {
+            return Err(InvalidId::Control(at));
         }
         let mut bytes = [0; MemberId::MAX_BYTES];
         bytes[..id.len()].copy_from_slice(id.as_bytes());
@@ -50,6 +52,11 @@ impl MemberId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         ::core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The first eight bytes, as a number that sorts as they do.
+    fn head(&self) -> u64 {
+        self.bytes.first_chunk().map_or(0, |head| u64::from_be_bytes(*head))
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -65,10 +72,12 @@ impl Deref for MemberId {
     }
 }
 
-// Bytes beyond the length are zero and an id holds no NUL, so comparing the whole array compares the ids.
+// Bytes beyond the length are zero, and no id has a zero byte. So the arrays compare as the ids do, and most
+// ids are told apart by their first eight bytes, as one number.
 impl PartialEq for MemberId {
     fn eq(&self, other: &MemberId) -> bool {
-        self.bytes == other.bytes
+        let heads = self.length == other.length && self.head() == other.head();
+        heads && (self.length <= 8 || self.bytes == other.bytes)
     }
 }
 
@@ -82,7 +91,8 @@ impl PartialOrd for MemberId {
 
 impl Ord for MemberId {
     fn cmp(&self, other: &MemberId) -> ::core::cmp::Ordering {
-        self.as_bytes().cmp(other.as_bytes())
+        let heads = self.head().cmp(&other.head());
+        if heads.is_ne() || self.length.max(other.length) <= 8 { heads } else { self.bytes.cmp(&other.bytes) }
     }
 }
 
@@ -111,8 +121,8 @@ pub enum InvalidId {
     Empty,
     /// The string has this many bytes.
     TooLong(usize),
-    /// The string has a NUL at this byte.
-    Nul(usize),
+    /// The string has a control character at this byte.
+    Control(usize),
 }
 
 impl fmt::Display for InvalidId {
@@ -123,18 +133,20 @@ impl fmt::Display for InvalidId {
             InvalidId::TooLong(found) => {
                 write!(f, "the member id has {found} bytes; at most {most} are allowed")
             }
-            InvalidId::Nul(at) => write!(f, "the member id has a NUL at byte {at}; remove it"),
+            InvalidId::Control(at) => {
+                write!(f, "the member id has a control character at byte {at}; remove it")
+            }
         }
     }
 }
 
 impl ::core::error::Error for InvalidId {}
 
-/// The number of one life of a member's durable state, below 2⁵³. A member that lost its state comes back
-/// with another one, and is not the voter that it was: it may have forgotten a vote or a record.
+/// Identifies one instance of a member's durable state; below 2⁵³. A member that lost its state comes back
+/// with another incarnation, and is not the voter that it was: it may have forgotten a vote or a record.
 ///
-/// Draw it at random when a member starts without durable state. [`Incarnation::UNKNOWN`] stands in a
-/// membership for a member that was listed before it was first heard.
+/// Draw it at random when a member starts without durable state. [`Incarnation::UNKNOWN`] is listed for a
+/// member whose first message has not arrived yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Incarnation(u64);
 
@@ -155,14 +167,14 @@ impl Incarnation {
     }
 }
 
-/// The id of one cluster: 16 bytes, drawn at random when the cluster is founded.
+/// The id of one cluster: 16 bytes, random, so that no two clusters that were ever founded share one.
 ///
-/// Every message carries it, so that members of two clusters on one network never count each other.
+/// Every message carries it, so that a member ignores messages of another cluster.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ClusterId(pub [u8; 16]);
 
 impl ClusterId {
-    /// The sender of a message belongs to no cluster.
+    /// No cluster.
     pub const NONE: ClusterId = ClusterId([0; 16]);
 }
 
@@ -178,6 +190,43 @@ impl fmt::Debug for ClusterId {
     }
 }
 
+/// Maximum number of ids that a member knows before it shares a cluster with them.
+pub const MAX_KNOWN: usize = 64;
+
+/// The ids that a member knows: sorted, each once, at most [`MAX_KNOWN`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+pub struct KnownIds(Vec<MemberId>);
+
+impl KnownIds {
+    /// Adds an id. Returns false if it was known, or if the set is full.
+    pub fn insert(&mut self, id: MemberId) -> bool {
+        match self.0.binary_search(&id) {
+            Err(place) if self.0.len() < MAX_KNOWN => {
+                self.0.insert(place, id);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The ids, sorted.
+    #[must_use]
+    pub fn ids(&self) -> &[MemberId] {
+        &self.0
+    }
+}
+
+impl FromIterator<MemberId> for KnownIds {
+    /// The first [`MAX_KNOWN`] different ids.
+    fn from_iter<T: IntoIterator<Item = MemberId>>(ids: T) -> KnownIds {
+        let mut known = KnownIds::default();
+        ids.into_iter().for_each(|id| {
+            known.insert(id);
+        });
+        known
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +237,8 @@ mod tests {
         let refusal = |id: &str| MemberId::new(id).unwrap_err().to_string();
         assert_eq!(refusal(""), "the member id is empty; give it 1 to 64 bytes");
         assert_eq!(refusal(&"é".repeat(33)), "the member id has 66 bytes; at most 64 are allowed");
-        assert_eq!(refusal("a\0b"), "the member id has a NUL at byte 1; remove it");
+        assert_eq!(refusal("a\nb"), "the member id has a control character at byte 1; remove it");
+        assert!(MemberId::new("a\0").is_err());
         assert_eq!(MemberId::new(&"é".repeat(32)).unwrap().as_str(), "é".repeat(32));
     }
 
@@ -196,6 +246,8 @@ mod tests {
     fn ids_compare_as_strings() {
         let id = |id: &str| MemberId::new(id).unwrap();
         assert!(id("10") < id("2") && id("a") < id("aa") && id("Z") < id("a"));
+        assert!(id("12345678") < id("123456789") && id("123456789a") < id("123456789b"));
+        assert_ne!(id("123456789a"), id("123456789b"));
         assert_eq!(id("a"), id("a"));
         assert_ne!(id("a"), id("aa"));
         assert_eq!(alloc::format!("{} {:?}", id("a"), id("a")), "a \"a\"");

@@ -1,6 +1,6 @@
 //! The members of a cluster: who votes, who learns, and what a quorum of them is.
 
-use alloc::sync::Arc;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::id::{Incarnation, MemberId};
@@ -11,19 +11,19 @@ pub const MAX_MEMBERS: usize = 64;
 /// Maximum length of a member's address, in bytes.
 pub const MAX_ADDRESS_BYTES: usize = 255;
 
-/// What a cluster knows of one member besides its part in it.
+/// Identity and attributes of a member, without its part in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Profile {
     /// The member's identity.
     pub id: MemberId,
-    /// Which life of its durable state is a member. Votes and acknowledgements of another one do not count.
+    /// The incarnation that is a member. Votes and acknowledgements of another one do not count.
     pub incarnation: Incarnation,
     /// Where the transport finds the member: an address or a URL, at most [`MAX_ADDRESS_BYTES`]. It may
     /// change at any time and is no part of the identity.
-    pub address: Arc<str>,
-    /// A caught-up voter of higher priority is handed leadership.
+    pub address: Box<str>,
+    /// A leader hands leadership over to a caught-up voter of higher priority.
     pub priority: u8,
-    /// Votes and keeps the record as others do, and never leads.
+    /// Votes and stores the record as other voters do, and never leads.
     pub is_witness: bool,
 }
 
@@ -32,7 +32,7 @@ impl Profile {
     /// witness.
     #[must_use]
     pub fn new(id: MemberId) -> Profile {
-        let address = Arc::from("");
+        let address = Box::from("");
         Profile { id, incarnation: Incarnation::UNKNOWN, address, priority: 0, is_witness: false }
     }
 }
@@ -45,11 +45,11 @@ impl Profile {
 pub struct Member {
     /// Who it is.
     pub profile: Profile,
-    /// Votes in the configuration that the cluster has, or changes to.
+    /// A voter of the present configuration; in a joint one, of its incoming half.
     pub is_voter: bool,
-    /// Votes in the configuration that a joint change leaves behind.
+    /// A voter of the outgoing half of a joint configuration.
     pub is_outgoing: bool,
-    /// Receives records without a vote.
+    /// Receives records without a vote; in the outgoing half, once the joint configuration is left.
     pub is_learner: bool,
 }
 
@@ -98,8 +98,8 @@ impl Membership {
     /// The membership with these members, in any order.
     ///
     /// # Errors
-    /// When there is no voter, there are more than [`MAX_MEMBERS`], an id stands twice, a member has no part
-    /// or is both voter and learner, or an address is too long.
+    /// When no voter may lead (there is none, or only witnesses), there are more than [`MAX_MEMBERS`], an id
+    /// is listed twice, a member has no part or is both voter and learner, or an address is too long.
     pub fn new(mut members: Vec<Member>) -> Result<Membership, InvalidMembership> {
         if members.len() > MAX_MEMBERS {
             return Err(InvalidMembership::TooMany(members.len()));
@@ -122,6 +122,9 @@ impl Membership {
         }
         if !members.iter().any(|member| member.is_voter) {
             return Err(InvalidMembership::NoVoter);
+        }
+        if !members.iter().any(|member| member.is_voter && !member.profile.is_witness) {
+            return Err(InvalidMembership::OnlyWitnesses);
         }
         Ok(Membership { members })
     }
@@ -164,8 +167,8 @@ impl Membership {
         self.vote_result(|place| Some(agrees(place))) == VoteResult::Won
     }
 
-    /// The result of an election in which the voter at a place granted its vote, refused it, or has not
-    /// answered (`None`). Votes of members without a vote do not count.
+    /// Counts an election. `vote` is given a member's place and returns whether that voter granted its vote,
+    /// or `None` if it has not answered. It is not asked for learners.
     #[must_use]
     pub fn vote_result(&self, vote: impl Fn(usize) -> Option<bool>) -> VoteResult {
         let mut result = VoteResult::Won;
@@ -192,11 +195,11 @@ impl Membership {
         result
     }
 
-    /// The largest number that a majority of each half has reached: of `reached`, which is given a member's
-    /// place. 0 if there is no voter.
+    /// The largest value that a majority of each half has reached; 0 without a voter. `reached` is given a
+    /// member's place.
     ///
-    /// With the index that each member acknowledged, this is the index that a quorum keeps; with the time at
-    /// which it did, the time until which a quorum was in contact.
+    /// Given the acknowledged indices, this is the committed index. Given the times of the last answers, it
+    /// is when a quorum was last in contact.
     #[must_use]
     pub fn quorum_value(&self, reached: impl Fn(usize) -> u64) -> u64 {
         let of_half = |half: Half| {
@@ -221,12 +224,12 @@ impl Membership {
     }
 }
 
-/// Why a list of members is no membership.
+/// Why a list of members is not a valid membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvalidMembership {
     /// The list has this many members.
     TooMany(usize),
-    /// The id stands twice in the list.
+    /// The id is listed twice.
     Twice(MemberId),
     /// The member neither votes nor learns.
     NoPart(MemberId),
@@ -236,6 +239,8 @@ pub enum InvalidMembership {
     AddressTooLong(MemberId, usize),
     /// No member of the list votes.
     NoVoter,
+    /// All voters of the list are witnesses, which never lead.
+    OnlyWitnesses,
 }
 
 impl ::core::fmt::Display for InvalidMembership {
@@ -255,6 +260,9 @@ impl ::core::fmt::Display for InvalidMembership {
                 f,
                 "the address of member {id} has {found} bytes; at most {MAX_ADDRESS_BYTES} are allowed"
             ),
+            InvalidMembership::OnlyWitnesses => {
+                f.write_str("all voters are witnesses, which never lead; list at least one other voter")
+            }
             InvalidMembership::NoVoter => f.write_str("the membership has no voter; list at least one"),
         }
     }

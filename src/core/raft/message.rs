@@ -1,9 +1,9 @@
 //! The messages that members send each other.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
-use super::id::{ClusterId, Incarnation, MemberId};
+use super::id::{ClusterId, Incarnation, KnownIds, MemberId};
 use super::record::{Position, Record};
 
 /// One message from one member to another.
@@ -19,8 +19,7 @@ pub struct Message {
     pub to: MemberId,
     /// The receiver's incarnation; [`Incarnation::UNKNOWN`] while the sender does not know it.
     pub to_incarnation: Incarnation,
-    /// The sender's term; in a [`Body::PreVote`] and its granting answer the term after it, for which the
-    /// candidate would stand.
+    /// The sender's term; in a [`Body::PreVote`] and in the answer that grants it, that term plus one.
     pub term: u64,
     /// What the message says.
     pub body: Body,
@@ -29,7 +28,7 @@ pub struct Message {
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
-    /// Would you vote for me, if I stood in this term? Changes nothing at the receiver.
+    /// Asks whether the receiver would grant its vote in this term. Changes nothing at the receiver.
     PreVote {
         /// The position of the candidate's newest record.
         last: Position,
@@ -38,14 +37,14 @@ pub enum Body {
     PreVoteAnswer {
         /// Whether the voter would grant its vote.
         granted: bool,
-        /// From a witness that refuses because its record is newer: that record.
+        /// The voter's newest record; only from a witness that refuses because its record is newer.
         offer: Option<Record>,
     },
-    /// Vote for me in this term.
+    /// Asks for the receiver's vote in this term.
     Vote {
         /// The position of the candidate's newest record.
         last: Position,
-        /// The leader asked this candidate to stand ([`Body::TimeoutNow`]), so no voter withholds its vote
+        /// The leader told this candidate to campaign ([`Body::TimeoutNow`]), so no voter withholds its vote
         /// because it heard a leader lately.
         forced: bool,
     },
@@ -53,7 +52,7 @@ pub enum Body {
     VoteAnswer {
         /// Whether the voter granted its vote.
         granted: bool,
-        /// From a witness that refuses because its record is newer: that record.
+        /// The voter's newest record; only from a witness that refuses because its record is newer.
         offer: Option<Record>,
     },
     /// The leader's heartbeat, with its record if the receiver lacks it.
@@ -62,37 +61,37 @@ pub enum Body {
         last: Position,
         /// The record at `last`.
         record: Option<Record>,
-        /// The position up to which the leader knows records to be committed.
+        /// The newest record that the leader knows to be committed.
         committed: Position,
-        /// The number of the heartbeat round, for the answer; 0 asks for no answer.
+        /// The number of the heartbeat round, which the answer repeats; 0: no answer is expected.
         round: u64,
-        /// For how many milliseconds the receiver withholds its vote from others after this message, at
-        /// least: the leader's minimum election time.
+        /// The minimum time in milliseconds for which the receiver withholds its vote from others after this
+        /// message: the leader's minimum election time, at most [`MAX_HOLD_MS`](super::MAX_HOLD_MS).
         hold_ms: u64,
     },
     /// The answer to [`Body::Append`].
     AppendAnswer {
-        /// The index of the leader's record that the member keeps durably; 0 if it keeps another one.
+        /// The index of the leader's record if the member stores it durably, else 0.
         matched: u64,
         /// The round that is answered.
         round: u64,
     },
-    /// The leader has given up leadership: stand for election at once.
+    /// The leader has given up leadership: campaign at once.
     TimeoutNow,
-    /// Who are you, and which cluster do you belong to? Tells the receiver the same of the sender.
-    Seek(Acquaintance),
+    /// Asks which cluster the receiver belongs to, and introduces the sender.
+    Seek(Introduction),
     /// The answer to [`Body::Seek`].
-    Here(Acquaintance),
+    Here(Introduction),
     /// Admit me to your cluster, as a learner that becomes a voter once it has caught up.
     Join {
         /// Where the transport finds the sender.
-        address: Arc<str>,
+        address: Box<str>,
         /// The sender's priority as a voter.
         priority: u8,
         /// Whether the sender is a witness.
         is_witness: bool,
-        /// Everyone that the sender knows.
-        known: Vec<MemberId>,
+        /// The ids that the sender knows.
+        known: KnownIds,
     },
     /// Remove me from the cluster.
     Leave,
@@ -100,7 +99,7 @@ pub enum Body {
     Propose {
         /// The number of the request, for the answer.
         request: u64,
-        /// The proposal counts only if it replaces the record with this index.
+        /// Refuse the proposal unless the record that it replaces has this index.
         expected: Option<u64>,
         /// The new data.
         data: Arc<[u8]>,
@@ -109,25 +108,25 @@ pub enum Body {
     ProposeAnswer {
         /// The request that is answered.
         request: u64,
-        /// What became of the proposal.
+        /// The index of the committed record, or why the proposal was refused.
         result: Result<u64, Refusal>,
     },
 }
 
-/// What a member says of itself and of others before it shares a cluster with the receiver.
+/// A member's relation to a cluster and the ids that it knows: sent outside a common cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Acquaintance {
-    /// How the sender stands to the cluster that the message names.
+pub struct Introduction {
+    /// The sender's relation to the cluster that the message names.
     pub standing: Standing,
     /// A hash of the sender's founding list; 0 if it has none.
     pub founding: u64,
     /// The leader of the sender's cluster, if it knows it.
     pub leader: Option<MemberId>,
-    /// Everyone that the sender knows, at most [`MAX_MEMBERS`](super::MAX_MEMBERS).
-    pub known: Vec<MemberId>,
+    /// The ids that the sender knows.
+    pub known: KnownIds,
 }
 
-/// How a member stands to its cluster.
+/// A member's relation to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// Belongs to no cluster.
@@ -140,7 +139,8 @@ pub enum Standing {
     Left,
 }
 
-/// Why a leader or a member refused a proposal. Except for [`Refusal::Unknown`], it took no effect.
+/// Why a leader or a member refused a proposal. Except for [`Refusal::Unknown`], the proposal had no
+/// effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// The member does not lead. Names the leader, if it knows it.
@@ -149,12 +149,33 @@ pub enum Refusal {
     NotReady,
     /// Another change is in progress. Try again.
     Busy,
-    /// The data is longer than the limit, which is named in bytes.
+    /// The data is longer than the limit. Names the limit in bytes.
     TooLarge(u64),
-    /// The record that the proposal would replace has another index, which is named.
-    Unexpected(u64),
+    /// The record that the proposal would replace has another index than expected. Names it.
+    IndexMismatch(u64),
     /// Leadership was lost while the proposal was in flight. The proposal may still take effect.
     Unknown,
+}
+
+impl Message {
+    /// Whether the parts of the message agree with each other, as far as that needs no knowledge of the
+    /// receiver.
+    pub(super) fn is_sound(&self) -> bool {
+        let is_own = |record: &Record| record.cluster == self.cluster && record.position.term <= self.term;
+        let is_between_two = self.from != self.to && self.from_incarnation != Incarnation::UNKNOWN;
+        is_between_two
+            && match &self.body {
+                Body::PreVoteAnswer { granted, offer } | Body::VoteAnswer { granted, offer } => {
+                    offer.as_ref().is_none_or(|offer| !granted && is_own(offer))
+                }
+                Body::PreVote { last } | Body::Vote { last, .. } => last.term < self.term,
+                Body::Append { last, record, committed, .. } => {
+                    let is_last = |record: &Record| is_own(record) && record.position == *last;
+                    committed <= last && last.term <= self.term && record.as_ref().is_none_or(is_last)
+                }
+                _ => true,
+            }
+    }
 }
 
 impl Body {

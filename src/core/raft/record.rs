@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use super::id::ClusterId;
 use super::membership::Membership;
 
-/// The place of a record in the order of all records of a cluster: by term, then by index.
+/// Orders the records of a cluster: by term, then by index.
 ///
 /// A member replaces its record only by one with a larger position. Both numbers are below 2⁵³.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -44,7 +44,7 @@ impl fmt::Debug for Position {
 /// before it. Cheap to clone (counted references).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
-    /// Its place in the order of records.
+    /// Which record of the cluster it is.
     pub position: Position,
     /// The cluster that it belongs to.
     pub cluster: ClusterId,
@@ -57,3 +57,6 @@ pub struct Record {
 /// Maximum length of a record's data, in bytes (1 MiB). A machine's own limit for proposals is lower by
 /// default.
 pub const MAX_DATA_BYTES: usize = 1 << 20;
+
+/// The longest time for which a leader can ask a member to withhold its vote from others, in milliseconds.
+pub const MAX_HOLD_MS: u64 = 60_000;

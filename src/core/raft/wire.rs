@@ -10,7 +10,7 @@
 //! | | receiver: id, incarnation |
 //! | | term |
 //! | | the fields of the body, in order |
-//! | 8 | XXH64 of all before, little endian |
+//! | 8 | XXH64 of all preceding bytes, little endian |
 //!
 //! [`super::codec`] has the encoding of the fields. A newer minor version may add kinds, and fields after
 //! those of a body: an older one refuses such a kind as unknown and skips such fields.
@@ -18,9 +18,7 @@
 use alloc::vec::Vec;
 
 use super::codec::{InvalidBytes, Reader, Writer};
-use super::message::{Acquaintance, Body, Message, Refusal, Standing};
-
-const STANDINGS: [Standing; 4] = [Standing::Blank, Standing::Founding, Standing::Bound, Standing::Left];
+use super::message::{Body, Introduction, Message, Refusal, Standing};
 
 impl Message {
     /// The message as bytes.
@@ -53,17 +51,20 @@ impl Message {
         w.number(self.to_incarnation.get());
         w.number(self.term);
         self.body.write(&mut w);
-        w.finish()
+        let bytes = w.finish();
+        debug_assert_eq!(Message::from_bytes(&bytes).as_ref(), Ok(self), "a receiver reads what is sent");
+        bytes
     }
 
     /// The message that these bytes are.
     ///
     /// # Errors
-    /// When the bytes are foreign, damaged, of another major version, too long, or hold an invalid value. No
-    /// bytes panic, and none allocate more than their own length, and the members of the longest list.
+    /// When the bytes are foreign, damaged, of another major version or too long, hold an invalid value, or
+    /// values that contradict each other. Never panics. Allocates at most the length of the bytes and one
+    /// list of [`MAX_MEMBERS`](super::MAX_MEMBERS).
     pub fn from_bytes(bytes: &[u8]) -> Result<Message, InvalidBytes> {
         let (kind, mut r) = Reader::new(bytes)?;
-        if !(1..=KINDS).contains(&kind) {
+        if !Body::has_kind(kind) {
             return Err(InvalidBytes::UnknownKind(kind));
         }
         let message = Message {
@@ -76,13 +77,15 @@ impl Message {
             body: Body::read(kind, &mut r)?,
         };
         r.finish()?;
-        Ok(message)
+        if message.is_sound() { Ok(message) } else { Err(InvalidBytes::Field(message.body.name())) }
     }
 }
 
-const KINDS: u8 = 13;
-
 impl Body {
+    fn has_kind(kind: u8) -> bool {
+        (1..=13).contains(&kind)
+    }
+
     fn kind(&self) -> u8 {
         match self {
             Body::PreVote { .. } => 1,
@@ -101,7 +104,7 @@ impl Body {
         }
     }
 
-    /// About how many bytes the part of unbounded length has, to allocate once.
+    /// The approximate length of record and data, for one allocation.
     fn long_part(&self) -> usize {
         match self {
             Body::PreVoteAnswer { offer: Some(record), .. }
@@ -137,12 +140,12 @@ impl Body {
                 w.number(*round);
             }
             Body::TimeoutNow | Body::Leave => {}
-            Body::Seek(acquaintance) | Body::Here(acquaintance) => acquaintance.write(w),
+            Body::Seek(introduction) | Body::Here(introduction) => introduction.write(w),
             Body::Join { address, priority, is_witness, known } => {
                 w.bytes(address.as_bytes());
                 w.byte(*priority);
                 w.flag(*is_witness);
-                w.ids(known);
+                w.known(known);
             }
             Body::Propose { request, expected, data } => {
                 w.number(*request);
@@ -169,17 +172,17 @@ impl Body {
                 record: r.option("record", Reader::record)?,
                 committed: r.position("committed")?,
                 round: r.number("round")?,
-                hold_ms: r.number("hold_ms")?,
+                hold_ms: r.hold_ms()?,
             },
             6 => Body::AppendAnswer { matched: r.number("matched")?, round: r.number("round")? },
             7 => Body::TimeoutNow,
-            8 => Body::Seek(Acquaintance::read(r)?),
-            9 => Body::Here(Acquaintance::read(r)?),
+            8 => Body::Seek(Introduction::read(r)?),
+            9 => Body::Here(Introduction::read(r)?),
             10 => Body::Join {
                 address: r.address()?,
                 priority: r.byte("priority")?,
                 is_witness: r.flag("is_witness")?,
-                known: r.ids("known")?,
+                known: r.known()?,
             },
             11 => Body::Leave,
             12 => Body::Propose {
@@ -187,26 +190,38 @@ impl Body {
                 expected: r.option("expected", |r| r.number("expected"))?,
                 data: r.data()?,
             },
-            _ => Body::ProposeAnswer { request: r.number("request")?, result: read_result(r)? },
+            13 => Body::ProposeAnswer { request: r.number("request")?, result: read_result(r)? },
+            _ => return Err(InvalidBytes::UnknownKind(kind)),
         })
     }
 }
 
-impl Acquaintance {
+impl Introduction {
     fn write(&self, w: &mut Writer) {
-        w.byte(STANDINGS.iter().position(|standing| *standing == self.standing).unwrap_or_default() as u8);
+        w.byte(match self.standing {
+            Standing::Blank => 0,
+            Standing::Founding => 1,
+            Standing::Bound => 2,
+            Standing::Left => 3,
+        });
         w.number(self.founding);
         w.option(self.leader.as_ref(), Writer::id);
-        w.ids(&self.known);
+        w.known(&self.known);
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Acquaintance, InvalidBytes> {
-        let standing = STANDINGS.get(usize::from(r.byte("standing")?)).copied();
-        Ok(Acquaintance {
-            standing: standing.ok_or(InvalidBytes::Field("standing"))?,
+    fn read(r: &mut Reader<'_>) -> Result<Introduction, InvalidBytes> {
+        let standing = match r.byte("standing")? {
+            0 => Standing::Blank,
+            1 => Standing::Founding,
+            2 => Standing::Bound,
+            3 => Standing::Left,
+            _ => return Err(InvalidBytes::Field("standing")),
+        };
+        Ok(Introduction {
+            standing,
             founding: r.number("founding")?,
             leader: r.option("leader", |r| r.id("leader"))?,
-            known: r.ids("known")?,
+            known: r.known()?,
         })
     }
 }
@@ -221,7 +236,7 @@ fn write_result(w: &mut Writer, result: &Result<u64, Refusal>) {
         Err(Refusal::NotReady) => (2, None),
         Err(Refusal::Busy) => (3, None),
         Err(Refusal::TooLarge(limit)) => (4, Some(*limit)),
-        Err(Refusal::Unexpected(index)) => (5, Some(*index)),
+        Err(Refusal::IndexMismatch(index)) => (5, Some(*index)),
         Err(Refusal::Unknown) => (6, None),
     };
     w.byte(code);
@@ -237,7 +252,7 @@ fn read_result(r: &mut Reader<'_>) -> Result<Result<u64, Refusal>, InvalidBytes>
         2 => Err(Refusal::NotReady),
         3 => Err(Refusal::Busy),
         4 => Err(Refusal::TooLarge(r.number("result")?)),
-        5 => Err(Refusal::Unexpected(r.number("result")?)),
+        5 => Err(Refusal::IndexMismatch(r.number("result")?)),
         6 => Err(Refusal::Unknown),
         _ => return Err(InvalidBytes::Field("result")),
     })

@@ -1,0 +1,105 @@
+//! What may leave a member only once its state is durable.
+
+use alloc::collections::VecDeque;
+
+use super::membership::MAX_MEMBERS;
+use super::message::Message;
+
+/// Maximum number of messages that are held back.
+const MAX_HELD: usize = 4 * MAX_MEMBERS;
+
+/// The number of one write of durable state. Tickets of one machine only grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Counts the versions of a member's durable state, and holds messages back until the state that they promise
+/// is durable. One write is in progress at a time; changes meanwhile are written together by the next.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Durability {
+    /// The version of the state in memory.
+    current: u64,
+    /// The version of the write in progress.
+    writing: Option<u64>,
+    /// The newest version that is durable.
+    durable: u64,
+    /// A write failed, and none succeeded since.
+    failed: bool,
+    /// Messages, each with the version that must be durable before.
+    held: VecDeque<(u64, Message)>,
+}
+
+impl Durability {
+    /// The state has changed.
+    pub(super) fn changed(&mut self) {
+        // Changes between two writes are one version.
+        if self.writing == Some(self.current) || self.durable == self.current {
+            self.current += 1;
+        }
+    }
+
+    /// The version of the state in memory: once it is durable, so is all that was changed until now.
+    pub(super) fn current(&self) -> u64 {
+        self.current
+    }
+
+    pub(super) fn is_durable(&self, version: u64) -> bool {
+        version <= self.durable
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// The write that must begin now, if any.
+    pub(super) fn begin_write(&mut self) -> Option<Ticket> {
+        if self.writing.is_some() || self.failed || self.durable == self.current {
+            return None;
+        }
+        self.writing = Some(self.current);
+        Some(Ticket(self.current))
+    }
+
+    /// A write has succeeded. Returns whether it was the one in progress.
+    pub(super) fn written(&mut self, ticket: Ticket) -> bool {
+        if self.writing != Some(ticket.0) {
+            return false;
+        }
+        self.writing = None;
+        self.durable = ticket.0;
+        true
+    }
+
+    /// A write has failed. Returns whether it was the one in progress. What the medium holds is not known
+    /// then: the next write, after [`Durability::retry`], writes the whole state again.
+    pub(super) fn write_failed(&mut self, ticket: Ticket) -> bool {
+        let is_current = self.writing == Some(ticket.0);
+        if is_current {
+            self.writing = None;
+            self.failed = true;
+            self.held.clear();
+            self.current += 1;
+        }
+        is_current
+    }
+
+    /// Write again after a failure.
+    pub(super) fn retry(&mut self) {
+        self.failed = false;
+    }
+
+    /// Holds a message back until the state in memory is durable. An older message of the same kind to the
+    /// same member is replaced, and beyond a bound messages are dropped: a disk that hangs keeps no queue
+    /// growing.
+    pub(super) fn hold(&mut self, message: Message) {
+        self.held.retain(|(_, held)| held.to != message.to || held.body.name() != message.body.name());
+        if self.held.len() < MAX_HELD {
+            self.held.push_back((self.current, message));
+        }
+    }
+
+    /// The next message that may leave now.
+    pub(super) fn release(&mut self) -> Option<Message> {
+        let is_ready = self.held.front().is_some_and(|(version, _)| *version <= self.durable);
+        if is_ready { self.held.pop_front().map(|(_, message)| message) } else { None }
+    }
+}

@@ -1,0 +1,272 @@
+//! Elections: who stands, who votes, and what happens to the winner and to a leader that leads no more.
+
+use alloc::vec;
+
+use super::contact::Contact;
+use super::id::MemberId;
+use super::interface::Event;
+use super::membership::VoteResult;
+use super::message::{Body, Message, Refusal};
+use super::proposals::Proposals;
+use super::record::Position;
+use super::state::{Leading, Progress, Raft, State, Trust};
+use crate::core::lease::DeposedReason;
+use crate::core::{FencingToken, Instant};
+
+/// The last term. No member stands in a later one: terms are fencing tokens.
+const LAST_TERM: u64 = FencingToken::MAX.get();
+
+impl Raft {
+    /// Stands for election, if the member may: first with a pre-vote.
+    pub(super) fn stand(&mut self) {
+        self.restart_election_time();
+        let is_leader = matches!(self.state, State::Leader(_));
+        if is_leader || !self.may_stand() || self.bound.term >= LAST_TERM {
+            return;
+        }
+        if self.withholds() && !self.is_only_voter() {
+            return;
+        }
+        if !self.config.protections.pre_vote {
+            return self.campaign(false);
+        }
+        let mut votes = vec![None; self.membership().members().len()];
+        if let Some(place) = self.own_place() {
+            votes[place] = Some(true);
+        }
+        self.state = State::PreCandidate(votes);
+        self.set_leader(None);
+        let last = self.last().position;
+        for place in self.places() {
+            if let Some(to) = self.other_voter(place) {
+                self.send(to, self.bound.term + 1, Body::PreVote { last });
+            }
+        }
+        self.count_votes();
+    }
+
+    /// Stands for election in the next term. By force: no voter withholds its vote because it heard the
+    /// leader that gave leadership up for this.
+    pub(super) fn campaign(&mut self, is_forced: bool) {
+        if self.bound.term >= LAST_TERM {
+            return;
+        }
+        self.end_term(DeposedReason::Lost);
+        self.bound.term += 1;
+        self.bound.vote = Some((self.config.id, self.config.incarnation));
+        self.durability.changed();
+        self.reclaim_at = None;
+        let votes = vec![None; self.membership().members().len()];
+        self.state = State::Candidate { votes, own_vote: self.durability.current() };
+        self.set_leader(None);
+        self.restart_election_time();
+        let last = self.last().position;
+        for place in self.places() {
+            if let Some(to) = self.other_voter(place) {
+                self.send_durably(to, Body::Vote { last, forced: is_forced });
+            }
+        }
+    }
+
+    /// The member's own vote counts once it is durable.
+    pub(super) fn count_own_vote(&mut self) {
+        let own = self.own_place();
+        let State::Candidate { votes, own_vote, .. } = &mut self.state else { return };
+        if !self.durability.is_durable(*own_vote) {
+            return;
+        }
+        if let Some(place) = own {
+            votes[place] = Some(true);
+        }
+        self.count_votes();
+    }
+
+    fn count_votes(&mut self) {
+        let (State::PreCandidate(votes) | State::Candidate { votes, .. }) = &self.state else { return };
+        match (self.membership().vote_result(|place| votes[place]), &self.state) {
+            (VoteResult::Won, State::PreCandidate(_)) => self.campaign(false),
+            (VoteResult::Won, _) => self.lead(),
+            (VoteResult::Lost, _) => self.state = State::Follower,
+            (VoteResult::Pending, _) => {}
+        }
+    }
+
+    fn lead(&mut self) {
+        self.state = State::Leader(Leading {
+            own_place: self.own_place(),
+            is_only_voter: self.is_only_voter(),
+            progress: vec![Progress::default(); self.membership().members().len()],
+            contact: Contact::new(self.now),
+            own_record: self.durability.current(),
+            heartbeat_at: self.now,
+            trust: Trust::Pending,
+            proposals: Proposals::default(),
+        });
+        self.set_leader(Some(self.config.id));
+        // Whatever the newest record is, committed or not: it is committed as part of one of this term. A
+        // record of an earlier term that only a quorum keeps could still be replaced.
+        if self.config.protections.own_term || self.bound.uncommitted.is_none() {
+            let last = self.last().clone();
+            self.make_record(last.membership, last.data);
+        } else {
+            self.heartbeat();
+            self.commit();
+        }
+    }
+
+    /// Follows a leader of `term`, or nobody. The term is not below the member's.
+    pub(super) fn follow(&mut self, term: u64, leader: Option<MemberId>, reason: DeposedReason) {
+        self.end_term(reason);
+        if term > self.bound.term {
+            self.bound.term = term;
+            self.bound.vote = None;
+            self.durability.changed();
+            self.reclaim_at = None;
+        }
+        if !matches!(self.state, State::Follower) {
+            self.state = State::Follower;
+            self.restart_election_time();
+        }
+        self.set_leader(leader);
+    }
+
+    /// Ends the term of a leader: it trusts itself no more, and its proposals are answered.
+    pub(super) fn end_term(&mut self, reason: DeposedReason) {
+        self.depose(reason);
+        let Some(leading) = self.leading() else { return };
+        let (without_effect, unknown) = leading.proposals.give_up();
+        for request in unknown {
+            self.emit(Event::Answered { request, result: Err(Refusal::Unknown) });
+        }
+        for request in without_effect {
+            self.emit(Event::Answered { request, result: Err(Refusal::NotLeader(None)) });
+        }
+    }
+
+    /// Ends the trust of a leader.
+    pub(super) fn depose(&mut self, reason: DeposedReason) {
+        let token = FencingToken::new(self.bound.term);
+        let Some(leading) = self.leading() else { return };
+        let was_elected = leading.trust == Trust::Elected;
+        leading.trust = Trust::Ended;
+        if let (true, Some(token)) = (was_elected, token) {
+            self.reason = Some(reason);
+            self.emit(Event::Deposed { token, reason });
+        }
+    }
+
+    /// Tells the host that it leads, once it does.
+    pub(super) fn elect(&mut self) {
+        let State::Leader(leading) = &self.state else { return };
+        let is_pending = leading.trust == Trust::Pending;
+        let is_elected = is_pending && self.has_committed_in_term() && self.is_trustworthy();
+        if let (true, Some(token)) = (is_elected, FencingToken::new(self.bound.term)) {
+            if let Some(leading) = self.leading() {
+                leading.trust = Trust::Elected;
+            }
+            self.emit(Event::Elected { token });
+        }
+    }
+
+    fn set_leader(&mut self, leader: Option<MemberId>) {
+        if self.leader != leader {
+            self.leader = leader;
+            self.emit(Event::LeaderChanged { leader, term: self.bound.term });
+        }
+    }
+
+    pub(super) fn receive_pre_vote(&mut self, message: &Message, last: Position) {
+        if self.withholds() || self.durability.has_failed() {
+            return;
+        }
+        let granted = message.term > self.bound.term && last >= self.last().position;
+        let term = if granted { message.term } else { self.bound.term };
+        self.send(message.sender(), term, Body::PreVoteAnswer { granted, offer: None });
+    }
+
+    pub(super) fn receive_pre_vote_answer(&mut self, message: &Message, granted: bool) {
+        if !granted && message.term > self.bound.term {
+            return self.follow(message.term, None, DeposedReason::Lost);
+        }
+        let term = self.bound.term + u64::from(granted);
+        let place = self.place_of(&message.from, message.from_incarnation.get());
+        if let (State::PreCandidate(votes), Some(place), true) =
+            (&mut self.state, place, message.term == term)
+        {
+            votes[place] = Some(granted);
+            self.count_votes();
+        }
+    }
+
+    pub(super) fn receive_vote(&mut self, message: &Message, last: Position, forced: bool) {
+        if self.durability.has_failed() {
+            return;
+        }
+        let is_forced = forced && message.term == self.bound.term + 1;
+        if message.term > self.bound.term {
+            if self.withholds() && !is_forced {
+                return;
+            }
+            self.follow(message.term, None, DeposedReason::Lost);
+        }
+        let is_this_term = message.term == self.bound.term;
+        let candidate = (message.from, message.from_incarnation);
+        let is_free = self.bound.vote.is_none_or(|vote| vote == candidate) && self.leader.is_none();
+        let granted = is_this_term && is_free && last >= self.last().position;
+        if granted {
+            if self.bound.vote.is_none() {
+                self.bound.vote = Some(candidate);
+                self.durability.changed();
+            }
+            self.restart_election_time();
+        }
+        self.send_durably(message.sender(), Body::VoteAnswer { granted, offer: None });
+    }
+
+    pub(super) fn receive_vote_answer(&mut self, message: &Message, granted: bool) {
+        if message.term > self.bound.term {
+            return self.follow(message.term, None, DeposedReason::Lost);
+        }
+        let place = self.place_of(&message.from, message.from_incarnation.get());
+        let is_this_term = message.term == self.bound.term;
+        if let (State::Candidate { votes, .. }, Some(place), true) = (&mut self.state, place, is_this_term) {
+            votes[place] = Some(granted);
+            self.count_votes();
+        }
+    }
+
+    /// The leader gave leadership up and asks this member to stand. It must be the leader that the member
+    /// knows, in the member's own term: an old message must not end the term of a later leader.
+    pub(super) fn receive_timeout_now(&mut self, message: &Message) {
+        let is_from_leader = self.leader == Some(message.from) && message.term == self.bound.term;
+        if is_from_leader && matches!(self.state, State::Follower) && self.may_stand() {
+            self.campaign(true);
+        }
+    }
+
+    /// Hands leadership over to a voter. From now on this member is not trusted in this term, whatever
+    /// becomes of the hand-over: the other one stands by force, and no voter withholds its vote from it. If
+    /// nothing happens within the minimum election time, this member stands by force itself, in the next
+    /// term.
+    pub(super) fn transfer(&mut self, to: MemberId) {
+        let newest = self.last().position.index;
+        let place = self.membership().place(&to);
+        let has_uncommitted = self.bound.uncommitted.is_some();
+        let State::Leader(leading) = &self.state else { return };
+        let Some(place) = place else { return };
+        let member = &self.membership().members()[place];
+        let may_lead = member.is_voter && !member.profile.is_witness && to != self.config.id;
+        if !may_lead || has_uncommitted || leading.progress[place].matched < newest {
+            return;
+        }
+        let Some(to) = self.other(place) else { return };
+        self.send(to, self.bound.term, Body::TimeoutNow);
+        self.follow(self.bound.term, None, DeposedReason::Released);
+        self.reclaim_at = Some(self.now.saturating_add(self.config.timing.min()));
+    }
+
+    /// When a member that does not lead has to do something next.
+    pub(super) fn election_due(&self) -> Instant {
+        self.election_at.min(self.reclaim_at.unwrap_or(Instant::MAX))
+    }
+}

@@ -1,0 +1,156 @@
+//! Handles inputs and the passing of time, and hands outputs out.
+
+use alloc::sync::Arc;
+
+use super::durability::Ticket;
+use super::durable::{Durable, DurableState};
+use super::id::Incarnation;
+use super::interface::{Event, Input, Output};
+use super::message::{Body, Message, Refusal};
+use super::state::{Raft, State, Trust};
+use crate::core::Instant;
+use crate::core::lease::DeposedReason;
+
+impl Raft {
+    /// Handles an input that happened at `now`. Never panics. Afterwards poll [`Raft::poll_output`].
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.now = self.now.max(now);
+        self.pass_time();
+        match input {
+            Input::Timeout => {}
+            Input::Received(bytes) => self.receive(&bytes),
+            Input::Campaign => self.stand(),
+            Input::Propose { request, expected, data } => self.propose(request, expected, data),
+            Input::Transfer(to) => self.transfer(to),
+            Input::Persisted(ticket) => self.persisted(ticket),
+            Input::PersistFailed(ticket) => self.persist_failed(ticket),
+        }
+    }
+
+    /// The next thing for the driver to do.
+    pub fn poll_output(&mut self) -> Output {
+        if let Some(output) = self.outputs.pop_front() {
+            return output;
+        }
+        if let Some(ticket) = self.durability.begin_write() {
+            let state = DurableState::Bound(self.bound.clone());
+            let durable = Durable { id: self.config.id, incarnation: self.config.incarnation, state };
+            return Output::Persist { ticket, bytes: durable.to_bytes() };
+        }
+        Output::WaitUntil(self.due())
+    }
+
+    fn due(&self) -> Instant {
+        let due = match &self.state {
+            State::Leader(leading) => {
+                let trusted_until = self.trusted_until(leading);
+                let mut due = leading.heartbeat_at;
+                if trusted_until < Instant::MAX {
+                    due = due.min(leading.contact.gives_up_at(&self.config.timing));
+                }
+                if leading.trust == Trust::Elected {
+                    due = due.min(trusted_until);
+                }
+                due
+            }
+            _ => self.election_due(),
+        };
+        due.min(self.retry_at)
+    }
+
+    /// Handles every deadline that has passed, before the input itself.
+    fn pass_time(&mut self) {
+        if self.now >= self.retry_at {
+            self.retry_at = Instant::MAX;
+            self.durability.retry();
+        }
+        if let State::Leader(leading) = &self.state {
+            let gives_up = self.now >= leading.contact.gives_up_at(&self.config.timing);
+            let is_heartbeat_due = self.now >= leading.heartbeat_at;
+            if !self.is_trustworthy() && leading.trust == Trust::Elected {
+                self.depose(DeposedReason::Expired);
+            }
+            if gives_up && !self.is_trustworthy() {
+                self.follow(self.bound.term, None, DeposedReason::Expired);
+            } else if is_heartbeat_due {
+                self.heartbeat();
+            }
+        } else if self.reclaim_at.is_some_and(|at| self.now >= at) {
+            self.reclaim_at = None;
+            if self.may_stand() {
+                self.campaign(true);
+            }
+        } else if self.now >= self.election_at {
+            self.stand();
+        }
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        let Ok(message) = Message::from_bytes(bytes) else {
+            self.refused.invalid += 1;
+            return;
+        };
+        let is_for_me = message.to == self.config.id
+            && [Incarnation::UNKNOWN, self.config.incarnation].contains(&message.to_incarnation);
+        if !is_for_me || message.from == self.config.id {
+            self.refused.address += 1;
+            return;
+        }
+        if message.cluster != self.bound.committed.cluster {
+            self.refused.cluster += 1;
+            return;
+        }
+        match &message.body {
+            Body::PreVote { last } => self.receive_pre_vote(&message, *last),
+            Body::PreVoteAnswer { granted, .. } => self.receive_pre_vote_answer(&message, *granted),
+            Body::Vote { last, forced } => self.receive_vote(&message, *last, *forced),
+            Body::VoteAnswer { granted, .. } => self.receive_vote_answer(&message, *granted),
+            Body::Append { .. } => self.receive_append(&message),
+            Body::AppendAnswer { matched, round } => self.receive_append_answer(&message, *matched, *round),
+            Body::TimeoutNow => self.receive_timeout_now(&message),
+            Body::Seek(_)
+            | Body::Here(_)
+            | Body::Join { .. }
+            | Body::Leave
+            | Body::Propose { .. }
+            | Body::ProposeAnswer { .. } => {}
+        }
+    }
+
+    fn propose(&mut self, request: u64, expected: Option<u64>, data: Arc<[u8]>) {
+        let (limit, newest, leader) = (self.config.max_data, self.last().position.index, self.leader);
+        let is_ready = self.has_committed_in_term();
+        let result = match self.leading() {
+            _ if data.len() > limit => Err(Refusal::TooLarge(limit as u64)),
+            None => Err(Refusal::NotLeader(leader)),
+            Some(_) if !is_ready => Err(Refusal::NotReady),
+            Some(leading) => leading.proposals.add(request, expected, data, newest),
+        };
+        match result {
+            Ok(()) => {
+                self.propose_next();
+            }
+            Err(refusal) => self.emit(Event::Answered { request, result: Err(refusal) }),
+        }
+    }
+
+    fn persisted(&mut self, ticket: Ticket) {
+        if !self.durability.written(ticket) {
+            return;
+        }
+        while let Some(message) = self.durability.release() {
+            self.outputs.push_back(Output::Send { to: message.to, bytes: message.to_bytes() });
+        }
+        self.count_own_vote();
+        self.commit();
+    }
+
+    /// What the disk holds now is not known: the member promises nothing until a whole write has succeeded.
+    fn persist_failed(&mut self, ticket: Ticket) {
+        if !self.durability.write_failed(ticket) {
+            return;
+        }
+        self.follow(self.bound.term, None, DeposedReason::Revoked);
+        self.retry_at = self.now.saturating_add(self.config.timing.min());
+    }
+}

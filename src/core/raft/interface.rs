@@ -1,0 +1,143 @@
+//! The vocabulary of the Raft machine: inputs, outputs, events, and what it knows of its leadership.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::durability::Ticket;
+use super::id::MemberId;
+use super::message::Refusal;
+use super::record::Record;
+use crate::core::lease::DeposedReason;
+use crate::core::{FencingToken, Instant};
+
+/// An input of the machine: something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Time passed. May come early, late or twice.
+    Timeout,
+    /// Bytes came from another member. Read the clock for `now` after they arrived: the time at which a
+    /// leader was heard must not lie before it.
+    Received(Arc<[u8]>),
+    /// Stand for election now rather than at the election time, unless a leader was heard lately.
+    Campaign,
+    /// Replace the replicated data. Answered by [`Event::Answered`].
+    Propose {
+        /// A number of the host's choice, for the answer.
+        request: u64,
+        /// The proposal counts only if it replaces the record with this index.
+        expected: Option<u64>,
+        /// The new data.
+        data: Arc<[u8]>,
+    },
+    /// Hand leadership over to this voter. No effect on a member that does not lead, and none if the voter
+    /// lacks the newest record.
+    Transfer(MemberId),
+    /// The state of this ticket is durable.
+    Persisted(Ticket),
+    /// The state of this ticket could not be made durable. The machine stops voting and leading, and tries
+    /// again.
+    PersistFailed(Ticket),
+}
+
+/// An output of the machine: something for the driver to do. Poll
+/// [`Raft::poll_output`](super::Raft::poll_output) until [`Output::WaitUntil`] comes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Make this state durable in place of the one before, then give [`Input::Persisted`]. At most one is
+    /// unanswered at a time.
+    Persist {
+        /// The number of the write.
+        ticket: Ticket,
+        /// The whole state: see [`Durable`](super::Durable).
+        bytes: Vec<u8>,
+    },
+    /// Send these bytes to a member. They may be lost, doubled, reordered or late. Whatever is given out to
+    /// send is safe to send at once.
+    Send {
+        /// The receiver.
+        to: MemberId,
+        /// A [`Message`](super::Message).
+        bytes: Vec<u8>,
+    },
+    /// Notify the host.
+    Event(Event),
+    /// Nothing more to do before then: give [`Input::Timeout`] at that time unless other input comes first.
+    WaitUntil(Instant),
+}
+
+/// A notification of the host. Events come in order; all events of a term, from `Elected` to its one
+/// `Deposed`, carry its token.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// This member leads: a quorum keeps a record of its term, and answered a heartbeat lately.
+    Elected {
+        /// The term.
+        token: FencingToken,
+    },
+    /// The term is over. Comes exactly once for each term, at or before the end of trust.
+    Deposed {
+        /// The term.
+        token: FencingToken,
+        /// Why.
+        reason: DeposedReason,
+    },
+    /// The leader that this member knows is another one, or none.
+    LeaderChanged {
+        /// The leader.
+        leader: Option<MemberId>,
+        /// The member's term.
+        term: u64,
+    },
+    /// A record is committed: it is never lost. Each member gets some of the records, in order.
+    Committed(Record),
+    /// What became of a proposal: the index of the record that has it, or why it was refused.
+    Answered {
+        /// The number that the host chose.
+        request: u64,
+        /// The index, or the refusal.
+        result: Result<u64, Refusal>,
+    },
+}
+
+/// What a member does in the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks whether it would be voted for.
+    PreCandidate,
+    /// Stands for election.
+    Candidate,
+    /// Makes records. It may be trusted or not: see [`Leadership`].
+    Leader,
+}
+
+/// One consistent answer to the question whether a member leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    /// Whether this member leads, at the instant that was asked about. No other member of the cluster answers
+    /// true at the same time.
+    pub is_leader: bool,
+    /// Its role in the protocol.
+    pub role: Role,
+    /// The term, as a fencing token, while it leads.
+    pub token: Option<FencingToken>,
+    /// When trust ends unless a quorum answers another heartbeat; [`Instant::ZERO`] without a term, and
+    /// [`Instant::MAX`] for the only voter of a cluster.
+    pub trusted_until: Instant,
+    /// Why the latest term ended.
+    pub reason: Option<DeposedReason>,
+}
+
+/// How many messages a member refused, by reason. Nothing of them took effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Damaged, foreign, or of another version.
+    pub invalid: u64,
+    /// From another cluster.
+    pub cluster: u64,
+    /// For another member, or for an earlier incarnation of this one, or from this member itself.
+    pub address: u64,
+    /// Against the protocol: no correct member sends it.
+    pub protocol: u64,
+}

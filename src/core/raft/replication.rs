@@ -1,0 +1,245 @@
+//! Records: how a leader makes, sends and commits them, and how the others take them.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::id::MemberId;
+use super::interface::Event;
+use super::membership::Membership;
+use super::message::{Body, Message};
+use super::record::{Position, Record};
+use super::state::{Progress, Raft, State, Trust};
+use crate::core::Instant;
+use crate::core::lease::DeposedReason;
+
+impl Raft {
+    /// Makes the record after the newest one, in this leader's term, and sends it.
+    pub(super) fn make_record(&mut self, membership: Arc<Membership>, data: Arc<[u8]>) {
+        let position = Position { term: self.bound.term, index: self.last().position.index + 1 };
+        let cluster = self.bound.committed.cluster;
+        let progress = self.progress_in(&membership);
+        self.bound.uncommitted = Some(Record { position, cluster, membership, data });
+        self.durability.changed();
+        let version = self.durability.current();
+        let (own_place, is_only_voter) = (self.own_place(), self.is_only_voter());
+        if let Some(leading) = self.leading() {
+            leading.own_place = own_place;
+            leading.is_only_voter = is_only_voter;
+            leading.own_record = version;
+            leading.progress = progress;
+        }
+        self.heartbeat();
+    }
+
+    /// What is known of the members of another membership: of those that are in the present one too.
+    fn progress_in(&self, membership: &Membership) -> Vec<Progress> {
+        let State::Leader(leading) = &self.state else { return Vec::new() };
+        let known = |id: &MemberId, incarnation| {
+            let place = self.place_of(id, incarnation)?;
+            leading.progress.get(place).copied()
+        };
+        let members = membership.members().iter().map(|member| &member.profile);
+        members.map(|profile| known(&profile.id, profile.incarnation.get()).unwrap_or_default()).collect()
+    }
+
+    /// Begins a round of heartbeats. Each member that lacks the newest record gets it, again if need be.
+    pub(super) fn heartbeat(&mut self) {
+        let (now, heartbeat) = (self.now, self.config.timing.heartbeat());
+        let Some(leading) = self.leading() else { return };
+        leading.heartbeat_at = now.saturating_add(heartbeat);
+        let round = leading.contact.begin_round(now);
+        leading.progress.iter_mut().for_each(|progress| progress.sent = 0);
+        for place in self.places() {
+            self.send_append(place, round);
+        }
+    }
+
+    fn send_append(&mut self, place: usize, round: u64) {
+        let newest = self.last().position.index;
+        let Some(to) = self.other(place) else { return };
+        let Some(leading) = self.leading() else { return };
+        let progress = &mut leading.progress[place];
+        let lacks = progress.matched < newest && progress.sent < newest;
+        if lacks {
+            progress.sent = newest;
+        }
+        let record = lacks.then(|| self.last().clone());
+        let body = self.append(record, round);
+        self.send(to, self.bound.term, body);
+    }
+
+    fn append(&self, record: Option<Record>, round: u64) -> Body {
+        // Rounded up: a member must not withhold its vote for less than the leader trusts.
+        let hold_ms = self.config.timing.min().as_nanos().div_ceil(1_000_000) as u64;
+        let committed = self.bound.committed.position;
+        Body::Append { last: self.last().position, record, committed, round, hold_ms }
+    }
+
+    pub(super) fn receive_append(&mut self, message: &Message) {
+        let Body::Append { last, record, committed, round, hold_ms } = &message.body else { return };
+        if message.term < self.bound.term {
+            // Tells an old leader of the later term.
+            return self.send_durably(message.sender(), Body::AppendAnswer { matched: 0, round: 0 });
+        }
+        let is_own_term = last.term == message.term || !self.config.protections.own_term;
+        let is_second_leader = message.term == self.bound.term && matches!(self.state, State::Leader(_));
+        if !is_own_term || is_second_leader {
+            self.refused.protocol += 1;
+            return;
+        }
+        self.follow(message.term, Some(message.from), DeposedReason::Lost);
+        if *hold_ms > self.bound.hold_ms {
+            self.bound.hold_ms = *hold_ms;
+            self.durability.changed();
+        }
+        self.withhold();
+        self.restart_election_time();
+        self.committed_up_to(*committed);
+        if let Some(record) = record.as_ref().filter(|record| record.position > self.last().position) {
+            if record.position.index <= self.bound.committed.position.index {
+                // A leader without a record that is committed: no correct members elect it.
+                self.refused.protocol += 1;
+                return;
+            }
+            self.bound.uncommitted = Some(record.clone());
+            self.durability.changed();
+            self.committed_up_to(*committed);
+        }
+        let own = self.last().position;
+        if *round > 0 || own != *last {
+            let matched = if own == *last { own.index } else { 0 };
+            self.send_durably(message.sender(), Body::AppendAnswer { matched, round: *round });
+        }
+    }
+
+    /// The leader says that its records are committed up to a position. The member's newest record is one of
+    /// them if it has the same term: a leader's records follow each other.
+    fn committed_up_to(&mut self, committed: Position) {
+        let last = self.last().position;
+        if last.term == committed.term && last.index <= committed.index {
+            self.commit_newest();
+        }
+    }
+
+    /// The newest record is committed. That needs no write: the record is durable, and what is committed is
+    /// learned again from the next leader.
+    fn commit_newest(&mut self) {
+        if let Some(record) = self.bound.uncommitted.take() {
+            self.bound.committed = record.clone();
+            self.emit(Event::Committed(record));
+        }
+    }
+
+    pub(super) fn receive_append_answer(&mut self, message: &Message, matched: u64, round: u64) {
+        if message.term > self.bound.term {
+            return self.follow(message.term, None, DeposedReason::Lost);
+        }
+        let Some(place) = self.place_of(&message.from, message.from_incarnation.get()) else { return };
+        let newest = self.last().position.index;
+        let is_this_term = message.term == self.bound.term;
+        let State::Leader(leading) = &mut self.state else { return };
+        if !is_this_term {
+            return;
+        }
+        let progress = &mut leading.progress[place];
+        if let Some(sent) = leading.contact.sent(round) {
+            progress.answered = progress.answered.max(sent);
+        }
+        let is_news = matched > progress.matched && matched <= newest;
+        if is_news {
+            progress.matched = matched;
+        }
+        let lacks = progress.matched < newest && progress.sent < newest;
+        self.update_contact();
+        if lacks {
+            self.send_append(place, 0);
+        }
+        if is_news && self.bound.uncommitted.is_none() {
+            self.send_commit_notice(place);
+        }
+        self.commit();
+    }
+
+    /// Computes anew when a quorum was last in contact, from what each member answered.
+    fn update_contact(&mut self) {
+        let State::Leader(leading) = &self.state else { return };
+        let answered = |place: usize| {
+            let at =
+                if Some(place) == leading.own_place { self.now } else { leading.progress[place].answered };
+            at.as_nanos()
+        };
+        let sent = Instant::from_nanos(self.membership().quorum_value(answered));
+        // The leader itself is one of the quorum: it, too, votes for nobody else while it may be trusted.
+        self.withheld_until = self.withheld_until.max(sent.saturating_add(self.config.timing.min()));
+        let Some(leading) = self.leading() else { return };
+        leading.contact.quorum_answered(sent);
+        let has_ended = leading.trust == Trust::Ended;
+        if has_ended && self.is_trustworthy() {
+            // A term that ended never comes back. The next one has a larger token.
+            self.campaign(true);
+        } else {
+            self.elect();
+        }
+    }
+
+    /// Commits the newest record if a quorum keeps it.
+    pub(super) fn commit(&mut self) {
+        let Some(record) = &self.bound.uncommitted else { return };
+        let index = record.position.index;
+        let State::Leader(leading) = &self.state else { return };
+        let is_kept = |place: usize| {
+            if Some(place) == leading.own_place {
+                self.durability.is_durable(leading.own_record)
+            } else {
+                leading.progress[place].matched >= index
+            }
+        };
+        if !record.membership.has_quorum(is_kept) {
+            return;
+        }
+        self.commit_newest();
+        self.answer_proposals(index);
+        self.elect();
+        if !self.propose_next() {
+            self.send_commit_notices();
+        }
+    }
+
+    fn answer_proposals(&mut self, index: u64) {
+        let answered = self.leading().map(|leading| leading.proposals.committed(index)).unwrap_or_default();
+        for (request, index) in answered {
+            self.emit(Event::Answered { request, result: Ok(index) });
+        }
+    }
+
+    /// Makes the record that proposals wait for, if no other is in flight. Returns whether it made one.
+    pub(super) fn propose_next(&mut self) -> bool {
+        let next = self.last().position.index + 1;
+        if self.bound.uncommitted.is_some() {
+            return false;
+        }
+        let Some(data) = self.leading().and_then(|leading| leading.proposals.take(next)) else {
+            return false;
+        };
+        let membership = self.bound.committed.membership.clone();
+        self.make_record(membership, data);
+        true
+    }
+
+    /// Tells those that keep the record that it is committed, without waiting for the next heartbeat.
+    fn send_commit_notices(&mut self) {
+        let newest = self.last().position.index;
+        for place in self.places() {
+            let State::Leader(leading) = &self.state else { return };
+            if leading.progress[place].matched == newest {
+                self.send_commit_notice(place);
+            }
+        }
+    }
+
+    fn send_commit_notice(&mut self, place: usize) {
+        let Some(to) = self.other(place) else { return };
+        let body = self.append(None, 0);
+        self.send(to, self.bound.term, body);
+    }
+}

@@ -1,0 +1,411 @@
+//! The machine's state and its getters.
+
+use ::core::fmt;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::checksum::xxh64;
+use super::codec::InvalidBytes;
+use super::config::Config;
+use super::contact::Contact;
+use super::durability::Durability;
+use super::durable::{Bound, Durable, DurableState};
+use super::id::{Incarnation, MemberId};
+use super::interface::{Event, Leadership, Output, Refused, Role};
+use super::membership::Membership;
+use super::message::{Body, Message};
+use super::proposals::Proposals;
+use super::record::Record;
+use crate::core::lease::DeposedReason;
+use crate::core::random::Random;
+use crate::core::{FencingToken, Instant};
+
+/// The Raft machine of one member. See the [module](super) for the contract.
+#[derive(Clone, Debug)]
+pub struct Raft {
+    pub(super) config: Config,
+    pub(super) now: Instant,
+    pub(super) random: Random,
+    pub(super) bound: Bound,
+    pub(super) state: State,
+    /// The leader of this term, as far as the member knows.
+    pub(super) leader: Option<MemberId>,
+    /// Until when the member gives its vote to nobody, because it heard a leader, or because it may have
+    /// heard one before it started.
+    pub(super) withheld_until: Instant,
+    /// When a member that does not lead stands for election.
+    pub(super) election_at: Instant,
+    /// Stands for election by force then, unless it hears of a later term: it gave leadership up in this
+    /// term.
+    pub(super) reclaim_at: Option<Instant>,
+    pub(super) durability: Durability,
+    /// When a write is tried again after one failed.
+    pub(super) retry_at: Instant,
+    pub(super) reason: Option<DeposedReason>,
+    pub(super) refused: Refused,
+    pub(super) outputs: VecDeque<Output>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum State {
+    Follower,
+    /// The votes, by the voter's place in the membership of the newest record.
+    PreCandidate(Vec<Option<bool>>),
+    Candidate {
+        votes: Vec<Option<bool>>,
+        /// The version of the durable state that has the member's vote for itself.
+        own_vote: u64,
+    },
+    Leader(Leading),
+}
+
+/// What a leader keeps besides its record.
+#[derive(Clone, Debug)]
+pub(super) struct Leading {
+    /// The leader's own place in the membership of the newest record, if that lists it.
+    pub(super) own_place: Option<usize>,
+    /// Whether it is a quorum by itself.
+    pub(super) is_only_voter: bool,
+    /// By the member's place in the membership of the newest record.
+    pub(super) progress: Vec<Progress>,
+    pub(super) contact: Contact,
+    /// The version of the durable state that has the newest record.
+    pub(super) own_record: u64,
+    pub(super) heartbeat_at: Instant,
+    pub(super) trust: Trust,
+    pub(super) proposals: Proposals,
+}
+
+/// What a leader knows of a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// The index of the newest record that the member keeps.
+    pub(super) matched: u64,
+    /// The index of the newest record that was sent since the last heartbeat.
+    pub(super) sent: u64,
+    /// When the newest heartbeat that the member answered was sent.
+    pub(super) answered: Instant,
+}
+
+/// How far a leader's term has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The host was not told of the term yet.
+    Pending,
+    /// The host was told that it leads.
+    Elected,
+    /// The host was told that the term is over, or will never be told of it.
+    Ended,
+}
+
+impl Raft {
+    /// A follower with this durable state, which must be the newest that the member made durable.
+    ///
+    /// # Errors
+    /// When the state belongs to another member, or to one that belongs to no cluster.
+    pub fn restore(config: Config, durable: Durable, now: Instant) -> Result<Raft, StartRefused> {
+        if durable.id != config.id {
+            return Err(StartRefused::OtherMember(durable.id));
+        }
+        durable.check().map_err(StartRefused::Invalid)?;
+        let DurableState::Bound(bound) = durable.state else { return Err(StartRefused::NotBound) };
+        let mut seed = config.seed.to_le_bytes().to_vec();
+        seed.extend_from_slice(config.id.as_bytes());
+        let mut config = config;
+        config.incarnation = durable.incarnation;
+        let mut raft = Raft {
+            // The seed of a member depends on its id through a strong mix: with a weak one two members can
+            // draw the same times for ever.
+            random: Random::new(xxh64(&seed)),
+            now,
+            bound,
+            state: State::Follower,
+            leader: None,
+            withheld_until: now,
+            election_at: now,
+            reclaim_at: None,
+            durability: Durability::default(),
+            retry_at: Instant::MAX,
+            reason: None,
+            refused: Refused::default(),
+            outputs: VecDeque::new(),
+            config,
+        };
+        // It may have answered a heartbeat just before it stopped.
+        raft.withhold();
+        raft.restart_election_time();
+        Ok(raft)
+    }
+
+    // ---- Getters ----
+
+    /// The member's id.
+    #[must_use]
+    pub fn id(&self) -> MemberId {
+        self.config.id
+    }
+
+    /// The settings that the machine was made with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The member's role in the protocol.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match self.state {
+            State::Follower => Role::Follower,
+            State::PreCandidate(_) => Role::PreCandidate,
+            State::Candidate { .. } => Role::Candidate,
+            State::Leader(_) => Role::Leader,
+        }
+    }
+
+    /// The member's term.
+    #[must_use]
+    pub fn term(&self) -> u64 {
+        self.bound.term
+    }
+
+    /// The candidate that the member voted for in its term.
+    #[must_use]
+    pub fn vote(&self) -> Option<MemberId> {
+        self.bound.vote.map(|(id, _)| id)
+    }
+
+    /// The leader of the member's term, as far as it knows.
+    #[must_use]
+    pub fn leader(&self) -> Option<MemberId> {
+        self.leader
+    }
+
+    /// The member's newest record, which may not be committed yet.
+    #[must_use]
+    pub fn last(&self) -> &Record {
+        self.bound.last()
+    }
+
+    /// The newest record that the member knows to be committed.
+    #[must_use]
+    pub fn committed(&self) -> &Record {
+        &self.bound.committed
+    }
+
+    /// The membership in force: that of the newest record.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        &self.bound.last().membership
+    }
+
+    /// The latest time that an input had.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// How many messages the member refused.
+    #[must_use]
+    pub fn refused(&self) -> Refused {
+        self.refused
+    }
+
+    /// Whether this member leads at `now`. False from the instant on at which trust ends, whether or not
+    /// [`Input::Timeout`] was given; an earlier `now` than the latest seen counts as the latest seen.
+    #[must_use]
+    pub fn leadership(&self, now: Instant) -> Leadership {
+        let now = now.max(self.now);
+        let trusted_until = match &self.state {
+            State::Leader(leading) if leading.trust == Trust::Elected => self.trusted_until(leading),
+            _ => Instant::ZERO,
+        };
+        let is_leader = now < trusted_until;
+        Leadership {
+            is_leader,
+            role: self.role(),
+            token: FencingToken::new(self.bound.term).filter(|_| is_leader),
+            trusted_until: if is_leader { trusted_until } else { Instant::ZERO },
+            reason: self.reason,
+        }
+    }
+
+    /// When trust ends by the heartbeats that were answered so far.
+    pub(super) fn trusted_until(&self, leading: &Leading) -> Instant {
+        if leading.is_only_voter || !self.config.protections.check_quorum {
+            Instant::MAX
+        } else {
+            leading.contact.trusted_until(&self.config.timing)
+        }
+    }
+
+    // ---- Helpers ----
+
+    /// Whether a record of this term is committed. Only then does a leader know that its newest record has
+    /// all that was committed before.
+    pub(super) fn has_committed_in_term(&self) -> bool {
+        self.bound.committed.position.term == self.bound.term || !self.config.protections.own_term
+    }
+
+    /// Whether a quorum answered this leader lately enough.
+    pub(super) fn is_trustworthy(&self) -> bool {
+        matches!(&self.state, State::Leader(leading) if self.now < self.trusted_until(leading))
+    }
+
+    /// The member's own place in the membership in force, if that lists this incarnation of it.
+    pub(super) fn own_place(&self) -> Option<usize> {
+        self.place_of(&self.config.id, self.config.incarnation.get())
+    }
+
+    /// A member's place, if the membership in force lists this incarnation of it, or none yet.
+    pub(super) fn place_of(&self, id: &MemberId, incarnation: u64) -> Option<usize> {
+        let place = self.membership().place(id)?;
+        let listed = self.membership().members()[place].profile.incarnation.get();
+        (listed == 0 || listed == incarnation).then_some(place)
+    }
+
+    /// Whether this member may stand for election: it votes in the membership in force, or in the last
+    /// committed one. A voter that an uncommitted record removes may still be needed to commit that record.
+    ///
+    /// Source: D. Ongaro, "Consensus: bridging theory and practice", 2014, section 4.2.2.
+    pub(super) fn may_stand(&self) -> bool {
+        let id = self.config.id;
+        let is_listed = |membership: &Membership| {
+            membership.get(&id).is_some_and(|member| {
+                let listed = member.profile.incarnation.get();
+                let votes = member.is_voter || member.is_outgoing;
+                votes && (listed == 0 || listed == self.config.incarnation.get())
+            })
+        };
+        !self.config.is_witness
+            && !self.durability.has_failed()
+            && (is_listed(self.membership()) || is_listed(&self.bound.committed.membership))
+    }
+
+    pub(super) fn is_only_voter(&self) -> bool {
+        let own = self.own_place();
+        self.membership().has_quorum(|place| Some(place) == own)
+    }
+
+    pub(super) fn leading(&mut self) -> Option<&mut Leading> {
+        match &mut self.state {
+            State::Leader(leading) => Some(leading),
+            _ => None,
+        }
+    }
+
+    /// From now on the member gives no vote for as long as a leader may be trusted that it heard now.
+    pub(super) fn withhold(&mut self) {
+        let hold = self.config.timing.min().max(hold_of(self.bound.hold_ms));
+        self.withheld_until = self.withheld_until.max(self.now.saturating_add(hold));
+    }
+
+    /// Whether the member gives no vote now.
+    pub(super) fn withholds(&self) -> bool {
+        self.config.protections.withholding && self.now < self.withheld_until
+    }
+
+    /// Draws a new time for the next election, after the time for which votes are withheld.
+    pub(super) fn restart_election_time(&mut self) {
+        let timing = self.config.timing;
+        let least = timing.min().max(hold_of(self.bound.hold_ms));
+        let drawn = self.random.below(timing.max() - timing.min());
+        self.election_at = self.now.saturating_add(least).saturating_add(drawn);
+    }
+
+    pub(super) fn emit(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Sends a message that promises nothing durable.
+    pub(super) fn send(&mut self, to: Peer, term: u64, body: Body) {
+        let message = self.message(to, term, body);
+        self.outputs.push_back(Output::Send { to: to.id, bytes: message.to_bytes() });
+    }
+
+    /// Sends a message that promises what the member's state says: once that is durable.
+    pub(super) fn send_durably(&mut self, to: Peer, body: Body) {
+        let message = self.message(to, self.bound.term, body);
+        if self.durability.is_durable(self.durability.current()) {
+            self.outputs.push_back(Output::Send { to: to.id, bytes: message.to_bytes() });
+        } else {
+            self.durability.hold(message);
+        }
+    }
+
+    fn message(&self, to: Peer, term: u64, body: Body) -> Message {
+        Message {
+            cluster: self.bound.committed.cluster,
+            from: self.config.id,
+            from_incarnation: self.config.incarnation,
+            to: to.id,
+            to_incarnation: to.incarnation,
+            term,
+            body,
+        }
+    }
+
+    /// The places of the membership in force.
+    pub(super) fn places(&self) -> ::core::ops::Range<usize> {
+        0..self.membership().members().len()
+    }
+
+    /// The member at a place, unless it is this one.
+    pub(super) fn other(&self, place: usize) -> Option<Peer> {
+        let profile = &self.membership().members()[place].profile;
+        let peer = Peer { id: profile.id, incarnation: profile.incarnation };
+        (peer.id != self.config.id).then_some(peer)
+    }
+
+    /// The voter at a place, unless it is this member.
+    pub(super) fn other_voter(&self, place: usize) -> Option<Peer> {
+        let member = &self.membership().members()[place];
+        self.other(place).filter(|_| member.is_voter || member.is_outgoing)
+    }
+}
+
+/// Whom a message is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) id: MemberId,
+    pub(super) incarnation: Incarnation,
+}
+
+impl Message {
+    /// Whom an answer is for.
+    pub(super) fn sender(&self) -> Peer {
+        Peer { id: self.from, incarnation: self.from_incarnation }
+    }
+}
+
+fn hold_of(hold_ms: u64) -> ::core::time::Duration {
+    ::core::time::Duration::from_millis(hold_ms)
+}
+
+/// Why a machine cannot be made from durable state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartRefused {
+    /// The state belongs to this other member.
+    OtherMember(MemberId),
+    /// The parts of the state contradict each other.
+    Invalid(InvalidBytes),
+    /// The state is of a member that belongs to no cluster.
+    NotBound,
+}
+
+impl fmt::Display for StartRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartRefused::OtherMember(found) => write!(
+                f,
+                "the durable state belongs to member {found}, and this member has another id; give each \
+                 member a place of its own for its state"
+            ),
+            StartRefused::Invalid(invalid) => write!(f, "the durable state is invalid: {invalid}"),
+            StartRefused::NotBound => {
+                f.write_str("the durable state is of a member that belongs to no cluster")
+            }
+        }
+    }
+}
+
+impl ::core::error::Error for StartRefused {}

@@ -1,0 +1,163 @@
+//! What must hold in a world of Raft members, however much goes wrong.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+
+use crate::core::FencingToken;
+use crate::core::raft::{Event, Position, Raft, Record};
+
+/// What was broken.
+pub(super) type Broken = String;
+
+/// The history of all records of a cluster.
+#[derive(Default)]
+pub(super) struct History {
+    /// Each record that was ever seen, with the position of the record that it replaced, once that is known.
+    records: BTreeMap<Position, (Record, Option<Position>)>,
+    /// The committed records, by index.
+    committed: BTreeMap<u64, Position>,
+    /// The largest token that was given out.
+    token: Option<FencingToken>,
+    pub(super) commits: u64,
+}
+
+impl History {
+    /// A record was seen: at one position there is only one.
+    pub(super) fn seen(&mut self, record: &Record) -> Result<(), Broken> {
+        let (known, _) = self.records.entry(record.position).or_insert_with(|| (record.clone(), None));
+        if known == record {
+            return Ok(());
+        }
+        Err(format!("two records at {}: {known:?} and {record:?}", record.position))
+    }
+
+    /// A leader made a record in place of the one at `before`.
+    pub(super) fn made(&mut self, record: &Record, before: Position) -> Result<(), Broken> {
+        self.seen(record)?;
+        let Some((_, parent)) = self.records.get_mut(&record.position) else { return Ok(()) };
+        if parent.is_some_and(|parent| parent != before) {
+            return Err(format!("the record {} was made twice", record.position));
+        }
+        *parent = Some(before);
+        let Some((_, newest)) = self.committed.last_key_value() else { return Ok(()) };
+        let newest = *newest;
+        if record.position.term > newest.term && !self.descends(record.position, newest) {
+            return Err(format!("the record {} was made without the committed {newest}", record.position));
+        }
+        Ok(())
+    }
+
+    /// A member says that a record is committed.
+    pub(super) fn committed(&mut self, record: &Record) -> Result<(), Broken> {
+        self.seen(record)?;
+        let position = record.position;
+        if let Some(known) = self.committed.get(&position.index) {
+            if *known == position {
+                return Ok(());
+            }
+            return Err(format!(
+                "two records are committed at index {}: {known} and {position}",
+                position.index
+            ));
+        }
+        let before = self.committed.range(..position.index).next_back().map(|(_, before)| *before);
+        let after = self.committed.range(position.index..).next().map(|(_, after)| *after);
+        if before.is_some_and(|before| !self.descends(position, before)) {
+            return Err(format!("{position} was committed without the committed {before:?}"));
+        }
+        if after.is_some_and(|after| !self.descends(after, position)) {
+            return Err(format!("{position} was committed, and {after:?} does not follow it"));
+        }
+        self.committed.insert(position.index, position);
+        self.commits += 1;
+        // What lies far back is not asked for any more.
+        if self.committed.len() > 64 {
+            self.committed.pop_first();
+        }
+        if self.records.len() > 4_096 {
+            let oldest = self.committed.first_key_value().map_or(Position::ZERO, |(_, oldest)| *oldest);
+            self.records.retain(|position, _| *position >= oldest);
+        }
+        Ok(())
+    }
+
+    /// Whether a record was made from another one, over any number of records.
+    fn descends(&self, mut from: Position, to: Position) -> bool {
+        while from.index > to.index {
+            match self.records.get(&from) {
+                Some((_, Some(parent))) => from = *parent,
+                // It was made before the records that are kept, or by a leader's state at the start.
+                _ => return from.index <= to.index,
+            }
+        }
+        from == to
+    }
+
+    /// A term began: its token is larger than all before.
+    fn elected(&mut self, token: FencingToken) -> Result<(), Broken> {
+        if self.token.is_some_and(|before| before >= token) {
+            return Err(format!("token {token} came after {:?}", self.token));
+        }
+        self.token = Some(token);
+        Ok(())
+    }
+
+    pub(super) fn newest_committed(&self) -> u64 {
+        self.committed.last_key_value().map_or(0, |(index, _)| *index)
+    }
+}
+
+/// What one run of a member said so far.
+#[derive(Default)]
+pub(super) struct Watch {
+    elected: Option<FencingToken>,
+    term: u64,
+    committed: Position,
+}
+
+impl Watch {
+    pub(super) fn event(&mut self, event: &Event, history: &mut History) -> Result<(), Broken> {
+        match event {
+            Event::Elected { token } => {
+                if let Some(before) = self.elected.replace(*token) {
+                    return Err(format!("elected to {token} while elected to {before}"));
+                }
+                history.elected(*token)
+            }
+            Event::Deposed { token, .. } => {
+                if self.elected.take() != Some(*token) {
+                    return Err(format!("deposed from {token}, to which it was not elected"));
+                }
+                Ok(())
+            }
+            Event::Committed(record) => {
+                if record.position <= self.committed {
+                    return Err(format!("{} was committed after {}", record.position, self.committed));
+                }
+                self.committed = record.position;
+                history.committed(record)
+            }
+            Event::LeaderChanged { .. } | Event::Answered { .. } => Ok(()),
+        }
+    }
+
+    /// What must hold of a machine after every input.
+    pub(super) fn machine(&mut self, raft: &Raft, is_leader: bool) -> Result<(), Broken> {
+        if raft.term() < self.term {
+            return Err(format!("the term fell from {} to {}", self.term, raft.term()));
+        }
+        self.term = raft.term();
+        if raft.last().position.term > raft.term() {
+            return Err(format!("it keeps the record {} in term {}", raft.last().position, raft.term()));
+        }
+        if is_leader && self.elected.is_none() {
+            return Err("it leads without having said so".into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_elected(&self) -> bool {
+        self.elected.is_some()
+    }
+}

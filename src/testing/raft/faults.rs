@@ -1,0 +1,66 @@
+//! What happens to members, their network and their disks.
+
+use super::checks::Broken;
+use super::plan::Fault;
+use super::world::{Happening, World};
+use crate::core::raft::Input;
+
+impl World {
+    /// One random fault, of a kind that the plan allows.
+    pub(super) fn blow(&mut self) -> Result<(), Broken> {
+        if self.healed || self.plan.faults.is_empty() {
+            return Ok(());
+        }
+        let pause = self.plan.fault_every.as_nanos() as u64;
+        let pause = self.random.between(pause / 2, pause * 3 / 2);
+        self.enqueue(self.at + pause, Happening::Fault);
+        let count = self.nodes.len() as u64;
+        let (index, other) = (self.random.below(count) as usize, self.random.below(count) as usize);
+        // Often the leader: that is where it hurts.
+        let index = if self.random.chance(40) { self.leader().unwrap_or(index) } else { index };
+        let max = self.longest.1;
+        let until = self.at + self.random.below(3 * max);
+        let fault = self.random.pick(&self.plan.faults);
+        let node = &mut self.nodes[index];
+        match fault {
+            Fault::Partition => node.cut_until = until,
+            Fault::OneWay => {
+                self.one_way.retain(|(_, _, until)| *until > self.at);
+                if self.one_way.len() < 16 {
+                    self.one_way.push((index, other, until));
+                }
+            }
+            Fault::Suspend => node.stopped_until = until,
+            Fault::Crash => {
+                node.crash(&mut self.random);
+                self.enqueue(until, Happening::Restart(index));
+            }
+            Fault::StuckDisk => node.disk.stuck_until = until,
+            Fault::FailingDisk => node.disk.fails_until = until,
+            Fault::Transfer => {
+                let to = self.nodes[other].config.id;
+                if self.nodes[index].stopped_until <= self.at {
+                    return self.input(index, Input::Transfer(to));
+                }
+            }
+            Fault::Campaign => {
+                if node.stopped_until <= self.at {
+                    return self.input(index, Input::Campaign);
+                }
+            }
+            Fault::Timers => {
+                if node.stopped_until <= self.at {
+                    return self.input(index, Input::Timeout);
+                }
+            }
+            // These strike with every message or write.
+            Fault::Loss
+            | Fault::Duplicate
+            | Fault::Delay
+            | Fault::VeryLate
+            | Fault::Damage
+            | Fault::SlowDisk => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! A simulated world for the Raft machine: members with drifting clocks and with disks, and a network between
+//! them.
+//!
+//! All chance is drawn from a seed: the same seed and plan give the same world, on every machine. After
+//! everything that happens the promises are checked: one leadership at a time, one record at each position,
+//! no committed record lost, growing tokens, events in order, bounded output. At the end all faults stop, and
+//! the cluster must lead and commit again.
+//!
+//! ```
+//! use elector::testing::raft::World;
+//!
+//! for seed in 0..5 {
+//!     let mut world = World::new(seed);
+//!     if let Err(violation) = world.run() {
+//!         panic!("{:?}\n{violation}", world.plan());
+//!     }
+//! }
+//! ```
+
+mod checks;
+mod disk;
+mod faults;
+mod node;
+mod plan;
+mod world;
+
+pub use plan::{Fault, Plan};
+pub use world::{Figures, World};

@@ -1,0 +1,147 @@
+//! What a world of Raft members is made of, and what goes wrong in it.
+
+use ::core::time::Duration;
+use alloc::vec::Vec;
+
+use super::super::random::Random;
+use crate::core::raft::{ElectionTiming, Protection};
+
+pub(super) const MS: u64 = 1_000_000;
+
+/// Something that goes wrong in a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// Messages are lost.
+    Loss,
+    /// Messages arrive twice, the second time much later.
+    Duplicate,
+    /// Messages take up to the minimum election time, and overtake each other.
+    Delay,
+    /// A few messages take many election times.
+    VeryLate,
+    /// Members are cut off from all others.
+    Partition,
+    /// A member is not heard by another one, but hears it.
+    OneWay,
+    /// Messages are damaged on their way.
+    Damage,
+    /// Processes stop for a while, with their clocks running.
+    Suspend,
+    /// Processes crash. A write that was not answered may have reached the disk or not.
+    Crash,
+    /// Disks take up to an election time for a write.
+    SlowDisk,
+    /// Disks hang for a while.
+    StuckDisk,
+    /// Writes fail, and what the disk keeps then is the state before or after.
+    FailingDisk,
+    /// Hosts hand leadership over.
+    Transfer,
+    /// Hosts stand for election out of turn.
+    Campaign,
+    /// Timers fire late, early and twice.
+    Timers,
+}
+
+impl Fault {
+    /// All faults.
+    pub const ALL: [Fault; 15] = [
+        Fault::Loss,
+        Fault::Duplicate,
+        Fault::Delay,
+        Fault::VeryLate,
+        Fault::Partition,
+        Fault::OneWay,
+        Fault::Damage,
+        Fault::Suspend,
+        Fault::Crash,
+        Fault::SlowDisk,
+        Fault::StuckDisk,
+        Fault::FailingDisk,
+        Fault::Transfer,
+        Fault::Campaign,
+        Fault::Timers,
+    ];
+}
+
+/// What a world is made of, and what goes wrong in it. A drawn plan can be changed before it is played.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many voters the cluster has; 1 to 9.
+    pub voters: usize,
+    /// How many learners; 0 to 3.
+    pub learners: usize,
+    /// The times of elections and heartbeats of each member, voters first; repeated if there are fewer.
+    pub timings: Vec<ElectionTiming>,
+    /// The largest difference of a clock's rate from true time, in parts per billion. Up to 52 000 000 is
+    /// promised.
+    pub drift_ppb: i64,
+    /// What may go wrong.
+    pub faults: Vec<Fault>,
+    /// A rule that all members lack.
+    pub without: Option<Protection>,
+    /// The longest time that a message takes one way when nothing is wrong.
+    pub latency: Duration,
+    /// How long faults happen.
+    pub chaos: Duration,
+    /// The mean time from one fault to the next.
+    pub fault_every: Duration,
+    /// The mean time from one proposal to the next.
+    pub propose_every: Duration,
+}
+
+impl Plan {
+    /// The plan of [`World::new`](super::World::new) with this seed: one to five voters, the default times
+    /// and others, a random choice of faults.
+    #[must_use]
+    pub fn drawn(seed: u64) -> Plan {
+        Plan::draw(&mut Random::new(seed))
+    }
+
+    pub(super) fn draw(random: &mut Random) -> Plan {
+        let often = random.pick(&[10, 30, 60]);
+        let faults = Fault::ALL.into_iter().filter(|_| random.chance(often)).collect();
+        let timing = |heartbeat, min, max| {
+            let [heartbeat, min, max] = [heartbeat, min, max].map(Duration::from_millis);
+            ElectionTiming::new(heartbeat, min, max).expect("the simulation's times fit")
+        };
+        let common = [timing(100, 200, 800), timing(50, 150, 300), timing(100, 500, 1_000)];
+        let timings = if random.chance(30) {
+            // Unequal times: a member with a short one must not vote while a leader with a long one is
+            // trusted.
+            (0..5).map(|_| random.pick(&common)).collect()
+        } else {
+            let one = random.pick(&common);
+            alloc::vec![one]
+        };
+        Plan {
+            voters: random.pick(&[1, 2, 3, 3, 3, 3, 4, 5, 5]),
+            learners: random.pick(&[0, 0, 0, 1, 2]),
+            timings,
+            drift_ppb: random.pick(&[0, 10_000_000, 40_000_000]),
+            faults,
+            without: random.chance(20).then_some(Protection::PreVote),
+            latency: Duration::from_nanos(random.between(MS / 10, 10 * MS)),
+            chaos: Duration::from_secs(random.between(10, 60)),
+            fault_every: Duration::from_millis(random.between(30, 1_000)),
+            propose_every: Duration::from_millis(random.between(5, 300)),
+        }
+    }
+
+    pub(super) fn has(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    pub(super) fn timing(&self, node: usize) -> ElectionTiming {
+        self.timings.get(node % self.timings.len().max(1)).copied().unwrap_or_default()
+    }
+
+    /// The longest minimum and maximum election time of all members.
+    pub(super) fn longest(&self) -> (u64, u64) {
+        let longest = |of: fn(&ElectionTiming) -> Duration| {
+            let all = (0..self.voters + self.learners).map(|node| of(&self.timing(node)));
+            all.max().unwrap_or_default().as_nanos() as u64
+        };
+        (longest(ElectionTiming::min), longest(ElectionTiming::max))
+    }
+}

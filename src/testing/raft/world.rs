@@ -1,0 +1,549 @@
+//! The world of one run: its members, their network, and the queue of what happens.
+
+use ::core::cmp::Reverse;
+use ::core::time::Duration;
+use alloc::boxed::Box;
+use alloc::collections::BinaryHeap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::super::clock::Clock;
+use super::super::log::Listener;
+use super::super::random::Random;
+use super::super::violation::Violation;
+use super::checks::{Broken, History};
+use super::disk::Disk;
+use super::node::Node;
+use super::plan::{Fault, MS, Plan};
+use crate::core::Instant;
+use crate::core::raft::{
+    Bound, ClusterId, Config, Durable, DurableState, Incarnation, Input, Member, MemberId, Membership,
+    Message, Output, Position, Profile, Record, Role, Ticket,
+};
+
+/// Maximum number of outputs after one input, for each member of the cluster.
+const OUTPUTS_EACH: usize = 6;
+
+/// What happens at some true time.
+#[derive(Debug)]
+pub(super) enum Happening {
+    Timer(usize),
+    Arrives { from: usize, to: usize, bytes: Arc<[u8]> },
+    Written { node: usize, run: u64, ticket: Ticket },
+    Restart(usize),
+    Propose,
+    Fault,
+}
+
+/// An entry of the queue; entries of one time are in the order in which they were made.
+struct Entry {
+    at: u64,
+    number: u64,
+    happening: Happening,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        (self.at, self.number) == (other.at, other.number)
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<::core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> ::core::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+/// What a run was like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// How many things happened: timers, messages, writes, proposals, faults.
+    pub happenings: u64,
+    /// How many terms began.
+    pub elected: u64,
+    /// How many records were committed.
+    pub committed: u64,
+    /// How many messages were sent.
+    pub messages: u64,
+    /// How long the run lasted, in true time.
+    pub simulated: Duration,
+    /// From the end of all faults until a member led.
+    pub led_after_heal: Duration,
+}
+
+/// A simulated world of Raft members. See the [module](super).
+pub struct World {
+    seed: u64,
+    pub(super) plan: Plan,
+    /// The longest minimum and maximum election time of all members.
+    pub(super) longest: (u64, u64),
+    /// The true time, in nanoseconds.
+    pub(super) at: u64,
+    pub(super) random: Random,
+    pub(super) nodes: Vec<Node>,
+    /// From whom to whom no message comes through, with the true time until which.
+    pub(super) one_way: Vec<(usize, usize, u64)>,
+    pub(super) healed: bool,
+    history: History,
+    figures: Figures,
+    digest: u64,
+    listener: Option<Box<Listener>>,
+    queue: BinaryHeap<Reverse<Entry>>,
+    queued: u64,
+    proposed: u64,
+}
+
+impl World {
+    /// The world of this seed, with the plan that is drawn from it: [`Plan::drawn`].
+    #[must_use]
+    pub fn new(seed: u64) -> World {
+        World::with(seed, Plan::drawn(seed))
+    }
+
+    /// A world with a plan of your own. With the drawn plan of this seed it is [`World::new`].
+    #[must_use]
+    pub fn with(seed: u64, mut plan: Plan) -> World {
+        plan.voters = plan.voters.clamp(1, 9);
+        plan.learners = plan.learners.min(3);
+        let mut random = Random::new(seed);
+        let _ = Plan::draw(&mut random);
+        let nodes = nodes(&plan, &mut random);
+        let mut world = World {
+            seed,
+            longest: plan.longest(),
+            plan,
+            at: 0,
+            random,
+            nodes,
+            one_way: Vec::new(),
+            healed: false,
+            history: History::default(),
+            figures: Figures::default(),
+            digest: seed,
+            listener: None,
+            queue: BinaryHeap::new(),
+            queued: 0,
+            proposed: 0,
+        };
+        for node in 0..world.nodes.len() {
+            let at = world.random.below(100 * MS);
+            world.enqueue(at, Happening::Restart(node));
+        }
+        world.enqueue(MS, Happening::Propose);
+        world.enqueue(MS, Happening::Fault);
+        world
+    }
+
+    /// Plays a whole run: faults for as long as [`Plan::chaos`] says; then all faults end, and the cluster
+    /// must lead and commit again.
+    ///
+    /// # Errors
+    /// When a promise is broken.
+    pub fn run(&mut self) -> Result<(), Violation> {
+        let result = self.live();
+        result.map_err(|what| Violation::new(self.seed, self.at, what))
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What the run was like so far.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let simulated = Duration::from_nanos(self.at);
+        Figures { simulated, committed: self.history.commits, ..self.figures }
+    }
+
+    /// A digest of everything that happened: equal for equal runs.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Calls `listener` with a line for everything that happens from now on.
+    pub fn listen(&mut self, listener: impl FnMut(&str) + 'static) {
+        self.listener = Some(Box::new(listener));
+    }
+
+    fn live(&mut self) -> Result<(), Broken> {
+        let end = self.plan.chaos.as_nanos() as u64;
+        while self.step(end)? {}
+        self.heal()?;
+        let healed_at = self.at;
+        let (min, max) = self.longest;
+        // A round of elections may have no winner; ten in a row do not happen to correct members.
+        let limit = self.at + 10 * (min + max) + 1_000 * MS;
+        while self.leader().is_none() {
+            if !self.step(limit)? {
+                return Err(format!("nobody leads {} ms after the heal", (limit - healed_at) / MS));
+            }
+        }
+        self.figures.led_after_heal = Duration::from_nanos(self.at - healed_at);
+        let newest = self.history.newest_committed();
+        let limit = self.at + 4 * max + 1_000 * MS;
+        while !self.has_all(newest + 3) {
+            if !self.step(limit)? {
+                return Err(format!("not all members keep the index {} after the heal", newest + 3));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every member knows a record from this index on to be committed.
+    fn has_all(&self, index: u64) -> bool {
+        let has =
+            |node: &Node| node.run.as_ref().is_some_and(|run| run.raft.committed().position.index >= index);
+        self.nodes.iter().all(has)
+    }
+
+    /// Who leads now.
+    #[must_use]
+    pub fn leader(&self) -> Option<usize> {
+        self.nodes.iter().position(|node| self.at < node.trusted_until)
+    }
+
+    pub(super) fn enqueue(&mut self, at: u64, happening: Happening) {
+        self.queued += 1;
+        self.queue.push(Reverse(Entry { at: at.max(self.at), number: self.queued, happening }));
+    }
+
+    /// Whether a fault that is switched on strikes this time.
+    pub(super) fn strikes(&mut self, fault: Fault, percent: u64) -> bool {
+        !self.healed && self.plan.has(fault) && self.random.chance(percent)
+    }
+
+    /// Lets the next thing happen, if it does before `end`; otherwise moves to `end`.
+    fn step(&mut self, end: u64) -> Result<bool, Broken> {
+        if self.queue.peek().is_none_or(|Reverse(entry)| entry.at > end) {
+            self.at = end.max(self.at);
+            return Ok(false);
+        }
+        let Some(Reverse(Entry { at, happening, .. })) = self.queue.pop() else { return Ok(false) };
+        self.at = at;
+        self.figures.happenings += 1;
+        self.happen(happening)?;
+        Ok(true)
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<(), Broken> {
+        if self.listener.is_some() {
+            self.tell(&happening);
+        }
+        match happening {
+            Happening::Timer(node) => self.timer(node),
+            Happening::Arrives { from, to, bytes } => {
+                if self.is_cut(from, to) || self.nodes[to].run.is_none() {
+                    return Ok(());
+                }
+                let wakes = self.nodes[to].stopped_until;
+                if wakes > self.at {
+                    self.enqueue(wakes, Happening::Arrives { from, to, bytes });
+                    return Ok(());
+                }
+                self.digest = mix(self.digest, to as u64 ^ (bytes.len() as u64) << 8);
+                self.input(to, Input::Received(bytes))
+            }
+            Happening::Written { node, run, ticket } => self.written(node, run, ticket),
+            Happening::Restart(node) => {
+                if self.nodes[node].run.is_none() {
+                    self.nodes[node].start(self.at);
+                    self.input(node, Input::Timeout)?;
+                }
+                Ok(())
+            }
+            Happening::Propose => self.propose(),
+            Happening::Fault => self.blow(),
+        }
+    }
+
+    /// A line about what happens now.
+    fn tell(&mut self, happening: &Happening) {
+        let text = match happening {
+            Happening::Arrives { from, to, bytes } => match Message::from_bytes(bytes) {
+                Ok(message) => format!("n{from} -> n{to} term {} {:?}", message.term, message.body),
+                Err(invalid) => format!("n{from} -> n{to} {invalid}"),
+            },
+            other => format!("{other:?}"),
+        };
+        self.line(&text);
+    }
+
+    pub(super) fn line(&mut self, text: &str) {
+        if let Some(listener) = &mut self.listener {
+            let line = format!("{:>6}.{:09} {text}", self.at / 1_000_000_000, self.at % 1_000_000_000);
+            listener(&line);
+        }
+    }
+
+    fn timer(&mut self, node: usize) -> Result<(), Broken> {
+        if self.nodes[node].timer_at != self.at {
+            return Ok(());
+        }
+        self.nodes[node].timer_at = u64::MAX;
+        if self.nodes[node].run.is_none() {
+            return Ok(());
+        }
+        let wakes = self.nodes[node].stopped_until;
+        if wakes > self.at {
+            self.set_timer(node, wakes);
+            return Ok(());
+        }
+        self.input(node, Input::Timeout)
+    }
+
+    fn set_timer(&mut self, node: usize, at: u64) {
+        let at = at.max(self.at);
+        if at < self.nodes[node].timer_at {
+            self.nodes[node].timer_at = at;
+            self.enqueue(at, Happening::Timer(node));
+        }
+    }
+
+    fn written(&mut self, index: usize, run: u64, ticket: Ticket) -> Result<(), Broken> {
+        let node = &mut self.nodes[index];
+        if node.runs != run || node.run.is_none() {
+            return Ok(());
+        }
+        let waits_until = node.disk.stuck_until.max(node.stopped_until);
+        if waits_until > self.at {
+            self.enqueue(waits_until, Happening::Written { node: index, run, ticket });
+            return Ok(());
+        }
+        let succeeds = node.disk.fails_until <= self.at;
+        if !node.disk.end_write(ticket, succeeds, &mut self.random) {
+            return Ok(());
+        }
+        let input = if succeeds { Input::Persisted(ticket) } else { Input::PersistFailed(ticket) };
+        self.input(index, input)
+    }
+
+    fn propose(&mut self) -> Result<(), Broken> {
+        let pause = self.plan.propose_every.as_nanos() as u64;
+        let pause = self.random.between(pause / 2, pause * 3 / 2);
+        self.enqueue(self.at + pause, Happening::Propose);
+        let node = self.random.below(self.nodes.len() as u64) as usize;
+        let node = self.leader().unwrap_or(node);
+        if self.nodes[node].run.is_none() || self.nodes[node].stopped_until > self.at {
+            return Ok(());
+        }
+        self.proposed += 1;
+        let data = self.proposed.to_string().into_bytes().into();
+        self.input(node, Input::Propose { request: self.proposed, expected: None, data })
+    }
+
+    /// Whether no message comes through from one member to another now.
+    fn is_cut(&self, from: usize, to: usize) -> bool {
+        let until = |node: usize| self.nodes[node].cut_until;
+        let one_way = || self.one_way.iter().any(|(a, b, until)| (*a, *b) == (from, to) && *until > self.at);
+        until(from) > self.at || until(to) > self.at || one_way()
+    }
+
+    /// Gives an input to a running member, carries its outputs out and checks what must hold.
+    pub(super) fn input(&mut self, index: usize, input: Input) -> Result<(), Broken> {
+        let node = &mut self.nodes[index];
+        let now = node.now(self.at);
+        let Some(run) = &mut node.run else { return Ok(()) };
+        run.raft.handle_input(now, input);
+        let most = OUTPUTS_EACH * (self.plan.voters + self.plan.learners) + 1_100;
+        let mut outputs = 0;
+        let due = loop {
+            let Some(run) = &mut self.nodes[index].run else { return Ok(()) };
+            outputs += 1;
+            if outputs > most {
+                return Err(format!("n{index} gave more than {most} outputs after one input"));
+            }
+            match run.raft.poll_output() {
+                Output::Send { to, bytes } => self.send(index, to, bytes.into()),
+                Output::Persist { ticket, bytes } => {
+                    run.watch.machine(&run.raft, false).map_err(|broken| format!("n{index}: {broken}"))?;
+                    self.write(index, ticket, bytes);
+                }
+                Output::Event(event) => {
+                    if self.listener.is_some() {
+                        self.line(&format!("n{index} ! {event:?}"));
+                    }
+                    let Some(run) = &mut self.nodes[index].run else { return Ok(()) };
+                    let result = run.watch.event(&event, &mut self.history);
+                    result.map_err(|broken| format!("n{index}: {broken}"))?;
+                    if matches!(event, crate::core::raft::Event::Elected { .. }) {
+                        self.figures.elected += 1;
+                    }
+                }
+                Output::WaitUntil(due) => break due,
+            }
+        };
+        self.check(index, now)?;
+        if due <= now {
+            return Err(format!("n{index} wants to be woken at {due:?}, which has passed at {now:?}"));
+        }
+        let due = self.nodes[index].clock.reaches(due.as_nanos());
+        let due = if self.strikes(Fault::Timers, 20) { due + self.random.below(50 * MS) } else { due };
+        if due < u64::MAX / 2 {
+            self.set_timer(index, due);
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, index: usize, now: Instant) -> Result<(), Broken> {
+        let at = self.at;
+        let node = &mut self.nodes[index];
+        let Some(run) = &mut node.run else { return Ok(()) };
+        let leadership = run.raft.leadership(now);
+        run.watch.machine(&run.raft, leadership.is_leader).map_err(|broken| format!("n{index}: {broken}"))?;
+        if !leadership.is_leader && run.watch.is_elected() {
+            return Err(format!("n{index} does not lead, and has not said that its term is over"));
+        }
+        let last = run.raft.last();
+        if last.position != run.last {
+            let is_own = last.position.term == run.raft.term() && run.raft.role() == Role::Leader;
+            let result = if is_own { self.history.made(last, run.last) } else { self.history.seen(last) };
+            run.last = last.position;
+            result.map_err(|broken| format!("n{index}: {broken}"))?;
+        }
+        node.trusted_until =
+            if leadership.is_leader { node.clock.reaches(leadership.trusted_until.as_nanos()) } else { 0 };
+        self.digest = mix(self.digest, at ^ node.trusted_until ^ last.position.index << 40);
+        if leadership.is_leader
+            && let Some(other) = self
+                .nodes
+                .iter()
+                .enumerate()
+                .position(|(other, node)| other != index && at < node.trusted_until)
+        {
+            return Err(format!("n{index} and n{other} lead at once"));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, index: usize, ticket: Ticket, bytes: Vec<u8>) {
+        self.nodes[index].disk.write(ticket, bytes);
+        let delay = if self.strikes(Fault::SlowDisk, 40) {
+            self.random.below(self.longest.0)
+        } else {
+            self.random.below(MS / 2)
+        };
+        let run = self.nodes[index].runs;
+        self.enqueue(self.at + delay, Happening::Written { node: index, run, ticket });
+    }
+
+    fn send(&mut self, from: usize, to: MemberId, bytes: Arc<[u8]>) {
+        self.figures.messages += 1;
+        let Some(to) = self.index(to) else { return };
+        if self.strikes(Fault::Loss, 15) {
+            return;
+        }
+        let mut bytes = bytes;
+        if self.strikes(Fault::Damage, 3) {
+            let mut damaged = bytes.to_vec();
+            let at = self.random.below(damaged.len() as u64) as usize;
+            damaged[at] ^= 1 << self.random.below(8);
+            bytes = damaged.into();
+        }
+        if self.strikes(Fault::Duplicate, 10) {
+            let at = self.at + self.random.below(3 * self.longest.1);
+            self.enqueue(at, Happening::Arrives { from, to, bytes: bytes.clone() });
+        }
+        let transit = self.transit();
+        self.enqueue(self.at + transit, Happening::Arrives { from, to, bytes });
+    }
+
+    /// Which member has this id: `n` and its number.
+    fn index(&self, id: MemberId) -> Option<usize> {
+        let index = id.strip_prefix('n')?.parse().ok()?;
+        (index < self.nodes.len()).then_some(index)
+    }
+
+    /// How long one message is under way.
+    fn transit(&mut self) -> u64 {
+        let (min, max) = self.longest;
+        if self.strikes(Fault::VeryLate, 3) {
+            return self.random.below(10 * max);
+        }
+        if self.strikes(Fault::Delay, 30) {
+            return self.random.below(min);
+        }
+        let latency = self.plan.latency.as_nanos() as u64;
+        self.random.between(latency / 2, latency)
+    }
+
+    /// All faults end.
+    fn heal(&mut self) -> Result<(), Broken> {
+        self.healed = true;
+        self.line("everything heals");
+        self.queue.retain(|Reverse(entry)| !matches!(entry.happening, Happening::Arrives { .. }));
+        self.one_way.clear();
+        for index in 0..self.nodes.len() {
+            let node = &mut self.nodes[index];
+            (node.cut_until, node.stopped_until) = (0, 0);
+            (node.disk.stuck_until, node.disk.fails_until) = (0, 0);
+            if node.run.is_none() {
+                self.enqueue(self.at, Happening::Restart(index));
+            } else {
+                self.input(index, Input::Timeout)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The members of a new cluster, each with its clock and disk.
+fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
+    let id = |index: usize| MemberId::new(&format!("n{index}")).expect("a short id");
+    let cluster = ClusterId([0xC1; 16]);
+    let count = plan.voters + plan.learners;
+    let incarnation = |index: usize| Incarnation::new(index as u64 + 1).unwrap_or_default();
+    let members = (0..count).map(|index| Member {
+        profile: Profile { incarnation: incarnation(index), ..Profile::new(id(index)) },
+        is_voter: index < plan.voters,
+        is_outgoing: false,
+        is_learner: index >= plan.voters,
+    });
+    let membership = Arc::new(Membership::new(members.collect()).expect("a voter at least"));
+    let data = Arc::from(String::new().into_bytes());
+    let first = Record { position: Position::ZERO, cluster, membership, data };
+    (0..count)
+        .map(|index| {
+            let mut config = Config::new(id(index), incarnation(index), random.number());
+            config.timing = plan.timing(index);
+            if let Some(protection) = plan.without {
+                config = config.without(protection);
+            }
+            let committed = first.clone();
+            let bound =
+                Bound { term: 0, vote: None, hold_ms: 0, is_established: true, committed, uncommitted: None };
+            let state = DurableState::Bound(bound);
+            let durable = Durable { id: config.id, incarnation: config.incarnation, state };
+            let drift = random.between(0, 2 * plan.drift_ppb as u64) as i64 - plan.drift_ppb;
+            let drift =
+                if random.chance(40) { random.pick(&[-plan.drift_ppb, plan.drift_ppb]) } else { drift };
+            Node {
+                config,
+                clock: Clock::new(random.between(1_000 * MS, 3_600_000 * MS), drift),
+                disk: Disk::new(&durable),
+                run: None,
+                runs: 0,
+                cut_until: 0,
+                stopped_until: 0,
+                timer_at: u64::MAX,
+                trusted_until: 0,
+            }
+        })
+        .collect()
+}
+
+fn mix(digest: u64, value: u64) -> u64 {
+    (digest ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
+}

@@ -1,0 +1,89 @@
+//! Worlds of Raft members: see [`elector::testing::raft`].
+//!
+//! ```text
+//! export ELECTOR_SIM_SEEDS=17..18 ELECTOR_SIM_LOG=1
+//! cargo test --no-default-features --features testing --test raft world::promises -- --nocapture
+//! ```
+
+use std::ops::Range;
+use std::time::Duration;
+
+use elector::core::raft::Protection;
+use elector::testing::raft::{Fault, Figures, Plan, World};
+
+/// The seeds of this test run: `ELECTOR_SIM_SEEDS=from..to`, or a number of seeds, or 40.
+fn seeds() -> Range<u64> {
+    let Ok(text) = std::env::var("ELECTOR_SIM_SEEDS") else { return 0..40 };
+    let number =
+        |text: &str| text.parse().unwrap_or_else(|_| panic!("ELECTOR_SIM_SEEDS: {text:?} is no number"));
+    match text.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => 0..number(&text),
+    }
+}
+
+#[test]
+fn promises_hold_in_every_world() {
+    let mut total = Figures::default();
+    let seeds = seeds();
+    for seed in seeds.clone() {
+        let mut world = World::new(seed);
+        if std::env::var_os("ELECTOR_SIM_LOG").is_some() {
+            world.listen(|line| println!("{line}"));
+        }
+        if let Err(violation) = world.run() {
+            panic!("{violation}\n{:?}", world.plan());
+        }
+        let figures = world.figures();
+        total.happenings += figures.happenings;
+        total.elected += figures.elected;
+        total.committed += figures.committed;
+        total.simulated += figures.simulated;
+        total.led_after_heal = total.led_after_heal.max(figures.led_after_heal);
+    }
+    println!("{} worlds: {total:?}", seeds.end - seeds.start);
+    assert!(total.elected >= seeds.end - seeds.start && total.committed > total.elected, "{total:?}");
+}
+
+#[test]
+fn a_seed_gives_the_same_world_again() {
+    let play = |seed| {
+        let mut world = World::new(seed);
+        world.run().unwrap();
+        (world.digest(), world.figures())
+    };
+    assert_eq!(play(3), play(3));
+    assert_ne!(play(3).0, play(4).0);
+}
+
+/// Worlds in which members lack a rule, until one breaks a promise.
+fn broken_without(protection: Protection, faults: &[Fault]) -> String {
+    for seed in 0..400 {
+        let drawn = Plan::drawn(seed);
+        let plan = Plan {
+            voters: 3,
+            learners: 0,
+            faults: faults.to_vec(),
+            without: Some(protection),
+            chaos: Duration::from_secs(20),
+            fault_every: Duration::from_millis(60),
+            ..drawn
+        };
+        if let Err(violation) = World::with(seed, plan).run() {
+            return violation.to_string();
+        }
+    }
+    panic!("400 worlds without {protection:?}, and no promise was broken");
+}
+
+#[test]
+fn two_lead_at_once_where_no_leader_checks_for_a_quorum() {
+    let broken = broken_without(Protection::CheckQuorum, &[Fault::Partition]);
+    assert!(broken.contains("lead at once"), "{broken}");
+}
+
+#[test]
+fn two_lead_at_once_where_no_vote_is_withheld() {
+    let broken = broken_without(Protection::Withholding, &[Fault::Campaign, Fault::OneWay, Fault::Suspend]);
+    assert!(broken.contains("lead at once"), "{broken}");
+}
