@@ -122,6 +122,7 @@ pub fn messages() -> Vec<(Message, &'static str)> {
         message(result(Err(Refusal::Busy)), "another change is in progress"),
         message(result(Err(Refusal::TooLarge(65_536))), "a proposal is too large"),
         message(result(Err(Refusal::IndexMismatch(300))), "a proposal expected another record"),
+        message(result(Err(Refusal::NotVoter)), "the member to hand leadership to may not lead"),
         message(result(Err(Refusal::Unknown)), "it is not known whether a proposal takes effect"),
     ]
 }

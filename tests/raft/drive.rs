@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use elector::core::raft::{Input, Member, MemberId, Membership, Message, Profile, Raft};
+use elector::core::raft::{
+    Body, Event, Input, Member, MemberId, Membership, Message, Profile, Raft, Refusal,
+};
 
-use crate::cluster::{Cluster, INCARNATION, Node, Start};
+use crate::cluster::{CLUSTER, Cluster, INCARNATION, Node, Start};
 
 impl Cluster {
     /// Voters with these ids, with the default settings.
@@ -54,4 +56,57 @@ impl Cluster {
         let leads = |node: &&Node| node.raft.leadership(self.now).is_leader;
         self.nodes.values().filter(leads).map(|node| node.raft.id()).collect()
     }
+}
+
+pub fn id(id: &str) -> MemberId {
+    MemberId::new(id).unwrap()
+}
+
+pub const MS: Duration = Duration::from_millis(1);
+
+/// A cluster of three in which a leads, with a record of its term committed everywhere.
+pub fn led() -> Cluster {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    cluster.input(id("a"), Input::Campaign);
+    cluster.stabilize();
+    assert_eq!(cluster.leaders(), [id("a")]);
+    cluster
+}
+
+pub fn propose(cluster: &mut Cluster, to: &str, request: u64, expected: Option<u64>, data: &str) {
+    cluster.input(id(to), Input::Propose { request, expected, data: data.as_bytes().into() });
+}
+
+/// A message to a member of [`led`], as another one would send it.
+pub fn from_c(to: &str, term: u64, body: Body) -> Message {
+    let incarnation = INCARNATION;
+    let cluster = CLUSTER;
+    let (from, to) = (id("c"), id(to));
+    Message { cluster, from, from_incarnation: incarnation, to, to_incarnation: incarnation, term, body }
+}
+
+pub fn answers(cluster: &Cluster, of: &str) -> Vec<(u64, Result<u64, Refusal>)> {
+    let answer = |event: &Event| match event {
+        Event::Answered { request, result } => Some((*request, *result)),
+        _ => None,
+    };
+    cluster.nodes[&id(of)].events.iter().filter_map(answer).collect()
+}
+
+/// Voters a, b and c with these priorities.
+pub fn with_priorities(priorities: [u8; 3]) -> Cluster {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    let mut members = cluster.raft("a").membership().members().to_vec();
+    for (member, priority) in members.iter_mut().zip(priorities) {
+        member.profile.priority = priority;
+    }
+    let membership = Membership::new(members).unwrap();
+    for name in ["a", "b", "c"] {
+        let start = Start::new(id(name), membership.clone());
+        let durable = start.durable().unwrap();
+        cluster.add(start.config, durable);
+    }
+    cluster.in_flight.clear();
+    cluster
 }

@@ -159,7 +159,7 @@ fn a_field_that_holds_another_than_its_values_is_refused() {
     let standing = |standing: u8| message(8, &[&[standing, 0, 0, 0]]);
     assert_eq!((standing(3), standing(4)), (Ok(()), refused("standing")));
     let result = |code: u8| message(13, &[&[1, code]]);
-    assert_eq!((result(6), result(7)), (Ok(()), refused("result")));
+    assert_eq!((result(7), result(8)), (Ok(()), refused("result")));
     let hold = |hold_ms| message(5, &[&[5, 3, 0, 5, 2, 1], &leb(hold_ms)]);
     assert_eq!((hold(60_000), hold(60_001)), (Ok(()), refused("hold_ms")));
     let offer = |members: &[Vec<u8>]| {

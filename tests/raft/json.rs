@@ -212,6 +212,7 @@ fn result(found: &Value) -> Result<Result<u64, Refusal>, Problem> {
         "too_large" => Refusal::TooLarge(number(found, "limit")?),
         "index_mismatch" => Refusal::IndexMismatch(number(found, "found")?),
         "unknown" => Refusal::Unknown,
+        "not_voter" => Refusal::NotVoter,
         other => return Err(format!("the refusal {other:?} is not known")),
     }))
 }
@@ -224,6 +225,7 @@ pub fn result_json(result: &Result<u64, Refusal>) -> Value {
         Err(Refusal::Busy) => json!({ "refused": "busy" }),
         Err(Refusal::TooLarge(limit)) => json!({ "refused": "too_large", "limit": limit }),
         Err(Refusal::IndexMismatch(found)) => json!({ "refused": "index_mismatch", "found": found }),
+        Err(Refusal::NotVoter) => json!({ "refused": "not_voter" }),
         Err(Refusal::Unknown) => json!({ "refused": "unknown" }),
     }
 }

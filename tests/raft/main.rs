@@ -10,8 +10,11 @@ mod changes;
 mod drive;
 mod elections;
 mod hostile;
+mod proposals;
 mod quorums;
+mod records;
 mod tables;
+mod transfers;
 mod world;
 
 use elector::core::raft::{Member, MemberId, Membership, Profile};

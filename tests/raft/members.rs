@@ -35,7 +35,9 @@ impl Members {
             "propose" => self.propose(request)?,
             "transfer" => {
                 let to = json::id("to", field(request, "to")?)?;
-                self.input(request, Input::Transfer(to))?
+                self.requests += 1;
+                let number = self.requests;
+                self.input(request, Input::Transfer { request: number, to })?
             }
             "persisted" => {
                 let id = self.member(request)?;
@@ -180,6 +182,8 @@ fn state_json(raft: &Raft) -> Value {
 fn event_json(event: &Event) -> Value {
     match event {
         Event::Elected { token } => json!({ "event": "elected", "token": token.get() }),
+        Event::StopNewWork { token } => json!({ "event": "stop_new_work", "token": token.get() }),
+        Event::Renewed { token } => json!({ "event": "renewed", "token": token.get() }),
         Event::Deposed { token, reason } => {
             json!({ "event": "deposed", "token": token.get(), "reason": reason.name() })
         }

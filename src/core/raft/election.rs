@@ -1,5 +1,6 @@
 //! Elections: who stands, who votes, and what happens to the winner and to a leader that leads no more.
 
+use alloc::boxed::Box;
 use alloc::vec;
 
 use super::contact::Contact;
@@ -7,7 +8,7 @@ use super::id::MemberId;
 use super::interface::Event;
 use super::membership::VoteResult;
 use super::message::{Body, Message, Refusal};
-use super::proposals::Proposals;
+use super::proposals::{Origin, Proposals};
 use super::record::Position;
 use super::state::{Leading, Progress, Raft, State, Trust};
 use crate::core::lease::DeposedReason;
@@ -92,7 +93,7 @@ impl Raft {
     }
 
     fn lead(&mut self) {
-        self.state = State::Leader(Leading {
+        self.state = State::Leader(Box::new(Leading {
             own_place: self.own_place(),
             is_only_voter: self.is_only_voter(),
             progress: vec![Progress::default(); self.membership().members().len()],
@@ -100,8 +101,11 @@ impl Raft {
             own_record: self.durability.current(),
             heartbeat_at: self.now,
             trust: Trust::Pending,
+            is_stop_reported: false,
             proposals: Proposals::default(),
-        });
+            transfer: None,
+            prefers_from: self.now.saturating_add(self.patience()),
+        }));
         self.set_leader(Some(self.config.id));
         // Whatever the newest record is, committed or not: it is committed as part of one of this term. A
         // record of an earlier term that only a quorum keeps could still be replaced.
@@ -135,11 +139,15 @@ impl Raft {
         self.depose(reason);
         let Some(leading) = self.leading() else { return };
         let (without_effect, unknown) = leading.proposals.give_up();
-        for request in unknown {
-            self.emit(Event::Answered { request, result: Err(Refusal::Unknown) });
+        let transfer = leading.transfer.take();
+        for origin in unknown {
+            self.answer(origin, Err(Refusal::Unknown));
         }
-        for request in without_effect {
-            self.emit(Event::Answered { request, result: Err(Refusal::NotLeader(None)) });
+        for origin in without_effect {
+            self.answer(origin, Err(Refusal::NotLeader(None)));
+        }
+        if let Some(request) = transfer.and_then(|transfer| transfer.request) {
+            self.answer(Origin::Host(request), Err(Refusal::NotLeader(None)));
         }
     }
 
@@ -170,6 +178,9 @@ impl Raft {
 
     fn set_leader(&mut self, leader: Option<MemberId>) {
         if self.leader != leader {
+            if leader.is_some_and(|leader| leader != self.config.id) {
+                self.vain_hand_overs = 0;
+            }
             self.leader = leader;
             self.emit(Event::LeaderChanged { leader, term: self.bound.term });
         }
@@ -242,27 +253,6 @@ impl Raft {
         if is_from_leader && matches!(self.state, State::Follower) && self.may_stand() {
             self.campaign(true);
         }
-    }
-
-    /// Hands leadership over to a voter. From now on this member is not trusted in this term, whatever
-    /// becomes of the hand-over: the other one stands by force, and no voter withholds its vote from it. If
-    /// nothing happens within the minimum election time, this member stands by force itself, in the next
-    /// term.
-    pub(super) fn transfer(&mut self, to: MemberId) {
-        let newest = self.last().position.index;
-        let place = self.membership().place(&to);
-        let has_uncommitted = self.bound.uncommitted.is_some();
-        let State::Leader(leading) = &self.state else { return };
-        let Some(place) = place else { return };
-        let member = &self.membership().members()[place];
-        let may_lead = member.is_voter && !member.profile.is_witness && to != self.config.id;
-        if !may_lead || has_uncommitted || leading.progress[place].matched < newest {
-            return;
-        }
-        let Some(to) = self.other(place) else { return };
-        self.send(to, self.bound.term, Body::TimeoutNow);
-        self.follow(self.bound.term, None, DeposedReason::Released);
-        self.reclaim_at = Some(self.now.saturating_add(self.config.timing.min()));
     }
 
     /// When a member that does not lead has to do something next.

@@ -7,6 +7,7 @@ use super::durable::{Durable, DurableState};
 use super::id::Incarnation;
 use super::interface::{Event, Input, Output};
 use super::message::{Body, Message, Refusal};
+use super::proposals::Origin;
 use super::state::{Raft, State, Trust};
 use crate::core::Instant;
 use crate::core::lease::DeposedReason;
@@ -21,10 +22,12 @@ impl Raft {
             Input::Received(bytes) => self.receive(&bytes),
             Input::Campaign => self.stand(),
             Input::Propose { request, expected, data } => self.propose(request, expected, data),
-            Input::Transfer(to) => self.transfer(to),
+            Input::Transfer { request, to } => self.begin_transfer(request, to),
             Input::Persisted(ticket) => self.persisted(ticket),
             Input::PersistFailed(ticket) => self.persist_failed(ticket),
         }
+        // A term may begin late, or with little time left.
+        self.stop_new_work();
     }
 
     /// The next thing for the driver to do.
@@ -49,13 +52,14 @@ impl Raft {
                     due = due.min(leading.contact.gives_up_at(&self.config.timing));
                 }
                 if leading.trust == Trust::Elected {
-                    due = due.min(trusted_until);
+                    let stop = self.work_until(trusted_until);
+                    due = due.min(if leading.is_stop_reported { trusted_until } else { stop });
                 }
-                due
+                due.min(leading.transfer.map_or(Instant::MAX, |transfer| transfer.until))
             }
             _ => self.election_due(),
         };
-        due.min(self.retry_at)
+        due.min(self.retry_at).min(self.forwarded.due())
     }
 
     /// Handles every deadline that has passed, before the input itself.
@@ -64,6 +68,11 @@ impl Raft {
             self.retry_at = Instant::MAX;
             self.durability.retry();
         }
+        for request in self.forwarded.expired(self.now) {
+            self.emit(Event::Answered { request, result: Err(Refusal::Unknown) });
+        }
+        self.stop_new_work();
+        self.end_late_transfer();
         if let State::Leader(leading) = &self.state {
             let gives_up = self.now >= leading.contact.gives_up_at(&self.config.timing);
             let is_heartbeat_due = self.now >= leading.heartbeat_at;
@@ -108,29 +117,58 @@ impl Raft {
             Body::Append { .. } => self.receive_append(&message),
             Body::AppendAnswer { matched, round } => self.receive_append_answer(&message, *matched, *round),
             Body::TimeoutNow => self.receive_timeout_now(&message),
-            Body::Seek(_)
-            | Body::Here(_)
-            | Body::Join { .. }
-            | Body::Leave
-            | Body::Propose { .. }
-            | Body::ProposeAnswer { .. } => {}
+            Body::Propose { request, expected, data } => {
+                self.receive_proposal(&message, *request, *expected, data.clone());
+            }
+            Body::ProposeAnswer { request, result } => {
+                if let Some(request) = self.forwarded.answered(*request) {
+                    self.emit(Event::Answered { request, result: *result });
+                }
+            }
+            Body::Seek(_) | Body::Here(_) | Body::Join { .. } | Body::Leave => {}
         }
     }
 
     fn propose(&mut self, request: u64, expected: Option<u64>, data: Arc<[u8]>) {
+        let is_leader = matches!(self.state, State::Leader(_));
+        if is_leader || data.len() > self.config.max_data {
+            return self.add_proposal(Origin::Host(request), expected, data);
+        }
+        let leader = self.leader.and_then(|leader| self.membership().place(&leader));
+        let Some(leader) = leader.and_then(|place| self.other(place)) else {
+            return self.answer(Origin::Host(request), Err(Refusal::NotLeader(self.leader)));
+        };
+        // Not sent again by itself: a leader that answered, but was not heard, would have it twice.
+        let deadline = self.now.saturating_add(self.config.timing.max() * 2);
+        match self.forwarded.add(request, deadline) {
+            Some(number) => {
+                self.send(leader, self.bound.term, Body::Propose { request: number, expected, data });
+            }
+            None => self.answer(Origin::Host(request), Err(Refusal::Busy)),
+        }
+    }
+
+    /// A member forwards a proposal. Only members of the cluster propose.
+    fn receive_proposal(&mut self, message: &Message, request: u64, expected: Option<u64>, data: Arc<[u8]>) {
+        if self.place_of(&message.from, message.from_incarnation.get()).is_some() {
+            self.add_proposal(Origin::Member(message.sender(), request), expected, data);
+        }
+    }
+
+    fn add_proposal(&mut self, origin: Origin, expected: Option<u64>, data: Arc<[u8]>) {
         let (limit, newest, leader) = (self.config.max_data, self.last().position.index, self.leader);
         let is_ready = self.has_committed_in_term();
         let result = match self.leading() {
             _ if data.len() > limit => Err(Refusal::TooLarge(limit as u64)),
             None => Err(Refusal::NotLeader(leader)),
-            Some(_) if !is_ready => Err(Refusal::NotReady),
-            Some(leading) => leading.proposals.add(request, expected, data, newest),
+            Some(leading) if !is_ready || leading.transfer.is_some() => Err(Refusal::NotReady),
+            Some(leading) => leading.proposals.add(origin, expected, data, newest),
         };
         match result {
             Ok(()) => {
                 self.propose_next();
             }
-            Err(refusal) => self.emit(Event::Answered { request, result: Err(refusal) }),
+            Err(refusal) => self.answer(origin, Err(refusal)),
         }
     }
 

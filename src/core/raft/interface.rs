@@ -20,7 +20,8 @@ pub enum Input {
     Received(Arc<[u8]>),
     /// Stand for election now rather than at the election time, unless a leader was heard lately.
     Campaign,
-    /// Replace the replicated data. Answered by [`Event::Answered`].
+    /// Replace the replicated data. A member that does not lead forwards the proposal to the leader that it
+    /// knows, once. Answered by [`Event::Answered`].
     Propose {
         /// A number of the host's choice, for the answer.
         request: u64,
@@ -29,9 +30,15 @@ pub enum Input {
         /// The new data.
         data: Arc<[u8]>,
     },
-    /// Hand leadership over to this voter. No effect on a member that does not lead, and none if the voter
-    /// lacks the newest record.
-    Transfer(MemberId),
+    /// Hand leadership over to a voter, once it has the newest record: no proposal is accepted meanwhile. Answered
+    /// by [`Event::Answered`]: with the index of the newest record when this member has stopped leading, or with a
+    /// refusal if the voter did not catch up within the minimum election time.
+    Transfer {
+        /// A number of the host's choice, for the answer.
+        request: u64,
+        /// The voter.
+        to: MemberId,
+    },
     /// The state of this ticket is durable.
     Persisted(Ticket),
     /// The state of this ticket could not be made durable. The machine stops voting and leading, and tries
@@ -74,6 +81,17 @@ pub enum Event {
         /// The term.
         token: FencingToken,
     },
+    /// The end of trust is near: start no new work. Comes a tenth of the minimum election time before it, if
+    /// no quorum answered another heartbeat until then. A later [`Event::Renewed`] lifts it.
+    StopNewWork {
+        /// The term.
+        token: FencingToken,
+    },
+    /// A quorum answered again after [`Event::StopNewWork`].
+    Renewed {
+        /// The term.
+        token: FencingToken,
+    },
     /// The term is over. Comes exactly once for each term, at or before the end of trust.
     Deposed {
         /// The term.
@@ -90,7 +108,7 @@ pub enum Event {
     },
     /// A record is committed: it is never lost. Each member gets some of the records, in order.
     Committed(Record),
-    /// What became of a proposal: the index of the record that has it, or why it was refused.
+    /// The answer to a proposal or a hand-over: an index, or why it was refused.
     Answered {
         /// The number that the host chose.
         request: u64,
@@ -125,6 +143,9 @@ pub struct Leadership {
     /// When trust ends unless a quorum answers another heartbeat; [`Instant::ZERO`] without a term, and
     /// [`Instant::MAX`] for the only voter of a cluster.
     pub trusted_until: Instant,
+    /// When new work must stop unless a quorum answers another heartbeat: a tenth of the minimum election
+    /// time before `trusted_until`.
+    pub work_until: Instant,
     /// Why the latest term ended.
     pub reason: Option<DeposedReason>,
 }

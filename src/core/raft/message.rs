@@ -147,13 +147,16 @@ pub enum Refusal {
     NotLeader(Option<MemberId>),
     /// The leader has not committed a record of its own term yet, or is handing leadership over. Try again.
     NotReady,
-    /// Another change is in progress. Try again.
+    /// Another change is in progress, or too many proposals wait. Try again.
     Busy,
+    /// The member to hand leadership to is not a voter that may lead.
+    NotVoter,
     /// The data is longer than the limit. Names the limit in bytes.
     TooLarge(u64),
     /// The record that the proposal would replace has another index than expected. Names it.
     IndexMismatch(u64),
-    /// Leadership was lost while the proposal was in flight. The proposal may still take effect.
+    /// Leadership was lost while the proposal was in flight, or the leader did not answer. The proposal may
+    /// still take effect.
     Unknown,
 }
 

@@ -23,14 +23,13 @@
 //! 2. Time only grows, on a clock that also counts the time for which the machine was suspended. For
 //!    [`Input::Received`] it is read after the bytes arrived.
 //! 3. Outputs are in order and complete. Whatever is given out to send is safe to send at once: the machine
-//! itself
-//!    holds back what promises something durable until [`Input::Persisted`].
-//! 4. A member starts only with the newest state that it made durable ([`Raft::restore`]). A state that
-//! cannot be read
-//!    is not "no state".
+//!    itself holds back what promises something durable until [`Input::Persisted`].
+//! 4. A member starts only with the newest state that it made durable ([`Raft::restore`]). A state that cannot
+//!    be read is not "no state".
 //! 5. No input panics, and no bytes of others do: hostile, damaged and foreign ones are refused and counted
 //!    ([`Raft::refused`]).
-//! 6. Everything is bounded: memory, outputs per input, the size of messages.
+//! 6. Everything is bounded: memory, outputs per input, the size of messages. It never wants to be woken at a
+//!    time that has passed.
 //!
 //! # What it is safe against
 //!
@@ -110,15 +109,18 @@ mod contact;
 mod durability;
 mod durable;
 mod election;
+mod forwarded;
 mod id;
 mod input;
 mod interface;
 mod membership;
 mod message;
+mod peer;
 mod proposals;
 mod record;
 mod replication;
 mod state;
+mod transfer;
 mod wire;
 
 pub use change::{Change, ChangeRefused, Transition};

@@ -5,9 +5,19 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::message::Refusal;
+use super::peer::Peer;
 
 /// Maximum number of proposals that wait for an answer.
 const MAX_WAITING: usize = 1024;
+
+/// Who waits for the answer to a proposal.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
+    /// The host, which gave it this number.
+    Host(u64),
+    /// A member that forwarded it under this number.
+    Member(Peer, u64),
+}
 
 /// The proposals of one leader. While a record is in flight the next one is collected: later data replaces
 /// earlier, and all proposals in it are answered with its index.
@@ -15,17 +25,17 @@ const MAX_WAITING: usize = 1024;
 pub(super) struct Proposals {
     /// The data of the record after the one in flight.
     next: Option<Arc<[u8]>>,
-    /// The requests that are in it.
-    next_requests: Vec<u64>,
-    /// Requests in the record in flight, with its index.
-    in_flight: VecDeque<(u64, u64)>,
+    /// The proposals that are in it.
+    next_origins: Vec<Origin>,
+    /// The proposals in the record in flight, with its index.
+    in_flight: VecDeque<(Origin, u64)>,
 }
 
 impl Proposals {
     /// Adds a proposal. `newest` is the index of the newest record.
     pub(super) fn add(
         &mut self,
-        request: u64,
+        origin: Origin,
         expected: Option<u64>,
         data: Arc<[u8]>,
         newest: u64,
@@ -38,32 +48,32 @@ impl Proposals {
         if expected.is_some() && self.next.is_some() {
             return Err(Refusal::Busy);
         }
-        if self.next_requests.len() + self.in_flight.len() >= MAX_WAITING {
+        if self.next_origins.len() + self.in_flight.len() >= MAX_WAITING {
             return Err(Refusal::Busy);
         }
         self.next = Some(data);
-        self.next_requests.push(request);
+        self.next_origins.push(origin);
         Ok(())
     }
 
     /// The data for a record with this index, if a proposal wants one.
     pub(super) fn take(&mut self, index: u64) -> Option<Arc<[u8]>> {
         let data = self.next.take()?;
-        self.in_flight.extend(self.next_requests.drain(..).map(|request| (request, index)));
+        self.in_flight.extend(self.next_origins.drain(..).map(|origin| (origin, index)));
         Some(data)
     }
 
-    /// The requests whose record is committed, now that `index` is, with the index of their record.
-    pub(super) fn committed(&mut self, index: u64) -> Vec<(u64, u64)> {
+    /// The proposals whose record is committed, now that `index` is, with the index of their record.
+    pub(super) fn committed(&mut self, index: u64) -> Vec<(Origin, u64)> {
         let done = self.in_flight.iter().take_while(|(_, of)| *of <= index).count();
         self.in_flight.drain(..done).collect()
     }
 
-    /// All requests, for a leader that leads no more: those that took no effect, and those of which that is
+    /// All proposals, for a leader that leads no more: those that took no effect, and those of which that is
     /// not known.
-    pub(super) fn give_up(&mut self) -> (Vec<u64>, Vec<u64>) {
+    pub(super) fn give_up(&mut self) -> (Vec<Origin>, Vec<Origin>) {
         self.next = None;
-        let unknown = self.in_flight.drain(..).map(|(request, _)| request).collect();
-        (::core::mem::take(&mut self.next_requests), unknown)
+        let unknown = self.in_flight.drain(..).map(|(origin, _)| origin).collect();
+        (::core::mem::take(&mut self.next_origins), unknown)
     }
 }

@@ -9,8 +9,8 @@ use super::membership::Membership;
 use super::message::{Body, Message};
 use super::record::{Position, Record};
 use super::state::{Progress, Raft, State, Trust};
-use crate::core::Instant;
 use crate::core::lease::DeposedReason;
+use crate::core::{FencingToken, Instant};
 
 impl Raft {
     /// Makes the record after the newest one, in this leader's term, and sends it.
@@ -158,6 +158,8 @@ impl Raft {
             self.send_commit_notice(place);
         }
         self.commit();
+        self.go_on_with_transfer();
+        self.prefer();
     }
 
     /// Computes anew when a quorum was last in contact, from what each member answered.
@@ -179,6 +181,32 @@ impl Raft {
             self.campaign(true);
         } else {
             self.elect();
+            self.lift_stop();
+        }
+    }
+
+    /// Tells the host that it may start new work again.
+    fn lift_stop(&mut self) {
+        let State::Leader(leading) = &self.state else { return };
+        let goes_on = leading.is_stop_reported && self.now < self.work_until(self.trusted_until(leading));
+        if let (true, Some(token)) = (goes_on, FencingToken::new(self.bound.term)) {
+            if let Some(leading) = self.leading() {
+                leading.is_stop_reported = false;
+            }
+            self.emit(Event::Renewed { token });
+        }
+    }
+
+    /// Tells the host to start no new work, shortly before trust ends.
+    pub(super) fn stop_new_work(&mut self) {
+        let State::Leader(leading) = &self.state else { return };
+        let is_due = self.now >= self.work_until(self.trusted_until(leading));
+        let is_news = leading.trust == Trust::Elected && !leading.is_stop_reported;
+        if let (true, true, Some(token)) = (is_due, is_news, FencingToken::new(self.bound.term)) {
+            if let Some(leading) = self.leading() {
+                leading.is_stop_reported = true;
+            }
+            self.emit(Event::StopNewWork { token });
         }
     }
 
@@ -202,20 +230,22 @@ impl Raft {
         self.elect();
         if !self.propose_next() {
             self.send_commit_notices();
+            self.go_on_with_transfer();
         }
     }
 
     fn answer_proposals(&mut self, index: u64) {
         let answered = self.leading().map(|leading| leading.proposals.committed(index)).unwrap_or_default();
-        for (request, index) in answered {
-            self.emit(Event::Answered { request, result: Ok(index) });
+        for (origin, index) in answered {
+            self.answer(origin, Ok(index));
         }
     }
 
     /// Makes the record that proposals wait for, if no other is in flight. Returns whether it made one.
     pub(super) fn propose_next(&mut self) -> bool {
         let next = self.last().position.index + 1;
-        if self.bound.uncommitted.is_some() {
+        let is_busy = self.leading().is_none_or(|leading| leading.transfer.is_some());
+        if is_busy || self.bound.uncommitted.is_some() {
             return false;
         }
         let Some(data) = self.leading().and_then(|leading| leading.proposals.take(next)) else {

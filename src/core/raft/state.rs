@@ -1,6 +1,7 @@
 //! The machine's state and its getters.
 
 use ::core::fmt;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -10,11 +11,13 @@ use super::config::Config;
 use super::contact::Contact;
 use super::durability::Durability;
 use super::durable::{Bound, Durable, DurableState};
-use super::id::{Incarnation, MemberId};
+use super::forwarded::Forwarded;
+use super::id::MemberId;
 use super::interface::{Event, Leadership, Output, Refused, Role};
 use super::membership::Membership;
-use super::message::{Body, Message};
-use super::proposals::Proposals;
+use super::message::{Body, Message, Refusal};
+use super::peer::Peer;
+use super::proposals::{Origin, Proposals};
 use super::record::Record;
 use crate::core::lease::DeposedReason;
 use crate::core::random::Random;
@@ -43,6 +46,10 @@ pub struct Raft {
     pub(super) retry_at: Instant,
     pub(super) reason: Option<DeposedReason>,
     pub(super) refused: Refused,
+    /// Proposals that the leader was sent and has not answered.
+    pub(super) forwarded: Forwarded,
+    /// How often in a row leadership was handed to a voter of higher priority in vain.
+    pub(super) vain_hand_overs: u32,
     pub(super) outputs: VecDeque<Output>,
 }
 
@@ -56,7 +63,7 @@ pub(super) enum State {
         /// The version of the durable state that has the member's vote for itself.
         own_vote: u64,
     },
-    Leader(Leading),
+    Leader(Box<Leading>),
 }
 
 /// What a leader keeps besides its record.
@@ -73,7 +80,21 @@ pub(super) struct Leading {
     pub(super) own_record: u64,
     pub(super) heartbeat_at: Instant,
     pub(super) trust: Trust,
+    /// Whether the host was told to start no new work.
+    pub(super) is_stop_reported: bool,
     pub(super) proposals: Proposals,
+    pub(super) transfer: Option<Transfer>,
+    /// When leadership may be handed to a voter of higher priority.
+    pub(super) prefers_from: Instant,
+}
+
+/// A hand-over that waits until the voter has the newest record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transfer {
+    pub(super) to: MemberId,
+    /// The host's number; none if the leader itself prefers the voter.
+    pub(super) request: Option<u64>,
+    pub(super) until: Instant,
 }
 
 /// What a leader knows of a member.
@@ -128,10 +149,13 @@ impl Raft {
             retry_at: Instant::MAX,
             reason: None,
             refused: Refused::default(),
+            forwarded: Forwarded::default(),
+            vain_hand_overs: 0,
             outputs: VecDeque::new(),
             config,
         };
         // It may have answered a heartbeat just before it stopped.
+        raft.forwarded = Forwarded::new(raft.random.below(::core::time::Duration::from_secs(1)));
         raft.withhold();
         raft.restart_election_time();
         Ok(raft)
@@ -225,6 +249,7 @@ impl Raft {
             role: self.role(),
             token: FencingToken::new(self.bound.term).filter(|_| is_leader),
             trusted_until: if is_leader { trusted_until } else { Instant::ZERO },
+            work_until: if is_leader { self.work_until(trusted_until) } else { Instant::ZERO },
             reason: self.reason,
         }
     }
@@ -238,7 +263,23 @@ impl Raft {
         }
     }
 
+    /// When new work must stop, before trust ends.
+    pub(super) fn work_until(&self, trusted_until: Instant) -> Instant {
+        let is_endless = trusted_until == Instant::MAX;
+        if is_endless { trusted_until } else { trusted_until.saturating_sub(self.config.timing.min() / 10) }
+    }
+
     // ---- Helpers ----
+
+    /// Answers a proposal.
+    pub(super) fn answer(&mut self, origin: Origin, result: Result<u64, Refusal>) {
+        match origin {
+            Origin::Host(request) => self.emit(Event::Answered { request, result }),
+            Origin::Member(to, request) => {
+                self.send(to, self.bound.term, Body::ProposeAnswer { request, result });
+            }
+        }
+    }
 
     /// Whether a record of this term is committed. Only then does a leader know that its newest record has
     /// all that was committed before.
@@ -360,20 +401,6 @@ impl Raft {
     pub(super) fn other_voter(&self, place: usize) -> Option<Peer> {
         let member = &self.membership().members()[place];
         self.other(place).filter(|_| member.is_voter || member.is_outgoing)
-    }
-}
-
-/// Whom a message is for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
-    pub(super) id: MemberId,
-    pub(super) incarnation: Incarnation,
-}
-
-impl Message {
-    /// Whom an answer is for.
-    pub(super) fn sender(&self) -> Peer {
-        Peer { id: self.from, incarnation: self.from_incarnation }
     }
 }
 

@@ -238,6 +238,7 @@ fn write_result(w: &mut Writer, result: &Result<u64, Refusal>) {
         Err(Refusal::TooLarge(limit)) => (4, Some(*limit)),
         Err(Refusal::IndexMismatch(index)) => (5, Some(*index)),
         Err(Refusal::Unknown) => (6, None),
+        Err(Refusal::NotVoter) => (7, None),
     };
     w.byte(code);
     if let Some(number) = number {
@@ -254,6 +255,7 @@ fn read_result(r: &mut Reader<'_>) -> Result<Result<u64, Refusal>, InvalidBytes>
         4 => Err(Refusal::TooLarge(r.number("result")?)),
         5 => Err(Refusal::IndexMismatch(r.number("result")?)),
         6 => Err(Refusal::Unknown),
+        7 => Err(Refusal::NotVoter),
         _ => return Err(InvalidBytes::Field("result")),
     })
 }

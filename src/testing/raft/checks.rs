@@ -112,11 +112,20 @@ impl History {
 #[derive(Default)]
 pub(super) struct Watch {
     elected: Option<FencingToken>,
+    is_stopped: bool,
     term: u64,
     committed: Position,
 }
 
 impl Watch {
+    /// An event of a term that began and is not over, at a time when it makes sense.
+    fn in_term(&self, token: FencingToken, makes_sense: bool, what: &str) -> Result<(), Broken> {
+        if self.elected == Some(token) && makes_sense {
+            return Ok(());
+        }
+        Err(format!("{what} in {token}, while elected to {:?}", self.elected))
+    }
+
     pub(super) fn event(&mut self, event: &Event, history: &mut History) -> Result<(), Broken> {
         match event {
             Event::Elected { token } => {
@@ -125,7 +134,16 @@ impl Watch {
                 }
                 history.elected(*token)
             }
+            Event::StopNewWork { token } => {
+                let is_first = !core::mem::replace(&mut self.is_stopped, true);
+                self.in_term(*token, is_first, "told to stop")
+            }
+            Event::Renewed { token } => {
+                let was_stopped = core::mem::replace(&mut self.is_stopped, false);
+                self.in_term(*token, was_stopped, "renewed")
+            }
             Event::Deposed { token, .. } => {
+                self.is_stopped = false;
                 if self.elected.take() != Some(*token) {
                     return Err(format!("deposed from {token}, to which it was not elected"));
                 }

@@ -40,7 +40,7 @@ impl World {
             Fault::Transfer => {
                 let to = self.nodes[other].config.id;
                 if self.nodes[index].stopped_until <= self.at {
-                    return self.input(index, Input::Transfer(to));
+                    return self.input(index, Input::Transfer { request: 0, to });
                 }
             }
             Fault::Campaign => {

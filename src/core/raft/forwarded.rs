@@ -1,0 +1,61 @@
+//! Proposals that a member forwarded to the leader.
+
+use ::core::time::Duration;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::core::Instant;
+
+/// Maximum number of forwarded proposals without an answer.
+const MAX_FORWARDED: usize = 256;
+
+/// The proposals that wait for the leader's answer, in the order of their deadlines.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Forwarded {
+    waiting: VecDeque<Waiting>,
+    next: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    number: u64,
+    /// The number that the host gave it.
+    request: u64,
+    deadline: Instant,
+}
+
+impl Forwarded {
+    /// Numbers begin at random: an answer to the member's earlier life must not answer a proposal of this
+    /// one.
+    pub(super) fn new(random: Duration) -> Forwarded {
+        Forwarded { waiting: VecDeque::new(), next: random.as_nanos() as u64 }
+    }
+
+    /// Adds a proposal and returns its number; `None` if too many wait.
+    pub(super) fn add(&mut self, request: u64, deadline: Instant) -> Option<u64> {
+        if self.waiting.len() >= MAX_FORWARDED {
+            return None;
+        }
+        let number = self.next;
+        self.next += 1;
+        self.waiting.push_back(Waiting { number, request, deadline });
+        Some(number)
+    }
+
+    /// Takes out the proposal with this number, and returns the host's number.
+    pub(super) fn answered(&mut self, number: u64) -> Option<u64> {
+        let place = self.waiting.iter().position(|waiting| waiting.number == number)?;
+        self.waiting.remove(place).map(|waiting| waiting.request)
+    }
+
+    /// Takes out those whose deadline has passed, and returns the host's numbers.
+    pub(super) fn expired(&mut self, now: Instant) -> Vec<u64> {
+        let count = self.waiting.iter().take_while(|waiting| waiting.deadline <= now).count();
+        self.waiting.drain(..count).map(|waiting| waiting.request).collect()
+    }
+
+    /// When the next deadline passes.
+    pub(super) fn due(&self) -> Instant {
+        self.waiting.front().map_or(Instant::MAX, |waiting| waiting.deadline)
+    }
+}
