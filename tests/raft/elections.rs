@@ -3,7 +3,7 @@
 use elector::core::lease::DeposedReason;
 use elector::core::raft::{Body, ClusterId, Event, Incarnation, Input, Message, Position, Role};
 
-use crate::cluster::{CLUSTER, Cluster};
+use crate::cluster::{CLUSTER, Cluster, Start};
 use crate::drive::{MS, from_c, id, led, propose};
 
 #[test]
@@ -227,4 +227,24 @@ fn the_host_is_told_to_stop_before_trust_ends_and_that_it_may_go_on() {
     cluster.stabilize();
     assert_eq!(news(&mut cluster)[0], Event::Renewed { token });
     assert_eq!(cluster.leaders(), [id("a")]);
+}
+
+#[test]
+fn a_member_at_the_last_number_stands_no_more_and_does_not_panic() {
+    let largest = Position::LARGEST;
+    for (term, index) in [(largest, 5), (5, largest), (largest - 1, largest - 1), (5, largest - 2)] {
+        let mut cluster = Cluster::of(&["a"]);
+        let mut start = Start::new(id("a"), cluster.raft("a").membership().clone());
+        (start.term, start.last, start.committed) = (term, Position::new(4, index), Position::new(4, index));
+        let durable = start.durable().unwrap();
+        cluster.add(start.config, durable);
+        cluster.input(id("a"), Input::Campaign);
+        let may_lead = term < largest && index < largest;
+        assert_eq!(cluster.raft("a").leadership(cluster.now).is_leader, may_lead, "{term}.{index}");
+        for request in 0..4 {
+            propose(&mut cluster, "a", request, None, "x");
+        }
+        cluster.input(id("a"), Input::Campaign);
+        assert!(cluster.raft("a").last().position.index <= largest);
+    }
 }

@@ -14,15 +14,12 @@ use super::state::{Leading, Progress, Raft, State, Trust};
 use crate::core::lease::DeposedReason;
 use crate::core::{FencingToken, Instant};
 
-/// The last term. No member stands in a later one: terms are fencing tokens.
-const LAST_TERM: u64 = FencingToken::MAX.get();
-
 impl Raft {
     /// Stands for election, if the member may: first with a pre-vote.
     pub(super) fn stand(&mut self) {
         self.restart_election_time();
         let is_leader = matches!(self.state, State::Leader(_));
-        if is_leader || !self.may_stand() || self.bound.term >= LAST_TERM {
+        if is_leader || !self.may_stand() {
             return;
         }
         if self.withholds() && !self.is_only_voter() {
@@ -49,9 +46,6 @@ impl Raft {
     /// Stands for election in the next term. By force: no voter withholds its vote because it heard the
     /// leader that gave leadership up for this.
     pub(super) fn campaign(&mut self, is_forced: bool) {
-        if self.bound.term >= LAST_TERM {
-            return;
-        }
         self.end_term(DeposedReason::Lost);
         self.bound.term += 1;
         self.bound.vote = Some((self.config.id, self.config.incarnation));

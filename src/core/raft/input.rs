@@ -8,6 +8,7 @@ use super::id::Incarnation;
 use super::interface::{Event, Input, Output};
 use super::message::{Body, Message, Refusal};
 use super::proposals::Origin;
+use super::record::Position;
 use super::state::{Raft, State, Trust};
 use crate::core::Instant;
 use crate::core::lease::DeposedReason;
@@ -161,6 +162,7 @@ impl Raft {
         let result = match self.leading() {
             _ if data.len() > limit => Err(Refusal::TooLarge(limit as u64)),
             None => Err(Refusal::NotLeader(leader)),
+            Some(_) if newest + 2 > Position::LARGEST => Err(Refusal::NotReady),
             Some(leading) if !is_ready || leading.transfer.is_some() => Err(Refusal::NotReady),
             Some(leading) => leading.proposals.add(origin, expected, data, newest),
         };

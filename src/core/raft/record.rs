@@ -18,6 +18,9 @@ pub struct Position {
 }
 
 impl Position {
+    /// The largest term and the largest index, 2⁵³ − 1.
+    pub const LARGEST: u64 = (1 << 53) - 1;
+
     /// Before the first record.
     pub const ZERO: Position = Position { term: 0, index: 0 };
 

@@ -178,7 +178,9 @@ impl Raft {
         let has_ended = leading.trust == Trust::Ended;
         if has_ended && self.is_trustworthy() {
             // A term that ended never comes back. The next one has a larger token.
-            self.campaign(true);
+            if self.may_stand() {
+                self.campaign(true);
+            }
         } else {
             self.elect();
             self.lift_stop();

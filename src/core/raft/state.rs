@@ -18,7 +18,7 @@ use super::membership::Membership;
 use super::message::{Body, Message, Refusal};
 use super::peer::Peer;
 use super::proposals::{Origin, Proposals};
-use super::record::Record;
+use super::record::{Position, Record};
 use crate::core::lease::DeposedReason;
 use crate::core::random::Random;
 use crate::core::{FencingToken, Instant};
@@ -317,7 +317,11 @@ impl Raft {
                 votes && (listed == 0 || listed == self.config.incarnation.get())
             })
         };
-        !self.config.is_witness
+        // No number is left after the largest: hostile messages can bring a cluster there, and it stands still.
+        let has_numbers =
+            self.bound.term < Position::LARGEST && self.last().position.index < Position::LARGEST;
+        has_numbers
+            && !self.config.is_witness
             && !self.durability.has_failed()
             && (is_listed(self.membership()) || is_listed(&self.bound.committed.membership))
     }
