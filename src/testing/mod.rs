@@ -10,7 +10,8 @@
 //!   everything that happens it checks the promises. For programs that embed
 //!   [`core::lease`](crate::core::lease) in a host of their own: with their timing and number of candidates
 //!   ([`Plan`]), and with the host itself ([`Machine`]). Needs no operating system and no `std`.
-//! * [`raft`] plays the Raft machine in such a world, with disks that hang, fail and lose what was not answered.
+//! * [`raft`] plays the Raft machine in such a world, with disks that hang, fail and lose what was not
+//!   answered.
 //! * [`Clock`] is such a clock by itself.
 //! * `conformance`, with the feature `driver` too, has the properties that a store must have. For programs
 //!   that bring a store of their own.

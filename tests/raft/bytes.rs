@@ -53,29 +53,32 @@ fn record(term: u64, index: u64, data: &str) -> Record {
     Record { position, cluster: CLUSTER, membership: members(), data: data.as_bytes().into() }
 }
 
+/// A message in term 128, and what it shows.
+fn message(body: Body, what: &'static str) -> (Message, &'static str) {
+    let message = Message {
+        cluster: CLUSTER,
+        from: id("a"),
+        from_incarnation: incarnation(LARGEST),
+        to: id("zürich-2"),
+        to_incarnation: incarnation(127),
+        term: 128,
+        body,
+    };
+    (message, what)
+}
+
 /// One message of each type at least, and what it shows.
 pub fn messages() -> Vec<(Message, &'static str)> {
-    let message = |body, what| {
-        let message = Message {
-            cluster: CLUSTER,
-            from: id("a"),
-            from_incarnation: incarnation(LARGEST),
-            to: id("zürich-2"),
-            to_incarnation: incarnation(127),
-            term: 128,
-            body,
-        };
-        (message, what)
-    };
+    let mut messages = between_members();
+    messages.extend(outside_a_cluster());
+    messages.extend(proposals());
+    messages
+}
+
+/// Elections and records.
+fn between_members() -> Vec<(Message, &'static str)> {
     let last = Position { term: 127, index: LARGEST };
     let offer = Some(record(127, 300, "offered"));
-    let introduction = |standing, leader| Introduction {
-        standing,
-        founding: 0x1234_5678_9ABC,
-        leader,
-        known: [id("a"), id(&"x".repeat(64))].into_iter().collect(),
-    };
-    let result = |result| Body::ProposeAnswer { request: 5, result };
     let append = |record, round| Body::Append {
         last: Position { term: 128, index: 301 },
         record,
@@ -83,9 +86,6 @@ pub fn messages() -> Vec<(Message, &'static str)> {
         round,
         hold_ms: 200,
     };
-    let mut blank =
-        message(Body::Seek(introduction(Standing::Blank, None)), "a member of no cluster seeks others");
-    (blank.0.cluster, blank.0.to_incarnation, blank.0.term) = (ClusterId::NONE, Incarnation::UNKNOWN, 0);
     vec![
         message(Body::PreVote { last }, "a candidate asks whether it would be voted for"),
         message(Body::PreVoteAnswer { granted: true, offer: None }, "a vote would be granted"),
@@ -101,6 +101,21 @@ pub fn messages() -> Vec<(Message, &'static str)> {
         message(append(Some(record(128, 301, "grüezi")), 0), "a record that asks for no answer"),
         message(Body::AppendAnswer { matched: 301, round: 9 }, "a member keeps the record"),
         message(Body::TimeoutNow, "the leader hands leadership over"),
+    ]
+}
+
+/// Founding, joining and leaving.
+fn outside_a_cluster() -> Vec<(Message, &'static str)> {
+    let introduction = |standing, leader| Introduction {
+        standing,
+        founding: 0x1234_5678_9ABC,
+        leader,
+        known: [id("a"), id(&"x".repeat(64))].into_iter().collect(),
+    };
+    let mut blank =
+        message(Body::Seek(introduction(Standing::Blank, None)), "a member of no cluster seeks others");
+    (blank.0.cluster, blank.0.to_incarnation, blank.0.term) = (ClusterId::NONE, Incarnation::UNKNOWN, 0);
+    vec![
         blank,
         message(Body::Here(introduction(Standing::Bound, Some(id("b")))), "a member of a cluster answers"),
         message(Body::Here(introduction(Standing::Founding, None)), "a founder answers"),
@@ -114,6 +129,12 @@ pub fn messages() -> Vec<(Message, &'static str)> {
             Body::Propose { request: 5, expected: Some(0), data: (*b"{}").into() },
             "a forwarded proposal",
         ),
+    ]
+}
+
+fn proposals() -> Vec<(Message, &'static str)> {
+    let result = |result| Body::ProposeAnswer { request: 5, result };
+    vec![
         message(Body::Propose { request: 6, expected: None, data: [].into() }, "a forwarded empty proposal"),
         message(result(Ok(301)), "a proposal is committed"),
         message(result(Err(Refusal::NotLeader(Some(id("b"))))), "a proposal reached another than the leader"),

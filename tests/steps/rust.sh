@@ -9,8 +9,7 @@ must cargo test -q --no-fail-fast --all-features --lib --bins \
   --test tidy \
   -- --skip timed:: --skip kills::
 must cargo test -q --no-fail-fast --all-features --doc
-conform() {
-  cargo run -q --all-features --example conform <<<'{"op":"commit","incoming":["1"],"outgoing":[],"acked":{"1":7}}'
-}
+question='{"op":"commit","incoming":["1"],"outgoing":[],"acked":{"1":7}}'
+conform() { cargo run -q --all-features --example conform <<<"$question"; }
 answers_seven() { [ "$(conform)" = '{"index":7}' ]; }
 check "conform answers a line" answers_seven

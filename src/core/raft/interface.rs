@@ -30,9 +30,9 @@ pub enum Input {
         /// The new data.
         data: Arc<[u8]>,
     },
-    /// Hand leadership over to a voter, once it has the newest record: no proposal is accepted meanwhile. Answered
-    /// by [`Event::Answered`]: with the index of the newest record when this member has stopped leading, or with a
-    /// refusal if the voter did not catch up within the minimum election time.
+    /// Hand leadership over to a voter, once it has the newest record: no proposal is accepted meanwhile.
+    /// Answered by [`Event::Answered`]: with the index of the newest record when this member has stopped
+    /// leading, or with a refusal if the voter did not catch up within the minimum election time.
     Transfer {
         /// A number of the host's choice, for the answer.
         request: u64,

@@ -317,7 +317,8 @@ impl Raft {
                 votes && (listed == 0 || listed == self.config.incarnation.get())
             })
         };
-        // No number is left after the largest: hostile messages can bring a cluster there, and it stands still.
+        // No number is left after the largest: hostile messages can bring a cluster there, and it stands
+        // still.
         let has_numbers =
             self.bound.term < Position::LARGEST && self.last().position.index < Position::LARGEST;
         has_numbers
