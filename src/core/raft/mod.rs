@@ -25,8 +25,7 @@
 //! 3. Outputs are in order and complete. Whatever is given out to send is safe to send at once: the machine
 //!    itself holds back what promises something durable until [`Input::Persisted`].
 //! 4. A member starts only with the newest state that it made durable ([`Raft::restore`]). A state that
-//! cannot
-//!    be read is not "no state".
+//!    cannot be read is not "no state".
 //! 5. No input panics, and no bytes of others do: hostile, damaged and foreign ones are refused and counted
 //!    ([`Raft::refused`]).
 //! 6. Everything is bounded: memory, outputs per input, the size of messages. It never wants to be woken at a
