@@ -40,7 +40,8 @@ impl MemberId {
             return Err(InvalidId::TooLong(id.len()));
         }
         let is_plain = id.bytes().all(|byte| (0x20..0x7F).contains(&byte));
-        if !is_plain && let Some((at, _)) = id.char_indices().find(|(_, c)| c.is_control()) {
+        let control = if is_plain { None } else { id.char_indices().find(|(_, c)| c.is_control()) };
+        if let Some((at, _)) = control {
             return Err(InvalidId::Control(at));
         }
         let mut bytes = [0; MemberId::MAX_BYTES];

@@ -235,7 +235,8 @@ impl Raft {
     }
 
     /// Whether this member leads at `now`. False from the instant on at which trust ends, whether or not
-    /// [`Input::Timeout`] was given; an earlier `now` than the latest seen counts as the latest seen.
+    /// [`Input::Timeout`](super::Input::Timeout) was given; an earlier `now` than the latest seen counts as
+    /// the latest seen.
     #[must_use]
     pub fn leadership(&self, now: Instant) -> Leadership {
         let now = now.max(self.now);

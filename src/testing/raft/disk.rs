@@ -30,9 +30,8 @@ impl Disk {
         if self.writing.as_ref().is_none_or(|(writing, _)| *writing != ticket) {
             return false;
         }
-        if let Some((_, bytes)) = self.writing.take()
-            && (succeeds || random.chance(50))
-        {
+        let written = self.writing.take().map(|(_, bytes)| bytes);
+        if let Some(bytes) = written.filter(|_| succeeds || random.chance(50)) {
             self.durable = bytes;
         }
         true

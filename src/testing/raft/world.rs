@@ -416,13 +416,9 @@ impl World {
         node.trusted_until =
             if leadership.is_leader { node.clock.reaches(leadership.trusted_until.as_nanos()) } else { 0 };
         self.digest = mix(self.digest, at ^ node.trusted_until ^ last.position.index << 40);
-        if leadership.is_leader
-            && let Some(other) = self
-                .nodes
-                .iter()
-                .enumerate()
-                .position(|(other, node)| other != index && at < node.trusted_until)
-        {
+        let leads_too = |(other, node): (usize, &Node)| other != index && at < node.trusted_until;
+        let other = self.nodes.iter().enumerate().position(leads_too);
+        if let Some(other) = other.filter(|_| leadership.is_leader) {
             return Err(format!("n{index} and n{other} lead at once"));
         }
         Ok(())
