@@ -34,6 +34,15 @@ fn a_started_member_gives_no_vote_before_the_minimum_election_time() {
 }
 
 #[test]
+fn the_only_voter_of_a_cluster_waits_as_well() {
+    let mut cluster = Cluster::of(&["a"]);
+    cluster.input(id("a"), Input::Campaign);
+    assert_eq!(cluster.raft("a").role(), Role::Follower);
+    cluster.run(800 * MS, |_| false);
+    assert_eq!(cluster.leaders(), [id("a")]);
+}
+
+#[test]
 fn a_leader_that_reaches_nobody_is_trusted_no_more_before_another_leads() {
     let mut cluster = led();
     let until = cluster.raft("a").leadership(cluster.now).trusted_until;
@@ -239,6 +248,7 @@ fn a_member_at_the_last_number_stands_no_more_and_does_not_panic() {
         (start.term, start.last, start.committed) = (term, Position::new(4, index), Position::new(4, index));
         let durable = start.durable().unwrap();
         cluster.add(start.config, durable);
+        cluster.now = cluster.now.saturating_add(200 * MS);
         cluster.input(id("a"), Input::Campaign);
         let may_lead = term < largest && index < largest;
         assert_eq!(cluster.raft("a").leadership(cluster.now).is_leader, may_lead, "{term}.{index}");

@@ -45,6 +45,7 @@ fn nothing_is_promised_before_it_is_durable() {
 fn an_only_voter_leads_once_its_vote_in_that_very_term_is_durable() {
     let mut cluster = Cluster::of(&["a"]);
     cluster.nodes.get_mut(&id("a")).unwrap().keeps_writes = true;
+    cluster.now = cluster.now.saturating_add(200 * MS);
     cluster.input(id("a"), Input::Campaign);
     cluster.input(id("a"), Input::Campaign);
     assert_eq!(cluster.raft("a").term(), 2);

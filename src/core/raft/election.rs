@@ -22,7 +22,8 @@ impl Raft {
         if is_leader || !self.may_stand() {
             return;
         }
-        if self.withholds() && !self.is_only_voter() {
+        // Even the only voter may have answered a leader that is no voter any more.
+        if self.withholds() {
             return;
         }
         if !self.config.protections.pre_vote {

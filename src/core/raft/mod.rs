@@ -69,7 +69,7 @@
 //! let mut now = Instant::ZERO;
 //! let mut raft = Raft::restore(Config::new(id, incarnation, 1), durable, now)?;
 //! let mut events = Vec::new();
-//! raft.handle_input(now, Input::Campaign);                             // 1. something happened
+//! raft.handle_input(now, Input::Timeout);                              // 1. something happened
 //! while now < Instant::from_millis(1_000) {
 //!     match raft.poll_output() {                                       // 2. poll
 //!         Output::Persist { ticket, bytes } => {                       // 3. write, then say so

@@ -190,7 +190,9 @@ impl Raft {
     /// Tells the host that it may start new work again.
     fn lift_stop(&mut self) {
         let State::Leader(leading) = &self.state else { return };
-        let goes_on = leading.is_stop_reported && self.now < self.work_until(self.trusted_until(leading));
+        let is_elected = leading.trust == Trust::Elected;
+        let goes_on =
+            is_elected && leading.is_stop_reported && self.now < self.work_until(self.trusted_until(leading));
         if let (true, Some(token)) = (goes_on, FencingToken::new(self.bound.term)) {
             if let Some(leading) = self.leading() {
                 leading.is_stop_reported = false;
