@@ -1,9 +1,11 @@
 //! Handing leadership over: at the host's wish, and to voters of higher priority.
 
+use std::cell::Cell;
+
 use elector::core::lease::DeposedReason;
 use elector::core::raft::{Body, Input, Message, Refusal};
 
-use crate::drive::{MS, answers, id, led, propose, with_priorities};
+use crate::drive::{MS, answers, from_c, id, led, propose, with_priorities};
 
 #[test]
 fn after_a_failed_transfer_the_old_leader_leads_only_in_a_later_term() {
@@ -112,4 +114,48 @@ fn hand_overs_in_vain_become_rare() {
     cluster.run(20_000 * MS, |message| message.body == Body::TimeoutNow);
     let terms = cluster.raft("a").term();
     assert!((2..=6).contains(&terms), "{terms} terms in 20 s");
+}
+
+#[test]
+fn a_voter_of_higher_priority_is_handed_leadership_while_proposals_come_without_a_pause() {
+    let mut cluster = with_priorities([0, 1, 0]);
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    cluster.input(id("a"), Input::Campaign);
+    cluster.stabilize();
+    let mut request = 0;
+    while cluster.leaders() == [id("a")] {
+        // Two at a time: one record is always in flight.
+        for _ in 0..2 {
+            request += 1;
+            propose(&mut cluster, "a", request, None, "x");
+        }
+        cluster.run(MS, |_| false);
+        assert!(request < 10_000, "a still leads");
+    }
+    assert_eq!(cluster.leaders(), [id("b")]);
+}
+
+#[test]
+fn a_voter_of_higher_priority_that_lags_does_not_stop_proposals_for_long() {
+    let mut cluster = with_priorities([0, 1, 0]);
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    cluster.input(id("a"), Input::Campaign);
+    cluster.stabilize();
+    // b keeps the first record. From now on it answers each heartbeat, and keeps no record any more.
+    let round_to_b = Cell::new(0);
+    let lost = |message: &Message| {
+        if let (true, Body::Append { round, .. }) = (message.to == id("b"), &message.body) {
+            round_to_b.set(*round);
+        }
+        message.to == id("b")
+    };
+    for request in 1..=2_000 {
+        propose(&mut cluster, "a", request, None, "x");
+        cluster.run(10 * MS, lost);
+        let answer = Body::AppendAnswer { matched: 0, round: round_to_b.get() };
+        cluster.deliver(&Message { from: id("b"), ..from_c("a", cluster.raft("a").term(), answer) });
+    }
+    let accepted = answers(&cluster, "a").iter().filter(|(_, result)| result.is_ok()).count();
+    assert!((1_500..2_000).contains(&accepted), "{accepted} of 2000");
+    assert_eq!(cluster.leaders(), [id("a")]);
 }

@@ -60,32 +60,39 @@ impl Raft {
         let Some(leading) = self.leading() else { return };
         let Some(late) = leading.transfer.filter(|transfer| transfer.until <= now) else { return };
         leading.transfer = None;
-        if let Some(request) = late.request {
-            self.answer(Origin::Host(request), Err(Refusal::NotReady));
+        match late.request {
+            Some(request) => self.answer(Origin::Host(request), Err(Refusal::NotReady)),
+            None => {
+                self.vain_hand_overs = self.vain_hand_overs.saturating_add(1);
+                let prefers_from = now.saturating_add(self.patience());
+                if let Some(leading) = self.leading() {
+                    leading.prefers_from = prefers_from;
+                }
+            }
         }
         self.propose_next();
     }
 
-    /// Hands leadership to a voter of higher priority, if one has caught up and answers.
+    /// Hands leadership to a voter of higher priority, if one answers and keeps a record of this term. It has
+    /// the newest one after one more message, which the hand-over waits for.
     pub(super) fn prefer(&mut self) {
         let now = self.now;
         let State::Leader(leading) = &self.state else { return };
         let is_steady = leading.trust == Trust::Elected && leading.transfer.is_none();
-        if !is_steady || now < leading.prefers_from || self.bound.uncommitted.is_some() {
+        if !is_steady || now < leading.prefers_from {
             return;
         }
         let members = self.membership().members();
         let own = leading.own_place.map_or(u8::MAX, |place| members[place].profile.priority);
-        let newest = self.last().position.index;
+        let until = now.saturating_add(self.config.timing.min());
         let is_better = |place: usize| {
             let (member, progress) = (&members[place], &leading.progress[place]);
-            let is_near = now < progress.answered.saturating_add(self.config.timing.min());
-            may_lead(member) && member.profile.priority > own && progress.matched == newest && is_near
+            let answered_lately = now < progress.answered.saturating_add(self.config.timing.min());
+            may_lead(member) && member.profile.priority > own && progress.matched > 0 && answered_lately
         };
         let better = self.places().filter(|place| is_better(*place));
         let Some(best) = better.max_by_key(|place| members[*place].profile.priority) else { return };
         let to = members[best].profile.id;
-        let until = now.saturating_add(self.config.timing.min());
         if let Some(leading) = self.leading() {
             leading.transfer = Some(Transfer { to, request: None, until });
         }
