@@ -10,6 +10,9 @@ use crate::core::raft::{Event, Position, Raft, Record};
 /// What was broken.
 pub(super) type Broken = String;
 
+/// How many committed records are kept for comparison.
+const KEPT: usize = 256;
+
 /// The history of all records of a cluster.
 #[derive(Default)]
 pub(super) struct History {
@@ -23,23 +26,16 @@ pub(super) struct History {
 }
 
 impl History {
-    /// A record was seen: at one position there is only one.
-    pub(super) fn seen(&mut self, record: &Record) -> Result<(), Broken> {
-        let (known, _) = self.records.entry(record.position).or_insert_with(|| (record.clone(), None));
-        if known == record {
-            return Ok(());
+    /// A member keeps a record in place of the one at `before`. At one position there is only one record. Its
+    /// leader is the first that keeps it, and has what was committed before.
+    pub(super) fn kept(&mut self, record: &Record, before: Position) -> Result<(), Broken> {
+        if let Some((known, _)) = self.records.get(&record.position) {
+            if known == record {
+                return Ok(());
+            }
+            return Err(format!("two records at {}: {known:?} and {record:?}", record.position));
         }
-        Err(format!("two records at {}: {known:?} and {record:?}", record.position))
-    }
-
-    /// A leader made a record in place of the one at `before`.
-    pub(super) fn made(&mut self, record: &Record, before: Position) -> Result<(), Broken> {
-        self.seen(record)?;
-        let Some((_, parent)) = self.records.get_mut(&record.position) else { return Ok(()) };
-        if parent.is_some_and(|parent| parent != before) {
-            return Err(format!("the record {} was made twice", record.position));
-        }
-        *parent = Some(before);
+        self.records.insert(record.position, (record.clone(), Some(before)));
         let Some((_, newest)) = self.committed.last_key_value() else { return Ok(()) };
         let newest = *newest;
         if record.position.term > newest.term && !self.descends(record.position, newest) {
@@ -50,8 +46,10 @@ impl History {
 
     /// A member says that a record is committed.
     pub(super) fn committed(&mut self, record: &Record) -> Result<(), Broken> {
-        self.seen(record)?;
         let position = record.position;
+        if self.records.get(&position).is_some_and(|(known, _)| known != record) {
+            return Err(format!("another record was committed at {position} than its leader made"));
+        }
         if let Some(known) = self.committed.get(&position.index) {
             if *known == position {
                 return Ok(());
@@ -60,6 +58,11 @@ impl History {
                 "two records are committed at index {}: {known} and {position}",
                 position.index
             ));
+        }
+        let oldest = self.committed.first_key_value().map_or(0, |(index, _)| *index);
+        if self.committed.len() == KEPT && position.index < oldest {
+            // A member that lags tells of a record from before those that are kept here.
+            return Ok(());
         }
         let before = self.committed.range(..position.index).next_back().map(|(_, before)| *before);
         let after = self.committed.range(position.index..).next().map(|(_, after)| *after);
@@ -72,7 +75,7 @@ impl History {
         self.committed.insert(position.index, position);
         self.commits += 1;
         // What lies far back is not asked for any more.
-        if self.committed.len() > 64 {
+        if self.committed.len() > KEPT {
             self.committed.pop_first();
         }
         if self.records.len() > 4_096 {

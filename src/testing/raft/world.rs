@@ -20,7 +20,7 @@ use super::plan::{Fault, MS, Plan};
 use crate::core::Instant;
 use crate::core::raft::{
     Bound, ClusterId, Config, Durable, DurableState, Incarnation, Input, Member, MemberId, Membership,
-    Message, Output, Position, Profile, Record, Role, Ticket,
+    Message, Output, Position, Profile, Record, Ticket,
 };
 
 /// Maximum number of outputs after one input, for each member of the cluster.
@@ -408,8 +408,7 @@ impl World {
         }
         let last = run.raft.last();
         if last.position != run.last {
-            let is_own = last.position.term == run.raft.term() && run.raft.role() == Role::Leader;
-            let result = if is_own { self.history.made(last, run.last) } else { self.history.seen(last) };
+            let result = self.history.kept(last, run.last);
             run.last = last.position;
             result.map_err(|broken| format!("n{index}: {broken}"))?;
         }
