@@ -54,6 +54,7 @@ pub fn membership(
                 is_voter: false,
                 is_outgoing: false,
                 is_learner: false,
+                is_joining: false,
             }));
         }
     };

@@ -38,6 +38,7 @@ fn members() -> Arc<Membership> {
         is_voter: parts[0],
         is_outgoing: parts[1],
         is_learner: parts[2],
+        is_joining: false,
     };
     let members = vec![
         member("a", 1, [true, true, false]),

@@ -197,6 +197,10 @@ fn a_list_that_is_no_membership_is_refused_and_says_why() {
         refusal(vec![Member { is_learner: true, ..one.clone() }]),
         "member 0 is listed as voter and as learner; list it as one of them"
     );
+    assert_eq!(
+        refusal(vec![Member { is_joining: true, ..one.clone() }]),
+        "member 0 joins, but is no learner; list it as a learner"
+    );
     let mut far = one.clone();
     far.profile.address = "x".repeat(256).into();
     assert_eq!(refusal(vec![far]), "the address of member 0 has 256 bytes; at most 255 are allowed");

@@ -18,6 +18,7 @@ impl Cluster {
             is_voter: true,
             is_outgoing: false,
             is_learner: false,
+            is_joining: false,
         };
         let membership = Membership::new(ids.iter().map(voter).collect()).unwrap();
         for id in ids {

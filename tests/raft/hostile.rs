@@ -159,7 +159,7 @@ fn a_field_that_holds_another_than_its_values_is_refused() {
     let standing = |standing: u8| message(8, &[&[standing, 0, 0, 0]]);
     assert_eq!((standing(3), standing(4)), (Ok(()), refused("standing")));
     let result = |code: u8| message(13, &[&[1, code]]);
-    assert_eq!((result(7), result(8)), (Ok(()), refused("result")));
+    assert_eq!((result(8), result(9)), (Ok(()), refused("result")));
     let hold = |hold_ms| message(5, &[&[5, 3, 0, 5, 2, 1], &leb(hold_ms)]);
     assert_eq!((hold(60_000), hold(60_001)), (Ok(()), refused("hold_ms")));
     let offer = |members: &[Vec<u8>]| {
@@ -167,7 +167,8 @@ fn a_field_that_holds_another_than_its_values_is_refused() {
         message(4, &[&[0, 1], &record])
     };
     assert_eq!(offer(&[member("a", 1), member("b", 6)]), Ok(()));
-    assert_eq!(offer(&[member("a", 8)]), refused("part"));
+    assert_eq!(offer(&[member("a", 16)]), refused("part"));
+    assert_eq!(offer(&[member("a", 1), member("b", 12)]), Ok(()));
     assert_eq!(offer(&[member("b", 1), member("a", 1)]), refused("member"), "they are sorted");
     assert_eq!(offer(&[member("a", 1), member("a", 1)]), refused("member"));
     let known = |ids: &[&str]| {

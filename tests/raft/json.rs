@@ -104,8 +104,9 @@ pub fn position_json(position: Position) -> Value {
 fn member(found: &Value) -> Result<Member, Problem> {
     let parts = list(found, "parts")?;
     let has = |part: &str| parts.iter().any(|found| found == part);
-    if let Some(other) =
-        parts.iter().find(|part| !["voter", "outgoing", "learner"].iter().any(|known| *part == known))
+    if let Some(other) = parts
+        .iter()
+        .find(|part| !["voter", "outgoing", "learner", "joining"].iter().any(|known| *part == known))
     {
         return Err(wanted("parts", other, r#""voter", "outgoing" or "learner""#));
     }
@@ -120,12 +121,17 @@ fn member(found: &Value) -> Result<Member, Problem> {
         is_voter: has("voter"),
         is_outgoing: has("outgoing"),
         is_learner: has("learner"),
+        is_joining: has("joining"),
     })
 }
 
 fn member_json(member: &Member) -> Value {
-    let parts =
-        [(member.is_voter, "voter"), (member.is_outgoing, "outgoing"), (member.is_learner, "learner")];
+    let parts = [
+        (member.is_voter, "voter"),
+        (member.is_outgoing, "outgoing"),
+        (member.is_learner, "learner"),
+        (member.is_joining, "joining"),
+    ];
     let parts: Vec<&str> = parts.into_iter().filter(|(has, _)| *has).map(|(_, part)| part).collect();
     json!({
         "id": &*member.profile.id,
@@ -213,6 +219,7 @@ fn result(found: &Value) -> Result<Result<u64, Refusal>, Problem> {
         "index_mismatch" => Refusal::IndexMismatch(number(found, "found")?),
         "unknown" => Refusal::Unknown,
         "not_voter" => Refusal::NotVoter,
+        "no_quorum" => Refusal::NoQuorum,
         other => return Err(format!("the refusal {other:?} is not known")),
     }))
 }
@@ -225,6 +232,7 @@ pub fn result_json(result: &Result<u64, Refusal>) -> Value {
         Err(Refusal::Busy) => json!({ "refused": "busy" }),
         Err(Refusal::TooLarge(limit)) => json!({ "refused": "too_large", "limit": limit }),
         Err(Refusal::IndexMismatch(found)) => json!({ "refused": "index_mismatch", "found": found }),
+        Err(Refusal::NoQuorum) => json!({ "refused": "no_quorum" }),
         Err(Refusal::NotVoter) => json!({ "refused": "not_voter" }),
         Err(Refusal::Unknown) => json!({ "refused": "unknown" }),
     }

@@ -12,9 +12,11 @@ mod elections;
 mod hostile;
 mod proposals;
 mod quorums;
+mod reconfiguration;
 mod records;
 mod tables;
 mod transfers;
+mod witnesses;
 mod world;
 
 use elector::core::raft::{Member, MemberId, Membership, Profile};
@@ -30,6 +32,7 @@ fn membership(voters: u32, outgoing: u32) -> Membership {
         is_voter: voters >> bit & 1 == 1,
         is_outgoing: outgoing >> bit & 1 == 1,
         is_learner: false,
+        is_joining: false,
     });
     Membership::new(members.collect()).unwrap()
 }

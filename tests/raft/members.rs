@@ -193,6 +193,10 @@ fn event_json(event: &Event) -> Value {
         Event::Committed(record) => {
             json!({ "event": "committed", "position": json::position_json(record.position) })
         }
+        Event::ChangeRefused { request, refused } => {
+            json!({ "event": "change_refused", "request": request, "refused": refused.to_string() })
+        }
+        Event::Left => json!({ "event": "left" }),
         Event::Answered { request, result } => {
             json!({ "event": "answered", "request": request, "result": json::result_json(result) })
         }

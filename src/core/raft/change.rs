@@ -14,6 +14,8 @@ pub enum Change {
     Voter(Profile),
     /// Adds a learner, makes a voter one, or gives a learner this profile: all of it.
     Learner(Profile),
+    /// Adds a learner that becomes a voter once it has caught up.
+    Join(Profile),
     /// Makes a member a voter and keeps its profile.
     Promote(MemberId),
     /// Makes a member a learner and keeps its profile.
@@ -50,10 +52,11 @@ impl Membership {
         let mut members = self.members().to_vec();
         for change in changes {
             match change {
-                Change::Voter(profile) => place(&mut members, profile.clone(), true),
-                Change::Learner(profile) => place(&mut members, profile.clone(), false),
-                Change::Promote(id) => replace(&mut members, id, true)?,
-                Change::Demote(id) => replace(&mut members, id, false)?,
+                Change::Voter(profile) => place(&mut members, profile.clone(), Part::Voter),
+                Change::Learner(profile) => place(&mut members, profile.clone(), Part::Learner),
+                Change::Join(profile) => place(&mut members, profile.clone(), Part::Joining),
+                Change::Promote(id) => replace(&mut members, id, Part::Voter)?,
+                Change::Demote(id) => replace(&mut members, id, Part::Learner)?,
                 Change::Remove(id) => members.retain(|member| member.profile.id != *id),
             }
         }
@@ -122,17 +125,31 @@ impl Membership {
     }
 }
 
-/// Makes a member a voter or a learner, with this profile.
-fn place(members: &mut Vec<Member>, profile: Profile, is_voter: bool) {
-    members.retain(|member| member.profile.id != profile.id);
-    members.push(Member { profile, is_voter, is_outgoing: false, is_learner: !is_voter });
+/// The part that a change gives to a member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Voter,
+    Learner,
+    Joining,
 }
 
-/// Makes a member a voter or a learner, with the profile that it has.
-fn replace(members: &mut Vec<Member>, id: &MemberId, is_voter: bool) -> Result<(), ChangeRefused> {
+/// Gives a member a part and this profile.
+fn place(members: &mut Vec<Member>, profile: Profile, part: Part) {
+    members.retain(|member| member.profile.id != profile.id);
+    members.push(Member {
+        profile,
+        is_voter: part == Part::Voter,
+        is_outgoing: false,
+        is_learner: part != Part::Voter,
+        is_joining: part == Part::Joining,
+    });
+}
+
+/// Gives a member a part, with the profile that it has.
+fn replace(members: &mut Vec<Member>, id: &MemberId, part: Part) -> Result<(), ChangeRefused> {
     let found = members.iter().find(|member| member.profile.id == *id);
     let profile = found.ok_or(ChangeRefused::NoMember(*id))?.profile.clone();
-    place(members, profile, is_voter);
+    place(members, profile, part);
     Ok(())
 }
 

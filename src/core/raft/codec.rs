@@ -160,8 +160,8 @@ impl Writer {
         self.number(membership.members().len() as u64);
         for member in membership.members() {
             self.profile(&member.profile);
-            let parts = [member.is_voter, member.is_outgoing, member.is_learner];
-            self.byte(parts.iter().zip([1, 2, 4]).map(|(part, bit)| u8::from(*part) * bit).sum());
+            let parts = [member.is_voter, member.is_outgoing, member.is_learner, member.is_joining];
+            self.byte(parts.iter().zip([1, 2, 4, 8]).map(|(part, bit)| u8::from(*part) * bit).sum());
         }
     }
 
@@ -325,11 +325,11 @@ impl<'a> Reader<'a> {
         for _ in 0..count {
             let profile = self.profile()?;
             let parts = self.byte("part")?;
-            if parts > 7 {
+            if parts > 15 {
                 return Err(InvalidBytes::Field("part"));
             }
-            let [is_voter, is_outgoing, is_learner] = [1, 2, 4].map(|bit| parts & bit != 0);
-            members.push(Member { profile, is_voter, is_outgoing, is_learner });
+            let [is_voter, is_outgoing, is_learner, is_joining] = [1, 2, 4, 8].map(|bit| parts & bit != 0);
+            members.push(Member { profile, is_voter, is_outgoing, is_learner, is_joining });
         }
         if !members.is_sorted_by(|a, b| a.profile.id < b.profile.id) {
             return Err(InvalidBytes::Field("member"));

@@ -9,7 +9,7 @@ use super::interface::Event;
 use super::membership::VoteResult;
 use super::message::{Body, Message, Refusal};
 use super::proposals::{Origin, Proposals};
-use super::record::Position;
+use super::record::{Position, Record};
 use super::state::{Leading, Progress, Raft, State, Trust};
 use crate::core::lease::DeposedReason;
 use crate::core::{FencingToken, Instant};
@@ -99,6 +99,9 @@ impl Raft {
             is_stop_reported: false,
             proposals: Proposals::default(),
             transfer: None,
+            change: None,
+            change_in_flight: None,
+            removed: vec![],
             prefers_from: self.now.saturating_add(self.patience()),
         }));
         self.set_leader(Some(self.config.id));
@@ -135,11 +138,19 @@ impl Raft {
         let Some(leading) = self.leading() else { return };
         let (without_effect, unknown) = leading.proposals.give_up();
         let transfer = leading.transfer.take();
+        let change = leading.change.take().and_then(|change| change.request);
+        let change_in_flight = leading.change_in_flight.take();
         for origin in unknown {
             self.answer(origin, Err(Refusal::Unknown));
         }
         for origin in without_effect {
             self.answer(origin, Err(Refusal::NotLeader(None)));
+        }
+        if let Some(request) = change_in_flight {
+            self.answer(Origin::Host(request), Err(Refusal::Unknown));
+        }
+        if let Some(request) = change {
+            self.answer(Origin::Host(request), Err(Refusal::NotLeader(None)));
         }
         if let Some(request) = transfer.and_then(|transfer| transfer.request) {
             self.answer(Origin::Host(request), Err(Refusal::NotLeader(None)));
@@ -158,12 +169,20 @@ impl Raft {
         }
     }
 
-    /// Tells the host that it leads, once it does.
+    /// Tells the host that it leads, once it does. A term whose trust ended never comes back: if a quorum
+    /// answers again, the leader stands in the next one, which has a larger token.
     pub(super) fn elect(&mut self) {
         let State::Leader(leading) = &self.state else { return };
-        let is_pending = leading.trust == Trust::Pending;
-        let is_elected = is_pending && self.has_committed_in_term() && self.is_trustworthy();
-        if let (true, Some(token)) = (is_elected, FencingToken::new(self.bound.term)) {
+        let trust = leading.trust;
+        if !self.is_trustworthy() || trust == Trust::Elected {
+            return;
+        }
+        if trust == Trust::Ended {
+            if self.may_stand() {
+                self.campaign(true);
+            }
+        } else if let (true, Some(token)) = (self.has_committed_in_term(), FencingToken::new(self.bound.term))
+        {
             if let Some(leading) = self.leading() {
                 leading.trust = Trust::Elected;
             }
@@ -182,15 +201,26 @@ impl Raft {
     }
 
     pub(super) fn receive_pre_vote(&mut self, message: &Message, last: Position) {
+        self.tell_stranger(message);
         if self.withholds() || self.durability.has_failed() {
             return;
         }
         let granted = message.term > self.bound.term && last >= self.last().position;
         let term = if granted { message.term } else { self.bound.term };
-        self.send(message.sender(), term, Body::PreVoteAnswer { granted, offer: None });
+        let is_current = message.term > self.bound.term;
+        let offer = if is_current { self.offer(message.from, last) } else { None };
+        self.send(message.sender(), term, Body::PreVoteAnswer { granted, offer });
     }
 
-    pub(super) fn receive_pre_vote_answer(&mut self, message: &Message, granted: bool) {
+    pub(super) fn receive_pre_vote_answer(
+        &mut self,
+        message: &Message,
+        granted: bool,
+        offer: Option<&Record>,
+    ) {
+        if let Some(offer) = offer {
+            return self.take_offer(message, offer);
+        }
         if !granted && message.term > self.bound.term {
             return self.follow(message.term, None, DeposedReason::Lost);
         }
@@ -226,10 +256,14 @@ impl Raft {
             }
             self.restart_election_time();
         }
-        self.send_durably(message.sender(), Body::VoteAnswer { granted, offer: None });
+        let offer = if is_this_term { self.offer(message.from, last) } else { None };
+        self.send_durably(message.sender(), Body::VoteAnswer { granted, offer });
     }
 
-    pub(super) fn receive_vote_answer(&mut self, message: &Message, granted: bool) {
+    pub(super) fn receive_vote_answer(&mut self, message: &Message, granted: bool, offer: Option<&Record>) {
+        if let Some(offer) = offer {
+            return self.take_offer(message, offer);
+        }
         if message.term > self.bound.term {
             return self.follow(message.term, None, DeposedReason::Lost);
         }

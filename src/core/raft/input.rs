@@ -24,11 +24,16 @@ impl Raft {
             Input::Campaign => self.stand(),
             Input::Propose { request, expected, data } => self.propose(request, expected, data),
             Input::Transfer { request, to } => self.begin_transfer(request, to),
+            Input::ChangeMembership { request, changes, transition } => {
+                self.change_membership(request, changes, transition);
+            }
+            Input::Leave => self.leave(),
             Input::Persisted(ticket) => self.persisted(ticket),
             Input::PersistFailed(ticket) => self.persist_failed(ticket),
         }
-        // A term may begin late, or with little time left.
+        // A term may begin with little time left, and a change of the members may end trust.
         self.stop_new_work();
+        self.expire();
     }
 
     /// The next thing for the driver to do.
@@ -60,7 +65,7 @@ impl Raft {
             }
             _ => self.election_due(),
         };
-        due.min(self.retry_at).min(self.forwarded.due())
+        due.min(self.retry_at).min(self.forwarded.due()).min(self.leaving_due())
     }
 
     /// Handles every deadline that has passed, before the input itself.
@@ -74,12 +79,11 @@ impl Raft {
         }
         self.stop_new_work();
         self.end_late_transfer();
+        self.ask_to_leave();
         if let State::Leader(leading) = &self.state {
             let gives_up = self.now >= leading.contact.gives_up_at(&self.config.timing);
             let is_heartbeat_due = self.now >= leading.heartbeat_at;
-            if !self.is_trustworthy() && leading.trust == Trust::Elected {
-                self.depose(DeposedReason::Expired);
-            }
+            self.expire();
             if gives_up && !self.is_trustworthy() {
                 self.follow(self.bound.term, None, DeposedReason::Expired);
             } else if is_heartbeat_due {
@@ -92,6 +96,14 @@ impl Raft {
             }
         } else if self.now >= self.election_at {
             self.stand();
+        }
+    }
+
+    /// Tells the host that trust has ended.
+    fn expire(&mut self) {
+        let State::Leader(leading) = &self.state else { return };
+        if leading.trust == Trust::Elected && !self.is_trustworthy() {
+            self.depose(DeposedReason::Expired);
         }
     }
 
@@ -112,9 +124,13 @@ impl Raft {
         }
         match &message.body {
             Body::PreVote { last } => self.receive_pre_vote(&message, *last),
-            Body::PreVoteAnswer { granted, .. } => self.receive_pre_vote_answer(&message, *granted),
+            Body::PreVoteAnswer { granted, offer } => {
+                self.receive_pre_vote_answer(&message, *granted, offer.as_ref());
+            }
             Body::Vote { last, forced } => self.receive_vote(&message, *last, *forced),
-            Body::VoteAnswer { granted, .. } => self.receive_vote_answer(&message, *granted),
+            Body::VoteAnswer { granted, offer } => {
+                self.receive_vote_answer(&message, *granted, offer.as_ref());
+            }
             Body::Append { .. } => self.receive_append(&message),
             Body::AppendAnswer { matched, round } => self.receive_append_answer(&message, *matched, *round),
             Body::TimeoutNow => self.receive_timeout_now(&message),
@@ -126,7 +142,8 @@ impl Raft {
                     self.emit(Event::Answered { request, result: *result });
                 }
             }
-            Body::Seek(_) | Body::Here(_) | Body::Join { .. } | Body::Leave => {}
+            Body::Seek(_) | Body::Here(_) | Body::Join { .. } => {}
+            Body::Leave => self.receive_leave(&message),
         }
     }
 

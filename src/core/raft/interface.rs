@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::change::{Change, ChangeRefused, Transition};
 use super::durability::Ticket;
 use super::id::MemberId;
 use super::message::Refusal;
@@ -39,6 +40,22 @@ pub enum Input {
         /// The voter.
         to: MemberId,
     },
+    /// Change the members. Answered by [`Event::Answered`] with the index of the record that has the change,
+    /// or by [`Event::ChangeRefused`].
+    ///
+    /// A new voter is a learner until it has caught up, and then becomes a voter by itself. If more than one
+    /// voter differs, the change goes through a joint configuration, which the leader leaves by itself.
+    ChangeMembership {
+        /// A number of the host's choice, for the answer.
+        request: u64,
+        /// The changes, in order.
+        changes: Vec<Change>,
+        /// Whether one step will do.
+        transition: Transition,
+    },
+    /// Leave the cluster: the member asks to be removed until it is, and hands leadership over if it leads.
+    /// [`Event::Left`] says when it is no member any more.
+    Leave,
     /// The state of this ticket is durable.
     Persisted(Ticket),
     /// The state of this ticket could not be made durable. The machine stops voting and leading, and tries
@@ -108,6 +125,15 @@ pub enum Event {
     },
     /// A record is committed: it is never lost. Each member gets some of the records, in order.
     Committed(Record),
+    /// A change of the members was refused. Nothing was changed.
+    ChangeRefused {
+        /// The number that the host chose.
+        request: u64,
+        /// Why.
+        refused: ChangeRefused,
+    },
+    /// A committed record removed this member from the cluster.
+    Left,
     /// The answer to a proposal or a hand-over: an index, or why it was refused.
     Answered {
         /// The number that the host chose.

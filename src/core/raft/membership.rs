@@ -39,8 +39,8 @@ impl Profile {
 
 /// One member and its part in the cluster.
 ///
-/// At least one of the three parts is set, and `is_voter` and `is_learner` never both. While a joint change
-/// is in progress a voter that becomes a learner is `is_outgoing` and `is_learner`.
+/// At least one of the first three parts is set, and `is_voter` and `is_learner` never both. While a joint
+/// change is in progress a voter that becomes a learner is `is_outgoing` and `is_learner`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
     /// Who it is.
@@ -51,6 +51,8 @@ pub struct Member {
     pub is_outgoing: bool,
     /// Receives records without a vote; in the outgoing half, once the joint configuration is left.
     pub is_learner: bool,
+    /// A learner that becomes a voter once it has caught up.
+    pub is_joining: bool,
 }
 
 /// The members of a cluster, in the order of their ids.
@@ -115,6 +117,9 @@ impl Membership {
             }
             if member.is_voter && member.is_learner {
                 return Err(InvalidMembership::VoterAndLearner(id));
+            }
+            if member.is_joining && !member.is_learner {
+                return Err(InvalidMembership::JoiningButNoLearner(id));
             }
             if member.profile.address.len() > MAX_ADDRESS_BYTES {
                 return Err(InvalidMembership::AddressTooLong(id, member.profile.address.len()));
@@ -235,6 +240,8 @@ pub enum InvalidMembership {
     NoPart(MemberId),
     /// The member is listed as voter and as learner.
     VoterAndLearner(MemberId),
+    /// The member joins, but is not listed as a learner.
+    JoiningButNoLearner(MemberId),
     /// The member's address has this many bytes.
     AddressTooLong(MemberId, usize),
     /// No member of the list votes.
@@ -255,6 +262,9 @@ impl ::core::fmt::Display for InvalidMembership {
             }
             InvalidMembership::VoterAndLearner(id) => {
                 write!(f, "member {id} is listed as voter and as learner; list it as one of them")
+            }
+            InvalidMembership::JoiningButNoLearner(id) => {
+                write!(f, "member {id} joins, but is no learner; list it as a learner")
             }
             InvalidMembership::AddressTooLong(id, found) => write!(
                 f,

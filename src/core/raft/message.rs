@@ -149,6 +149,8 @@ pub enum Refusal {
     NotReady,
     /// Another change is in progress, or too many proposals wait. Try again.
     Busy,
+    /// No quorum of the voters after the change answered the leader lately: with it the cluster could end.
+    NoQuorum,
     /// The member to hand leadership to is not a voter that may lead.
     NotVoter,
     /// The data is longer than the limit. Names the limit in bytes.

@@ -42,9 +42,13 @@
 //! * A leader is trusted only once a record of its own term is committed: then it knows everything that was
 //!   committed.
 //! * A term whose trust has ended never comes back; the next term has a larger token.
+//! * Members change one voter at a time, or through a joint configuration, only after a record of the leader's
+//!   term is committed, and only to voters of whom a quorum answers.
+//! * A record that only a witness keeps besides a leader that ended is not lost: the witness offers it to
+//!   candidates.
 //!
-//! So far the members of a cluster are those of its first record: founding, joining and changes are not built
-//! yet.
+//! So far the first members of a cluster are those of its first record, and operators add others: founding
+//! and joining by themselves are not built yet.
 //!
 //! # A whole loop
 //!
@@ -99,8 +103,8 @@
 //   what members send, and its bytes;
 // * `config`; `contact`, `durability` and `proposals`, values with one rule each; `interface`, inputs and
 //   outputs;
-// * `state`, what they make up; `election` and `replication`, the protocol; `input`, which handles every
-//   input with their help.
+// * `state`, what they make up; `election`, `offer`, `replication`, `transfer` and `members`, the protocol;
+//   `input`, which handles every input with their help.
 mod change;
 mod checksum;
 mod codec;
@@ -113,8 +117,10 @@ mod forwarded;
 mod id;
 mod input;
 mod interface;
+mod members;
 mod membership;
 mod message;
+mod offer;
 mod peer;
 mod proposals;
 mod record;

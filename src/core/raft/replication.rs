@@ -7,6 +7,7 @@ use super::id::MemberId;
 use super::interface::Event;
 use super::membership::Membership;
 use super::message::{Body, Message};
+use super::proposals::Origin;
 use super::record::{Position, Record};
 use super::state::{Progress, Raft, State, Trust};
 use crate::core::lease::DeposedReason;
@@ -18,6 +19,7 @@ impl Raft {
         let position = Position { term: self.bound.term, index: self.last().position.index + 1 };
         let cluster = self.bound.committed.cluster;
         let progress = self.progress_in(&membership);
+        let removed = self.removed_by(&membership);
         self.bound.uncommitted = Some(Record { position, cluster, membership, data });
         self.durability.changed();
         let version = self.durability.current();
@@ -27,6 +29,13 @@ impl Raft {
             leading.is_only_voter = is_only_voter;
             leading.own_record = version;
             leading.progress = progress;
+            leading.removed.extend(&removed);
+        }
+        // With a second voter, trust of an only voter becomes trust by heartbeats.
+        self.update_contact();
+        for peer in removed {
+            let body = self.append(Some(self.last().clone()), 0);
+            self.send(peer, self.bound.term, body);
         }
         self.heartbeat();
     }
@@ -68,7 +77,7 @@ impl Raft {
         self.send(to, self.bound.term, body);
     }
 
-    fn append(&self, record: Option<Record>, round: u64) -> Body {
+    pub(super) fn append(&self, record: Option<Record>, round: u64) -> Body {
         // Rounded up: a member must not withhold its vote for less than the leader trusts.
         let hold_ms = self.config.timing.min().as_nanos().div_ceil(1_000_000) as u64;
         let committed = self.bound.committed.position;
@@ -127,6 +136,7 @@ impl Raft {
         if let Some(record) = self.bound.uncommitted.take() {
             self.bound.committed = record.clone();
             self.emit(Event::Committed(record));
+            self.leave_if_removed();
         }
     }
 
@@ -151,6 +161,8 @@ impl Raft {
         }
         let lacks = progress.matched < newest && progress.sent < newest;
         self.update_contact();
+        self.elect();
+        self.lift_stop();
         if lacks {
             self.send_append(place, 0);
         }
@@ -160,6 +172,7 @@ impl Raft {
         self.commit();
         self.go_on_with_transfer();
         self.prefer();
+        self.promote();
     }
 
     /// Computes anew when a quorum was last in contact, from what each member answered.
@@ -173,17 +186,8 @@ impl Raft {
         let sent = Instant::from_nanos(self.membership().quorum_value(answered));
         // The leader itself is one of the quorum: it, too, votes for nobody else while it may be trusted.
         self.withheld_until = self.withheld_until.max(sent.saturating_add(self.config.timing.min()));
-        let Some(leading) = self.leading() else { return };
-        leading.contact.quorum_answered(sent);
-        let has_ended = leading.trust == Trust::Ended;
-        if has_ended && self.is_trustworthy() {
-            // A term that ended never comes back. The next one has a larger token.
-            if self.may_stand() {
-                self.campaign(true);
-            }
-        } else {
-            self.elect();
-            self.lift_stop();
+        if let Some(leading) = self.leading() {
+            leading.contact.quorum_answered(sent);
         }
     }
 
@@ -232,16 +236,22 @@ impl Raft {
         self.commit_newest();
         self.answer_proposals(index);
         self.elect();
-        if !self.propose_next() {
-            self.send_commit_notices();
-            self.go_on_with_transfer();
+        self.tell_removed();
+        if self.leave_joint() || self.hand_over_if_removed() || self.make_change() || self.propose_next() {
+            return;
         }
+        self.send_commit_notices();
+        self.go_on_with_transfer();
     }
 
     fn answer_proposals(&mut self, index: u64) {
         let answered = self.leading().map(|leading| leading.proposals.committed(index)).unwrap_or_default();
         for (origin, index) in answered {
             self.answer(origin, Ok(index));
+        }
+        let change = self.leading().and_then(|leading| leading.change_in_flight.take());
+        if let Some(request) = change {
+            self.answer(Origin::Host(request), Ok(index));
         }
     }
 
@@ -261,7 +271,7 @@ impl Raft {
     }
 
     /// Tells those that keep the record that it is committed, without waiting for the next heartbeat.
-    fn send_commit_notices(&mut self) {
+    pub(super) fn send_commit_notices(&mut self) {
         let newest = self.last().position.index;
         for place in self.places() {
             let State::Leader(leading) = &self.state else { return };

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::change::{Change, Transition};
 use super::checksum::xxh64;
 use super::codec::InvalidBytes;
 use super::config::Config;
@@ -48,6 +49,12 @@ pub struct Raft {
     pub(super) refused: Refused,
     /// Proposals that the leader was sent and has not answered.
     pub(super) forwarded: Forwarded,
+    /// To whom a witness offered its record, each with the time until which it does not again.
+    pub(super) offered: Vec<(MemberId, Instant)>,
+    /// Whether the host wants to leave the cluster, and when the member asks for it next.
+    pub(super) leaves_at: Option<Instant>,
+    /// Whether the host was told that the member is no member any more.
+    pub(super) has_left: bool,
     /// How often in a row leadership was handed to a voter of higher priority in vain.
     pub(super) vain_hand_overs: u32,
     pub(super) outputs: VecDeque<Output>,
@@ -84,8 +91,23 @@ pub(super) struct Leading {
     pub(super) is_stop_reported: bool,
     pub(super) proposals: Proposals,
     pub(super) transfer: Option<Transfer>,
+    /// A change of the members that waits for its record.
+    pub(super) change: Option<Changing>,
+    /// The host's change that is in the record in flight.
+    pub(super) change_in_flight: Option<u64>,
+    /// Members that the record in flight removes. They are told when it is committed.
+    pub(super) removed: Vec<Peer>,
     /// When leadership may be handed to a voter of higher priority.
     pub(super) prefers_from: Instant,
+}
+
+/// A change of the members that waits until no record is in flight.
+#[derive(Clone, Debug)]
+pub(super) struct Changing {
+    /// The host's number; none if a member asked for it, or the leader itself wants it.
+    pub(super) request: Option<u64>,
+    pub(super) changes: Vec<Change>,
+    pub(super) transition: Transition,
 }
 
 /// A hand-over that waits until the voter has the newest record.
@@ -150,6 +172,9 @@ impl Raft {
             reason: None,
             refused: Refused::default(),
             forwarded: Forwarded::default(),
+            offered: Vec::new(),
+            leaves_at: None,
+            has_left: false,
             vain_hand_overs: 0,
             outputs: VecDeque::new(),
             config,

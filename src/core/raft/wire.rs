@@ -239,6 +239,7 @@ fn write_result(w: &mut Writer, result: &Result<u64, Refusal>) {
         Err(Refusal::IndexMismatch(index)) => (5, Some(*index)),
         Err(Refusal::Unknown) => (6, None),
         Err(Refusal::NotVoter) => (7, None),
+        Err(Refusal::NoQuorum) => (8, None),
     };
     w.byte(code);
     if let Some(number) = number {
@@ -256,6 +257,7 @@ fn read_result(r: &mut Reader<'_>) -> Result<Result<u64, Refusal>, InvalidBytes>
         5 => Err(Refusal::IndexMismatch(r.number("result")?)),
         6 => Err(Refusal::Unknown),
         7 => Err(Refusal::NotVoter),
+        8 => Err(Refusal::NoQuorum),
         _ => return Err(InvalidBytes::Field("result")),
     })
 }

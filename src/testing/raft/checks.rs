@@ -159,7 +159,10 @@ impl Watch {
                 self.committed = record.position;
                 history.committed(record)
             }
-            Event::LeaderChanged { .. } | Event::Answered { .. } => Ok(()),
+            Event::LeaderChanged { .. }
+            | Event::Answered { .. }
+            | Event::ChangeRefused { .. }
+            | Event::Left => Ok(()),
         }
     }
 

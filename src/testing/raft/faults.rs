@@ -3,7 +3,7 @@
 use super::checks::Broken;
 use super::plan::Fault;
 use super::world::{Happening, World};
-use crate::core::raft::Input;
+use crate::core::raft::{Change, Input, Profile, Transition};
 
 impl World {
     /// One random fault, of a kind that the plan allows.
@@ -53,6 +53,12 @@ impl World {
                     return self.input(index, Input::Timeout);
                 }
             }
+            Fault::Churn => return self.churn(index),
+            Fault::Leave => {
+                if node.stopped_until <= self.at {
+                    return self.input(index, Input::Leave);
+                }
+            }
             // These strike with every message or write.
             Fault::Loss
             | Fault::Duplicate
@@ -62,5 +68,29 @@ impl World {
             | Fault::SlowDisk => {}
         }
         Ok(())
+    }
+
+    /// An operator changes the members, by way of one of them.
+    fn churn(&mut self, index: usize) -> Result<(), Broken> {
+        if self.nodes[index].stopped_until > self.at {
+            return Ok(());
+        }
+        let count = self.random.between(1, 3);
+        let changes = (0..count)
+            .map(|_| {
+                let other = self.random.below(self.nodes.len() as u64) as usize;
+                let config = &self.nodes[other].config;
+                let (incarnation, is_witness) = (config.incarnation, config.is_witness);
+                let profile = Profile { incarnation, is_witness, ..Profile::new(config.id) };
+                match self.random.below(10) {
+                    0..4 => Change::Voter(profile),
+                    4..8 => Change::Remove(config.id),
+                    8 => Change::Learner(profile),
+                    _ => Change::Demote(config.id),
+                }
+            })
+            .collect();
+        let transition = if self.random.chance(30) { Transition::Joint } else { Transition::Auto };
+        self.input(index, Input::ChangeMembership { request: 0, changes, transition })
     }
 }

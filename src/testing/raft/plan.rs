@@ -41,11 +41,15 @@ pub enum Fault {
     Campaign,
     /// Timers fire late, early and twice.
     Timers,
+    /// Operators add, remove, promote and demote members, one and several at a time.
+    Churn,
+    /// Members leave by themselves.
+    Leave,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Fault; 15] = [
+    pub const ALL: [Fault; 17] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Delay,
@@ -61,6 +65,8 @@ impl Fault {
         Fault::Transfer,
         Fault::Campaign,
         Fault::Timers,
+        Fault::Churn,
+        Fault::Leave,
     ];
 }
 
@@ -69,8 +75,12 @@ impl Fault {
 pub struct Plan {
     /// How many voters the cluster has; 1 to 9.
     pub voters: usize,
+    /// How many of the voters are witnesses; fewer than voters.
+    pub witnesses: usize,
     /// How many learners; 0 to 3.
     pub learners: usize,
+    /// How many more processes there are, which are no members at first; 0 to 3.
+    pub spares: usize,
     /// The times of elections and heartbeats of each member, voters first; repeated if there are fewer.
     pub timings: Vec<ElectionTiming>,
     /// The largest difference of a clock's rate from true time, in parts per billion. Up to 52 000 000 is
@@ -116,7 +126,9 @@ impl Plan {
         };
         Plan {
             voters: random.pick(&[1, 2, 3, 3, 3, 3, 4, 5, 5]),
+            witnesses: random.pick(&[0, 0, 0, 1, 2]),
             learners: random.pick(&[0, 0, 0, 1, 2]),
+            spares: random.pick(&[0, 0, 1, 2]),
             timings,
             drift_ppb: random.pick(&[0, 10_000_000, 40_000_000]),
             faults,
@@ -139,7 +151,7 @@ impl Plan {
     /// The longest minimum and maximum election time of all members.
     pub(super) fn longest(&self) -> (u64, u64) {
         let longest = |of: fn(&ElectionTiming) -> Duration| {
-            let all = (0..self.voters + self.learners).map(|node| of(&self.timing(node)));
+            let all = (0..self.voters + self.learners + self.spares).map(|node| of(&self.timing(node)));
             all.max().unwrap_or_default().as_nanos() as u64
         };
         (longest(ElectionTiming::min), longest(ElectionTiming::max))

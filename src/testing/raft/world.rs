@@ -114,7 +114,9 @@ impl World {
     #[must_use]
     pub fn with(seed: u64, mut plan: Plan) -> World {
         plan.voters = plan.voters.clamp(1, 9);
+        plan.witnesses = plan.witnesses.min(plan.voters - 1);
         plan.learners = plan.learners.min(3);
+        plan.spares = plan.spares.min(3);
         let mut random = Random::new(seed);
         let _ = Plan::draw(&mut random);
         let nodes = nodes(&plan, &mut random);
@@ -202,11 +204,19 @@ impl World {
         Ok(())
     }
 
-    /// Whether every member knows a record from this index on to be committed.
+    /// Whether every member knows a record from this index on to be committed, no change is in progress, and
+    /// nobody still joins.
     fn has_all(&self, index: u64) -> bool {
-        let has =
-            |node: &Node| node.run.as_ref().is_some_and(|run| run.raft.committed().position.index >= index);
-        self.nodes.iter().all(has)
+        let leader = self.leader().and_then(|leader| self.nodes[leader].run.as_ref());
+        let Some(leader) = leader else { return false };
+        let membership = &leader.raft.committed().membership;
+        let has = |node: &Node| {
+            let committed = node.run.as_ref().map(|run| run.raft.committed().position.index);
+            committed.is_some_and(|committed| committed >= index) || membership.get(&node.config.id).is_none()
+        };
+        let is_settled =
+            !membership.is_joint() && membership.members().iter().all(|member| !member.is_joining);
+        is_settled && self.nodes.iter().all(has)
     }
 
     /// Who leads now.
@@ -357,7 +367,7 @@ impl World {
         let now = node.now(self.at);
         let Some(run) = &mut node.run else { return Ok(()) };
         run.raft.handle_input(now, input);
-        let most = OUTPUTS_EACH * (self.plan.voters + self.plan.learners) + 1_100;
+        let most = OUTPUTS_EACH * self.nodes.len() + 1_100;
         let mut outputs = 0;
         let due = loop {
             let Some(run) = &mut self.nodes[index].run else { return Ok(()) };
@@ -498,21 +508,27 @@ impl World {
 fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
     let id = |index: usize| MemberId::new(&format!("n{index}")).expect("a short id");
     let cluster = ClusterId([0xC1; 16]);
-    let count = plan.voters + plan.learners;
+    let (count, spares) = (plan.voters + plan.learners, plan.spares);
     let incarnation = |index: usize| Incarnation::new(index as u64 + 1).unwrap_or_default();
     let members = (0..count).map(|index| Member {
-        profile: Profile { incarnation: incarnation(index), ..Profile::new(id(index)) },
+        profile: Profile {
+            incarnation: incarnation(index),
+            is_witness: index < plan.witnesses,
+            ..Profile::new(id(index))
+        },
         is_voter: index < plan.voters,
         is_outgoing: false,
         is_learner: index >= plan.voters,
+        is_joining: false,
     });
     let membership = Arc::new(Membership::new(members.collect()).expect("a voter at least"));
     let data = Arc::from(String::new().into_bytes());
     let first = Record { position: Position::ZERO, cluster, membership, data };
-    (0..count)
+    (0..count + spares)
         .map(|index| {
             let mut config = Config::new(id(index), incarnation(index), random.number());
             config.timing = plan.timing(index);
+            config.is_witness = index < plan.witnesses;
             if let Some(protection) = plan.without {
                 config = config.without(protection);
             }
