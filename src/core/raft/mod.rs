@@ -42,8 +42,8 @@
 //! * A leader is trusted only once a record of its own term is committed: then it knows everything that was
 //!   committed.
 //! * A term whose trust has ended never comes back; the next term has a larger token.
-//! * Members change one voter at a time, or through a joint configuration, only after a record of the leader's
-//!   term is committed, and only to voters of whom a quorum answers.
+//! * Members change one voter at a time, or through a joint configuration, only after a record of the
+//!   leader's term is committed, and only to voters of whom a quorum answers.
 //! * A record that only a witness keeps besides a leader that ended is not lost: the witness offers it to
 //!   candidates.
 //!

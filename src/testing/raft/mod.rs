@@ -20,6 +20,7 @@
 mod checks;
 mod disk;
 mod faults;
+mod network;
 mod node;
 mod plan;
 mod world;

@@ -1,10 +1,20 @@
 //! One member of a world: the machine, its clock and its disk.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
 use super::super::clock::Clock;
+use super::super::random::Random;
 use super::checks::Watch;
 use super::disk::Disk;
+use super::plan::{MS, Plan};
 use crate::core::Instant;
-use crate::core::raft::{Config, Position, Raft};
+use crate::core::raft::{
+    Bound, ClusterId, Config, Durable, DurableState, Incarnation, Member, MemberId, Membership, Position,
+    Profile, Raft, Record,
+};
 
 pub(super) struct Node {
     pub(super) config: Config,
@@ -46,9 +56,60 @@ impl Node {
         self.trusted_until = 0;
     }
 
-    pub(super) fn crash(&mut self, random: &mut super::super::random::Random) {
+    pub(super) fn crash(&mut self, random: &mut Random) {
         self.run = None;
         self.trusted_until = 0;
         self.disk.crash(random);
     }
+}
+
+/// The members of a new cluster, each with its clock and disk.
+pub(super) fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
+    let id = |index: usize| MemberId::new(&format!("n{index}")).expect("a short id");
+    let cluster = ClusterId([0xC1; 16]);
+    let (count, spares) = (plan.voters + plan.learners, plan.spares);
+    let incarnation = |index: usize| Incarnation::new(index as u64 + 1).unwrap_or_default();
+    let members = (0..count).map(|index| Member {
+        profile: Profile {
+            incarnation: incarnation(index),
+            is_witness: index < plan.witnesses,
+            ..Profile::new(id(index))
+        },
+        is_voter: index < plan.voters,
+        is_outgoing: false,
+        is_learner: index >= plan.voters,
+        is_joining: false,
+    });
+    let membership = Arc::new(Membership::new(members.collect()).expect("a voter at least"));
+    let data = Arc::from(String::new().into_bytes());
+    let first = Record { position: Position::ZERO, cluster, membership, data };
+    (0..count + spares)
+        .map(|index| {
+            let mut config = Config::new(id(index), incarnation(index), random.number());
+            config.timing = plan.timing(index);
+            config.is_witness = index < plan.witnesses;
+            if let Some(protection) = plan.without {
+                config = config.without(protection);
+            }
+            let committed = first.clone();
+            let bound =
+                Bound { term: 0, vote: None, hold_ms: 0, is_established: true, committed, uncommitted: None };
+            let state = DurableState::Bound(bound);
+            let durable = Durable { id: config.id, incarnation: config.incarnation, state };
+            let drift = random.between(0, 2 * plan.drift_ppb as u64) as i64 - plan.drift_ppb;
+            let drift =
+                if random.chance(40) { random.pick(&[-plan.drift_ppb, plan.drift_ppb]) } else { drift };
+            Node {
+                config,
+                clock: Clock::new(random.between(1_000 * MS, 3_600_000 * MS), drift),
+                disk: Disk::new(&durable),
+                run: None,
+                runs: 0,
+                cut_until: 0,
+                stopped_until: 0,
+                timer_at: u64::MAX,
+                trusted_until: 0,
+            }
+        })
+        .collect()
 }

@@ -5,23 +5,18 @@ use ::core::time::Duration;
 use alloc::boxed::Box;
 use alloc::collections::BinaryHeap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::super::clock::Clock;
 use super::super::log::Listener;
 use super::super::random::Random;
 use super::super::violation::Violation;
 use super::checks::{Broken, History};
-use super::disk::Disk;
-use super::node::Node;
+use super::node::{Node, nodes};
 use super::plan::{Fault, MS, Plan};
 use crate::core::Instant;
-use crate::core::raft::{
-    Bound, ClusterId, Config, Durable, DurableState, Incarnation, Input, Member, MemberId, Membership,
-    Message, Output, Position, Profile, Record, Ticket,
-};
+use crate::core::raft::{Input, Message, Output, Ticket};
 
 /// Maximum number of outputs after one input, for each member of the cluster.
 const OUTPUTS_EACH: usize = 6;
@@ -95,7 +90,7 @@ pub struct World {
     pub(super) one_way: Vec<(usize, usize, u64)>,
     pub(super) healed: bool,
     history: History,
-    figures: Figures,
+    pub(super) figures: Figures,
     digest: u64,
     listener: Option<Box<Listener>>,
     queue: BinaryHeap<Reverse<Entry>>,
@@ -354,13 +349,6 @@ impl World {
         self.input(node, Input::Propose { request: self.proposed, expected: None, data })
     }
 
-    /// Whether no message comes through from one member to another now.
-    fn is_cut(&self, from: usize, to: usize) -> bool {
-        let until = |node: usize| self.nodes[node].cut_until;
-        let one_way = || self.one_way.iter().any(|(a, b, until)| (*a, *b) == (from, to) && *until > self.at);
-        until(from) > self.at || until(to) > self.at || one_way()
-    }
-
     /// Gives an input to a running member, carries its outputs out and checks what must hold.
     pub(super) fn input(&mut self, index: usize, input: Input) -> Result<(), Broken> {
         let node = &mut self.nodes[index];
@@ -444,46 +432,6 @@ impl World {
         self.enqueue(self.at + delay, Happening::Written { node: index, run, ticket });
     }
 
-    fn send(&mut self, from: usize, to: MemberId, bytes: Arc<[u8]>) {
-        self.figures.messages += 1;
-        let Some(to) = self.index(to) else { return };
-        if self.strikes(Fault::Loss, 15) {
-            return;
-        }
-        let mut bytes = bytes;
-        if self.strikes(Fault::Damage, 3) {
-            let mut damaged = bytes.to_vec();
-            let at = self.random.below(damaged.len() as u64) as usize;
-            damaged[at] ^= 1 << self.random.below(8);
-            bytes = damaged.into();
-        }
-        if self.strikes(Fault::Duplicate, 10) {
-            let at = self.at + self.random.below(3 * self.longest.1);
-            self.enqueue(at, Happening::Arrives { from, to, bytes: bytes.clone() });
-        }
-        let transit = self.transit();
-        self.enqueue(self.at + transit, Happening::Arrives { from, to, bytes });
-    }
-
-    /// Which member has this id: `n` and its number.
-    fn index(&self, id: MemberId) -> Option<usize> {
-        let index = id.strip_prefix('n')?.parse().ok()?;
-        (index < self.nodes.len()).then_some(index)
-    }
-
-    /// How long one message is under way.
-    fn transit(&mut self) -> u64 {
-        let (min, max) = self.longest;
-        if self.strikes(Fault::VeryLate, 3) {
-            return self.random.below(10 * max);
-        }
-        if self.strikes(Fault::Delay, 30) {
-            return self.random.below(min);
-        }
-        let latency = self.plan.latency.as_nanos() as u64;
-        self.random.between(latency / 2, latency)
-    }
-
     /// All faults end.
     fn heal(&mut self) -> Result<(), Broken> {
         self.healed = true;
@@ -502,57 +450,6 @@ impl World {
         }
         Ok(())
     }
-}
-
-/// The members of a new cluster, each with its clock and disk.
-fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
-    let id = |index: usize| MemberId::new(&format!("n{index}")).expect("a short id");
-    let cluster = ClusterId([0xC1; 16]);
-    let (count, spares) = (plan.voters + plan.learners, plan.spares);
-    let incarnation = |index: usize| Incarnation::new(index as u64 + 1).unwrap_or_default();
-    let members = (0..count).map(|index| Member {
-        profile: Profile {
-            incarnation: incarnation(index),
-            is_witness: index < plan.witnesses,
-            ..Profile::new(id(index))
-        },
-        is_voter: index < plan.voters,
-        is_outgoing: false,
-        is_learner: index >= plan.voters,
-        is_joining: false,
-    });
-    let membership = Arc::new(Membership::new(members.collect()).expect("a voter at least"));
-    let data = Arc::from(String::new().into_bytes());
-    let first = Record { position: Position::ZERO, cluster, membership, data };
-    (0..count + spares)
-        .map(|index| {
-            let mut config = Config::new(id(index), incarnation(index), random.number());
-            config.timing = plan.timing(index);
-            config.is_witness = index < plan.witnesses;
-            if let Some(protection) = plan.without {
-                config = config.without(protection);
-            }
-            let committed = first.clone();
-            let bound =
-                Bound { term: 0, vote: None, hold_ms: 0, is_established: true, committed, uncommitted: None };
-            let state = DurableState::Bound(bound);
-            let durable = Durable { id: config.id, incarnation: config.incarnation, state };
-            let drift = random.between(0, 2 * plan.drift_ppb as u64) as i64 - plan.drift_ppb;
-            let drift =
-                if random.chance(40) { random.pick(&[-plan.drift_ppb, plan.drift_ppb]) } else { drift };
-            Node {
-                config,
-                clock: Clock::new(random.between(1_000 * MS, 3_600_000 * MS), drift),
-                disk: Disk::new(&durable),
-                run: None,
-                runs: 0,
-                cut_until: 0,
-                stopped_until: 0,
-                timer_at: u64::MAX,
-                trusted_until: 0,
-            }
-        })
-        .collect()
 }
 
 fn mix(digest: u64, value: u64) -> u64 {
