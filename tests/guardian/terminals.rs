@@ -53,6 +53,10 @@ impl Drop for Shell {
 
 /// Ctrl-Z stops `elector run` with its command. Then the command reads in the background, where SIGTTIN stops
 /// it, and goes on once the job has the terminal again, which no signal tells.
+///
+/// The command is a script for bash: a shell that starts its programs with vfork(2), as dash does, waits in
+/// the kernel for one that is stopped before its exec, and does not stop itself. Ctrl-Z hangs then without
+/// Elector too.
 #[test]
 fn a_command_that_reads_in_the_background_goes_on_in_the_foreground() {
     let place = Place::new(LONG);
@@ -70,7 +74,7 @@ fn a_command_that_reads_in_the_background_goes_on_in_the_foreground() {
     let words: Vec<_> = run.get_args().map(|word| word.to_string_lossy()).collect();
     let mut shell = Shell::start();
     shell.types(&format!(
-        "{} {} {} {} -- sh {}\n",
+        "{} {} {} {} -- bash {}\n",
         run.get_program().to_string_lossy(),
         words.join(" "),
         place.store(),
