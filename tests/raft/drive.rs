@@ -111,3 +111,17 @@ pub fn with_priorities(priorities: [u8; 3]) -> Cluster {
     cluster.in_flight.clear();
     cluster
 }
+
+/// The first message in flight of this type to a member; all others are lost.
+pub fn only(cluster: &mut Cluster, to: &str, name: &str) -> Message {
+    let is_wanted = |message: &Message| message.to == id(to) && message.body.name() == name;
+    let found = cluster.in_flight.iter().find(|message| is_wanted(message)).cloned();
+    cluster.in_flight.clear();
+    found.unwrap_or_else(|| panic!("no {name} to {to}"))
+}
+
+/// Delivers the first message in flight of this type to a member; all others are lost.
+pub fn pass(cluster: &mut Cluster, to: &str, name: &str) {
+    let message = only(cluster, to, name);
+    cluster.deliver(&message);
+}

@@ -5,7 +5,7 @@ use elector::core::lease::DeposedReason;
 use elector::core::raft::{Body, ClusterId, Event, Incarnation, Input, Message, Position, Role};
 
 use crate::cluster::{CLUSTER, Cluster, Start};
-use crate::drive::{MS, from_c, id, led, propose};
+use crate::drive::{MS, from_c, id, led, only, pass, propose};
 
 #[test]
 fn three_members_elect_one_leader_and_follow_it() {
@@ -258,4 +258,146 @@ fn a_member_at_the_last_number_stands_no_more_and_does_not_panic() {
         cluster.input(id("a"), Input::Campaign);
         assert!(cluster.raft("a").last().position.index <= largest);
     }
+}
+
+#[test]
+fn a_vote_is_withheld_in_a_term_too_that_another_message_brought() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    // a is elected by c, whose acknowledgement is lost; b hears nothing.
+    cluster.input(id("a"), Input::Campaign);
+    for (to, name) in
+        [("c", "pre_vote"), ("a", "pre_vote_answer"), ("c", "vote"), ("a", "vote_answer"), ("c", "append")]
+    {
+        pass(&mut cluster, to, name);
+    }
+    // c hears a no more and stands. Its request for the vote of b is late.
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    cluster.input(id("c"), Input::Campaign);
+    pass(&mut cluster, "b", "pre_vote");
+    pass(&mut cluster, "c", "pre_vote_answer");
+    let vote = only(&mut cluster, "b", "vote");
+    // b stands too; the refusal of c, in term 2, is late.
+    cluster.input(id("b"), Input::Campaign);
+    pass(&mut cluster, "c", "pre_vote");
+    let refusal = only(&mut cluster, "b", "pre_vote_answer");
+    // Now b hears a, and a is trusted.
+    cluster.input(id("a"), Input::Timeout);
+    pass(&mut cluster, "b", "append");
+    pass(&mut cluster, "a", "append_answer");
+    assert_eq!(cluster.leaders(), [id("a")]);
+    for late in [&refusal, &vote] {
+        cluster.deliver(late);
+    }
+    assert_ne!(cluster.raft("b").vote(), Some(id("c")));
+    cluster.in_flight.retain(|message| message.to != id("a") && message.from != id("a"));
+    cluster.stabilize();
+    assert_eq!(cluster.leaders(), [id("a")]);
+    // The same while the leader that it heard hands leadership over to it, and an answer brings a later term.
+    let mut cluster = led();
+    cluster.input(id("a"), Input::Transfer { request: 9, to: id("b") });
+    pass(&mut cluster, "b", "timeout_now");
+    cluster.deliver(&from_c("b", 5, Body::VoteAnswer { granted: false, offer: None }));
+    assert_eq!((cluster.raft("b").term(), cluster.raft("b").vote()), (5, None));
+    let last = Position::new(4, 9);
+    cluster.deliver(&from_c("b", 5, Body::Vote { last, forced: false }));
+    assert_eq!(cluster.raft("b").vote(), None);
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    cluster.deliver(&from_c("b", 5, Body::Vote { last, forced: false }));
+    assert_eq!(cluster.raft("b").vote(), Some(id("c")));
+}
+
+#[test]
+fn a_late_answer_does_not_end_a_healthy_term() {
+    let mut cluster = led();
+    let late = [
+        Body::PreVoteAnswer { granted: false, offer: None },
+        Body::VoteAnswer { granted: false, offer: None },
+        Body::AppendAnswer { matched: 0, round: 0 },
+    ];
+    for answer in late {
+        cluster.deliver(&from_c("b", 7, answer));
+    }
+    cluster.run(300 * MS, |_| false);
+    assert_eq!(cluster.raft("a").leadership(cluster.now).token.unwrap().get(), 1);
+}
+
+#[test]
+fn a_forced_vote_is_for_voters_only() {
+    let mut cluster = led();
+    let last = cluster.raft("b").last().position;
+    let stranger = Message { from: id("z"), ..from_c("b", 2, Body::Vote { last, forced: true }) };
+    assert!(cluster.deliver(&stranger).is_empty());
+    assert_eq!(cluster.raft("b").term(), 1);
+}
+
+#[test]
+fn a_term_that_no_cluster_can_have_reached_is_refused() {
+    let mut cluster = led();
+    let far = from_c("b", Position::LARGEST, Body::Vote { last: Position::new(5, 9), forced: false });
+    cluster.now = cluster.now.saturating_add(5_000 * MS);
+    cluster.deliver(&far);
+    assert_eq!((cluster.raft("b").term(), cluster.raft("b").refused().protocol), (1, 1));
+    cluster.run(2_000 * MS, |_| false);
+    assert_eq!(cluster.leaders().len(), 1);
+}
+
+#[test]
+fn a_leader_that_stands_again_sends_no_heartbeat_in_the_new_term() {
+    let mut cluster = led();
+    propose(&mut cluster, "a", 1, None, "x");
+    cluster.run(MS, |message| message.to == id("c"));
+    cluster.run(190 * MS, |message| message.from == id("a"));
+    assert!(cluster.leaders().is_empty());
+    // c takes the record and answers: news, and a quorum again.
+    cluster.now = cluster.now.saturating_add(100 * MS);
+    cluster.input(id("a"), Input::Timeout);
+    pass(&mut cluster, "c", "append");
+    let answer = only(&mut cluster, "a", "append_answer");
+    let sent = cluster.deliver(&answer);
+    assert_eq!((cluster.raft("a").role(), cluster.raft("a").term()), (Role::Candidate, 2));
+    assert!(sent.iter().all(|message| message.body.name() == "vote"), "{sent:?}");
+}
+
+#[test]
+fn a_leader_that_is_too_far_away_to_be_trusted_gives_up() {
+    let mut cluster = led();
+    // Each answer comes 190 ms after its heartbeat: too late for trust, every time.
+    let mut late = Vec::new();
+    for _ in 0..20 {
+        cluster.now = cluster.now.saturating_add(100 * MS);
+        for message in cluster.input(id("a"), Input::Timeout) {
+            late.extend(cluster.deliver(&message).into_iter().map(|answer| (cluster.now, answer)));
+        }
+        cluster.in_flight.clear();
+        let now = cluster.now;
+        let is_due = |sent: elector::core::Instant| sent.saturating_add(190 * MS) <= now;
+        let due: Vec<Message> =
+            late.iter().filter(|(sent, _)| is_due(*sent)).map(|(_, answer)| answer.clone()).collect();
+        late.retain(|(sent, _)| !is_due(*sent));
+        due.iter().for_each(|answer| {
+            cluster.deliver(answer);
+        });
+    }
+    assert_ne!(cluster.raft("a").role(), Role::Leader);
+}
+
+#[test]
+fn a_candidate_whose_disk_hangs_does_not_raise_its_term_again_and_again() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.nodes.get_mut(&id("a")).unwrap().keeps_writes = true;
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    cluster.input(id("a"), Input::Campaign);
+    cluster.stabilize();
+    assert_eq!((cluster.raft("a").term(), cluster.raft("a").role()), (1, Role::Candidate));
+    for _ in 0..10 {
+        cluster.now = cluster.now.saturating_add(1_000 * MS);
+        cluster.input(id("a"), Input::Timeout);
+        cluster.stabilize();
+    }
+    assert_eq!(cluster.raft("a").term(), 1);
+    // Once the disk has written it goes on.
+    cluster.persisted(id("a"));
+    cluster.stabilize();
+    assert_eq!(cluster.raft("a").role(), Role::Leader);
 }

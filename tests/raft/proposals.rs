@@ -1,8 +1,8 @@
 //! Proposals and their answers.
 
-use elector::core::raft::{Body, Event, Input, Message, Refusal};
+use elector::core::raft::{Body, Event, Input, MAX_DATA_BYTES, Message, Refusal};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Start};
 use crate::drive::{MS, answers, from_c, id, led, propose};
 
 #[test]
@@ -65,4 +65,31 @@ fn strangers_propose_nothing() {
     let stranger = Message { from: id("z"), ..from_c("a", 1, proposal.clone()) };
     assert!(cluster.deliver(&stranger).is_empty());
     assert!(!cluster.deliver(&from_c("a", 1, proposal)).is_empty());
+}
+
+#[test]
+fn nothing_is_coalesced_with_a_proposal_that_expects_an_index() {
+    let mut cluster = led();
+    propose(&mut cluster, "a", 1, None, "in flight");
+    propose(&mut cluster, "a", 2, Some(2), "compare-and-set");
+    propose(&mut cluster, "a", 3, None, "plain");
+    propose(&mut cluster, "a", 4, Some(3), "another");
+    cluster.stabilize();
+    let mut found = answers(&cluster, "a");
+    found.sort_by_key(|(request, _)| *request);
+    assert_eq!(found, [(1, Ok(2)), (2, Ok(3)), (3, Err(Refusal::Busy)), (4, Err(Refusal::Busy))]);
+    assert_eq!(&*cluster.raft("b").committed().data, b"compare-and-set");
+}
+
+#[test]
+fn no_setting_lets_a_record_grow_beyond_what_members_read() {
+    let mut cluster = Cluster::of(&["a"]);
+    let mut start = Start::new(id("a"), cluster.raft("a").membership().clone());
+    start.config.max_data = usize::MAX;
+    let durable = start.durable().unwrap();
+    cluster.add(start.config, durable);
+    cluster.run(900 * MS, |_| false);
+    let data = vec![0; MAX_DATA_BYTES + 1].into();
+    cluster.input(id("a"), Input::Propose { request: 1, expected: None, data });
+    assert_eq!(answers(&cluster, "a"), [(1, Err(Refusal::TooLarge(MAX_DATA_BYTES as u64)))]);
 }

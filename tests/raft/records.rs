@@ -46,13 +46,33 @@ fn an_only_voter_leads_once_its_vote_in_that_very_term_is_durable() {
     let mut cluster = Cluster::of(&["a"]);
     cluster.nodes.get_mut(&id("a")).unwrap().keeps_writes = true;
     cluster.now = cluster.now.saturating_add(200 * MS);
+    // A message raises its term to 7, and the write of that has begun.
+    cluster.deliver(&from_c("a", 7, Body::Vote { last: Position::ZERO, forced: false }));
+    cluster.now = cluster.now.saturating_add(800 * MS);
     cluster.input(id("a"), Input::Campaign);
-    cluster.input(id("a"), Input::Campaign);
-    assert_eq!(cluster.raft("a").term(), 2);
+    assert_eq!((cluster.raft("a").term(), cluster.raft("a").role()), (8, Role::Candidate));
     cluster.persisted(id("a"));
-    assert_eq!(cluster.raft("a").role(), Role::Candidate, "the write of term 1 is done");
+    assert_eq!(cluster.raft("a").role(), Role::Candidate, "the write of term 7 is done");
     cluster.persisted(id("a"));
     assert_eq!(cluster.raft("a").role(), Role::Leader);
+}
+
+#[test]
+fn a_slow_disk_acknowledges_what_it_has_written_although_records_follow() {
+    let mut cluster = led();
+    cluster.nodes.get_mut(&id("c")).unwrap().keeps_writes = true;
+    let mut acknowledged = 0;
+    for request in 0..300 {
+        propose(&mut cluster, "a", request, None, "x");
+        cluster.stabilize();
+        // Every third record a write is done.
+        if request % 3 == 2 {
+            let sent = cluster.persisted(id("c"));
+            let is_one = |message: &&Message| matches!(message.body, Body::AppendAnswer { matched, .. } if matched > 0);
+            acknowledged += sent.iter().filter(is_one).count();
+        }
+    }
+    assert!(acknowledged >= 90, "{acknowledged} acknowledgements of 100 writes");
 }
 
 #[test]

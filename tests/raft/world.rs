@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use elector::core::raft::Protection;
+use elector::core::raft::{ElectionTiming, Protection};
 use elector::testing::raft::{Fault, Figures, Plan, World};
 
 /// The seeds of this test run: `ELECTOR_SIM_SEEDS=from..to`, or a number of seeds, or 40.
@@ -57,18 +57,21 @@ fn a_seed_gives_the_same_world_again() {
 }
 
 /// Worlds in which members lack a rule, until one breaks a promise.
-fn broken_without(protection: Protection, faults: &[Fault]) -> String {
+fn broken_without(protection: Protection, faults: &[Fault], change: impl Fn(Plan) -> Plan) -> String {
     for seed in 0..400 {
         let drawn = Plan::drawn(seed);
         let plan = Plan {
             voters: 3,
+            witnesses: 0,
             learners: 0,
+            spares: 0,
             faults: faults.to_vec(),
             without: Some(protection),
             chaos: Duration::from_secs(20),
             fault_every: Duration::from_millis(60),
-            ..drawn
+            ..drawn.clone()
         };
+        let plan = change(plan);
         if let Err(violation) = World::with(seed, plan).run() {
             return violation.to_string();
         }
@@ -78,12 +81,31 @@ fn broken_without(protection: Protection, faults: &[Fault]) -> String {
 
 #[test]
 fn two_lead_at_once_where_no_leader_checks_for_a_quorum() {
-    let broken = broken_without(Protection::CheckQuorum, &[Fault::Partition]);
+    let broken = broken_without(Protection::CheckQuorum, &[Fault::Partition], |plan| plan);
     assert!(broken.contains("lead at once"), "{broken}");
 }
 
 #[test]
 fn two_lead_at_once_where_no_vote_is_withheld() {
-    let broken = broken_without(Protection::Withholding, &[Fault::Campaign, Fault::OneWay, Fault::Suspend]);
+    let broken =
+        broken_without(Protection::Withholding, &[Fault::Campaign, Fault::OneWay, Fault::Suspend], |plan| {
+            plan
+        });
     assert!(broken.contains("lead at once"), "{broken}");
+}
+
+#[test]
+fn committed_data_is_lost_where_a_leader_commits_records_of_earlier_terms() {
+    // A winner's first record reaches nobody; the same for the next winner; then the first one wins again, commits its
+    // old record, and is gone before it makes another.
+    let rare = |plan| Plan {
+        timings: vec![ElectionTiming::default()],
+        propose_every: Duration::from_secs(5),
+        ..plan
+    };
+    let broken = broken_without(Protection::OwnTerm, &[Fault::Winner, Fault::Crash], rare);
+    assert!(
+        broken.contains("without the committed") || broken.contains("are committed at index"),
+        "{broken}"
+    );
 }

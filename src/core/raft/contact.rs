@@ -18,13 +18,14 @@ pub(super) struct Contact {
     next_round: u64,
     /// When the newest round that a quorum answered was sent.
     quorum: Option<Instant>,
-    /// When the term began.
-    since: Instant,
+    /// When the newest round was sent whose answers came early enough to give trust; at first when the term
+    /// began.
+    useful: Instant,
 }
 
 impl Contact {
     pub(super) fn new(now: Instant) -> Contact {
-        Contact { rounds: VecDeque::new(), next_round: 1, quorum: None, since: now }
+        Contact { rounds: VecDeque::new(), next_round: 1, quorum: None, useful: now }
     }
 
     /// Begins a round at `now` and returns its number.
@@ -44,10 +45,13 @@ impl Contact {
         self.rounds.get(usize::try_from(round.checked_sub(first)?).ok()?).map(|(_, sent)| *sent)
     }
 
-    /// A quorum answered rounds that were sent at `sent` or later.
-    pub(super) fn quorum_answered(&mut self, sent: Instant) {
+    /// At `now` a quorum has answered rounds that were sent at `sent` or later.
+    pub(super) fn quorum_answered(&mut self, sent: Instant, now: Instant, timing: &ElectionTiming) {
         if sent > Instant::ZERO {
             self.quorum = self.quorum.max(Some(sent));
+        }
+        if now < self.trusted_until(timing) {
+            self.useful = self.useful.max(sent);
         }
     }
 
@@ -59,9 +63,10 @@ impl Contact {
         self.quorum.map_or(Instant::ZERO, |sent| sent.saturating_add(trust(timing)))
     }
 
-    /// When a leader that no quorum answers gives up.
+    /// When a leader gives up that no quorum answers, or only so late that it cannot be trusted: others may
+    /// be nearer.
     pub(super) fn gives_up_at(&self, timing: &ElectionTiming) -> Instant {
-        self.quorum.unwrap_or(self.since).max(self.since).saturating_add(timing.max())
+        self.useful.saturating_add(timing.max())
     }
 }
 

@@ -88,10 +88,14 @@ impl Durability {
     }
 
     /// Holds a message back until the state in memory is durable. An older message of the same kind to the
-    /// same member is replaced, and beyond a bound messages are dropped: a disk that hangs keeps no queue
-    /// growing.
+    /// same member is replaced if it waits for the same write, and beyond a bound messages are dropped: a
+    /// disk that hangs keeps no queue growing, and one that is slow still promises what it has written.
     pub(super) fn hold(&mut self, message: Message) {
-        self.held.retain(|(_, held)| held.to != message.to || held.body.name() != message.body.name());
+        let current = self.current;
+        let is_replaced = |version: u64, held: &Message| {
+            version == current && held.to == message.to && held.body.name() == message.body.name()
+        };
+        self.held.retain(|(version, held)| !is_replaced(*version, held));
         if self.held.len() < MAX_HELD {
             self.held.push_back((self.current, message));
         }

@@ -4,9 +4,9 @@ use alloc::boxed::Box;
 use alloc::vec;
 
 use super::contact::Contact;
-use super::id::MemberId;
+use super::id::{Incarnation, MemberId};
 use super::interface::Event;
-use super::membership::VoteResult;
+use super::membership::{Membership, VoteResult};
 use super::message::{Body, Message, Refusal};
 use super::proposals::{Origin, Proposals};
 use super::record::{Position, Record};
@@ -19,7 +19,10 @@ impl Raft {
     pub(super) fn stand(&mut self) {
         self.restart_election_time();
         let is_leader = matches!(self.state, State::Leader(_));
-        if is_leader || !self.may_stand() {
+        // Nobody was asked yet for a vote in this term, and nobody would be in a later one: the disk hangs.
+        let waits_for_disk = matches!(&self.state, State::Candidate { own_vote, .. }
+            if !self.durability.is_durable(*own_vote));
+        if is_leader || waits_for_disk || !self.may_stand() {
             return;
         }
         // Even the only voter may have answered a leader that is no voter any more.
@@ -190,6 +193,18 @@ impl Raft {
         }
     }
 
+    /// Whether the sender votes in the membership in force, or in the last committed one.
+    fn is_voter(&self, message: &Message) -> bool {
+        let votes = |membership: &Membership| {
+            membership.get(&message.from).is_some_and(|member| {
+                let listed = member.profile.incarnation;
+                let is_same = listed == Incarnation::UNKNOWN || listed == message.from_incarnation;
+                is_same && (member.is_voter || member.is_outgoing)
+            })
+        };
+        votes(self.membership()) || votes(&self.bound.committed.membership)
+    }
+
     fn set_leader(&mut self, leader: Option<MemberId>) {
         if self.leader != leader {
             if leader.is_some_and(|leader| leader != self.config.id) {
@@ -221,6 +236,10 @@ impl Raft {
         if let Some(offer) = offer {
             return self.take_offer(message, offer);
         }
+        // What nobody asks for any more says nothing: it is late.
+        if !matches!(self.state, State::PreCandidate(_)) {
+            return;
+        }
         if !granted && message.term > self.bound.term {
             return self.follow(message.term, None, DeposedReason::Lost);
         }
@@ -238,16 +257,20 @@ impl Raft {
         if self.durability.has_failed() {
             return;
         }
-        let is_forced = forced && message.term == self.bound.term + 1;
+        let is_voter = self.is_voter(message);
+        let is_forced = forced && is_voter && message.term == self.bound.term + 1;
+        let is_withheld = self.withholds() && !is_forced;
         if message.term > self.bound.term {
-            if self.withholds() && !is_forced {
+            if is_withheld {
                 return;
             }
             self.follow(message.term, None, DeposedReason::Lost);
         }
         let is_this_term = message.term == self.bound.term;
         let candidate = (message.from, message.from_incarnation);
-        let is_free = self.bound.vote.is_none_or(|vote| vote == candidate) && self.leader.is_none();
+        // Withheld in the member's own term too: a message may have brought it that term after it heard a
+        // leader of an earlier one.
+        let is_free = self.bound.vote.map_or(!is_withheld, |vote| vote == candidate) && self.leader.is_none();
         let granted = is_this_term && is_free && last >= self.last().position;
         if granted {
             if self.bound.vote.is_none() {
@@ -263,6 +286,9 @@ impl Raft {
     pub(super) fn receive_vote_answer(&mut self, message: &Message, granted: bool, offer: Option<&Record>) {
         if let Some(offer) = offer {
             return self.take_offer(message, offer);
+        }
+        if !matches!(self.state, State::Candidate { .. }) {
+            return;
         }
         if message.term > self.bound.term {
             return self.follow(message.term, None, DeposedReason::Lost);

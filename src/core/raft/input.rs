@@ -8,10 +8,14 @@ use super::id::Incarnation;
 use super::interface::{Event, Input, Output};
 use super::message::{Body, Message, Refusal};
 use super::proposals::Origin;
-use super::record::Position;
+use super::record::{MAX_DATA_BYTES, Position};
 use super::state::{Raft, State, Trust};
 use crate::core::Instant;
 use crate::core::lease::DeposedReason;
+
+/// How much later than the member's own a term may be. No cluster has that many elections, and a few messages
+/// with larger steps would reach the last term, in which nobody can be elected any more.
+const MAX_TERM_LEAP: u64 = 1 << 32;
 
 impl Raft {
     /// Handles an input that happened at `now`. Never panics. Afterwards poll [`Raft::poll_output`].
@@ -89,12 +93,15 @@ impl Raft {
             } else if is_heartbeat_due {
                 self.heartbeat();
             }
-        } else if self.reclaim_at.is_some_and(|at| self.now >= at) {
+            return;
+        }
+        if self.reclaim_at.is_some_and(|at| self.now >= at) {
             self.reclaim_at = None;
             if self.may_stand() {
                 self.campaign(true);
             }
-        } else if self.now >= self.election_at {
+        }
+        if self.now >= self.election_at {
             self.stand();
         }
     }
@@ -120,6 +127,10 @@ impl Raft {
         }
         if message.cluster != self.bound.committed.cluster {
             self.refused.cluster += 1;
+            return;
+        }
+        if message.term > self.bound.term.saturating_add(MAX_TERM_LEAP) {
+            self.refused.protocol += 1;
             return;
         }
         match &message.body {
@@ -149,7 +160,7 @@ impl Raft {
 
     fn propose(&mut self, request: u64, expected: Option<u64>, data: Arc<[u8]>) {
         let is_leader = matches!(self.state, State::Leader(_));
-        if is_leader || data.len() > self.config.max_data {
+        if is_leader || data.len() > self.max_data() {
             return self.add_proposal(Origin::Host(request), expected, data);
         }
         let leader = self.leader.and_then(|leader| self.membership().place(&leader));
@@ -173,8 +184,12 @@ impl Raft {
         }
     }
 
+    fn max_data(&self) -> usize {
+        self.config.max_data.min(MAX_DATA_BYTES)
+    }
+
     fn add_proposal(&mut self, origin: Origin, expected: Option<u64>, data: Arc<[u8]>) {
-        let (limit, newest, leader) = (self.config.max_data, self.last().position.index, self.leader);
+        let (limit, newest, leader) = (self.max_data(), self.last().position.index, self.leader);
         let is_ready = self.has_committed_in_term();
         let result = match self.leading() {
             _ if data.len() > limit => Err(Refusal::TooLarge(limit as u64)),

@@ -25,6 +25,8 @@ pub(super) enum Origin {
 pub(super) struct Proposals {
     /// The data of the record after the one in flight.
     next: Option<Arc<[u8]>>,
+    /// Whether it is that of a proposal with an expected index, which stays alone.
+    is_next_expected: bool,
     /// The proposals that are in it.
     next_origins: Vec<Origin>,
     /// The proposals in the record in flight, with its index.
@@ -45,13 +47,15 @@ impl Proposals {
         if expected.is_some_and(|expected| expected != preceding) {
             return Err(Refusal::IndexMismatch(preceding));
         }
-        if expected.is_some() && self.next.is_some() {
+        // A record that a compare-and-set makes is its own: nothing else replaces it unseen.
+        if self.next.is_some() && (expected.is_some() || self.is_next_expected) {
             return Err(Refusal::Busy);
         }
         if self.next_origins.len() + self.in_flight.len() >= MAX_WAITING {
             return Err(Refusal::Busy);
         }
         self.next = Some(data);
+        self.is_next_expected = expected.is_some();
         self.next_origins.push(origin);
         Ok(())
     }

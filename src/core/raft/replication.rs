@@ -141,6 +141,9 @@ impl Raft {
     }
 
     pub(super) fn receive_append_answer(&mut self, message: &Message, matched: u64, round: u64) {
+        if !matches!(self.state, State::Leader(_)) {
+            return;
+        }
         if message.term > self.bound.term {
             return self.follow(message.term, None, DeposedReason::Lost);
         }
@@ -162,9 +165,13 @@ impl Raft {
         let lacks = progress.matched < newest && progress.sent < newest;
         self.update_contact();
         self.elect();
+        if !matches!(self.state, State::Leader(_)) {
+            // It stands in the next term, which is not durable yet.
+            return;
+        }
         self.lift_stop();
         if lacks {
-            self.send_append(place, 0);
+            self.send_append(place, round);
         }
         if is_news && self.bound.uncommitted.is_none() {
             self.send_commit_notice(place);
@@ -186,8 +193,9 @@ impl Raft {
         let sent = Instant::from_nanos(self.membership().quorum_value(answered));
         // The leader itself is one of the quorum: it, too, votes for nobody else while it may be trusted.
         self.withheld_until = self.withheld_until.max(sent.saturating_add(self.config.timing.min()));
+        let (now, timing) = (self.now, self.config.timing);
         if let Some(leading) = self.leading() {
-            leading.contact.quorum_answered(sent);
+            leading.contact.quorum_answered(sent, now, &timing);
         }
     }
 

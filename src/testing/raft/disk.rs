@@ -1,14 +1,18 @@
 //! A member's disk: one state, and perhaps a write in progress.
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use super::super::random::Random;
-use crate::core::raft::{Durable, Ticket};
+use super::checks::Broken;
+use crate::core::raft::{Body, Durable, DurableState, Message, Ticket};
 
 /// Keeps the newest state that was written as a whole: writes are atomic, as a file that is renamed into
 /// place.
 pub(super) struct Disk {
     durable: Vec<u8>,
+    /// What `durable` says.
+    kept: Durable,
     writing: Option<(Ticket, Vec<u8>)>,
     /// No write is answered before.
     pub(super) stuck_until: u64,
@@ -18,7 +22,13 @@ pub(super) struct Disk {
 
 impl Disk {
     pub(super) fn new(durable: &Durable) -> Disk {
-        Disk { durable: durable.to_bytes(), writing: None, stuck_until: 0, fails_until: 0 }
+        Disk {
+            durable: durable.to_bytes(),
+            kept: durable.clone(),
+            writing: None,
+            stuck_until: 0,
+            fails_until: 0,
+        }
     }
 
     pub(super) fn write(&mut self, ticket: Ticket, bytes: Vec<u8>) {
@@ -33,6 +43,7 @@ impl Disk {
         let written = self.writing.take().map(|(_, bytes)| bytes);
         if let Some(bytes) = written.filter(|_| succeeds || random.chance(50)) {
             self.durable = bytes;
+            self.kept = self.read();
         }
         true
     }
@@ -46,5 +57,36 @@ impl Disk {
 
     pub(super) fn read(&self) -> Durable {
         Durable::from_bytes(&self.durable).expect("the disk keeps whole states")
+    }
+
+    /// Whether a message that the member sends promises only what the disk keeps: a vote, or a record.
+    pub(super) fn keeps_promise(&self, bytes: &[u8]) -> Result<(), Broken> {
+        // Kinds 3, 4 and 6: a vote is asked for or given, a record is acknowledged.
+        if !bytes.get(4).is_some_and(|kind| [3, 4, 6].contains(kind)) {
+            return Ok(());
+        }
+        let (Ok(message), DurableState::Bound(bound)) = (Message::from_bytes(bytes), &self.kept.state) else {
+            return Err("it sends what cannot be read".into());
+        };
+        // In a later term the member gives no vote of this one any more, which keeps the promise as well.
+        let votes_for = |candidate| {
+            let vote = bound.vote.map(|(id, _)| id);
+            bound.term > message.term || (bound.term == message.term && vote == Some(candidate))
+        };
+        let last = bound.last().position;
+        let is_kept = match message.body {
+            Body::Vote { .. } => votes_for(message.from),
+            Body::VoteAnswer { granted: true, .. } => votes_for(message.to),
+            Body::AppendAnswer { matched, .. } => {
+                matched == 0 || (last.index >= matched && bound.term >= message.term)
+            }
+            _ => true,
+        };
+        let what = message.body.name();
+        if is_kept {
+            Ok(())
+        } else {
+            Err(format!("it promises by {what} what its disk does not keep: {bound:?}"))
+        }
     }
 }

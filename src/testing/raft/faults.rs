@@ -65,6 +65,7 @@ impl World {
             | Fault::Delay
             | Fault::VeryLate
             | Fault::Damage
+            | Fault::Winner
             | Fault::SlowDisk => {}
         }
         Ok(())

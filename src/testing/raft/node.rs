@@ -39,6 +39,8 @@ pub(super) struct Run {
     pub(super) watch: Watch,
     /// Its newest record when it was last looked at.
     pub(super) last: Position,
+    /// Whether it was a leader then.
+    pub(super) led: bool,
 }
 
 impl Node {
@@ -50,7 +52,7 @@ impl Node {
         let durable = self.disk.read();
         let raft = Raft::restore(self.config.clone(), durable, self.now(at)).expect("its own state");
         let last = raft.last().position;
-        self.run = Some(Run { raft, watch: Watch::default(), last });
+        self.run = Some(Run { raft, watch: Watch::default(), last, led: false });
         self.runs += 1;
         self.timer_at = u64::MAX;
         self.trusted_until = 0;

@@ -45,11 +45,13 @@ pub enum Fault {
     Churn,
     /// Members leave by themselves.
     Leave,
+    /// A member that has just won an election is cut off from all others.
+    Winner,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Fault; 17] = [
+    pub const ALL: [Fault; 18] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Delay,
@@ -67,6 +69,7 @@ impl Fault {
         Fault::Timers,
         Fault::Churn,
         Fault::Leave,
+        Fault::Winner,
     ];
 }
 
@@ -130,7 +133,7 @@ impl Plan {
             learners: random.pick(&[0, 0, 0, 1, 2]),
             spares: random.pick(&[0, 0, 1, 2]),
             timings,
-            drift_ppb: random.pick(&[0, 10_000_000, 40_000_000]),
+            drift_ppb: random.pick(&[0, 10_000_000, 40_000_000, 52_000_000]),
             faults,
             without: random.chance(20).then_some(Protection::PreVote),
             latency: Duration::from_nanos(random.between(MS / 10, 10 * MS)),

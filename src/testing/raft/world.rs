@@ -16,7 +16,7 @@ use super::checks::{Broken, History};
 use super::node::{Node, nodes};
 use super::plan::{Fault, MS, Plan};
 use crate::core::Instant;
-use crate::core::raft::{Input, Message, Output, Ticket};
+use crate::core::raft::{Input, Message, Output, Role, Ticket};
 
 /// Maximum number of outputs after one input, for each member of the cluster.
 const OUTPUTS_EACH: usize = 6;
@@ -364,7 +364,11 @@ impl World {
                 return Err(format!("n{index} gave more than {most} outputs after one input"));
             }
             match run.raft.poll_output() {
-                Output::Send { to, bytes } => self.send(index, to, bytes.into()),
+                Output::Send { to, bytes } => {
+                    let node = &self.nodes[index];
+                    node.disk.keeps_promise(&bytes).map_err(|broken| format!("n{index}: {broken}"))?;
+                    self.send(index, to, bytes.into());
+                }
                 Output::Persist { ticket, bytes } => {
                     run.watch.machine(&run.raft, false).map_err(|broken| format!("n{index}: {broken}"))?;
                     self.write(index, ticket, bytes);
@@ -395,8 +399,20 @@ impl World {
         Ok(())
     }
 
+    /// Cuts off a member that has just won an election, if that fault strikes.
+    fn strike_winner(&mut self, index: usize) {
+        let Some(run) = &mut self.nodes[index].run else { return };
+        let leads = run.raft.role() == Role::Leader;
+        let has_won = leads && !run.led;
+        run.led = leads;
+        if has_won && self.strikes(Fault::Winner, 50) {
+            self.nodes[index].cut_until = self.at + self.random.below(3 * self.longest.1);
+        }
+    }
+
     fn check(&mut self, index: usize, now: Instant) -> Result<(), Broken> {
         let at = self.at;
+        self.strike_winner(index);
         let node = &mut self.nodes[index];
         let Some(run) = &mut node.run else { return Ok(()) };
         let leadership = run.raft.leadership(now);
@@ -436,6 +452,8 @@ impl World {
     fn heal(&mut self) -> Result<(), Broken> {
         self.healed = true;
         self.line("everything heals");
+        self.plan.propose_every = self.plan.propose_every.min(Duration::from_millis(300));
+        self.enqueue(self.at, Happening::Propose);
         self.queue.retain(|Reverse(entry)| !matches!(entry.happening, Happening::Arrives { .. }));
         self.one_way.clear();
         for index in 0..self.nodes.len() {
