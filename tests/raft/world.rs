@@ -96,8 +96,8 @@ fn two_lead_at_once_where_no_vote_is_withheld() {
 
 #[test]
 fn committed_data_is_lost_where_a_leader_commits_records_of_earlier_terms() {
-    // A winner's first record reaches nobody; the same for the next winner; then the first one wins again, commits its
-    // old record, and is gone before it makes another.
+    // A winner's first record reaches nobody; the same for the next winner; then the first one wins again,
+    // commits its old record, and is gone before it makes another.
     let rare = |plan| Plan {
         timings: vec![ElectionTiming::default()],
         propose_every: Duration::from_secs(5),

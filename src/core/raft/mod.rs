@@ -30,8 +30,8 @@
 //!    ([`Raft::refused`]).
 //! 6. Everything is bounded: memory, outputs per input, the size of messages. It never wants to be woken at a
 //!    time that has passed.
-//! 7. The transport authenticates: whoever may send messages with the cluster's id is believed to be the member
-//!    that it says it is. The checksum finds damage, no attacker.
+//! 7. The transport authenticates: whoever may send messages with the cluster's id is believed to be the
+//!    member that it says it is. The checksum finds damage, no attacker.
 //!
 //! # What it is safe against
 //!
