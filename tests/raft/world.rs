@@ -5,27 +5,16 @@
 //! cargo test --no-default-features --features testing --test raft world::promises -- --nocapture
 //! ```
 
-use std::ops::Range;
 use std::time::Duration;
 
 use elector::core::raft::{ElectionTiming, Protection};
 use elector::testing::raft::{Fault, Figures, Plan, World};
-
-/// The seeds of this test run: `ELECTOR_SIM_SEEDS=from..to`, or a number of seeds, or 40.
-fn seeds() -> Range<u64> {
-    let Ok(text) = std::env::var("ELECTOR_SIM_SEEDS") else { return 0..40 };
-    let number =
-        |text: &str| text.parse().unwrap_or_else(|_| panic!("ELECTOR_SIM_SEEDS: {text:?} is no number"));
-    match text.split_once("..") {
-        Some((from, to)) => number(from)..number(to),
-        None => 0..number(&text),
-    }
-}
+use elector_kit::seeds::seeds;
 
 #[test]
 fn promises_hold_in_every_world() {
     let mut total = Figures::default();
-    let seeds = seeds();
+    let seeds = seeds(40);
     for seed in seeds.clone() {
         let mut world = World::new(seed);
         if std::env::var_os("ELECTOR_SIM_LOG").is_some() {

@@ -10,23 +10,12 @@
 
 mod plans;
 
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use elector::testing::{Figures, World};
-
-/// The seeds of this test run: `ELECTOR_SIM_SEEDS=from..to`, or a number of seeds, or 1000.
-fn seeds() -> Range<u64> {
-    let Ok(text) = std::env::var("ELECTOR_SIM_SEEDS") else { return 0..1_000 };
-    let number =
-        |text: &str| text.parse().unwrap_or_else(|_| panic!("ELECTOR_SIM_SEEDS: {text:?} is no number"));
-    match text.split_once("..") {
-        Some((from, to)) => number(from)..number(to),
-        None => 0..number(&text),
-    }
-}
+use elector_kit::seeds::seeds;
 
 /// Lives through one run. A panic of the machine is a failure like any other.
 fn run(seed: u64, aloud: bool) -> (World, Result<(), String>) {
@@ -55,7 +44,7 @@ fn sum(total: Figures, one: Figures) -> Figures {
 #[test]
 fn the_promises_hold_in_every_seeded_world() {
     // Each seed is one world. The seeds are shared out to as many threads as there are processors.
-    let (seeds, aloud) = (seeds(), std::env::var_os("ELECTOR_SIM_LOG").is_some());
+    let (seeds, aloud) = (seeds(1_000), std::env::var_os("ELECTOR_SIM_LOG").is_some());
     let next = AtomicU64::new(seeds.start);
     let (total, failed) = (Mutex::new(Figures::default()), Mutex::new(Vec::new()));
     let began = std::time::Instant::now();

@@ -4,9 +4,9 @@ use alloc::boxed::Box;
 use alloc::vec;
 
 use super::contact::Contact;
-use super::id::{Incarnation, MemberId};
+use super::id::MemberId;
 use super::interface::Event;
-use super::membership::{Membership, VoteResult};
+use super::membership::VoteResult;
 use super::message::{Body, Message, Refusal};
 use super::proposals::{Origin, Proposals};
 use super::record::{Position, Record};
@@ -140,23 +140,21 @@ impl Raft {
         self.depose(reason);
         let Some(leading) = self.leading() else { return };
         let (without_effect, unknown) = leading.proposals.give_up();
-        let transfer = leading.transfer.take();
-        let change = leading.change.take().and_then(|change| change.request);
-        let change_in_flight = leading.change_in_flight.take();
+        let requests = [
+            (leading.change_in_flight.take(), Refusal::Unknown),
+            (leading.change.take().and_then(|change| change.request), Refusal::NotLeader(None)),
+            (leading.transfer.take().and_then(|transfer| transfer.request), Refusal::NotLeader(None)),
+        ];
         for origin in unknown {
             self.answer(origin, Err(Refusal::Unknown));
         }
         for origin in without_effect {
             self.answer(origin, Err(Refusal::NotLeader(None)));
         }
-        if let Some(request) = change_in_flight {
-            self.answer(Origin::Host(request), Err(Refusal::Unknown));
-        }
-        if let Some(request) = change {
-            self.answer(Origin::Host(request), Err(Refusal::NotLeader(None)));
-        }
-        if let Some(request) = transfer.and_then(|transfer| transfer.request) {
-            self.answer(Origin::Host(request), Err(Refusal::NotLeader(None)));
+        for (request, refusal) in requests {
+            if let Some(request) = request {
+                self.answer(Origin::Host(request), Err(refusal));
+            }
         }
     }
 
@@ -191,18 +189,6 @@ impl Raft {
             }
             self.emit(Event::Elected { token });
         }
-    }
-
-    /// Whether the sender votes in the membership in force, or in the last committed one.
-    fn is_voter(&self, message: &Message) -> bool {
-        let votes = |membership: &Membership| {
-            membership.get(&message.from).is_some_and(|member| {
-                let listed = member.profile.incarnation;
-                let is_same = listed == Incarnation::UNKNOWN || listed == message.from_incarnation;
-                is_same && (member.is_voter || member.is_outgoing)
-            })
-        };
-        votes(self.membership()) || votes(&self.bound.committed.membership)
     }
 
     fn set_leader(&mut self, leader: Option<MemberId>) {
@@ -244,7 +230,7 @@ impl Raft {
             return self.follow(message.term, None, DeposedReason::Lost);
         }
         let term = self.bound.term + u64::from(granted);
-        let place = self.place_of(&message.from, message.from_incarnation.get());
+        let place = self.place_of(message.sender());
         if let (State::PreCandidate(votes), Some(place), true) =
             (&mut self.state, place, message.term == term)
         {
@@ -257,8 +243,7 @@ impl Raft {
         if self.durability.has_failed() {
             return;
         }
-        let is_voter = self.is_voter(message);
-        let is_forced = forced && is_voter && message.term == self.bound.term + 1;
+        let is_forced = forced && self.votes(message.sender()) && message.term == self.bound.term + 1;
         let is_withheld = self.withholds() && !is_forced;
         if message.term > self.bound.term {
             if is_withheld {
@@ -293,7 +278,7 @@ impl Raft {
         if message.term > self.bound.term {
             return self.follow(message.term, None, DeposedReason::Lost);
         }
-        let place = self.place_of(&message.from, message.from_incarnation.get());
+        let place = self.place_of(message.sender());
         let is_this_term = message.term == self.bound.term;
         if let (State::Candidate { votes, .. }, Some(place), true) = (&mut self.state, place, is_this_term) {
             votes[place] = Some(granted);

@@ -10,7 +10,7 @@ use crate::core::Instant;
 const MAX_FORWARDED: usize = 256;
 
 /// The proposals that wait for the leader's answer, in the order of their deadlines.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Forwarded {
     waiting: VecDeque<Waiting>,
     next: u64,

@@ -179,7 +179,7 @@ impl Raft {
 
     /// A member forwards a proposal. Only members of the cluster propose.
     fn receive_proposal(&mut self, message: &Message, request: u64, expected: Option<u64>, data: Arc<[u8]>) {
-        if self.place_of(&message.from, message.from_incarnation.get()).is_some() {
+        if self.place_of(message.sender()).is_some() {
             self.add_proposal(Origin::Member(message.sender(), request), expected, data);
         }
     }

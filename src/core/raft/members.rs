@@ -94,7 +94,8 @@ impl Raft {
         member.is_voter || *id == self.config.id || (progress.matched > 0 && self.is_near(progress))
     }
 
-    fn is_near(&self, progress: &Progress) -> bool {
+    /// Whether a member answered a heartbeat that was sent within the minimum election time.
+    pub(super) fn is_near(&self, progress: &Progress) -> bool {
         self.now < progress.answered.saturating_add(self.config.timing.min())
     }
 
@@ -104,7 +105,7 @@ impl Raft {
         let State::Leader(leading) = &self.state else { return false };
         next.has_quorum(|place| {
             let profile = &next.members()[place].profile;
-            let known = self.place_of(&profile.id, profile.incarnation.get());
+            let known = self.place_of(Peer { id: profile.id, incarnation: profile.incarnation });
             profile.id == self.config.id || known.is_some_and(|place| self.is_near(&leading.progress[place]))
         })
     }
@@ -163,7 +164,7 @@ impl Raft {
     }
 
     /// Sends the newest record to one that is no member.
-    fn tell(&mut self, peer: Peer) {
+    pub(super) fn tell(&mut self, peer: Peer) {
         let body = self.append(Some(self.last().clone()), 0);
         self.send(peer, self.bound.term, body);
     }
@@ -171,7 +172,7 @@ impl Raft {
     /// One that is no member any more stands for election: the leader tells it so.
     pub(super) fn tell_stranger(&mut self, message: &Message) {
         let is_leader = matches!(self.state, State::Leader(_));
-        if is_leader && self.place_of(&message.from, message.from_incarnation.get()).is_none() {
+        if is_leader && self.place_of(message.sender()).is_none() {
             self.tell(message.sender());
         }
     }
@@ -186,7 +187,7 @@ impl Raft {
             return false;
         }
         let members = self.membership().members();
-        let may_lead = |place: &usize| members[*place].is_voter && !members[*place].profile.is_witness;
+        let may_lead = |place: &usize| members[*place].may_lead();
         let rank = |place: &usize| (leading.progress[*place].matched, members[*place].profile.priority);
         let best = self.places().filter(may_lead).max_by_key(rank).and_then(|place| self.other(place));
         self.send_commit_notices();
@@ -200,9 +201,7 @@ impl Raft {
     /// Tells the host once that it is no member any more.
     pub(super) fn leave_if_removed(&mut self) {
         let listed = self.bound.committed.membership.get(&self.config.id);
-        let is_member = listed.is_some_and(|member| {
-            [0, self.config.incarnation.get()].contains(&member.profile.incarnation.get())
-        });
+        let is_member = listed.is_some_and(|member| member.profile.is_of(self.config.incarnation));
         if !is_member && !self.has_left {
             self.leaves_at = None;
             self.emit(Event::Left);
@@ -240,7 +239,7 @@ impl Raft {
 
     /// A member asks to be removed.
     pub(super) fn receive_leave(&mut self, message: &Message) {
-        let is_member = self.place_of(&message.from, message.from_incarnation.get()).is_some();
+        let is_member = self.place_of(message.sender()).is_some();
         let State::Leader(leading) = &self.state else { return };
         if is_member && leading.change.is_none() && self.has_committed_in_term() {
             self.want_change(None, vec![Change::Remove(message.from)], Transition::Auto);

@@ -35,6 +35,12 @@ impl Profile {
         let address = Box::from("");
         Profile { id, incarnation: Incarnation::UNKNOWN, address, priority: 0, is_witness: false }
     }
+
+    /// Whether this incarnation is the one that is listed, or none is listed yet.
+    #[must_use]
+    pub fn is_of(&self, incarnation: Incarnation) -> bool {
+        [Incarnation::UNKNOWN, incarnation].contains(&self.incarnation)
+    }
 }
 
 /// One member and its part in the cluster.
@@ -53,6 +59,20 @@ pub struct Member {
     pub is_learner: bool,
     /// A learner that becomes a voter once it has caught up.
     pub is_joining: bool,
+}
+
+impl Member {
+    /// Whether the member votes, in either half.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        self.is_voter || self.is_outgoing
+    }
+
+    /// Whether the member may be elected now and after a joint change: it is a voter and no witness.
+    #[must_use]
+    pub fn may_lead(&self) -> bool {
+        self.is_voter && !self.profile.is_witness
+    }
 }
 
 /// The members of a cluster, in the order of their ids.
@@ -112,7 +132,7 @@ impl Membership {
         }
         for member in &members {
             let id = member.profile.id;
-            if !(member.is_voter || member.is_outgoing || member.is_learner) {
+            if !(member.votes() || member.is_learner) {
                 return Err(InvalidMembership::NoPart(id));
             }
             if member.is_voter && member.is_learner {
@@ -128,7 +148,7 @@ impl Membership {
         if !members.iter().any(|member| member.is_voter) {
             return Err(InvalidMembership::NoVoter);
         }
-        if !members.iter().any(|member| member.is_voter && !member.profile.is_witness) {
+        if !members.iter().any(Member::may_lead) {
             return Err(InvalidMembership::OnlyWitnesses);
         }
         Ok(Membership { members })
@@ -156,7 +176,7 @@ impl Membership {
     /// Whether this id votes, in either half.
     #[must_use]
     pub fn votes(&self, id: &MemberId) -> bool {
-        self.get(id).is_some_and(|member| member.is_voter || member.is_outgoing)
+        self.get(id).is_some_and(Member::votes)
     }
 
     /// Whether a joint change is in progress.

@@ -3,10 +3,10 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::id::MemberId;
 use super::interface::Event;
-use super::membership::Membership;
+use super::membership::{Membership, Profile};
 use super::message::{Body, Message};
+use super::peer::Peer;
 use super::proposals::Origin;
 use super::record::{Position, Record};
 use super::state::{Progress, Raft, State, Trust};
@@ -18,37 +18,49 @@ impl Raft {
     pub(super) fn make_record(&mut self, membership: Arc<Membership>, data: Arc<[u8]>) {
         let position = Position { term: self.bound.term, index: self.last().position.index + 1 };
         let cluster = self.bound.committed.cluster;
-        let progress = self.progress_in(&membership);
-        let removed = self.removed_by(&membership);
+        // Most records change the data only.
+        let has_same_members = Arc::ptr_eq(&membership, &self.last().membership);
+        let known = (!has_same_members).then(|| self.known_in(&membership));
         self.bound.uncommitted = Some(Record { position, cluster, membership, data });
         self.durability.changed();
         let version = self.durability.current();
-        let (own_place, is_only_voter) = (self.own_place(), self.is_only_voter());
         if let Some(leading) = self.leading() {
-            leading.own_place = own_place;
-            leading.is_only_voter = is_only_voter;
             leading.own_record = version;
-            leading.progress = progress;
-            leading.removed.extend(&removed);
+        }
+        let (progress, removed) = known.unzip();
+        let removed = removed.unwrap_or_default();
+        if let Some(progress) = progress {
+            self.take_members(progress, &removed);
         }
         // With a second voter, trust of an only voter becomes trust by heartbeats.
         self.update_contact();
         for peer in removed {
-            let body = self.append(Some(self.last().clone()), 0);
-            self.send(peer, self.bound.term, body);
+            self.tell(peer);
         }
         self.heartbeat();
     }
 
-    /// What is known of the members of another membership: of those that are in the present one too.
-    fn progress_in(&self, membership: &Membership) -> Vec<Progress> {
-        let State::Leader(leading) = &self.state else { return Vec::new() };
-        let known = |id: &MemberId, incarnation| {
-            let place = self.place_of(id, incarnation)?;
-            leading.progress.get(place).copied()
+    /// What is known of the members of another membership, and which members it does not list any more.
+    fn known_in(&self, membership: &Membership) -> (Vec<Progress>, Vec<Peer>) {
+        let State::Leader(leading) = &self.state else { return (Vec::new(), Vec::new()) };
+        let known = |profile: &Profile| {
+            let peer = Peer { id: profile.id, incarnation: profile.incarnation };
+            self.place_of(peer).and_then(|place| leading.progress.get(place)).copied()
         };
-        let members = membership.members().iter().map(|member| &member.profile);
-        members.map(|profile| known(&profile.id, profile.incarnation.get()).unwrap_or_default()).collect()
+        let profiles = membership.members().iter().map(|member| &member.profile);
+        let progress = profiles.map(|profile| known(profile).unwrap_or_default()).collect();
+        (progress, self.removed_by(membership))
+    }
+
+    /// Leads by the membership of the newest record from now on.
+    fn take_members(&mut self, progress: Vec<Progress>, removed: &[Peer]) {
+        let (own_place, is_only_voter) = (self.own_place(), self.is_only_voter());
+        if let Some(leading) = self.leading() {
+            leading.own_place = own_place;
+            leading.is_only_voter = is_only_voter;
+            leading.progress = progress;
+            leading.removed.extend(removed);
+        }
     }
 
     /// Begins a round of heartbeats. Each member that lacks the newest record gets it, again if need be.
@@ -147,7 +159,7 @@ impl Raft {
         if message.term > self.bound.term {
             return self.follow(message.term, None, DeposedReason::Lost);
         }
-        let Some(place) = self.place_of(&message.from, message.from_incarnation.get()) else { return };
+        let Some(place) = self.place_of(message.sender()) else { return };
         let newest = self.last().position.index;
         let is_this_term = message.term == self.bound.term;
         let State::Leader(leading) = &mut self.state else { return };

@@ -1,6 +1,7 @@
 //! The machine's state and its getters.
 
 use ::core::fmt;
+use ::core::time::Duration;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -154,12 +155,13 @@ impl Raft {
         let DurableState::Bound(bound) = durable.state else { return Err(StartRefused::NotBound) };
         let mut seed = config.seed.to_le_bytes().to_vec();
         seed.extend_from_slice(config.id.as_bytes());
-        let mut config = config;
-        config.incarnation = durable.incarnation;
+        // The seed of a member depends on its id through a strong mix: with a weak one two members can draw
+        // the same times for ever.
+        let mut random = Random::new(xxh64(&seed));
+        let forwarded = Forwarded::new(random.below(Duration::from_secs(1)));
+        let config = Config { incarnation: durable.incarnation, ..config };
         let mut raft = Raft {
-            // The seed of a member depends on its id through a strong mix: with a weak one two members can
-            // draw the same times for ever.
-            random: Random::new(xxh64(&seed)),
+            random,
             now,
             bound,
             state: State::Follower,
@@ -171,7 +173,7 @@ impl Raft {
             retry_at: Instant::MAX,
             reason: None,
             refused: Refused::default(),
-            forwarded: Forwarded::default(),
+            forwarded,
             offered: Vec::new(),
             leaves_at: None,
             has_left: false,
@@ -180,7 +182,6 @@ impl Raft {
             config,
         };
         // It may have answered a heartbeat just before it stopped.
-        raft.forwarded = Forwarded::new(raft.random.below(::core::time::Duration::from_secs(1)));
         raft.withhold();
         raft.restart_election_time();
         Ok(raft)
@@ -318,39 +319,40 @@ impl Raft {
         matches!(&self.state, State::Leader(leading) if self.now < self.trusted_until(leading))
     }
 
+    /// This member, as others know it.
+    fn own(&self) -> Peer {
+        Peer { id: self.config.id, incarnation: self.config.incarnation }
+    }
+
     /// The member's own place in the membership in force, if that lists this incarnation of it.
     pub(super) fn own_place(&self) -> Option<usize> {
-        self.place_of(&self.config.id, self.config.incarnation.get())
+        self.place_of(self.own())
     }
 
     /// A member's place, if the membership in force lists this incarnation of it, or none yet.
-    pub(super) fn place_of(&self, id: &MemberId, incarnation: u64) -> Option<usize> {
-        let place = self.membership().place(id)?;
-        let listed = self.membership().members()[place].profile.incarnation.get();
-        (listed == 0 || listed == incarnation).then_some(place)
+    pub(super) fn place_of(&self, peer: Peer) -> Option<usize> {
+        let place = self.membership().place(&peer.id)?;
+        self.membership().members()[place].profile.is_of(peer.incarnation).then_some(place)
     }
 
-    /// Whether this member may stand for election: it votes in the membership in force, or in the last
-    /// committed one. A voter that an uncommitted record removes may still be needed to commit that record.
+    /// Whether a member votes in the membership in force, or in the last committed one. A voter that an
+    /// uncommitted record removes may still be needed to commit that record.
     ///
     /// Source: D. Ongaro, "Consensus: bridging theory and practice", 2014, section 4.2.2.
+    pub(super) fn votes(&self, peer: Peer) -> bool {
+        [self.membership(), &self.bound.committed.membership].iter().any(|membership| {
+            let listed = membership.get(&peer.id);
+            listed.is_some_and(|member| member.votes() && member.profile.is_of(peer.incarnation))
+        })
+    }
+
+    /// Whether this member may stand for election.
     pub(super) fn may_stand(&self) -> bool {
-        let id = self.config.id;
-        let is_listed = |membership: &Membership| {
-            membership.get(&id).is_some_and(|member| {
-                let listed = member.profile.incarnation.get();
-                let votes = member.is_voter || member.is_outgoing;
-                votes && (listed == 0 || listed == self.config.incarnation.get())
-            })
-        };
         // No number is left after the largest: hostile messages can bring a cluster there, and it stands
         // still.
         let has_numbers =
             self.bound.term < Position::LARGEST && self.last().position.index < Position::LARGEST;
-        has_numbers
-            && !self.config.is_witness
-            && !self.durability.has_failed()
-            && (is_listed(self.membership()) || is_listed(&self.bound.committed.membership))
+        has_numbers && !self.config.is_witness && !self.durability.has_failed() && self.votes(self.own())
     }
 
     pub(super) fn is_only_voter(&self) -> bool {
@@ -365,10 +367,14 @@ impl Raft {
         }
     }
 
+    /// For how long a leader may be trusted that is heard now, as far as this member knows.
+    fn hold(&self) -> Duration {
+        self.config.timing.min().max(Duration::from_millis(self.bound.hold_ms))
+    }
+
     /// From now on the member gives no vote for as long as a leader may be trusted that it heard now.
     pub(super) fn withhold(&mut self) {
-        let hold = self.config.timing.min().max(hold_of(self.bound.hold_ms));
-        self.withheld_until = self.withheld_until.max(self.now.saturating_add(hold));
+        self.withheld_until = self.withheld_until.max(self.now.saturating_add(self.hold()));
     }
 
     /// Whether the member gives no vote now.
@@ -379,9 +385,8 @@ impl Raft {
     /// Draws a new time for the next election, after the time for which votes are withheld.
     pub(super) fn restart_election_time(&mut self) {
         let timing = self.config.timing;
-        let least = timing.min().max(hold_of(self.bound.hold_ms));
         let drawn = self.random.below(timing.max() - timing.min());
-        self.election_at = self.now.saturating_add(least).saturating_add(drawn);
+        self.election_at = self.now.saturating_add(self.hold()).saturating_add(drawn);
     }
 
     pub(super) fn emit(&mut self, event: Event) {
@@ -431,12 +436,8 @@ impl Raft {
     /// The voter at a place, unless it is this member.
     pub(super) fn other_voter(&self, place: usize) -> Option<Peer> {
         let member = &self.membership().members()[place];
-        self.other(place).filter(|_| member.is_voter || member.is_outgoing)
+        self.other(place).filter(|_| member.votes())
     }
-}
-
-fn hold_of(hold_ms: u64) -> ::core::time::Duration {
-    ::core::time::Duration::from_millis(hold_ms)
 }
 
 /// Why a machine cannot be made from durable state.

@@ -13,7 +13,7 @@ impl Raft {
     /// Begins to hand leadership over to a voter.
     pub(super) fn begin_transfer(&mut self, request: u64, to: MemberId) {
         let until = self.now.saturating_add(self.config.timing.min());
-        let may_lead = self.membership().get(&to).is_some_and(may_lead) && to != self.config.id;
+        let may_lead = self.membership().get(&to).is_some_and(Member::may_lead) && to != self.config.id;
         let leader = self.leader;
         let transfer = Transfer { to, request: Some(request), until };
         let refusal = match self.leading() {
@@ -87,8 +87,8 @@ impl Raft {
         let until = now.saturating_add(self.config.timing.min());
         let is_better = |place: usize| {
             let (member, progress) = (&members[place], &leading.progress[place]);
-            let answered_lately = now < progress.answered.saturating_add(self.config.timing.min());
-            may_lead(member) && member.profile.priority > own && progress.matched > 0 && answered_lately
+            let is_caught_up = progress.matched > 0 && self.is_near(progress);
+            member.may_lead() && member.profile.priority > own && is_caught_up
         };
         let better = self.places().filter(|place| is_better(*place));
         let Some(best) = better.max_by_key(|place| members[*place].profile.priority) else { return };
@@ -104,8 +104,4 @@ impl Raft {
     pub(super) fn patience(&self) -> Duration {
         self.config.timing.max() * (1 << self.vain_hand_overs.min(6))
     }
-}
-
-fn may_lead(member: &Member) -> bool {
-    member.is_voter && !member.profile.is_witness
 }

@@ -1,5 +1,6 @@
 //! What happens to members, their network and their disks.
 
+use super::super::plan::nanos;
 use super::checks::Broken;
 use super::plan::Fault;
 use super::world::{Happening, World};
@@ -11,7 +12,7 @@ impl World {
         if self.healed || self.plan.faults.is_empty() {
             return Ok(());
         }
-        let pause = self.plan.fault_every.as_nanos() as u64;
+        let pause = nanos(self.plan.fault_every);
         let pause = self.random.between(pause / 2, pause * 3 / 2);
         self.enqueue(self.at + pause, Happening::Fault);
         let count = self.nodes.len() as u64;

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use super::super::plan::nanos;
 use super::plan::Fault;
 use super::world::{Happening, World};
 use crate::core::raft::MemberId;
@@ -50,7 +51,7 @@ impl World {
         if self.strikes(Fault::Delay, 30) {
             return self.random.below(min);
         }
-        let latency = self.plan.latency.as_nanos() as u64;
+        let latency = nanos(self.plan.latency);
         self.random.between(latency / 2, latency)
     }
 }

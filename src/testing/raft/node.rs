@@ -6,10 +6,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::clock::Clock;
+use super::super::plan::MS;
 use super::super::random::Random;
 use super::checks::Watch;
 use super::disk::Disk;
-use super::plan::{MS, Plan};
+use super::plan::Plan;
 use crate::core::Instant;
 use crate::core::raft::{
     Bound, ClusterId, Config, Durable, DurableState, Incarnation, Member, MemberId, Membership, Position,

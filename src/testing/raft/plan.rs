@@ -3,10 +3,9 @@
 use ::core::time::Duration;
 use alloc::vec::Vec;
 
+use super::super::plan::{MS, nanos};
 use super::super::random::Random;
 use crate::core::raft::{ElectionTiming, Protection};
-
-pub(super) const MS: u64 = 1_000_000;
 
 /// Something that goes wrong in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,7 +154,7 @@ impl Plan {
     pub(super) fn longest(&self) -> (u64, u64) {
         let longest = |of: fn(&ElectionTiming) -> Duration| {
             let all = (0..self.voters + self.learners + self.spares).map(|node| of(&self.timing(node)));
-            all.max().unwrap_or_default().as_nanos() as u64
+            nanos(all.max().unwrap_or_default())
         };
         (longest(ElectionTiming::min), longest(ElectionTiming::max))
     }

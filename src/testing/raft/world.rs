@@ -10,11 +10,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::log::Listener;
+use super::super::plan::{MS, nanos};
 use super::super::random::Random;
 use super::super::violation::Violation;
 use super::checks::{Broken, History};
 use super::node::{Node, nodes};
-use super::plan::{Fault, MS, Plan};
+use super::plan::{Fault, Plan};
 use crate::core::Instant;
 use crate::core::raft::{Input, Message, Output, Role, Ticket};
 
@@ -176,7 +177,7 @@ impl World {
     }
 
     fn live(&mut self) -> Result<(), Broken> {
-        let end = self.plan.chaos.as_nanos() as u64;
+        let end = nanos(self.plan.chaos);
         while self.step(end)? {}
         self.heal()?;
         let healed_at = self.at;
@@ -336,7 +337,7 @@ impl World {
     }
 
     fn propose(&mut self) -> Result<(), Broken> {
-        let pause = self.plan.propose_every.as_nanos() as u64;
+        let pause = nanos(self.plan.propose_every);
         let pause = self.random.between(pause / 2, pause * 3 / 2);
         self.enqueue(self.at + pause, Happening::Propose);
         let node = self.random.below(self.nodes.len() as u64) as usize;

@@ -21,6 +21,7 @@ pub mod ports;
 #[cfg(unix)]
 pub mod programs;
 pub mod proxy;
+pub mod seeds;
 pub mod session;
 #[cfg(unix)]
 pub mod site;
