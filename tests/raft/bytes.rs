@@ -91,8 +91,8 @@ fn between_members() -> Vec<(Message, &'static str)> {
         message(Body::PreVote { last }, "a candidate asks whether it would be voted for"),
         message(Body::PreVoteAnswer { granted: true, offer: None }, "a vote would be granted"),
         message(Body::PreVoteAnswer { granted: false, offer: offer.clone() }, "a witness offers its record"),
-        message(Body::Vote { last, forced: false }, "a candidate asks for a vote"),
-        message(Body::Vote { last, forced: true }, "a candidate that the leader chose asks for a vote"),
+        message(Body::Vote { last, given_up: None }, "a candidate asks for a vote"),
+        message(Body::Vote { last, given_up: Some(127) }, "a candidate that the leader chose asks for a vote"),
         message(Body::VoteAnswer { granted: true, offer: None }, "a vote is granted"),
         message(
             Body::VoteAnswer { granted: false, offer },
@@ -109,7 +109,7 @@ fn between_members() -> Vec<(Message, &'static str)> {
 fn outside_a_cluster() -> Vec<(Message, &'static str)> {
     let introduction = |standing, leader| Introduction {
         standing,
-        founding: 0x1234_5678_9ABC,
+        may_found: standing == Standing::Blank,
         leader,
         known: [id("a"), id(&"x".repeat(64))].into_iter().collect(),
     };
@@ -152,11 +152,17 @@ fn proposals() -> Vec<(Message, &'static str)> {
 /// Durable state of each kind, and what it shows.
 pub fn durables() -> Vec<(Durable, &'static str)> {
     let durable = |state, what| (Durable { id: id("a"), incarnation: incarnation(77), state }, what);
-    let bound = |vote, uncommitted| {
-        let committed = record(127, 299, "committed");
-        let bound = Bound { term: 128, vote, hold_ms: 150, is_established: true, committed, uncommitted };
-        DurableState::Bound(bound)
+    let bound = |vote, uncommitted| Bound {
+        term: 128,
+        vote,
+        hold_ms: 150,
+        is_established: true,
+        known: KnownIds::default(),
+        committed: record(127, 299, "committed"),
+        uncommitted,
     };
+    let founder =
+        Bound { is_established: false, known: [id("b")].into_iter().collect(), ..bound(None, None) };
     vec![
         durable(
             DurableState::Blank { known: KnownIds::default(), heard: None, term: 0 },
@@ -170,9 +176,13 @@ pub fn durables() -> Vec<(Durable, &'static str)> {
             },
             "a member that heard of a cluster",
         ),
-        durable(bound(None, None), "a member without a vote in its term"),
+        durable(DurableState::Bound(bound(None, None)), "a member without a vote in its term"),
+        durable(DurableState::Bound(founder), "a founder whose cluster is not established"),
         durable(
-            bound(Some((id("b"), incarnation(200))), Some(record(128, 300, "tail"))),
+            DurableState::Bound(bound(
+                Some((id("b"), incarnation(200))),
+                Some(record(128, 300, "tail")),
+            )),
             "a member with a vote and a newer record",
         ),
         durable(

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use elector::core::Instant;
 use elector::core::raft::{
-    Bound, ClusterId, Config, Durable, DurableState, Event, Incarnation, Input, InvalidBytes, MemberId,
-    Membership, Message, Output, Position, Raft, Record, Ticket,
+    Bound, ClusterId, Config, Durable, DurableState, Event, Incarnation, Input, InvalidBytes, KnownIds, MemberId,
+    Membership, Message, Output, Position, Profile, Raft, Record, Ticket,
 };
 
 /// The cluster that all members belong to.
@@ -49,8 +49,11 @@ pub struct Start {
 impl Start {
     /// A voter of a cluster that has done nothing yet.
     pub fn new(id: MemberId, membership: Membership) -> Start {
+        let profile = membership.get(&id).map(|member| member.profile.clone());
+        let profile = profile.unwrap_or_else(|| Profile::new(id));
+        let Profile { address, priority, is_witness, .. } = profile;
         Start {
-            config: Config::new(id, INCARNATION, 7),
+            config: Config { address, priority, is_witness, ..Config::new(id, INCARNATION, 7) },
             membership,
             term: 0,
             vote: None,
@@ -73,6 +76,7 @@ impl Start {
             vote: self.vote.map(|id| (id, self.config.incarnation)),
             hold_ms: 0,
             is_established: true,
+            known: KnownIds::default(),
             committed: record(self.committed),
             uncommitted: (self.last > self.committed).then(|| record(self.last)),
         };

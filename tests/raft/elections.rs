@@ -76,19 +76,14 @@ fn a_term_that_expired_does_not_come_back_when_a_quorum_answers_again() {
 }
 
 #[test]
-fn a_forced_vote_counts_only_in_the_term_after_the_voters() {
+fn a_forced_vote_counts_only_in_the_term_whose_leader_gave_up() {
     let mut cluster = led();
-    let vote = |term| Message {
-        cluster: CLUSTER,
-        from: id("c"),
-        from_incarnation: cluster.raft("c").config().incarnation,
-        to: id("b"),
-        to_incarnation: cluster.raft("b").config().incarnation,
-        term,
-        body: Body::Vote { last: cluster.raft("b").last().position, forced: true },
-    };
-    let (next, later) = (vote(2), vote(3));
-    assert!(cluster.deliver(&later).is_empty(), "withheld: it heard the leader lately");
+    let last = cluster.raft("b").last().position;
+    let vote = |term, given_up| from_c("b", term, Body::Vote { last, given_up });
+    for other in [vote(2, None), vote(2, Some(0)), vote(3, Some(2))] {
+        assert!(cluster.deliver(&other).is_empty(), "withheld: it heard the leader lately");
+    }
+    let next = vote(9, Some(1));
     assert_eq!(cluster.raft("b").term(), 1);
     assert_eq!(cluster.deliver(&next).len(), 1);
     assert_eq!(cluster.raft("b").vote(), Some(id("c")));
@@ -109,7 +104,7 @@ fn a_vote_is_given_once_a_term_and_only_to_a_candidate_with_the_newest_record() 
             to: id("b"),
             to_incarnation: Incarnation::UNKNOWN,
             term,
-            body: Body::Vote { last, forced: false },
+            body: Body::Vote { last, given_up: None },
         };
         let sent = cluster.deliver(&vote);
         let answers = sent.iter().filter_map(|message| match message.body {
@@ -166,7 +161,7 @@ fn a_trusted_leader_votes_for_nobody_else() {
     let mut cluster = led();
     // Right after its election, and as long as the last heartbeat may be trusted.
     let last = cluster.raft("a").last().position;
-    let vote = from_c("a", 7, Body::Vote { last, forced: false });
+    let vote = from_c("a", 7, Body::Vote { last, given_up: None });
     assert!(cluster.deliver(&vote).is_empty());
     cluster.run(150 * MS, |_| false);
     assert!(cluster.deliver(&vote).is_empty());
@@ -189,7 +184,7 @@ fn a_member_withholds_its_vote_as_long_as_its_leader_asks() {
         Message { body: Body::Append { last, record: None, committed, round: 1, hold_ms: 5_000 }, ..append };
     cluster.deliver(&append);
     assert_eq!(cluster.raft("b").leader(), Some(id("c")));
-    let vote = Message { from: id("a"), ..from_c("b", 9, Body::Vote { last, forced: false }) };
+    let vote = Message { from: id("a"), ..from_c("b", 9, Body::Vote { last, given_up: None }) };
     cluster.now = cluster.now.saturating_add(4_999 * MS);
     assert!(cluster.deliver(&vote).is_empty());
     cluster.now = cluster.now.saturating_add(2 * MS);
@@ -199,7 +194,7 @@ fn a_member_withholds_its_vote_as_long_as_its_leader_asks() {
 #[test]
 fn messages_for_others_and_of_other_clusters_are_refused_and_counted() {
     let mut cluster = led();
-    let vote = from_c("b", 7, Body::Vote { last: Position::new(3, 9), forced: false });
+    let vote = from_c("b", 7, Body::Vote { last: Position::new(3, 9), given_up: None });
     cluster.now = cluster.now.saturating_add(5_000 * MS);
     let strange = [
         Message { to: id("x"), ..vote.clone() },
@@ -300,10 +295,10 @@ fn a_vote_is_withheld_in_a_term_too_that_another_message_brought() {
     cluster.deliver(&from_c("b", 5, Body::VoteAnswer { granted: false, offer: None }));
     assert_eq!((cluster.raft("b").term(), cluster.raft("b").vote()), (5, None));
     let last = Position::new(4, 9);
-    cluster.deliver(&from_c("b", 5, Body::Vote { last, forced: false }));
+    cluster.deliver(&from_c("b", 5, Body::Vote { last, given_up: None }));
     assert_eq!(cluster.raft("b").vote(), None);
     cluster.now = cluster.now.saturating_add(200 * MS);
-    cluster.deliver(&from_c("b", 5, Body::Vote { last, forced: false }));
+    cluster.deliver(&from_c("b", 5, Body::Vote { last, given_up: None }));
     assert_eq!(cluster.raft("b").vote(), Some(id("c")));
 }
 
@@ -326,7 +321,7 @@ fn a_late_answer_does_not_end_a_healthy_term() {
 fn a_forced_vote_is_for_voters_only() {
     let mut cluster = led();
     let last = cluster.raft("b").last().position;
-    let stranger = Message { from: id("z"), ..from_c("b", 2, Body::Vote { last, forced: true }) };
+    let stranger = Message { from: id("z"), ..from_c("b", 2, Body::Vote { last, given_up: Some(1) }) };
     assert!(cluster.deliver(&stranger).is_empty());
     assert_eq!(cluster.raft("b").term(), 1);
 }
@@ -334,7 +329,7 @@ fn a_forced_vote_is_for_voters_only() {
 #[test]
 fn a_term_that_no_cluster_can_have_reached_is_refused() {
     let mut cluster = led();
-    let far = from_c("b", Position::LARGEST, Body::Vote { last: Position::new(5, 9), forced: false });
+    let far = from_c("b", Position::LARGEST, Body::Vote { last: Position::new(5, 9), given_up: None });
     cluster.now = cluster.now.saturating_add(5_000 * MS);
     cluster.deliver(&far);
     assert_eq!((cluster.raft("b").term(), cluster.raft("b").refused().protocol), (1, 1));

@@ -153,9 +153,9 @@ fn what_is_too_large_is_refused_before_it_is_read() {
 #[test]
 fn a_field_that_holds_another_than_its_values_is_refused() {
     let refused = |field| Err(InvalidBytes::Field(field));
-    assert_eq!(message(3, &[&[4, 3, 1]]), Ok(()));
-    assert_eq!(message(3, &[&[4, 3, 2]]), refused("forced"), "a flag is 0 or 1");
-    assert_eq!(message(3, &[&[4, 3, 1, 0]]), Err(InvalidBytes::Trailing));
+    assert_eq!(message(3, &[&[4, 3, 1, 4]]), Ok(()));
+    assert_eq!(message(3, &[&[4, 3, 2]]), refused("given_up"), "a flag is 0 or 1");
+    assert_eq!(message(3, &[&[4, 3, 1, 4, 0]]), Err(InvalidBytes::Trailing));
     let standing = |standing: u8| message(8, &[&[standing, 0, 0, 0]]);
     assert_eq!((standing(3), standing(4)), (Ok(()), refused("standing")));
     let result = |code: u8| message(13, &[&[1, code]]);

@@ -185,17 +185,20 @@ fn introduction(found: &Value) -> Result<Introduction, Problem> {
         standing: standing
             .ok_or_else(|| wanted("standing", &name.into(), r#""blank", "founding", "bound" or "left""#))?
             .0,
-        founding: number(found, "founding")?,
+        may_found: flag(found, "may_found")?,
         leader: optional(found, "leader").map(|found| id("leader", found)).transpose()?,
         known: known(found)?,
     })
 }
 
+pub fn standing_json(standing: Standing) -> Value {
+    STANDINGS.iter().find(|(known, _)| *known == standing).map(|(_, name)| *name).into()
+}
+
 fn introduction_json(introduction: &Introduction) -> Value {
-    let standing = STANDINGS.iter().find(|(standing, _)| *standing == introduction.standing);
     json!({
-        "standing": standing.map(|(_, name)| name),
-        "founding": introduction.founding,
+        "standing": standing_json(introduction.standing),
+        "may_found": introduction.may_found,
         "leader": introduction.leader.as_deref(),
         "known": ids_json(introduction.known.ids()),
     })
@@ -243,7 +246,11 @@ fn body(found: &Value) -> Result<Body, Problem> {
     Ok(match text(found, "type")? {
         "pre_vote" => Body::PreVote { last: position(found, "last")? },
         "pre_vote_answer" => Body::PreVoteAnswer { granted: flag(found, "granted")?, offer: offer()? },
-        "vote" => Body::Vote { last: position(found, "last")?, forced: flag(found, "forced")? },
+        "vote" => Body::Vote { last: position(found, "last")?, given_up: match optional(found, "given_up") {
+                Some(_) => Some(number(found, "given_up")?),
+                None => None,
+            },
+        },
         "vote_answer" => Body::VoteAnswer { granted: flag(found, "granted")?, offer: offer()? },
         "append" => Body::Append {
             last: position(found, "last")?,
@@ -284,7 +291,7 @@ fn body_json(body: &Body) -> Value {
         Body::PreVoteAnswer { granted, offer } | Body::VoteAnswer { granted, offer } => {
             json!({ "granted": granted, "offer": offer.as_ref().map(record_json) })
         }
-        Body::Vote { last, forced } => json!({ "last": position_json(*last), "forced": forced }),
+        Body::Vote { last, given_up } => json!({ "last": position_json(*last), "given_up": given_up }),
         Body::Append { last, record, committed, round, hold_ms } => json!({
             "last": position_json(*last),
             "record": record.as_ref().map(record_json),
@@ -356,6 +363,7 @@ pub fn durable(found: &Value) -> Result<Durable, Problem> {
                 .transpose()?,
             hold_ms: number(found, "hold_ms")?,
             is_established: flag(found, "is_established")?,
+            known: known(found)?,
             committed: record(field(found, "committed")?)?,
             uncommitted: optional(found, "uncommitted").map(record).transpose()?,
         }),
@@ -388,6 +396,7 @@ pub fn durable_json(durable: &Durable) -> Value {
             "vote": bound.vote.map(|(id, number)| json!({ "id": &*id, "incarnation": number.get() })),
             "hold_ms": bound.hold_ms,
             "is_established": bound.is_established,
+            "known": ids_json(bound.known.ids()),
             "committed": record_json(&bound.committed),
             "uncommitted": bound.uncommitted.as_ref().map(record_json),
         }),

@@ -8,7 +8,7 @@ use elector::core::raft::{
 use serde_json::{Value, json};
 
 use crate::answer::membership;
-use crate::cluster::{Cluster, Start};
+use crate::cluster::{Cluster, INCARNATION, Start};
 use crate::json::{self, Problem, field, flag, ids, message_json, number, text};
 
 /// The members that were made so far.
@@ -48,8 +48,14 @@ impl Members {
                 vec![]
             }
             "state" => vec![],
-            "leave" => {
-                return Err("the op \"leave\" needs changes of membership, which are not built yet".into());
+            "leave" => self.input(request, Input::Leave)?,
+            "known" => {
+                let known = json::id("known", field(request, "known")?)?;
+                self.input(request, Input::Known(known))?
+            }
+            "gone" => {
+                let gone = json::id("gone", field(request, "gone")?)?;
+                self.input(request, Input::Gone(gone))?
             }
             other => return Err(format!("the op {other:?} is not known; conform.md lists them")),
         };
@@ -77,6 +83,7 @@ impl Members {
         let listed = membership(&lists.0, &lists.1, &lists.2)?;
         let with_witnesses = listed.members().iter().cloned().map(|mut member| {
             member.profile.is_witness = witnesses.contains(&member.profile.id);
+            member.profile.incarnation = INCARNATION;
             member
         });
         let listed = Membership::new(with_witnesses.collect()).map_err(|invalid| invalid.to_string())?;
@@ -197,6 +204,16 @@ fn event_json(event: &Event) -> Value {
             json!({ "event": "change_refused", "request": request, "refused": refused.to_string() })
         }
         Event::Left => json!({ "event": "left" }),
+        Event::StandingChanged { standing, cluster } => json!({
+            "event": "standing_changed",
+            "standing": json::standing_json(*standing),
+            "cluster": cluster.to_string(),
+        }),
+        Event::OtherCluster { member, cluster } => json!({
+            "event": "other_cluster",
+            "member": member.as_str(),
+            "cluster": cluster.to_string(),
+        }),
         Event::Answered { request, result } => {
             json!({ "event": "answered", "request": request, "result": json::result_json(result) })
         }

@@ -47,7 +47,7 @@ fn an_only_voter_leads_once_its_vote_in_that_very_term_is_durable() {
     cluster.nodes.get_mut(&id("a")).unwrap().keeps_writes = true;
     cluster.now = cluster.now.saturating_add(200 * MS);
     // A message raises its term to 7, and the write of that has begun.
-    cluster.deliver(&from_c("a", 7, Body::Vote { last: Position::ZERO, forced: false }));
+    cluster.deliver(&from_c("a", 7, Body::Vote { last: Position::ZERO, given_up: None }));
     cluster.now = cluster.now.saturating_add(800 * MS);
     cluster.input(id("a"), Input::Campaign);
     assert_eq!((cluster.raft("a").term(), cluster.raft("a").role()), (8, Role::Candidate));
@@ -148,7 +148,7 @@ fn a_member_whose_disk_fails_gives_no_vote() {
     cluster.input(id("b"), Input::PersistFailed(ticket));
     cluster.now = cluster.now.saturating_add(199 * MS);
     let last = cluster.raft("b").last().position;
-    let vote = from_c("b", 2, Body::Vote { last, forced: true });
+    let vote = from_c("b", 2, Body::Vote { last, given_up: Some(1) });
     assert!(cluster.deliver(&vote).is_empty());
     assert_eq!(cluster.raft("b").term(), 1);
     // The next write has everything, and then it votes again.

@@ -5,6 +5,7 @@ use ::core::time::Duration;
 use alloc::boxed::Box;
 
 use super::id::{Incarnation, MemberId};
+use super::membership::Membership;
 use super::record::{MAX_DATA_BYTES, MAX_HOLD_MS};
 
 /// The longest minimum election time, and the longest time for which a leader can ask a member to withhold
@@ -109,14 +110,19 @@ pub struct Config {
     pub timing: ElectionTiming,
     /// The longest data of a proposal, in bytes; 65 536 by default, at most [`MAX_DATA_BYTES`].
     pub max_data: usize,
-    /// Seeds the election times, together with the id.
+    /// Seeds the election times and the ids of clusters that the member founds, together with the id: a
+    /// random number.
     pub seed: u64,
+    /// The founding list: the first members of the cluster, equal on all of them, with this one among them.
+    /// None if one member founds the cluster alone and the others join. Taken only by a member that belongs
+    /// to no cluster. Incarnations in it do not count.
+    pub founding: Option<Membership>,
     pub(super) protections: Protections,
 }
 
 impl Config {
     /// The settings of a member with this id and incarnation: no address, priority 0, no witness, the default
-    /// times, at most 64 KiB of data.
+    /// times, at most 64 KiB of data, no founding list.
     #[must_use]
     pub fn new(id: MemberId, incarnation: Incarnation, seed: u64) -> Config {
         Config {
@@ -128,6 +134,7 @@ impl Config {
             timing: ElectionTiming::default(),
             max_data: MAX_DATA_BYTES / 16,
             seed,
+            founding: None,
             protections: Protections::default(),
         }
     }

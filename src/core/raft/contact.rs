@@ -39,6 +39,11 @@ impl Contact {
         round
     }
 
+    /// The number of the newest round.
+    pub(super) fn newest_round(&self) -> u64 {
+        self.next_round - 1
+    }
+
     /// When a round was sent; `None` for one that never was, or is too old.
     pub(super) fn sent(&self, round: u64) -> Option<Instant> {
         let first = self.rounds.front()?.0;

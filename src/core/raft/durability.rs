@@ -76,7 +76,7 @@ impl Durability {
         if is_current {
             self.writing = None;
             self.failed = true;
-            self.held.clear();
+            self.drop_held();
             self.current += 1;
         }
         is_current
@@ -99,6 +99,11 @@ impl Durability {
         if self.held.len() < MAX_HELD {
             self.held.push_back((self.current, message));
         }
+    }
+
+    /// Drops the messages that are held back: what they promise is void.
+    pub(super) fn drop_held(&mut self) {
+        self.held.clear();
     }
 
     /// The next message that may leave now.

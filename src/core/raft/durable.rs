@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::codec::{InvalidBytes, Reader, Writer};
 use super::id::{ClusterId, Incarnation, KnownIds, MemberId};
 use super::membership::Membership;
-use super::record::Record;
+use super::record::{Position, Record};
 
 /// The durable state of a member: what it must not forget. As bytes it begins with `ER` and the format
 /// version, as a message does, has kind 65, 66 or 67, and ends with the XXH64 of all before.
@@ -60,6 +60,8 @@ pub struct Bound {
     pub hold_ms: u64,
     /// Whether the cluster accepted data or admitted a member: such a cluster yields to no other.
     pub is_established: bool,
+    /// The ids that a founder knows, until its cluster is established.
+    pub known: KnownIds,
     /// The newest record that the member knows to be committed.
     pub committed: Record,
     /// A newer record, if there is one. It may be committed already.
@@ -67,6 +69,26 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// What stands in for the state of a member of a cluster while the member belongs to none: no members, no
+    /// data.
+    pub(super) fn outside(term: u64) -> Bound {
+        let record = Record {
+            position: Position::ZERO,
+            cluster: ClusterId::NONE,
+            membership: Arc::default(),
+            data: Arc::default(),
+        };
+        Bound {
+            term,
+            vote: None,
+            hold_ms: 0,
+            is_established: false,
+            known: KnownIds::default(),
+            committed: record,
+            uncommitted: None,
+        }
+    }
+
     /// The member's newest record.
     #[must_use]
     pub fn last(&self) -> &Record {
@@ -164,6 +186,7 @@ impl Bound {
         });
         w.number(self.hold_ms);
         w.flag(self.is_established);
+        w.known(&self.known);
         w.record(&self.committed);
         w.option(self.uncommitted.as_ref(), Writer::record);
     }
@@ -174,6 +197,7 @@ impl Bound {
             vote: r.option("vote", |r| Ok((r.id("vote")?, r.incarnation()?)))?,
             hold_ms: r.hold_ms()?,
             is_established: r.flag("is_established")?,
+            known: r.known()?,
             committed: r.record()?,
             uncommitted: r.option("uncommitted", Reader::record)?,
         };
@@ -188,7 +212,7 @@ impl Bound {
         let is_sound = |record: &Record| {
             (committed.position.term..=self.term).contains(&record.position.term)
                 && record.position.index > committed.position.index
-                && record.cluster == committed.cluster
+                && committed.cluster.may_become(record.cluster)
         };
         if !self.uncommitted.as_ref().is_none_or(is_sound) {
             return Err(InvalidBytes::Field("uncommitted"));

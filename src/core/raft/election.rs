@@ -30,7 +30,7 @@ impl Raft {
             return;
         }
         if !self.config.protections.pre_vote {
-            return self.campaign(false);
+            return self.campaign(None);
         }
         let mut votes = vec![None; self.membership().members().len()];
         if let Some(place) = self.own_place() {
@@ -47,9 +47,9 @@ impl Raft {
         self.count_votes();
     }
 
-    /// Stands for election in the next term. By force: no voter withholds its vote because it heard the
-    /// leader that gave leadership up for this.
-    pub(super) fn campaign(&mut self, is_forced: bool) {
+    /// Stands for election in the next term. If the leader of a term has given leadership up for this, no voter
+    /// of that term withholds its vote because it heard that leader.
+    pub(super) fn campaign(&mut self, given_up: Option<u64>) {
         self.end_term(DeposedReason::Lost);
         self.bound.term += 1;
         self.bound.vote = Some((self.config.id, self.config.incarnation));
@@ -62,7 +62,7 @@ impl Raft {
         let last = self.last().position;
         for place in self.places() {
             if let Some(to) = self.other_voter(place) {
-                self.send_durably(to, Body::Vote { last, forced: is_forced });
+                self.send_durably(to, Body::Vote { last, given_up });
             }
         }
     }
@@ -83,7 +83,7 @@ impl Raft {
     fn count_votes(&mut self) {
         let (State::PreCandidate(votes) | State::Candidate { votes, .. }) = &self.state else { return };
         match (self.membership().vote_result(|place| votes[place]), &self.state) {
-            (VoteResult::Won, State::PreCandidate(_)) => self.campaign(false),
+            (VoteResult::Won, State::PreCandidate(_)) => self.campaign(None),
             (VoteResult::Won, _) => self.lead(),
             (VoteResult::Lost, _) => self.state = State::Follower,
             (VoteResult::Pending, _) => {}
@@ -111,8 +111,8 @@ impl Raft {
         // Whatever the newest record is, committed or not: it is committed as part of one of this term. A
         // record of an earlier term that only a quorum keeps could still be replaced.
         if self.config.protections.own_term || self.bound.uncommitted.is_none() {
-            let last = self.last().clone();
-            self.make_record(last.membership, last.data);
+            let (membership, data) = (self.membership_with_own_incarnation(), self.last().data.clone());
+            self.make_record(membership, data);
         } else {
             self.heartbeat();
             self.commit();
@@ -180,7 +180,7 @@ impl Raft {
         }
         if trust == Trust::Ended {
             if self.may_stand() {
-                self.campaign(true);
+                self.campaign(Some(self.bound.term));
             }
         } else if let (true, Some(token)) = (self.has_committed_in_term(), FencingToken::new(self.bound.term))
         {
@@ -191,7 +191,7 @@ impl Raft {
         }
     }
 
-    fn set_leader(&mut self, leader: Option<MemberId>) {
+    pub(super) fn set_leader(&mut self, leader: Option<MemberId>) {
         if self.leader != leader {
             if leader.is_some_and(|leader| leader != self.config.id) {
                 self.vain_hand_overs = 0;
@@ -239,11 +239,21 @@ impl Raft {
         }
     }
 
-    pub(super) fn receive_vote(&mut self, message: &Message, last: Position, forced: bool) {
+    /// Leads on in a term above another one, so that tokens grow for a member that had that term elsewhere.
+    pub(super) fn lead_above(&mut self, term: u64) {
+        if self.may_stand() && term < Position::LARGEST {
+            self.end_term(DeposedReason::Lost);
+            let given_up = self.bound.term;
+            self.bound.term = term;
+            self.campaign(Some(given_up));
+        }
+    }
+
+    pub(super) fn receive_vote(&mut self, message: &Message, last: Position, given_up: Option<u64>) {
         if self.durability.has_failed() {
             return;
         }
-        let is_forced = forced && self.votes(message.sender()) && message.term == self.bound.term + 1;
+        let is_forced = given_up == Some(self.bound.term) && self.votes(message.sender());
         let is_withheld = self.withholds() && !is_forced;
         if message.term > self.bound.term {
             if is_withheld {
@@ -291,7 +301,7 @@ impl Raft {
     pub(super) fn receive_timeout_now(&mut self, message: &Message) {
         let is_from_leader = self.leader == Some(message.from) && message.term == self.bound.term;
         if is_from_leader && matches!(self.state, State::Follower) && self.may_stand() {
-            self.campaign(true);
+            self.campaign(Some(self.bound.term));
         }
     }
 

@@ -168,15 +168,49 @@ impl Incarnation {
     }
 }
 
-/// The id of one cluster: 16 bytes, random, so that no two clusters that were ever founded share one.
+/// The id of one cluster: 16 bytes, so that no two clusters that were ever founded share one.
 ///
-/// Every message carries it, so that a member ignores messages of another cluster.
+/// Every message carries it, so that a member ignores messages of another cluster. The first eight bytes are
+/// the *key*: a hash of the list of members that founds the cluster, or 0 without such a list. The other eight
+/// are the *genesis*, random. With a list the genesis is 0 until the first record is committed, which has it:
+/// until then the id is *open*.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ClusterId(pub [u8; 16]);
 
 impl ClusterId {
     /// No cluster.
     pub const NONE: ClusterId = ClusterId([0; 16]);
+
+    /// The id with this key and genesis.
+    pub(super) fn of(key: u64, genesis: u64) -> ClusterId {
+        let mut bytes = [0; 16];
+        let (first, second) = bytes.split_at_mut(8);
+        first.copy_from_slice(&key.to_le_bytes());
+        second.copy_from_slice(&genesis.to_le_bytes());
+        ClusterId(bytes)
+    }
+
+    /// A hash of the list of members that founds the cluster; 0 without such a list.
+    pub(super) fn key(self) -> u64 {
+        self.0.first_chunk().map_or(0, |key| u64::from_le_bytes(*key))
+    }
+
+    /// Whether the cluster is one of a list of members that have not committed its first record yet.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self.key() != 0 && self.0[8..] == [0; 8]
+    }
+
+    /// Whether a record of `other` may follow one of this cluster: the same cluster, or the first of an open
+    /// one.
+    pub(super) fn may_become(self, other: ClusterId) -> bool {
+        self == other || (self.is_open() && self.key() == other.key())
+    }
+
+    /// Whether members of both may be members of one cluster: the same one, or one of them is still open.
+    pub(super) fn may_be(self, other: ClusterId) -> bool {
+        self.may_become(other) || other.may_become(self)
+    }
 }
 
 impl fmt::Display for ClusterId {
@@ -208,6 +242,18 @@ impl KnownIds {
             }
             _ => false,
         }
+    }
+
+    /// Removes an id. Returns whether it was known.
+    pub fn remove(&mut self, id: &MemberId) -> bool {
+        let place = self.0.binary_search(id);
+        place.map(|place| self.0.remove(place)).is_ok()
+    }
+
+    /// Whether the id is known.
+    #[must_use]
+    pub fn contains(&self, id: &MemberId) -> bool {
+        self.0.binary_search(id).is_ok()
     }
 
     /// The ids, sorted.

@@ -3,13 +3,12 @@
 use alloc::sync::Arc;
 
 use super::durability::Ticket;
-use super::durable::{Durable, DurableState};
-use super::id::Incarnation;
+use super::id::{ClusterId, Incarnation};
 use super::interface::{Event, Input, Output};
 use super::message::{Body, Message, Refusal};
 use super::proposals::Origin;
 use super::record::{MAX_DATA_BYTES, Position};
-use super::state::{Raft, State, Trust};
+use super::state::{Raft, Relation, State, Trust};
 use crate::core::Instant;
 use crate::core::lease::DeposedReason;
 
@@ -31,6 +30,8 @@ impl Raft {
             Input::ChangeMembership { request, changes, transition } => {
                 self.change_membership(request, changes, transition);
             }
+            Input::Known(id) => self.learn(id),
+            Input::Gone(id) => self.forget(id),
             Input::Leave => self.leave(),
             Input::Persisted(ticket) => self.persisted(ticket),
             Input::PersistFailed(ticket) => self.persist_failed(ticket),
@@ -38,6 +39,8 @@ impl Raft {
         // A term may begin with little time left, and a change of the members may end trust.
         self.stop_new_work();
         self.expire();
+        self.finish_leaving();
+        self.seek();
     }
 
     /// The next thing for the driver to do.
@@ -46,9 +49,7 @@ impl Raft {
             return output;
         }
         if let Some(ticket) = self.durability.begin_write() {
-            let state = DurableState::Bound(self.bound.clone());
-            let durable = Durable { id: self.config.id, incarnation: self.config.incarnation, state };
-            return Output::Persist { ticket, bytes: durable.to_bytes() };
+            return Output::Persist { ticket, bytes: self.durable().to_bytes() };
         }
         Output::WaitUntil(self.due())
     }
@@ -69,7 +70,8 @@ impl Raft {
             }
             _ => self.election_due(),
         };
-        due.min(self.retry_at).min(self.forwarded.due()).min(self.leaving_due())
+        let due = due.min(self.retry_at).min(self.forwarded.due()).min(self.leaving_due());
+        due.min(self.seek_due()).min(self.founding_due())
     }
 
     /// Handles every deadline that has passed, before the input itself.
@@ -84,6 +86,7 @@ impl Raft {
         self.stop_new_work();
         self.end_late_transfer();
         self.ask_to_leave();
+        self.found_alone();
         if let State::Leader(leading) = &self.state {
             let gives_up = self.now >= leading.contact.gives_up_at(&self.config.timing);
             let is_heartbeat_due = self.now >= leading.heartbeat_at;
@@ -98,7 +101,7 @@ impl Raft {
         if self.reclaim_at.is_some_and(|at| self.now >= at) {
             self.reclaim_at = None;
             if self.may_stand() {
-                self.campaign(true);
+                self.campaign(Some(self.bound.term));
             }
         }
         if self.now >= self.election_at {
@@ -125,12 +128,23 @@ impl Raft {
             self.refused.address += 1;
             return;
         }
-        if message.cluster != self.bound.committed.cluster {
-            self.refused.cluster += 1;
+        if let Body::Seek(introduction) | Body::Here(introduction) = &message.body {
+            self.meet(&message, introduction);
+            if matches!(message.body, Body::Seek(_)) {
+                self.answer_seek(&message);
+            }
             return;
+        }
+        if !self.is_of_my_cluster(message.cluster) {
+            self.refused.cluster += 1;
+            return self.decline_other(&message);
         }
         if message.term > self.bound.term.saturating_add(MAX_TERM_LEAP) {
             self.refused.protocol += 1;
+            return;
+        }
+        let is_outside = self.relation != Relation::Bound;
+        if is_outside && !self.enter(&message) {
             return;
         }
         match &message.body {
@@ -138,7 +152,7 @@ impl Raft {
             Body::PreVoteAnswer { granted, offer } => {
                 self.receive_pre_vote_answer(&message, *granted, offer.as_ref());
             }
-            Body::Vote { last, forced } => self.receive_vote(&message, *last, *forced),
+            Body::Vote { last, given_up } => self.receive_vote(&message, *last, *given_up),
             Body::VoteAnswer { granted, offer } => {
                 self.receive_vote_answer(&message, *granted, offer.as_ref());
             }
@@ -153,9 +167,18 @@ impl Raft {
                     self.emit(Event::Answered { request, result: *result });
                 }
             }
-            Body::Seek(_) | Body::Here(_) | Body::Join { .. } => {}
+            Body::Join { .. } => self.receive_join(&message),
+            Body::Seek(_) | Body::Here(_) => {}
             Body::Leave => self.receive_leave(&message),
         }
+    }
+
+    /// Whether a message of this cluster is for this member. A blank one takes those of the cluster that it
+    /// will join, or of any.
+    fn is_of_my_cluster(&self, cluster: ClusterId) -> bool {
+        let is_heard = self.heard.is_none_or(|(_, heard)| heard == cluster);
+        let is_own = self.relation == Relation::Blank || self.bound.committed.cluster.may_be(cluster);
+        is_heard && is_own && cluster != ClusterId::NONE
     }
 
     fn propose(&mut self, request: u64, expected: Option<u64>, data: Arc<[u8]>) {
@@ -190,7 +213,7 @@ impl Raft {
 
     fn add_proposal(&mut self, origin: Origin, expected: Option<u64>, data: Arc<[u8]>) {
         let (limit, newest, leader) = (self.max_data(), self.last().position.index, self.leader);
-        let is_ready = self.has_committed_in_term();
+        let is_ready = self.has_committed_in_term() && self.may_be_established(None);
         let result = match self.leading() {
             _ if data.len() > limit => Err(Refusal::TooLarge(limit as u64)),
             None => Err(Refusal::NotLeader(leader)),
@@ -200,6 +223,7 @@ impl Raft {
         };
         match result {
             Ok(()) => {
+                self.establish();
                 self.propose_next();
             }
             Err(refusal) => self.answer(origin, Err(refusal)),

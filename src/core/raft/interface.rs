@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use super::change::{Change, ChangeRefused, Transition};
 use super::durability::Ticket;
-use super::id::MemberId;
-use super::message::Refusal;
+use super::id::{ClusterId, MemberId};
+use super::message::{Refusal, Standing};
 use super::record::Record;
 use crate::core::lease::DeposedReason;
 use crate::core::{FencingToken, Instant};
@@ -53,8 +53,15 @@ pub enum Input {
         /// Whether one step will do.
         transition: Transition,
     },
+    /// A member that may belong to the cluster, or to the one that is to be founded: the host knows where to
+    /// send to it. At most [`MAX_KNOWN`](super::MAX_KNOWN).
+    Known(MemberId),
+    /// The host counts on this member no more: it is forgotten, and removed from the cluster if this member
+    /// leads and a quorum of the others answers.
+    Gone(MemberId),
     /// Leave the cluster: the member asks to be removed until it is, and hands leadership over if it leads.
-    /// [`Event::Left`] says when it is no member any more.
+    /// [`Event::Left`] says when it is no member any more. It joins again when it is restored, not before.
+    /// The only member of a cluster stays: the state would be lost with it.
     Leave,
     /// The state of this ticket is durable.
     Persisted(Ticket),
@@ -134,6 +141,22 @@ pub enum Event {
     },
     /// A committed record removed this member from the cluster.
     Left,
+    /// The member founded or joined a cluster, gave one up, or left it; or its cluster became one that yields
+    /// to no other.
+    StandingChanged {
+        /// Its relation to a cluster now.
+        standing: Standing,
+        /// The cluster; [`ClusterId::NONE`] if it belongs to none.
+        cluster: ClusterId,
+    },
+    /// A member that this one knows belongs to another cluster, and neither yields: they stay two clusters for
+    /// ever, unless an operator ends one of them. Comes once for each such member.
+    OtherCluster {
+        /// The member of the other cluster.
+        member: MemberId,
+        /// The other cluster.
+        cluster: ClusterId,
+    },
     /// The answer to a proposal or a hand-over: an index, or why it was refused.
     Answered {
         /// The number that the host chose.

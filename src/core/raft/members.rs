@@ -5,20 +5,23 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::change::{Change, Transition};
+use super::durable::Bound;
 use super::id::MemberId;
 use super::interface::Event;
 use super::membership::{Member, Membership};
 use super::message::{Body, Message, Refusal};
 use super::peer::Peer;
 use super::proposals::Origin;
-use super::state::{Changing, Progress, Raft, State, Trust};
+use super::state::{Changing, Progress, Raft, Relation, State, Transfer, Trust};
 use crate::core::Instant;
 use crate::core::lease::DeposedReason;
 
 impl Raft {
     /// The host wants other members.
     pub(super) fn change_membership(&mut self, request: u64, changes: Vec<Change>, transition: Transition) {
-        let is_ready = self.has_committed_in_term() && !self.membership().is_joint();
+        let is_ready = self.has_committed_in_term()
+            && !self.membership().is_joint()
+            && self.may_be_established(None);
         let leader = self.leader;
         let refusal = match self.leading() {
             None => Some(Refusal::NotLeader(leader)),
@@ -32,7 +35,14 @@ impl Raft {
         self.want_change(Some(request), changes, transition);
     }
 
-    fn want_change(&mut self, request: Option<u64>, changes: Vec<Change>, transition: Transition) {
+    /// Whether this leader may begin a change now that no host waits for.
+    pub(super) fn is_ready_for_change(&self) -> bool {
+        let State::Leader(leading) = &self.state else { return false };
+        let is_idle = leading.change.is_none() && leading.transfer.is_none();
+        is_idle && self.has_committed_in_term() && !self.membership().is_joint()
+    }
+
+    pub(super) fn want_change(&mut self, request: Option<u64>, changes: Vec<Change>, transition: Transition) {
         if let Some(leading) = self.leading() {
             leading.change = Some(Changing { request, changes, transition });
         }
@@ -71,6 +81,7 @@ impl Raft {
         if let Some(leading) = self.leading() {
             leading.change_in_flight = change.request;
         }
+        self.establish();
         self.make_next_record(Arc::new(next));
         true
     }
@@ -149,7 +160,7 @@ impl Raft {
     pub(super) fn removed_by(&self, next: &Membership) -> Vec<Peer> {
         let is_gone = |place: &usize| {
             let profile = &self.membership().members()[*place].profile;
-            next.get(&profile.id).is_none_or(|member| member.profile.incarnation != profile.incarnation)
+            next.get(&profile.id).is_none_or(|member| !profile.is_of(member.profile.incarnation))
         };
         self.places().filter(is_gone).filter_map(|place| self.other(place)).collect()
     }
@@ -169,7 +180,7 @@ impl Raft {
         self.send(peer, self.bound.term, body);
     }
 
-    /// One that is no member any more stands for election: the leader tells it so.
+    /// One that is no member any more stands for election, or asks for its cluster: the leader tells it so.
     pub(super) fn tell_stranger(&mut self, message: &Message) {
         let is_leader = matches!(self.state, State::Leader(_));
         if is_leader && self.place_of(message.sender()).is_none() {
@@ -182,14 +193,11 @@ impl Raft {
     pub(super) fn hand_over_if_removed(&mut self) -> bool {
         let is_voter =
             self.bound.committed.membership.get(&self.config.id).is_some_and(|member| member.is_voter);
-        let State::Leader(leading) = &self.state else { return false };
-        if is_voter || self.bound.uncommitted.is_some() {
+        let is_leader = matches!(self.state, State::Leader(_));
+        if !is_leader || is_voter || self.bound.uncommitted.is_some() {
             return false;
         }
-        let members = self.membership().members();
-        let may_lead = |place: &usize| members[*place].may_lead();
-        let rank = |place: &usize| (leading.progress[*place].matched, members[*place].profile.priority);
-        let best = self.places().filter(may_lead).max_by_key(rank).and_then(|place| self.other(place));
+        let best = self.best_successor().and_then(|place| self.other(place));
         self.send_commit_notices();
         if let Some(best) = best {
             self.send(best, self.bound.term, Body::TimeoutNow);
@@ -198,25 +206,72 @@ impl Raft {
         true
     }
 
+    /// The other voter that has the newest record, or the one nearest to it; of several the one of the highest
+    /// priority.
+    fn best_successor(&self) -> Option<usize> {
+        let State::Leader(leading) = &self.state else { return None };
+        let members = self.membership().members();
+        let may_lead = |place: &usize| members[*place].may_lead() && self.other(*place).is_some();
+        let rank = |place: &usize| (leading.progress[*place].matched, members[*place].profile.priority);
+        self.places().filter(may_lead).max_by_key(rank)
+    }
+
     /// Tells the host once that it is no member any more.
     pub(super) fn leave_if_removed(&mut self) {
-        let listed = self.bound.committed.membership.get(&self.config.id);
-        let is_member = listed.is_some_and(|member| member.profile.is_of(self.config.incarnation));
+        let is_member = self.is_listed();
         if !is_member && !self.has_left {
             self.leaves_at = None;
+            // One that others removed waits until they admit it again.
+            self.wants_in = false;
             self.emit(Event::Left);
+        } else if is_member {
+            self.wants_in = !self.leaves;
         }
         self.has_left = !is_member;
+    }
+
+    /// Whether the last committed record lists this incarnation of the member.
+    pub(super) fn is_listed(&self) -> bool {
+        let listed = self.bound.committed.membership.get(&self.config.id);
+        listed.is_some_and(|member| member.profile.is_of(self.config.incarnation))
     }
 
     // ---- Leaving ----
 
     /// The host wants to leave. The only member of a cluster stays: the state would be lost with it.
     pub(super) fn leave(&mut self) {
-        if self.membership().members().len() > 1 && !self.has_left {
+        let is_only_member = self.relation == Relation::Bound && self.membership().members().len() == 1;
+        if is_only_member && !self.has_left {
+            return;
+        }
+        let was_leaving = ::core::mem::replace(&mut self.leaves, true);
+        let was_in = self.relation == Relation::Bound && !self.has_left;
+        self.wants_in = false;
+        if !was_in && !was_leaving {
+            self.emit(Event::Left);
+        }
+        if was_in {
             self.leaves_at = Some(self.now);
+            self.hands_over_at = self.now.saturating_add(self.config.timing.min());
             self.ask_to_leave();
         }
+    }
+
+    /// A member that was removed as its host wished keeps only which cluster it left.
+    pub(super) fn finish_leaving(&mut self) {
+        let is_over = self.has_left && self.leaves && !matches!(self.state, State::Leader(_));
+        if !is_over || self.relation != Relation::Bound {
+            return;
+        }
+        self.follow(self.bound.term, None, DeposedReason::Lost);
+        let committed = self.bound.committed.clone();
+        self.bound = Bound::outside(self.bound.term);
+        self.bound.committed.cluster = committed.cluster;
+        self.bound.committed.membership = committed.membership;
+        self.relation = Relation::Left;
+        self.durability.drop_held();
+        self.durability.changed();
+        self.announce_standing();
     }
 
     /// Asks the leader to be removed, again and again until it is; a leader removes itself.
@@ -225,11 +280,8 @@ impl Raft {
             return;
         }
         self.leaves_at = Some(self.now.saturating_add(self.config.timing.heartbeat()));
-        if let State::Leader(leading) = &self.state {
-            if leading.change.is_none() && leading.transfer.is_none() {
-                self.want_change(None, vec![Change::Remove(self.config.id)], Transition::Auto);
-            }
-            return;
+        if matches!(self.state, State::Leader(_)) {
+            return self.leave_as_leader();
         }
         let leader = self.leader.and_then(|leader| self.membership().place(&leader));
         if let Some(leader) = leader.and_then(|place| self.other(place)) {
@@ -237,11 +289,33 @@ impl Raft {
         }
     }
 
+    /// Removes itself, and hands leadership over once that is committed. If it cannot be for a minimum
+    /// election time, leadership is handed over before, and the next leader is asked.
+    fn leave_as_leader(&mut self) {
+        if self.membership().members().len() == 1 {
+            // The others were removed meanwhile: it stays.
+            (self.leaves_at, self.leaves, self.wants_in) = (None, false, true);
+            return;
+        }
+        if self.now >= self.hands_over_at {
+            self.hands_over_at = self.now.saturating_add(self.config.timing.max());
+            let best = self.best_successor().and_then(|place| self.other(place));
+            if let (Some(best), State::Leader(leading)) = (best, &mut self.state) {
+                let until = self.now.saturating_add(self.config.timing.min());
+                leading.transfer = Some(Transfer { to: best.id, request: None, until });
+                return self.go_on_with_transfer();
+            }
+        }
+        if self.is_ready_for_change() {
+            self.want_change(None, vec![Change::Remove(self.config.id)], Transition::Auto);
+        }
+    }
+
     /// A member asks to be removed.
     pub(super) fn receive_leave(&mut self, message: &Message) {
+        self.tell_stranger(message);
         let is_member = self.place_of(message.sender()).is_some();
-        let State::Leader(leading) = &self.state else { return };
-        if is_member && leading.change.is_none() && self.has_committed_in_term() {
+        if is_member && self.is_ready_for_change() {
             self.want_change(None, vec![Change::Remove(message.from)], Transition::Auto);
         }
     }

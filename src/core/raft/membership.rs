@@ -154,6 +154,15 @@ impl Membership {
         Ok(Membership { members })
     }
 
+    /// The membership with this profile for the member of that id, which is as much of a witness as before.
+    pub(super) fn with_profile(&self, profile: Profile) -> Membership {
+        let mut members = self.members.clone();
+        if let Some(member) = members.iter_mut().find(|member| member.profile.id == profile.id) {
+            member.profile = profile;
+        }
+        Membership { members }
+    }
+
     /// All members, in the order of their ids. Methods that take a function give it a member's place in this
     /// slice.
     #[must_use]

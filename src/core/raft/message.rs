@@ -9,7 +9,8 @@ use super::record::{Position, Record};
 /// One message from one member to another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
-    /// The sender's cluster; [`ClusterId::NONE`] while it belongs to none.
+    /// The sender's cluster; [`ClusterId::NONE`] while it belongs to none. In a [`Body::Join`] the cluster that
+    /// it wants to join.
     pub cluster: ClusterId,
     /// The sender.
     pub from: MemberId,
@@ -44,9 +45,9 @@ pub enum Body {
     Vote {
         /// The position of the candidate's newest record.
         last: Position,
-        /// The leader told this candidate to campaign ([`Body::TimeoutNow`]), so no voter withholds its vote
-        /// because it heard a leader lately.
-        forced: bool,
+        /// The leader of this term has given leadership up for the candidate ([`Body::TimeoutNow`]), or is
+        /// the candidate: no voter in that term withholds its vote because it heard that leader.
+        given_up: Option<u64>,
     },
     /// The answer to [`Body::Vote`].
     VoteAnswer {
@@ -82,7 +83,8 @@ pub enum Body {
     Seek(Introduction),
     /// The answer to [`Body::Seek`].
     Here(Introduction),
-    /// Admit me to your cluster, as a learner that becomes a voter once it has caught up.
+    /// Admit me to your cluster, as a learner that becomes a voter once it has caught up; or, from a member,
+    /// list me with this address and priority.
     Join {
         /// Where the transport finds the sender.
         address: Box<str>,
@@ -118,8 +120,8 @@ pub enum Body {
 pub struct Introduction {
     /// The sender's relation to the cluster that the message names.
     pub standing: Standing,
-    /// A hash of the sender's founding list; 0 if it has none.
-    pub founding: u64,
+    /// Whether the sender may found a cluster: it is no witness, and its host has not left.
+    pub may_found: bool,
     /// The leader of the sender's cluster, if it knows it.
     pub leader: Option<MemberId>,
     /// The ids that the sender knows.
@@ -166,14 +168,22 @@ impl Message {
     /// Whether the parts of the message agree with each other, as far as that needs no knowledge of the
     /// receiver.
     pub(super) fn is_sound(&self) -> bool {
-        let is_own = |record: &Record| record.cluster == self.cluster && record.position.term <= self.term;
+        let is_own = |record: &Record| {
+            self.cluster.may_become(record.cluster) && record.position.term <= self.term
+        };
         let is_between_two = self.from != self.to && self.from_incarnation != Incarnation::UNKNOWN;
         is_between_two
             && match &self.body {
                 Body::PreVoteAnswer { granted, offer } | Body::VoteAnswer { granted, offer } => {
                     offer.as_ref().is_none_or(|offer| !granted && is_own(offer))
                 }
-                Body::PreVote { last } | Body::Vote { last, .. } => last.term < self.term,
+                Body::PreVote { last } => last.term < self.term,
+                Body::Vote { last, given_up } => {
+                    last.term < self.term && given_up.is_none_or(|given_up| given_up < self.term)
+                }
+                Body::Seek(introduction) | Body::Here(introduction) => {
+                    (introduction.standing == Standing::Blank) == (self.cluster == ClusterId::NONE)
+                }
                 Body::Append { last, record, committed, .. } => {
                     let is_last = |record: &Record| is_own(record) && record.position == *last;
                     committed <= last && last.term <= self.term && record.as_ref().is_none_or(is_last)

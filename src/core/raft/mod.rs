@@ -107,6 +107,7 @@
 //   outputs;
 // * `state`, what they make up; `election`, `offer`, `replication`, `transfer` and `members`, the protocol;
 //   `input`, which handles every input with their help.
+mod acquaintances;
 mod change;
 mod checksum;
 mod codec;
@@ -116,9 +117,11 @@ mod durability;
 mod durable;
 mod election;
 mod forwarded;
+mod founding;
 mod id;
 mod input;
 mod interface;
+mod joining;
 mod members;
 mod membership;
 mod message;

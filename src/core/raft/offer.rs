@@ -44,6 +44,10 @@ impl Raft {
             self.refused.protocol += 1;
             return;
         }
+        if !self.bound.committed.cluster.may_become(offer.cluster) {
+            self.refused.cluster += 1;
+            return;
+        }
         let term = message.term.max(self.bound.term);
         self.follow(term, None, DeposedReason::Lost);
         self.state = State::Follower;

@@ -17,7 +17,7 @@ impl Raft {
     /// Makes the record after the newest one, in this leader's term, and sends it.
     pub(super) fn make_record(&mut self, membership: Arc<Membership>, data: Arc<[u8]>) {
         let position = Position { term: self.bound.term, index: self.last().position.index + 1 };
-        let cluster = self.bound.committed.cluster;
+        let cluster = self.next_cluster();
         // Most records change the data only.
         let has_same_members = Arc::ptr_eq(&membership, &self.last().membership);
         let known = (!has_same_members).then(|| self.known_in(&membership));
@@ -117,6 +117,10 @@ impl Raft {
         self.restart_election_time();
         self.committed_up_to(*committed);
         if let Some(record) = record.as_ref().filter(|record| record.position > self.last().position) {
+            if !self.bound.committed.cluster.may_become(record.cluster) {
+                self.refused.cluster += 1;
+                return;
+            }
             if record.position.index <= self.bound.committed.position.index {
                 // A leader without a record that is committed: no correct members elect it.
                 self.refused.protocol += 1;
@@ -146,8 +150,13 @@ impl Raft {
     /// learned again from the next leader.
     fn commit_newest(&mut self) {
         if let Some(record) = self.bound.uncommitted.take() {
+            let was_open = self.is_open();
             self.bound.committed = record.clone();
             self.emit(Event::Committed(record));
+            if was_open {
+                self.heard = None;
+                self.establish();
+            }
             self.leave_if_removed();
         }
     }
@@ -167,6 +176,11 @@ impl Raft {
             return;
         }
         let progress = &mut leading.progress[place];
+        if progress.incarnation != message.from_incarnation {
+            // The first answer, or another incarnation of a member that is listed without one: it keeps
+            // nothing of what the first acknowledged.
+            *progress = Progress { incarnation: message.from_incarnation, ..Progress::default() };
+        }
         if let Some(sent) = leading.contact.sent(round) {
             progress.answered = progress.answered.max(sent);
         }
@@ -192,6 +206,7 @@ impl Raft {
         self.go_on_with_transfer();
         self.prefer();
         self.promote();
+        self.list_incarnation(message.sender());
     }
 
     /// Computes anew when a quorum was last in contact, from what each member answered.
@@ -257,6 +272,7 @@ impl Raft {
         self.answer_proposals(index);
         self.elect();
         self.tell_removed();
+        self.send_to_newcomers();
         if self.leave_joint() || self.hand_over_if_removed() || self.make_change() || self.propose_next() {
             return;
         }
@@ -297,6 +313,20 @@ impl Raft {
             let State::Leader(leading) = &self.state else { return };
             if leading.progress[place].matched == newest {
                 self.send_commit_notice(place);
+            }
+        }
+    }
+
+    /// Sends the committed record to learners that keep none yet: a member enters a cluster only with a record
+    /// that is known to be committed, and the next one may be under way at once.
+    fn send_to_newcomers(&mut self) {
+        for place in self.places() {
+            let is_learner = self.membership().members()[place].is_learner;
+            let State::Leader(leading) = &self.state else { return };
+            let (to, round) = (self.other(place), leading.contact.newest_round());
+            if let (true, 0, Some(to)) = (is_learner, leading.progress[place].matched, to) {
+                let body = self.append(Some(self.last().clone()), round);
+                self.send(to, self.bound.term, body);
             }
         }
     }

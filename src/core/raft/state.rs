@@ -14,10 +14,11 @@ use super::contact::Contact;
 use super::durability::Durability;
 use super::durable::{Bound, Durable, DurableState};
 use super::forwarded::Forwarded;
-use super::id::MemberId;
+use super::acquaintances::Acquaintances;
+use super::id::{ClusterId, Incarnation, KnownIds, MemberId};
 use super::interface::{Event, Leadership, Output, Refused, Role};
-use super::membership::Membership;
-use super::message::{Body, Message, Refusal};
+use super::membership::{MAX_ADDRESS_BYTES, Membership};
+use super::message::{Body, Message, Refusal, Standing};
 use super::peer::Peer;
 use super::proposals::{Origin, Proposals};
 use super::record::{Position, Record};
@@ -31,7 +32,27 @@ pub struct Raft {
     pub(super) config: Config,
     pub(super) now: Instant,
     pub(super) random: Random,
+    /// Whether the member belongs to a cluster.
+    pub(super) relation: Relation,
+    /// The state of a member of a cluster. One that belongs to none has an empty record and no members, so
+    /// that it neither votes nor stands; one that has left has the last members.
     pub(super) bound: Bound,
+    /// The cluster that the member will join, and the member that named it.
+    pub(super) heard: Option<(MemberId, ClusterId)>,
+    pub(super) acquaintances: Acquaintances,
+    /// When the member next asks those outside its cluster which one they belong to.
+    pub(super) seek_at: Instant,
+    /// When the member may next ask to be admitted.
+    pub(super) join_at: Instant,
+    /// Whether the member founds or joins a cluster by itself; not after it was removed from one.
+    pub(super) wants_in: bool,
+    /// Whether the host wants to leave.
+    pub(super) leaves: bool,
+    /// Whether the membership has to learn this member's address and priority, which the start may have
+    /// changed.
+    pub(super) is_profile_news: bool,
+    /// Members of other established clusters that the host was told of.
+    pub(super) strangers: Vec<(MemberId, ClusterId)>,
     pub(super) state: State,
     /// The leader of this term, as far as the member knows.
     pub(super) leader: Option<MemberId>,
@@ -52,13 +73,26 @@ pub struct Raft {
     pub(super) forwarded: Forwarded,
     /// To whom a witness offered its record, each with the time until which it does not again.
     pub(super) offered: Vec<(MemberId, Instant)>,
-    /// Whether the host wants to leave the cluster, and when the member asks for it next.
+    /// When the member next asks to be removed.
     pub(super) leaves_at: Option<Instant>,
+    /// When a leader that leaves hands leadership over although its removal is not committed.
+    pub(super) hands_over_at: Instant,
     /// Whether the host was told that the member is no member any more.
     pub(super) has_left: bool,
     /// How often in a row leadership was handed to a voter of higher priority in vain.
     pub(super) vain_hand_overs: u32,
     pub(super) outputs: VecDeque<Output>,
+}
+
+/// Whether a member belongs to a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Relation {
+    /// To none.
+    Blank,
+    /// To one.
+    Bound,
+    /// To none since it left one, which is the only one that it joins.
+    Left,
 }
 
 #[derive(Clone, Debug)]
@@ -123,6 +157,8 @@ pub(super) struct Transfer {
 /// What a leader knows of a member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
+    /// The incarnation that answered.
+    pub(super) incarnation: Incarnation,
     /// The index of the newest record that the member keeps.
     pub(super) matched: u64,
     /// The index of the newest record that was sent since the last heartbeat.
@@ -143,27 +179,79 @@ pub(super) enum Trust {
 }
 
 impl Raft {
+    /// A member without durable state. It founds a cluster or joins one: with those of
+    /// [`Config::founding`](super::Config::founding), or with whom it is told of
+    /// ([`Input::Known`](super::Input::Known)).
+    ///
+    /// # Errors
+    /// When a founding list does not name the member, or names it as a witness and the settings do not, or
+    /// the other way round.
+    pub fn new(config: Config, now: Instant) -> Result<Raft, StartRefused> {
+        let blank = DurableState::Blank { known: KnownIds::default(), heard: None, term: 0 };
+        let durable = Durable { id: config.id, incarnation: config.incarnation, state: blank };
+        let mut raft = Raft::restore(config, durable, now)?;
+        // The incarnation must be durable before others hear of it.
+        raft.durability.changed();
+        Ok(raft)
+    }
+
     /// A follower with this durable state, which must be the newest that the member made durable.
     ///
     /// # Errors
-    /// When the state belongs to another member, or to one that belongs to no cluster.
+    /// When the state belongs to another member, contradicts itself, or is of another founding list than
+    /// that of the settings; and as [`Raft::new`].
     pub fn restore(config: Config, durable: Durable, now: Instant) -> Result<Raft, StartRefused> {
         if durable.id != config.id {
             return Err(StartRefused::OtherMember(durable.id));
         }
         durable.check().map_err(StartRefused::Invalid)?;
-        let DurableState::Bound(bound) = durable.state else { return Err(StartRefused::NotBound) };
+        if config.address.len() > MAX_ADDRESS_BYTES {
+            return Err(StartRefused::AddressTooLong(config.address.len()));
+        }
+        let (relation, mut bound, heard) = match durable.state {
+            DurableState::Blank { known, heard, term } => {
+                (Relation::Blank, Bound { known, ..Bound::outside(term) }, heard)
+            }
+            DurableState::Bound(bound) => (Relation::Bound, bound, None),
+            DurableState::Left { cluster, term, membership } => {
+                let mut bound = Bound::outside(term);
+                (bound.committed.cluster, bound.committed.membership) = (cluster, membership);
+                (Relation::Left, bound, None)
+            }
+        };
+        let known = ::core::mem::take(&mut bound.known);
+        let config = Config { incarnation: durable.incarnation, ..config };
+        let mut raft = Raft::follower(config, relation, bound, known, now);
+        raft.heard = heard;
+        raft.found_by_list()?;
+        raft.has_left = raft.relation == Relation::Bound && !raft.is_listed();
+        // It may have answered a heartbeat just before it stopped.
+        raft.withhold();
+        raft.restart_election_time();
+        Ok(raft)
+    }
+
+    fn follower(config: Config, relation: Relation, bound: Bound, known: KnownIds, now: Instant) -> Raft {
         let mut seed = config.seed.to_le_bytes().to_vec();
         seed.extend_from_slice(config.id.as_bytes());
         // The seed of a member depends on its id through a strong mix: with a weak one two members can draw
         // the same times for ever.
         let mut random = Random::new(xxh64(&seed));
         let forwarded = Forwarded::new(random.below(Duration::from_secs(1)));
-        let config = Config { incarnation: durable.incarnation, ..config };
-        let mut raft = Raft {
+        let wait = config.timing.max() + random.below(config.timing.min());
+        Raft {
             random,
             now,
+            relation,
             bound,
+            heard: None,
+            acquaintances: Acquaintances::new(known, now, wait),
+            seek_at: now,
+            join_at: now,
+            wants_in: true,
+            leaves: false,
+            is_profile_news: true,
+            strangers: Vec::new(),
             state: State::Follower,
             leader: None,
             withheld_until: now,
@@ -176,15 +264,12 @@ impl Raft {
             forwarded,
             offered: Vec::new(),
             leaves_at: None,
+            hands_over_at: Instant::MAX,
             has_left: false,
             vain_hand_overs: 0,
             outputs: VecDeque::new(),
             config,
-        };
-        // It may have answered a heartbeat just before it stopped.
-        raft.withhold();
-        raft.restart_election_time();
-        Ok(raft)
+        }
     }
 
     // ---- Getters ----
@@ -199,6 +284,30 @@ impl Raft {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The member's relation to a cluster, whose id its committed record has ([`Raft::committed`]). A blank
+    /// member's record is empty, and so is that of one that has left, but for the last members.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self.relation {
+            Relation::Blank => Standing::Blank,
+            Relation::Left => Standing::Left,
+            Relation::Bound if self.bound.is_established => Standing::Bound,
+            Relation::Bound => Standing::Founding,
+        }
+    }
+
+    /// The cluster that a blank member waits to be admitted to, and the member that named it.
+    #[must_use]
+    pub fn heard(&self) -> Option<(MemberId, ClusterId)> {
+        self.heard
+    }
+
+    /// The ids outside the cluster that the member knows.
+    #[must_use]
+    pub fn known(&self) -> &KnownIds {
+        self.acquaintances.known()
     }
 
     /// The member's role in the protocol.
@@ -298,6 +407,25 @@ impl Raft {
 
     // ---- Helpers ----
 
+    /// What the member must not forget now.
+    pub(super) fn durable(&self) -> Durable {
+        let known = || self.acquaintances.known().clone();
+        let committed = &self.bound.committed;
+        let state = match self.relation {
+            Relation::Blank => {
+                DurableState::Blank { known: known(), heard: self.heard, term: self.bound.term }
+            }
+            Relation::Bound if self.bound.is_established => DurableState::Bound(self.bound.clone()),
+            Relation::Bound => DurableState::Bound(Bound { known: known(), ..self.bound.clone() }),
+            Relation::Left => DurableState::Left {
+                cluster: committed.cluster,
+                term: self.bound.term,
+                membership: committed.membership.clone(),
+            },
+        };
+        Durable { id: self.config.id, incarnation: self.config.incarnation, state }
+    }
+
     /// Answers a proposal.
     pub(super) fn answer(&mut self, origin: Origin, result: Result<u64, Refusal>) {
         match origin {
@@ -320,7 +448,7 @@ impl Raft {
     }
 
     /// This member, as others know it.
-    fn own(&self) -> Peer {
+    pub(super) fn own(&self) -> Peer {
         Peer { id: self.config.id, incarnation: self.config.incarnation }
     }
 
@@ -352,7 +480,10 @@ impl Raft {
         // still.
         let has_numbers =
             self.bound.term < Position::LARGEST && self.last().position.index < Position::LARGEST;
-        has_numbers && !self.config.is_witness && !self.durability.has_failed() && self.votes(self.own())
+        // One that hears of its list's cluster waits for that one's leader.
+        let is_bound = self.relation == Relation::Bound && self.heard.is_none();
+        let is_able = !self.config.is_witness && !self.durability.has_failed();
+        has_numbers && is_bound && is_able && self.votes(self.own())
     }
 
     pub(super) fn is_only_voter(&self) -> bool {
@@ -402,14 +533,19 @@ impl Raft {
     /// Sends a message that promises what the member's state says: once that is durable.
     pub(super) fn send_durably(&mut self, to: Peer, body: Body) {
         let message = self.message(to, self.bound.term, body);
+        self.dispatch_durably(message);
+    }
+
+    /// Sends a message once the member's state is durable.
+    pub(super) fn dispatch_durably(&mut self, message: Message) {
         if self.durability.is_durable(self.durability.current()) {
-            self.outputs.push_back(Output::Send { to: to.id, bytes: message.to_bytes() });
+            self.outputs.push_back(Output::Send { to: message.to, bytes: message.to_bytes() });
         } else {
             self.durability.hold(message);
         }
     }
 
-    fn message(&self, to: Peer, term: u64, body: Body) -> Message {
+    pub(super) fn message(&self, to: Peer, term: u64, body: Body) -> Message {
         Message {
             cluster: self.bound.committed.cluster,
             from: self.config.id,
@@ -447,8 +583,13 @@ pub enum StartRefused {
     OtherMember(MemberId),
     /// The parts of the state contradict each other.
     Invalid(InvalidBytes),
-    /// The state is of a member that belongs to no cluster.
-    NotBound,
+    /// The address in the settings has this many bytes.
+    AddressTooLong(usize),
+    /// The founding list does not name this member as what the settings say: see
+    /// [`Config::founding`](super::Config::founding).
+    NotInFoundingList,
+    /// The durable state was written with another founding list, and a cluster of that one may exist.
+    OtherFoundingList,
 }
 
 impl fmt::Display for StartRefused {
@@ -460,9 +601,17 @@ impl fmt::Display for StartRefused {
                  member a place of its own for its state"
             ),
             StartRefused::Invalid(invalid) => write!(f, "the durable state is invalid: {invalid}"),
-            StartRefused::NotBound => {
-                f.write_str("the durable state is of a member that belongs to no cluster")
+            StartRefused::AddressTooLong(found) => {
+                write!(f, "the member's address has {found} bytes; at most {MAX_ADDRESS_BYTES} are allowed")
             }
+            StartRefused::NotInFoundingList => f.write_str(
+                "the founding list does not name this member, or as a witness where its settings say that it \
+                 is none, or the other way round; give all members the same list, with all of them in it",
+            ),
+            StartRefused::OtherFoundingList => f.write_str(
+                "the member already takes part in a founding with another list, whose cluster may exist; \
+                 start it with the list that it had, and change the members afterwards",
+            ),
         }
     }
 }

@@ -33,7 +33,7 @@ impl Message {
     ///     to: MemberId::new("b")?,
     ///     to_incarnation: Incarnation::new(2).unwrap(),
     ///     term: 5,
-    ///     body: Body::Vote { last: Position::new(4, 9), forced: false },
+    ///     body: Body::Vote { last: Position::new(4, 9), given_up: None },
     /// };
     /// let mut bytes = message.to_bytes();
     /// assert_eq!(Message::from_bytes(&bytes)?, message);
@@ -124,9 +124,9 @@ impl Body {
                 w.flag(*granted);
                 w.option(offer.as_ref(), Writer::record);
             }
-            Body::Vote { last, forced } => {
+            Body::Vote { last, given_up } => {
                 w.position(*last);
-                w.flag(*forced);
+                w.option(*given_up, Writer::number);
             }
             Body::Append { last, record, committed, round, hold_ms } => {
                 w.position(*last);
@@ -165,7 +165,10 @@ impl Body {
             2 => {
                 Body::PreVoteAnswer { granted: r.flag("granted")?, offer: r.option("offer", Reader::record)? }
             }
-            3 => Body::Vote { last: r.position("last")?, forced: r.flag("forced")? },
+            3 => Body::Vote {
+                last: r.position("last")?,
+                given_up: r.option("given_up", |r| r.number("given_up"))?,
+            },
             4 => Body::VoteAnswer { granted: r.flag("granted")?, offer: r.option("offer", Reader::record)? },
             5 => Body::Append {
                 last: r.position("last")?,
@@ -204,7 +207,7 @@ impl Introduction {
             Standing::Bound => 2,
             Standing::Left => 3,
         });
-        w.number(self.founding);
+        w.flag(self.may_found);
         w.option(self.leader.as_ref(), Writer::id);
         w.known(&self.known);
     }
@@ -219,7 +222,7 @@ impl Introduction {
         };
         Ok(Introduction {
             standing,
-            founding: r.number("founding")?,
+            may_found: r.flag("may_found")?,
             leader: r.option("leader", |r| r.id("leader"))?,
             known: r.known()?,
         })

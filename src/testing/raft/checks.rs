@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::core::FencingToken;
-use crate::core::raft::{Event, Position, Raft, Record};
+use crate::core::raft::{ClusterId, Event, Incarnation, MemberId, Position, Raft, Record, Standing};
 
 /// What was broken.
 pub(super) type Broken = String;
@@ -22,7 +22,9 @@ pub(super) struct History {
     committed: BTreeMap<u64, Position>,
     /// The largest token that was given out.
     token: Option<FencingToken>,
-    pub(super) commits: u64,
+    /// Whether a member said that the cluster yields to no other.
+    is_established: bool,
+    commits: u64,
 }
 
 impl History {
@@ -106,21 +108,69 @@ impl History {
         Ok(())
     }
 
-    pub(super) fn newest_committed(&self) -> u64 {
-        self.committed.last_key_value().map_or(0, |(index, _)| *index)
+}
+
+/// The histories of all clusters.
+#[derive(Default)]
+pub(super) struct Histories(BTreeMap<[u8; 16], History>);
+
+impl Histories {
+    /// The history of a cluster. Until the first record of a founding list is committed, several clusters
+    /// of that list may seem to begin: they are one.
+    pub(super) fn of(&mut self, cluster: ClusterId) -> &mut History {
+        self.0.entry(lineage(cluster)).or_default()
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.0.values().map(|history| history.commits).sum()
+    }
+
+    /// How many clusters became such that yield to no other.
+    pub(super) fn established(&self) -> usize {
+        self.0.values().filter(|history| history.is_established).count()
     }
 }
 
+/// What tells clusters apart: the hash of the founding list if there is one, else the whole id.
+pub(super) fn lineage(cluster: ClusterId) -> [u8; 16] {
+    let mut lineage = cluster.0;
+    if lineage[..8] != [0; 8] {
+        lineage[8..].fill(0);
+    }
+    lineage
+}
+
 /// What one run of a member said so far.
-#[derive(Default)]
 pub(super) struct Watch {
+    id: MemberId,
+    incarnation: Incarnation,
+    cluster: ClusterId,
     elected: Option<FencingToken>,
     is_stopped: bool,
     term: u64,
     committed: Position,
+    has_left: bool,
 }
 
 impl Watch {
+    pub(super) fn new(raft: &Raft) -> Watch {
+        Watch {
+            id: raft.id(),
+            incarnation: raft.config().incarnation,
+            cluster: raft.committed().cluster,
+            elected: None,
+            is_stopped: false,
+            term: 0,
+            committed: Position::ZERO,
+            has_left: false,
+        }
+    }
+
+    /// Whether the member was removed, and has not come back since.
+    pub(super) fn has_left(&self) -> bool {
+        self.has_left
+    }
+
     /// An event of a term that began and is not over, at a time when it makes sense.
     fn in_term(&self, token: FencingToken, makes_sense: bool, what: &str) -> Result<(), Broken> {
         if self.elected == Some(token) && makes_sense {
@@ -129,13 +179,13 @@ impl Watch {
         Err(format!("{what} in {token}, while elected to {:?}", self.elected))
     }
 
-    pub(super) fn event(&mut self, event: &Event, history: &mut History) -> Result<(), Broken> {
+    pub(super) fn event(&mut self, event: &Event, histories: &mut Histories) -> Result<(), Broken> {
         match event {
             Event::Elected { token } => {
                 if let Some(before) = self.elected.replace(*token) {
                     return Err(format!("elected to {token} while elected to {before}"));
                 }
-                history.elected(*token)
+                histories.of(self.cluster).elected(*token)
             }
             Event::StopNewWork { token } => {
                 let is_first = !core::mem::replace(&mut self.is_stopped, true);
@@ -157,12 +207,30 @@ impl Watch {
                     return Err(format!("{} was committed after {}", record.position, self.committed));
                 }
                 self.committed = record.position;
-                history.committed(record)
+                let listed = record.membership.get(&self.id);
+                if listed.is_some_and(|own| own.profile.is_of(self.incarnation)) {
+                    self.has_left = false;
+                }
+                histories.of(record.cluster).committed(record)
             }
-            Event::LeaderChanged { .. }
+            Event::StandingChanged { standing, cluster } => {
+                if lineage(self.cluster) != lineage(*cluster) {
+                    if self.elected.is_some() {
+                        return Err(format!("it changed to {cluster} while elected in {}", self.cluster));
+                    }
+                    (self.cluster, self.committed) = (*cluster, Position::ZERO);
+                }
+                histories.of(*cluster).is_established |= *standing == Standing::Bound;
+                Ok(())
+            }
+            Event::OtherCluster { .. }
+            | Event::LeaderChanged { .. }
             | Event::Answered { .. }
-            | Event::ChangeRefused { .. }
-            | Event::Left => Ok(()),
+            | Event::ChangeRefused { .. } => Ok(()),
+            Event::Left => {
+                self.has_left = true;
+                Ok(())
+            }
         }
     }
 

@@ -10,9 +10,9 @@ use crate::core::raft::{Body, Durable, DurableState, Message, Ticket};
 /// Keeps the newest state that was written as a whole: writes are atomic, as a file that is renamed into
 /// place.
 pub(super) struct Disk {
-    durable: Vec<u8>,
+    durable: Option<Vec<u8>>,
     /// What `durable` says.
-    kept: Durable,
+    kept: Option<Durable>,
     writing: Option<(Ticket, Vec<u8>)>,
     /// No write is answered before.
     pub(super) stuck_until: u64,
@@ -21,10 +21,10 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn new(durable: &Durable) -> Disk {
+    pub(super) fn new(durable: Option<&Durable>) -> Disk {
         Disk {
-            durable: durable.to_bytes(),
-            kept: durable.clone(),
+            durable: durable.map(Durable::to_bytes),
+            kept: durable.cloned(),
             writing: None,
             stuck_until: 0,
             fails_until: 0,
@@ -42,7 +42,7 @@ impl Disk {
         }
         let written = self.writing.take().map(|(_, bytes)| bytes);
         if let Some(bytes) = written.filter(|_| succeeds || random.chance(50)) {
-            self.durable = bytes;
+            self.durable = Some(bytes);
             self.kept = self.read();
         }
         true
@@ -55,8 +55,14 @@ impl Disk {
         }
     }
 
-    pub(super) fn read(&self) -> Durable {
-        Durable::from_bytes(&self.durable).expect("the disk keeps whole states")
+    pub(super) fn read(&self) -> Option<Durable> {
+        let bytes = self.durable.as_ref()?;
+        Some(Durable::from_bytes(bytes).expect("the disk keeps whole states"))
+    }
+
+    /// The disk is replaced by an empty one.
+    pub(super) fn lose(&mut self) {
+        *self = Disk::new(None);
     }
 
     /// Whether a message that the member sends promises only what the disk keeps: a vote, or a record.
@@ -65,8 +71,9 @@ impl Disk {
         if !bytes.get(4).is_some_and(|kind| [3, 4, 6].contains(kind)) {
             return Ok(());
         }
-        let (Ok(message), DurableState::Bound(bound)) = (Message::from_bytes(bytes), &self.kept.state) else {
-            return Err("it sends what cannot be read".into());
+        let Ok(message) = Message::from_bytes(bytes) else { return Err("it sends what cannot be read".into()) };
+        let Some(Durable { state: DurableState::Bound(bound), .. }) = &self.kept else {
+            return Err(format!("it promises by {} without being a member", message.body.name()));
         };
         // In a later term the member gives no vote of this one any more, which keeps the promise as well.
         let votes_for = |candidate| {

@@ -2,9 +2,10 @@
 
 use super::super::plan::nanos;
 use super::checks::Broken;
-use super::plan::Fault;
+use super::node::Node;
+use super::plan::{Beginning, Fault};
 use super::world::{Happening, World};
-use crate::core::raft::{Change, Input, Profile, Transition};
+use crate::core::raft::{Change, Input, Membership, Profile, Raft, Standing, Transition};
 
 impl World {
     /// One random fault, of a kind that the plan allows.
@@ -55,6 +56,14 @@ impl World {
                 }
             }
             Fault::Churn => return self.churn(index),
+            Fault::Amnesia => {
+                if self.may_forget(index) {
+                    let node = &mut self.nodes[index];
+                    node.crash(&mut self.random);
+                    node.forget(&mut self.random);
+                    self.enqueue(until, Happening::Restart(index));
+                }
+            }
             Fault::Leave => {
                 if node.stopped_until <= self.at {
                     return self.input(index, Input::Leave);
@@ -70,6 +79,41 @@ impl World {
             | Fault::SlowDisk => {}
         }
         Ok(())
+    }
+
+    /// Whether a quorum of the voters is left if a member forgets, in each cluster that counts on it: whoever
+    /// forgot before is no voter any more or counts as gone.
+    fn may_forget(&self, index: usize) -> bool {
+        let leads = |node: &&Node| node.trusted_until > self.at;
+        let leaders = self.nodes.iter().filter(leads).filter_map(|node| node.run.as_ref());
+        let own = &self.nodes[index].config;
+        let lists = |membership: &Membership| {
+            membership.get(&own.id).is_some_and(|member| member.profile.is_of(own.incarnation))
+        };
+        let mut concerned = leaders.filter(|run| lists(run.raft.membership())).peekable();
+        // Whoever never knew the cluster of a founding list counts as one that forgot.
+        let knows = |node: &Node| {
+            let run = node.run.as_ref();
+            run.is_some_and(|run| run.raft.standing() != Standing::Founding)
+        };
+        let list = &self.nodes[..self.plan.voters];
+        let is_known = self.plan.beginning != Beginning::List || list.iter().all(knows);
+        is_known && concerned.peek().is_some() && concerned.all(|run| self.stands_without(&run.raft, index))
+    }
+
+    /// Whether a leader's cluster has a quorum that remembers without a member.
+    fn stands_without(&self, leader: &Raft, index: usize) -> bool {
+        let (committed, last) = (leader.committed(), leader.last());
+        let remembers = |place: usize| {
+            let profile = &committed.membership.members()[place].profile;
+            let is_it = |(other, node): (usize, &Node)| {
+                let listed = (profile.id, profile.incarnation);
+                other != index && listed == (node.config.id, node.config.incarnation)
+            };
+            self.nodes.iter().enumerate().any(is_it)
+        };
+        let is_steady = committed.position == last.position && !committed.membership.is_joint();
+        is_steady && committed.membership.has_quorum(remembers)
     }
 
     /// An operator changes the members, by way of one of them.

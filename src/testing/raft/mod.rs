@@ -20,10 +20,11 @@
 mod checks;
 mod disk;
 mod faults;
+mod liveness;
 mod network;
 mod node;
 mod plan;
 mod world;
 
-pub use plan::{Fault, Plan};
+pub use plan::{Beginning, Fault, Plan};
 pub use world::{Figures, World};

@@ -1,7 +1,6 @@
 //! One member of a world: the machine, its clock and its disk.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -10,21 +9,25 @@ use super::super::plan::MS;
 use super::super::random::Random;
 use super::checks::Watch;
 use super::disk::Disk;
-use super::plan::Plan;
-use crate::core::Instant;
+use super::plan::{Beginning, Plan};
+use crate::core::{FencingToken, Instant};
 use crate::core::raft::{
-    Bound, ClusterId, Config, Durable, DurableState, Incarnation, Member, MemberId, Membership, Position,
-    Profile, Raft, Record,
+    Bound, ClusterId, Config, Durable, DurableState, Incarnation, KnownIds, Member, MemberId, Membership,
+    Position, Profile, Raft, Record,
 };
 
 pub(super) struct Node {
     pub(super) config: Config,
     pub(super) clock: Clock,
     pub(super) disk: Disk,
+    /// The members that its host names at each start.
+    pub(super) knows: Vec<usize>,
     /// The machine and what is checked of it; `None` while the process is down.
     pub(super) run: Option<Run>,
     /// Counts the runs of the process.
     pub(super) runs: u64,
+    /// The largest token that this member was ever given.
+    pub(super) token: Option<FencingToken>,
     /// The true time until which it hears and sends nothing.
     pub(super) cut_until: u64,
     /// Until when the process does nothing.
@@ -49,14 +52,30 @@ impl Node {
         Instant::from_nanos(self.clock.read(at))
     }
 
-    pub(super) fn start(&mut self, at: u64) {
-        let durable = self.disk.read();
-        let raft = Raft::restore(self.config.clone(), durable, self.now(at)).expect("its own state");
+    pub(super) fn start(&mut self, at: u64, random: &mut Random) {
+        let now = self.now(at);
+        let raft = match self.disk.read() {
+            Some(durable) => Raft::restore(self.config.clone(), durable, now),
+            None => {
+                self.config.incarnation = draw_incarnation(random);
+                Raft::new(self.config.clone(), now)
+            }
+        };
+        let raft = raft.expect("its own state");
         let last = raft.last().position;
-        self.run = Some(Run { raft, watch: Watch::default(), last, led: false });
+        let watch = Watch::new(&raft);
+        self.run = Some(Run { raft, watch, last, led: false });
         self.runs += 1;
         self.timer_at = u64::MAX;
         self.trusted_until = 0;
+    }
+
+    /// The process crashes, and its disk is replaced by an empty one.
+    pub(super) fn forget(&mut self, random: &mut Random) {
+        self.crash(random);
+        self.disk.lose();
+        self.config.incarnation = draw_incarnation(random);
+        self.token = None;
     }
 
     pub(super) fn crash(&mut self, random: &mut Random) {
@@ -66,15 +85,18 @@ impl Node {
     }
 }
 
-/// The members of a new cluster, each with its clock and disk.
+fn draw_incarnation(random: &mut Random) -> Incarnation {
+    Incarnation::new(random.between(1, 1 << 52)).unwrap_or_default()
+}
+
+/// The members of a new cluster, each with its clock and disk, and those who join later.
 pub(super) fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
     let id = |index: usize| MemberId::new(&format!("n{index}")).expect("a short id");
-    let cluster = ClusterId([0xC1; 16]);
     let (count, spares) = (plan.voters + plan.learners, plan.spares);
-    let incarnation = |index: usize| Incarnation::new(index as u64 + 1).unwrap_or_default();
-    let members = (0..count).map(|index| Member {
+    let incarnations: Vec<Incarnation> = (0..count + spares).map(|_| draw_incarnation(random)).collect();
+    let member = |index: usize| Member {
         profile: Profile {
-            incarnation: incarnation(index),
+            incarnation: incarnations[index],
             is_witness: index < plan.witnesses,
             ..Profile::new(id(index))
         },
@@ -82,37 +104,71 @@ pub(super) fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
         is_outgoing: false,
         is_learner: index >= plan.voters,
         is_joining: false,
-    });
-    let membership = Arc::new(Membership::new(members.collect()).expect("a voter at least"));
-    let data = Arc::from(String::new().into_bytes());
-    let first = Record { position: Position::ZERO, cluster, membership, data };
-    (0..count + spares)
-        .map(|index| {
-            let mut config = Config::new(id(index), incarnation(index), random.number());
-            config.timing = plan.timing(index);
-            config.is_witness = index < plan.witnesses;
-            if let Some(protection) = plan.without {
-                config = config.without(protection);
-            }
-            let committed = first.clone();
-            let bound =
-                Bound { term: 0, vote: None, hold_ms: 0, is_established: true, committed, uncommitted: None };
-            let state = DurableState::Bound(bound);
-            let durable = Durable { id: config.id, incarnation: config.incarnation, state };
-            let drift = random.between(0, 2 * plan.drift_ppb as u64) as i64 - plan.drift_ppb;
-            let drift =
-                if random.chance(40) { random.pick(&[-plan.drift_ppb, plan.drift_ppb]) } else { drift };
-            Node {
-                config,
-                clock: Clock::new(random.between(1_000 * MS, 3_600_000 * MS), drift),
-                disk: Disk::new(&durable),
-                run: None,
-                runs: 0,
-                cut_until: 0,
-                stopped_until: 0,
-                timer_at: u64::MAX,
-                trusted_until: 0,
-            }
-        })
-        .collect()
+    };
+    let membership = |count: usize| Membership::new((0..count).map(member).collect()).expect("a voter");
+    let first = Record {
+        position: Position::ZERO,
+        cluster: ClusterId([0xC1; 16]),
+        membership: Arc::new(membership(count)),
+        data: Arc::default(),
+    };
+    let knows = acquaintances(plan, random);
+    let node = |(index, knows): (usize, Vec<usize>)| {
+        let mut config = Config::new(id(index), incarnations[index], random.number());
+        config.timing = plan.timing(index);
+        config.is_witness = index < plan.witnesses;
+        if plan.beginning == Beginning::List && index < plan.voters {
+            config.founding = Some(membership(plan.voters));
+        }
+        if let Some(protection) = plan.without {
+            config = config.without(protection);
+        }
+        let durable = (plan.beginning == Beginning::Members).then(|| first_state(&config, &first));
+        let drift = random.between(0, 2 * plan.drift_ppb as u64) as i64 - plan.drift_ppb;
+        let drift = if random.chance(40) { random.pick(&[-plan.drift_ppb, plan.drift_ppb]) } else { drift };
+        Node {
+            config,
+            clock: Clock::new(random.between(1_000 * MS, 3_600_000 * MS), drift),
+            disk: Disk::new(durable.as_ref()),
+            knows,
+            run: None,
+            runs: 0,
+            token: None,
+            cut_until: 0,
+            stopped_until: 0,
+            timer_at: u64::MAX,
+            trusted_until: 0,
+        }
+    };
+    knows.into_iter().enumerate().map(node).collect()
+}
+
+/// What a member of a cluster starts with that has done nothing yet.
+fn first_state(config: &Config, first: &Record) -> Durable {
+    let bound = Bound {
+        term: 0,
+        vote: None,
+        hold_ms: 0,
+        is_established: true,
+        known: KnownIds::default(),
+        committed: first.clone(),
+        uncommitted: None,
+    };
+    Durable { id: config.id, incarnation: config.incarnation, state: DurableState::Bound(bound) }
+}
+
+/// Whom each host names: so many that everybody is known to everybody over others.
+fn acquaintances(plan: &Plan, random: &mut Random) -> Vec<Vec<usize>> {
+    let count = plan.voters + plan.learners + plan.spares;
+    let mut knows = alloc::vec![Vec::new(); count];
+    for index in 1..count {
+        let other = random.below(index as u64) as usize;
+        let (who, whom) = if random.chance(50) { (index, other) } else { (other, index) };
+        knows[who].push(whom);
+        if random.chance(50) {
+            let more = random.below(count as u64) as usize;
+            knows[index].push(more);
+        }
+    }
+    knows
 }

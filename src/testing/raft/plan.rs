@@ -46,11 +46,25 @@ pub enum Fault {
     Leave,
     /// A member that has just won an election is cut off from all others.
     Winner,
+    /// A voter loses its durable state and comes back as another incarnation, while the other voters are a
+    /// quorum.
+    Amnesia,
+}
+
+/// How a cluster begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Beginning {
+    /// All members start with the cluster's first record.
+    Members,
+    /// Nobody belongs to a cluster, and each member is told of some others: one founds, the others join.
+    Blank,
+    /// The voters start with a founding list, and the others are told of some of them.
+    List,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Fault; 18] = [
+    pub const ALL: [Fault; 19] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Delay,
@@ -69,6 +83,7 @@ impl Fault {
         Fault::Churn,
         Fault::Leave,
         Fault::Winner,
+        Fault::Amnesia,
     ];
 }
 
@@ -83,6 +98,8 @@ pub struct Plan {
     pub learners: usize,
     /// How many more processes there are, which are no members at first; 0 to 3.
     pub spares: usize,
+    /// How the cluster begins.
+    pub beginning: Beginning,
     /// The times of elections and heartbeats of each member, voters first; repeated if there are fewer.
     pub timings: Vec<ElectionTiming>,
     /// The largest difference of a clock's rate from true time, in parts per billion. Up to 52 000 000 is
@@ -131,6 +148,13 @@ impl Plan {
             witnesses: random.pick(&[0, 0, 0, 1, 2]),
             learners: random.pick(&[0, 0, 0, 1, 2]),
             spares: random.pick(&[0, 0, 1, 2]),
+            beginning: random.pick(&[
+                Beginning::Members,
+                Beginning::Members,
+                Beginning::Members,
+                Beginning::Blank,
+                Beginning::List,
+            ]),
             timings,
             drift_ppb: random.pick(&[0, 10_000_000, 40_000_000, 52_000_000]),
             faults,

@@ -13,11 +13,11 @@ use super::super::log::Listener;
 use super::super::plan::{MS, nanos};
 use super::super::random::Random;
 use super::super::violation::Violation;
-use super::checks::{Broken, History};
+use super::checks::{Broken, Histories, lineage};
 use super::node::{Node, nodes};
 use super::plan::{Fault, Plan};
 use crate::core::Instant;
-use crate::core::raft::{Input, Message, Output, Role, Ticket};
+use crate::core::raft::{Event, Input, Message, Output, Position, Role, Ticket};
 
 /// Maximum number of outputs after one input, for each member of the cluster.
 const OUTPUTS_EACH: usize = 6;
@@ -29,6 +29,7 @@ pub(super) enum Happening {
     Arrives { from: usize, to: usize, bytes: Arc<[u8]> },
     Written { node: usize, run: u64, ticket: Ticket },
     Restart(usize),
+    Known { node: usize, other: usize },
     Propose,
     Fault,
 }
@@ -90,7 +91,8 @@ pub struct World {
     /// From whom to whom no message comes through, with the true time until which.
     pub(super) one_way: Vec<(usize, usize, u64)>,
     pub(super) healed: bool,
-    history: History,
+    histories: Histories,
+    has_one_cluster: bool,
     pub(super) figures: Figures,
     digest: u64,
     listener: Option<Box<Listener>>,
@@ -125,7 +127,8 @@ impl World {
             nodes,
             one_way: Vec::new(),
             healed: false,
-            history: History::default(),
+            histories: Histories::default(),
+            has_one_cluster: false,
             figures: Figures::default(),
             digest: seed,
             listener: None,
@@ -133,6 +136,7 @@ impl World {
             queued: 0,
             proposed: 0,
         };
+        world.has_one_cluster = world.has_one_cluster();
         for node in 0..world.nodes.len() {
             let at = world.random.below(100 * MS);
             world.enqueue(at, Happening::Restart(node));
@@ -162,7 +166,7 @@ impl World {
     #[must_use]
     pub fn figures(&self) -> Figures {
         let simulated = Duration::from_nanos(self.at);
-        Figures { simulated, committed: self.history.commits, ..self.figures }
+        Figures { simulated, committed: self.histories.commits(), ..self.figures }
     }
 
     /// A digest of everything that happened: equal for equal runs.
@@ -183,36 +187,21 @@ impl World {
         let healed_at = self.at;
         let (min, max) = self.longest;
         // A round of elections may have no winner; ten in a row do not happen to correct members.
-        let limit = self.at + 10 * (min + max) + 1_000 * MS;
-        while self.leader().is_none() {
+        let limit = self.at + 10 * (min + max) + 1_000 * MS + self.settling();
+        while self.leader().is_none() && !self.have_all_left() {
             if !self.step(limit)? {
                 return Err(format!("nobody leads {} ms after the heal", (limit - healed_at) / MS));
             }
         }
         self.figures.led_after_heal = Duration::from_nanos(self.at - healed_at);
-        let newest = self.history.newest_committed();
-        let limit = self.at + 4 * max + 1_000 * MS;
-        while !self.has_all(newest + 3) {
+        let goals = self.goals();
+        let limit = self.at + 4 * max + 1_000 * MS + self.settling();
+        while let Some(unsettled) = self.unsettled(&goals) {
             if !self.step(limit)? {
-                return Err(format!("not all members keep the index {} after the heal", newest + 3));
+                return Err(format!("not all members keep the newest records after the heal: {unsettled}"));
             }
         }
         Ok(())
-    }
-
-    /// Whether every member knows a record from this index on to be committed, no change is in progress, and
-    /// nobody still joins.
-    fn has_all(&self, index: u64) -> bool {
-        let leader = self.leader().and_then(|leader| self.nodes[leader].run.as_ref());
-        let Some(leader) = leader else { return false };
-        let membership = &leader.raft.committed().membership;
-        let has = |node: &Node| {
-            let committed = node.run.as_ref().map(|run| run.raft.committed().position.index);
-            committed.is_some_and(|committed| committed >= index) || membership.get(&node.config.id).is_none()
-        };
-        let is_settled =
-            !membership.is_joint() && membership.members().iter().all(|member| !member.is_joining);
-        is_settled && self.nodes.iter().all(has)
     }
 
     /// Who leads now.
@@ -265,10 +254,15 @@ impl World {
             Happening::Written { node, run, ticket } => self.written(node, run, ticket),
             Happening::Restart(node) => {
                 if self.nodes[node].run.is_none() {
-                    self.nodes[node].start(self.at);
+                    self.nodes[node].start(self.at, &mut self.random);
                     self.input(node, Input::Timeout)?;
+                    self.introduce(node);
                 }
                 Ok(())
+            }
+            Happening::Known { node, other } => {
+                let id = self.nodes[other].config.id;
+                self.input(node, Input::Known(id))
             }
             Happening::Propose => self.propose(),
             Happening::Fault => self.blow(),
@@ -341,7 +335,8 @@ impl World {
         let pause = self.random.between(pause / 2, pause * 3 / 2);
         self.enqueue(self.at + pause, Happening::Propose);
         let node = self.random.below(self.nodes.len() as u64) as usize;
-        let node = self.leader().unwrap_or(node);
+        let leads = |node: &usize| self.at < self.nodes[*node].trusted_until;
+        let node = Some(node).filter(leads).or_else(|| self.leader()).unwrap_or(node);
         if self.nodes[node].run.is_none() || self.nodes[node].stopped_until > self.at {
             return Ok(());
         }
@@ -379,10 +374,14 @@ impl World {
                         self.line(&format!("n{index} ! {event:?}"));
                     }
                     let Some(run) = &mut self.nodes[index].run else { return Ok(()) };
-                    let result = run.watch.event(&event, &mut self.history);
+                    let result = run.watch.event(&event, &mut self.histories);
                     result.map_err(|broken| format!("n{index}: {broken}"))?;
-                    if matches!(event, crate::core::raft::Event::Elected { .. }) {
+                    if let Event::Elected { token } = event {
                         self.figures.elected += 1;
+                        let before = self.nodes[index].token.replace(token);
+                        if before.is_some_and(|before| before >= token) {
+                            return Err(format!("n{index} was elected to {token} after {before:?}"));
+                        }
                     }
                 }
                 Output::WaitUntil(due) => break due,
@@ -413,6 +412,9 @@ impl World {
 
     fn check(&mut self, index: usize, now: Instant) -> Result<(), Broken> {
         let at = self.at;
+        if self.has_one_cluster && self.histories.established() > 1 {
+            return Err("two clusters of one start are established".into());
+        }
         self.strike_winner(index);
         let node = &mut self.nodes[index];
         let Some(run) = &mut node.run else { return Ok(()) };
@@ -423,14 +425,21 @@ impl World {
         }
         let last = run.raft.last();
         if last.position != run.last {
-            let result = self.history.kept(last, run.last);
+            let is_record = last.position > Position::ZERO;
+            let history = self.histories.of(last.cluster);
+            let result = if is_record { history.kept(last, run.last) } else { Ok(()) };
             run.last = last.position;
             result.map_err(|broken| format!("n{index}: {broken}"))?;
         }
         node.trusted_until =
             if leadership.is_leader { node.clock.reaches(leadership.trusted_until.as_nanos()) } else { 0 };
         self.digest = mix(self.digest, at ^ node.trusted_until ^ last.position.index << 40);
-        let leads_too = |(other, node): (usize, &Node)| other != index && at < node.trusted_until;
+        let cluster = lineage(run.raft.committed().cluster);
+        let leads_too = |(other, node): (usize, &Node)| {
+            let is_leader = other != index && at < node.trusted_until;
+            let theirs = node.run.as_ref().map(|run| lineage(run.raft.committed().cluster));
+            is_leader && theirs == Some(cluster)
+        };
         let other = self.nodes.iter().enumerate().position(leads_too);
         if let Some(other) = other.filter(|_| leadership.is_leader) {
             return Err(format!("n{index} and n{other} lead at once"));

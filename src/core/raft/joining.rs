@@ -1,0 +1,353 @@
+//! How a member finds a cluster, asks to be admitted, and enters it; and how a leader admits it.
+
+use ::core::time::Duration;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::acquaintances::Says;
+use super::change::{Change, Transition};
+use super::id::{ClusterId, Incarnation, KnownIds, MAX_KNOWN, MemberId};
+use super::interface::{Event, Output};
+use super::membership::{Member, Profile};
+use super::message::{Body, Introduction, Message, Standing};
+use super::peer::Peer;
+use super::state::{Raft, Relation, State};
+use crate::core::Instant;
+
+impl Raft {
+    // ---- Seeking ----
+
+    /// Asks those outside its cluster which one they belong to, when that is due.
+    pub(super) fn seek(&mut self) {
+        if self.now < self.seek_due() {
+            return;
+        }
+        self.seek_at = self.now.saturating_add(self.seek_pause());
+        for id in self.sought() {
+            let to = Peer { id, incarnation: Incarnation::UNKNOWN };
+            self.send(to, self.bound.term, Body::Seek(self.introduction()));
+        }
+        self.tell_profile();
+    }
+
+    /// A settled member asks rarely: a blank one that hears of it asks by itself.
+    fn seek_pause(&self) -> Duration {
+        let timing = &self.config.timing;
+        let is_hurried = !self.is_settled() || self.is_profile_news;
+        if is_hurried { timing.heartbeat() } else { timing.max() }
+    }
+
+    /// Whether this is a member of an established cluster.
+    fn is_established_member(&self) -> bool {
+        self.relation == Relation::Bound && self.bound.is_established && !self.has_left
+    }
+
+    /// Whether it is one that has a leader, or had one lately.
+    fn is_settled(&self) -> bool {
+        self.is_established_member() && self.now < self.lost_at()
+    }
+
+    /// When a member that hears no leader asks all others: it may have been removed, and those that it knows
+    /// may have left.
+    fn lost_at(&self) -> Instant {
+        let leads = matches!(self.state, State::Leader(_));
+        if leads { Instant::MAX } else { self.withheld_until.saturating_add(self.config.timing.max()) }
+    }
+
+    pub(super) fn seek_due(&self) -> Instant {
+        if !self.wants_in {
+            return Instant::MAX;
+        }
+        let knows_nobody = self.acquaintances.known().ids().is_empty();
+        let has_nothing_to_ask = self.is_established_member() && knows_nobody && !self.is_profile_news;
+        if has_nothing_to_ask { self.seek_at.max(self.lost_at()) } else { self.seek_at }
+    }
+
+    /// Whom to ask: the known ids that are no members; and the members too, if this one is not among them, has
+    /// lost them, or the cluster of a founding list has not begun.
+    fn sought(&self) -> Vec<MemberId> {
+        let is_outside = self.relation != Relation::Bound || self.has_left;
+        let members = self.membership();
+        let known = self.acquaintances.known().ids().iter().copied();
+        let mut sought: Vec<MemberId> = known.filter(|id| members.place(id).is_none()).collect();
+        if is_outside || self.is_open() || self.now >= self.lost_at() {
+            sought.extend(members.members().iter().map(|member| member.profile.id));
+        }
+        sought.retain(|id| *id != self.config.id);
+        sought
+    }
+
+    fn introduction(&self) -> Introduction {
+        let members = self.membership().members().iter().map(|member| member.profile.id);
+        let known = self.acquaintances.known().ids().iter().copied();
+        Introduction {
+            standing: self.standing(),
+            may_found: self.may_found(),
+            leader: self.leader,
+            known: members.chain(known).take(MAX_KNOWN).collect(),
+        }
+    }
+
+    /// A member says which cluster it belongs to.
+    pub(super) fn meet(&mut self, message: &Message, introduction: &Introduction) {
+        let from = message.from;
+        self.learn_of(from, &introduction.known);
+        let says = match (introduction.standing, introduction.may_found) {
+            (Standing::Blank, true) => Says::MayFound,
+            (Standing::Blank, false) => Says::Blank,
+            _ => Says::Cluster,
+        };
+        self.acquaintances.answered(from, says, self.now);
+        let (own, theirs) = (self.bound.committed.cluster, message.cluster);
+        let leader = introduction.leader.filter(|leader| *leader != self.config.id).unwrap_or(from);
+        match self.relation {
+            Relation::Blank => self.hear(from, theirs, leader),
+            Relation::Left => self.join_if(theirs == own, leader, theirs),
+            Relation::Bound if self.has_left => self.join_if(theirs == own, leader, theirs),
+            Relation::Bound if self.is_open() => {
+                // The list has begun its cluster without this member, or before the member lost its state.
+                if !theirs.is_open() && own.may_become(theirs) {
+                    self.heard = Some((from, theirs));
+                    self.join_if(true, leader, theirs);
+                }
+            }
+            Relation::Bound if theirs == own => self.tell_stranger(message),
+            Relation::Bound if theirs == ClusterId::NONE => {}
+            Relation::Bound if !self.bound.is_established => {
+                let is_first = (from, theirs) < (self.config.id, own);
+                if introduction.standing != Standing::Founding || theirs.is_open() || is_first {
+                    self.yield_to(from, theirs);
+                }
+            }
+            Relation::Bound => self.tell_of_stranger(from, theirs, introduction.standing),
+        }
+    }
+
+    /// Answers [`Body::Seek`].
+    pub(super) fn answer_seek(&mut self, message: &Message) {
+        self.send_durably(message.sender(), Body::Here(self.introduction()));
+    }
+
+    /// Remembers ids that another member knows, for as long as this one looks for a cluster or founds one.
+    fn learn_of(&mut self, from: MemberId, known: &KnownIds) {
+        if self.is_settled() || !self.wants_in {
+            return;
+        }
+        let ids = [from].into_iter().chain(known.ids().iter().copied());
+        ids.for_each(|id| self.learn(id));
+    }
+
+    /// Remembers an id.
+    pub(super) fn learn(&mut self, id: MemberId) {
+        let is_member = self.relation == Relation::Bound && self.membership().place(&id).is_some();
+        if id != self.config.id && !is_member && self.acquaintances.add(id, self.now) {
+            self.seek_at = self.now;
+            if !self.bound.is_established {
+                self.durability.changed();
+            }
+        }
+    }
+
+    /// The host counts on a member no more.
+    pub(super) fn forget(&mut self, id: MemberId) {
+        let was_known = self.acquaintances.remove(&id);
+        let was_heard = self.heard.is_some_and(|(by, _)| by == id);
+        if was_heard {
+            self.heard = None;
+            self.acquaintances.wait_anew(self.now);
+        }
+        if (was_known || was_heard) && !self.bound.is_established {
+            self.durability.changed();
+        }
+        let is_other_member = id != self.config.id && self.membership().place(&id).is_some();
+        if is_other_member && self.is_ready_for_change() {
+            self.want_change(None, vec![Change::Remove(id)], Transition::Auto);
+        }
+    }
+
+    fn tell_of_stranger(&mut self, member: MemberId, cluster: ClusterId, standing: Standing) {
+        let is_news = standing == Standing::Bound && !self.strangers.contains(&(member, cluster));
+        if is_news && self.strangers.len() < MAX_KNOWN {
+            self.strangers.push((member, cluster));
+            self.emit(Event::OtherCluster { member, cluster });
+        }
+    }
+
+    // ---- Joining ----
+
+    /// A blank member hears which cluster another one belongs to. It joins the first that it hears of, and
+    /// changes its mind only if the same member names another, or none: two clusters could otherwise admit
+    /// it.
+    fn hear(&mut self, from: MemberId, theirs: ClusterId, leader: MemberId) {
+        let before = self.heard;
+        let may_change = before.is_none_or(|(by, _)| by == from);
+        if theirs.is_open() || !self.wants_in {
+            // The list's cluster has no id yet.
+            return;
+        }
+        if may_change {
+            self.heard = (theirs != ClusterId::NONE).then_some((from, theirs));
+        }
+        if self.heard != before {
+            self.durability.changed();
+            self.acquaintances.wait_anew(self.now);
+        }
+        let is_wanted = self.heard.is_some_and(|(_, wanted)| wanted == theirs);
+        self.join_if(is_wanted, leader, theirs);
+    }
+
+    /// Asks the leader of a cluster to be admitted, at most once a heartbeat.
+    fn join_if(&mut self, is_wanted: bool, leader: MemberId, cluster: ClusterId) {
+        if !is_wanted || !self.wants_in || self.now < self.join_at {
+            return;
+        }
+        self.join_at = self.now.saturating_add(self.config.timing.heartbeat());
+        let profile = self.profile();
+        let body = Body::Join {
+            address: profile.address,
+            priority: profile.priority,
+            is_witness: profile.is_witness,
+            known: self.acquaintances.known().clone(),
+        };
+        let to = Peer { id: leader, incarnation: Incarnation::UNKNOWN };
+        let message = Message { cluster, ..self.message(to, self.bound.term, body) };
+        // The incarnation that is admitted must be durable.
+        self.dispatch_durably(message);
+    }
+
+    /// The leader's record lists this member, which is in no cluster: from now on it is in that one. It takes
+    /// only a record that is known to be committed, for it has none before. Returns whether it entered.
+    pub(super) fn enter(&mut self, message: &Message) -> bool {
+        let Body::Append { record: Some(record), committed, .. } = &message.body else { return false };
+        let listed = record.membership.get(&self.config.id);
+        let is_listed = listed.is_some_and(|own| own.profile.is_of(self.config.incarnation));
+        if !is_listed || record.cluster != message.cluster {
+            return false;
+        }
+        if self.leaves {
+            // An old message asked for it; the host has left.
+            self.decline(message);
+            return false;
+        }
+        if message.term < self.bound.term || record.position > *committed {
+            return false;
+        }
+        self.bound.term = message.term;
+        // Whatever it voted in this term before it left is forgotten. The leader of the term is known.
+        self.bound.vote = Some((message.from, message.from_incarnation));
+        self.bound.committed = record.clone();
+        self.bound.is_established = true;
+        self.relation = Relation::Bound;
+        self.heard = None;
+        self.has_left = false;
+        self.is_profile_news = false;
+        self.durability.changed();
+        self.announce_standing();
+        self.emit(Event::Committed(record.clone()));
+        true
+    }
+
+    /// Another cluster lists this member, which asked for that once and has entered this one: it asks to be
+    /// removed there.
+    pub(super) fn decline_other(&mut self, message: &Message) {
+        let Body::Append { record: Some(record), .. } = &message.body else { return };
+        let listed = record.membership.get(&self.config.id);
+        let is_listed = listed.is_some_and(|own| own.profile.is_of(self.config.incarnation));
+        if is_listed && self.is_established_member() {
+            self.decline(message);
+        }
+    }
+
+    fn decline(&mut self, message: &Message) {
+        let answer = self.message(message.sender(), self.bound.term, Body::Leave);
+        let answer = Message { cluster: message.cluster, ..answer };
+        self.outputs.push_back(Output::Send { to: answer.to, bytes: answer.to_bytes() });
+    }
+
+    // ---- Admitting ----
+
+    /// A member asks to be admitted, or to be listed with another address or priority.
+    pub(super) fn receive_join(&mut self, message: &Message) {
+        let Body::Join { address, priority, is_witness, known } = &message.body else { return };
+        let is_asked = message.cluster == self.bound.committed.cluster && !self.is_open();
+        if !is_asked || !matches!(self.state, State::Leader(_)) {
+            return;
+        }
+        self.learn_of(message.from, known);
+        if !self.may_be_established(Some(message.from)) {
+            return;
+        }
+        if message.term > self.bound.term {
+            return self.lead_above(message.term);
+        }
+        if !self.is_ready_for_change() {
+            return;
+        }
+        let profile = Profile {
+            id: message.from,
+            incarnation: message.from_incarnation,
+            address: address.clone(),
+            priority: *priority,
+            is_witness: *is_witness,
+        };
+        if let Some(change) = self.admission(profile) {
+            self.want_change(None, vec![change], Transition::Auto);
+        }
+    }
+
+    /// The change that a member with this profile asks for, if any.
+    fn admission(&self, profile: Profile) -> Option<Change> {
+        let Some(member) = self.membership().get(&profile.id) else { return Some(Change::Join(profile)) };
+        if !member.profile.is_of(profile.incarnation) {
+            // It lost its state: the voter that it was is gone. It is admitted when it asks again.
+            return Some(Change::Remove(profile.id));
+        }
+        listed_as(member, profile)
+    }
+
+    /// Lists this member with the address and the priority of its settings, if the start changed them.
+    fn tell_profile(&mut self) {
+        if !self.is_profile_news || self.relation != Relation::Bound {
+            return;
+        }
+        let own = self.own_place().map(|place| &self.bound.last().membership.members()[place]);
+        let Some(change) = own.and_then(|own| listed_as(own, self.profile())) else {
+            self.is_profile_news = false;
+            return;
+        };
+        if self.is_ready_for_change() {
+            self.want_change(None, vec![change], Transition::Auto);
+        } else if let Some(leader) = self.leader.filter(|leader| *leader != self.config.id) {
+            self.join_if(!self.is_open(), leader, self.bound.committed.cluster);
+        }
+    }
+
+    /// Lists the incarnation of a member that is listed without one, now that it has answered.
+    pub(super) fn list_incarnation(&mut self, peer: Peer) {
+        let Some(member) = self.membership().get(&peer.id) else { return };
+        let is_unknown = member.profile.incarnation == Incarnation::UNKNOWN;
+        if is_unknown && self.is_ready_for_change() {
+            let profile = Profile { incarnation: peer.incarnation, ..member.profile.clone() };
+            if let Some(change) = listed_as(member, profile) {
+                self.want_change(None, vec![change], Transition::Auto);
+            }
+        }
+    }
+}
+
+/// The change that lists a member with another profile, in the part that it has. It stays a witness, or none.
+/// An empty address is no news.
+fn listed_as(member: &Member, profile: Profile) -> Option<Change> {
+    let is_witness = member.profile.is_witness;
+    let address =
+        if profile.address.is_empty() { member.profile.address.clone() } else { profile.address.clone() };
+    let profile = Profile { is_witness, address, ..profile };
+    if profile == member.profile {
+        return None;
+    }
+    Some(match (member.is_voter, member.is_joining) {
+        (true, _) => Change::Voter(profile),
+        (false, true) => Change::Join(profile),
+        (false, false) => Change::Learner(profile),
+    })
+}

@@ -1,0 +1,137 @@
+//! What must follow once all faults have ended: every member belongs to a cluster that leads and commits.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+
+use super::super::plan::MS;
+use super::checks::lineage;
+use super::node::Node;
+use super::plan::{Beginning, Fault};
+use super::world::{Happening, World};
+use crate::core::raft::{Membership, Profile, Raft, Standing};
+
+/// The index that all members of each cluster must reach.
+pub(super) type Goals = BTreeMap<[u8; 16], u64>;
+
+impl World {
+    /// A started process is told of the members that its host names.
+    pub(super) fn introduce(&mut self, node: usize) {
+        for other in self.nodes[node].knows.clone() {
+            let at = self.at + self.random.below(200 * MS);
+            self.enqueue(at, Happening::Known { node, other });
+        }
+    }
+
+    /// Whether everything that happens leaves one cluster at most that yields to no other. Members found a
+    /// second one only if they are silent to each other for long, or forget.
+    pub(super) fn has_one_cluster(&self) -> bool {
+        let can_be_silent = [
+            Fault::Partition,
+            Fault::OneWay,
+            Fault::Suspend,
+            Fault::Crash,
+            Fault::StuckDisk,
+            Fault::FailingDisk,
+            Fault::VeryLate,
+            Fault::Winner,
+        ];
+        let is_listed = match self.plan.beginning {
+            Beginning::Members => true,
+            Beginning::List => self.nodes.len() == self.plan.voters,
+            Beginning::Blank => false,
+        };
+        let speaks = !can_be_silent.into_iter().any(|fault| self.plan.has(fault));
+        !self.plan.has(Fault::Amnesia) && (is_listed || speaks)
+    }
+
+    /// Whether nobody who may lead wants to be a member any more.
+    pub(super) fn have_all_left(&self) -> bool {
+        let has_left = |node: &Node| node.run.as_ref().is_some_and(|run| run.watch.has_left());
+        self.nodes.iter().all(|node| node.config.is_witness || has_left(node))
+    }
+
+    /// How long founding and joining may take besides elections.
+    pub(super) fn settling(&self) -> u64 {
+        let (min, max) = self.longest;
+        20 * (min + max) + self.nodes.len() as u64 * 1_000 * MS
+    }
+
+    /// A few records more than now, in each cluster.
+    pub(super) fn goals(&self) -> Goals {
+        let mut goals = Goals::new();
+        for run in self.nodes.iter().filter_map(|node| node.run.as_ref()) {
+            let committed = run.raft.committed();
+            let goal = goals.entry(lineage(committed.cluster)).or_default();
+            *goal = committed.position.index.max(*goal);
+        }
+        goals.values_mut().for_each(|goal| *goal += 3);
+        goals
+    }
+
+    /// A member that does not follow a leader up to the goal, if there is one.
+    pub(super) fn unsettled(&self, goals: &Goals) -> Option<String> {
+        if self.have_all_left() {
+            return None;
+        }
+        let unsettled = self.nodes.iter().position(|node| !self.is_settled(node, goals))?;
+        let what = self.nodes[unsettled].run.as_ref().map(|run| {
+            let raft = &run.raft;
+            let (standing, committed) = (raft.standing(), raft.committed());
+            format!(
+                "{standing:?}, heard of {:?}, knows {:?}, in {} at {} of {goals:?} with {}; leaders: {:?}",
+                raft.heard(),
+                raft.known(),
+                committed.cluster,
+                committed.position,
+                parts(&committed.membership),
+                self.nodes.iter().map(|node| node.trusted_until > self.at).collect::<Vec<_>>()
+            )
+        });
+        Some(format!("n{unsettled} {what:?}"))
+    }
+
+    fn is_settled(&self, node: &Node, goals: &Goals) -> bool {
+        let Some(run) = &node.run else { return false };
+        if run.watch.has_left() {
+            return true;
+        }
+        let raft = &run.raft;
+        let is_bound = matches!(raft.standing(), Standing::Bound | Standing::Founding);
+        let own = lineage(raft.committed().cluster);
+        let goal = goals.get(&own).copied().unwrap_or_default();
+        is_bound
+            && raft.committed().position.index >= goal
+            && self.nodes.iter().any(|leader| self.is_led_by(raft, leader))
+    }
+
+    /// Whether a trusted leader counts this member, and has no change of members to complete.
+    fn is_led_by(&self, raft: &Raft, leader: &Node) -> bool {
+        let Some(run) = leader.run.as_ref().filter(|_| self.at < leader.trusted_until) else { return false };
+        let committed = run.raft.committed();
+        let is_settled = !committed.membership.is_joint()
+            && committed.membership.members().iter().all(|member| !member.is_joining);
+        let listed = committed.membership.get(&raft.id()).map(|member| &member.profile);
+        let counts = listed.is_some_and(|own: &Profile| own.is_of(raft.config().incarnation));
+        let is_same = lineage(committed.cluster) == lineage(raft.committed().cluster);
+        is_settled && counts && is_same
+    }
+}
+
+/// The members and their parts, in short.
+fn parts(membership: &Membership) -> String {
+    let mut parts = String::new();
+    for member in membership.members() {
+        let all = [
+            (member.is_voter, " voter"),
+            (member.is_outgoing, " outgoing"),
+            (member.is_learner, " learner"),
+            (member.is_joining, " joining"),
+        ];
+        let id = &member.profile.id;
+        parts += id;
+        all.iter().filter(|(part, _)| *part).for_each(|(_, part)| parts += part);
+        parts += ", ";
+    }
+    parts
+}
