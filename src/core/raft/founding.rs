@@ -77,6 +77,7 @@ impl Raft {
     pub(super) fn yield_to(&mut self, by: MemberId, cluster: ClusterId) {
         self.end_term(DeposedReason::Lost);
         self.state = State::Follower;
+        self.restart_election_time();
         self.set_leader(None);
         self.bound = Bound::outside(self.bound.term);
         self.relation = Relation::Blank;

@@ -37,9 +37,14 @@ impl Raft {
         if is_hurried { timing.heartbeat() } else { timing.max() }
     }
 
+    /// Whether this is a member of no cluster, as far as it knows.
+    fn is_outside(&self) -> bool {
+        self.relation != Relation::Bound || self.has_left
+    }
+
     /// Whether this is a member of an established cluster.
     fn is_established_member(&self) -> bool {
-        self.relation == Relation::Bound && self.bound.is_established && !self.has_left
+        !self.is_outside() && self.bound.is_established
     }
 
     /// Whether it is one that has a leader, or had one lately.
@@ -55,7 +60,7 @@ impl Raft {
     }
 
     pub(super) fn seek_due(&self) -> Instant {
-        if !self.wants_in {
+        if self.is_outside() && !self.wants_in {
             return Instant::MAX;
         }
         let knows_nobody = self.acquaintances.known().ids().is_empty();
@@ -66,11 +71,10 @@ impl Raft {
     /// Whom to ask: the known ids that are no members; and the members too, if this one is not among them, has
     /// lost them, or the cluster of a founding list has not begun.
     fn sought(&self) -> Vec<MemberId> {
-        let is_outside = self.relation != Relation::Bound || self.has_left;
         let members = self.membership();
         let known = self.acquaintances.known().ids().iter().copied();
         let mut sought: Vec<MemberId> = known.filter(|id| members.place(id).is_none()).collect();
-        if is_outside || self.is_open() || self.now >= self.lost_at() {
+        if self.is_outside() || self.is_open() || self.now >= self.lost_at() {
             sought.extend(members.members().iter().map(|member| member.profile.id));
         }
         sought.retain(|id| *id != self.config.id);
@@ -111,7 +115,7 @@ impl Raft {
                     self.join_if(true, leader, theirs);
                 }
             }
-            Relation::Bound if theirs == own => self.tell_stranger(message),
+            Relation::Bound if own.may_be(theirs) => self.tell_stranger(message),
             Relation::Bound if theirs == ClusterId::NONE => {}
             Relation::Bound if !self.bound.is_established => {
                 let is_first = (from, theirs) < (self.config.id, own);
@@ -253,7 +257,7 @@ impl Raft {
         let Body::Append { record: Some(record), .. } = &message.body else { return };
         let listed = record.membership.get(&self.config.id);
         let is_listed = listed.is_some_and(|own| own.profile.is_of(self.config.incarnation));
-        if is_listed && self.is_established_member() {
+        if is_listed && self.relation != Relation::Blank {
             self.decline(message);
         }
     }

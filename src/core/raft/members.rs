@@ -110,15 +110,19 @@ impl Raft {
         self.now < progress.answered.saturating_add(self.config.timing.min())
     }
 
-    /// Whether a quorum of other voters answered within the minimum election time, so that the cluster goes
-    /// on with them. Without that a change could leave members of whom no quorum exists any more.
+    /// Whether a quorum of other voters answered within the minimum election time, and one among them that may
+    /// lead, so that the cluster goes on with them. Without that a change could leave members of whom no
+    /// quorum exists any more, or only witnesses.
     fn has_quorum_lately(&self, next: &Membership) -> bool {
         let State::Leader(leading) = &self.state else { return false };
-        next.has_quorum(|place| {
-            let profile = &next.members()[place].profile;
+        let members = next.members();
+        let answers = |place: usize| {
+            let profile = &members[place].profile;
             let known = self.place_of(Peer { id: profile.id, incarnation: profile.incarnation });
             profile.id == self.config.id || known.is_some_and(|place| self.is_near(&leading.progress[place]))
-        })
+        };
+        let may_lead = |place: usize| members[place].may_lead() && answers(place);
+        next.has_quorum(answers) && (0..members.len()).any(may_lead)
     }
 
     /// The record of a change takes the data with it that proposals wait to replace.
@@ -206,13 +210,16 @@ impl Raft {
         true
     }
 
-    /// The other voter that has the newest record, or the one nearest to it; of several the one of the highest
-    /// priority.
+    /// The other voter to lead next: one that answers, that has the newest record or the one nearest to it, of
+    /// the highest priority.
     fn best_successor(&self) -> Option<usize> {
         let State::Leader(leading) = &self.state else { return None };
         let members = self.membership().members();
         let may_lead = |place: &usize| members[*place].may_lead() && self.other(*place).is_some();
-        let rank = |place: &usize| (leading.progress[*place].matched, members[*place].profile.priority);
+        let rank = |place: &usize| {
+            let progress = &leading.progress[*place];
+            (self.is_near(progress), progress.matched, members[*place].profile.priority)
+        };
         self.places().filter(may_lead).max_by_key(rank)
     }
 

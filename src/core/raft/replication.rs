@@ -157,7 +157,14 @@ impl Raft {
                 self.heard = None;
                 self.establish();
             }
-            self.leave_if_removed();
+            // The first leader of a founding list may not know a member of it that lost its state: that one
+            // asks to be admitted.
+            let never_was_in = was_open && !self.is_listed() && !self.leaves;
+            if never_was_in {
+                self.has_left = true;
+            } else {
+                self.leave_if_removed();
+            }
         }
     }
 

@@ -97,7 +97,8 @@ impl World {
             run.is_some_and(|run| run.raft.standing() != Standing::Founding)
         };
         let list = &self.nodes[..self.plan.voters];
-        let is_known = self.plan.beginning != Beginning::List || list.iter().all(knows);
+        let is_list = self.plan.beginning == Beginning::List;
+        let is_known = !is_list || (list.len() > 1 && list.iter().all(knows));
         is_known && concerned.peek().is_some() && concerned.all(|run| self.stands_without(&run.raft, index))
     }
 
@@ -112,8 +113,10 @@ impl World {
             };
             self.nodes.iter().enumerate().any(is_it)
         };
-        let is_steady = committed.position == last.position && !committed.membership.is_joint();
-        is_steady && committed.membership.has_quorum(remembers)
+        let members = committed.membership.members();
+        let may_lead = (0..members.len()).any(|place| members[place].may_lead() && remembers(place));
+        let changes = committed.membership.is_joint() || members.iter().any(|member| member.is_joining);
+        committed.position == last.position && !changes && may_lead && committed.membership.has_quorum(remembers)
     }
 
     /// An operator changes the members, by way of one of them.

@@ -9,7 +9,7 @@ use super::checks::lineage;
 use super::node::Node;
 use super::plan::{Beginning, Fault};
 use super::world::{Happening, World};
-use crate::core::raft::{Membership, Profile, Raft, Standing};
+use crate::core::raft::{Member, Membership, Profile, Raft, Standing};
 
 /// The index that all members of each cluster must reach.
 pub(super) type Goals = BTreeMap<[u8; 16], u64>;
@@ -97,6 +97,11 @@ impl World {
             return true;
         }
         let raft = &run.raft;
+        // Nobody will ever hear of it.
+        let is_isolated = node.config.is_witness && raft.known().ids().is_empty();
+        if raft.standing() == Standing::Blank && is_isolated {
+            return true;
+        }
         let is_bound = matches!(raft.standing(), Standing::Bound | Standing::Founding);
         let own = lineage(raft.committed().cluster);
         let goal = goals.get(&own).copied().unwrap_or_default();
@@ -105,12 +110,19 @@ impl World {
             && self.nodes.iter().any(|leader| self.is_led_by(raft, leader))
     }
 
+    /// Whether a member is on its way to become a voter. One that forgot since never will.
+    fn is_still_joining(&self, member: &Member) -> bool {
+        let profile = &member.profile;
+        let is_alive = |node: &Node| node.config.id == profile.id && profile.is_of(node.config.incarnation);
+        member.is_joining && self.nodes.iter().any(is_alive)
+    }
+
     /// Whether a trusted leader counts this member, and has no change of members to complete.
     fn is_led_by(&self, raft: &Raft, leader: &Node) -> bool {
         let Some(run) = leader.run.as_ref().filter(|_| self.at < leader.trusted_until) else { return false };
         let committed = run.raft.committed();
         let is_settled = !committed.membership.is_joint()
-            && committed.membership.members().iter().all(|member| !member.is_joining);
+            && committed.membership.members().iter().all(|member| !self.is_still_joining(member));
         let listed = committed.membership.get(&raft.id()).map(|member| &member.profile);
         let counts = listed.is_some_and(|own: &Profile| own.is_of(raft.config().incarnation));
         let is_same = lineage(committed.cluster) == lineage(raft.committed().cluster);
