@@ -51,9 +51,11 @@ impl Start {
     pub fn new(id: MemberId, membership: Membership) -> Start {
         let profile = membership.get(&id).map(|member| member.profile.clone());
         let profile = profile.unwrap_or_else(|| Profile::new(id));
-        let Profile { address, priority, is_witness, .. } = profile;
+        let mut config = Config::new(id, INCARNATION, 7);
+        (config.address, config.priority) = (profile.address, profile.priority);
+        config.is_witness = profile.is_witness;
         Start {
-            config: Config { address, priority, is_witness, ..Config::new(id, INCARNATION, 7) },
+            config,
             membership,
             term: 0,
             vote: None,

@@ -122,7 +122,7 @@ fn member(id: &str, parts: u8) -> Vec<u8> {
 
 /// Durable state in term 5 with a committed and an uncommitted record.
 fn bound(committed: &[u8], uncommitted: &[u8]) -> Result<(), InvalidBytes> {
-    let bytes = raw(66, &[&text("a"), &[1, 5, 0, 0, 1], committed, &[1], uncommitted]);
+    let bytes = raw(66, &[&text("a"), &[1, 5, 0, 0, 1, 0], committed, &[1], uncommitted]);
     Durable::from_bytes(&bytes).map(drop)
 }
 

@@ -50,6 +50,9 @@ impl Raft {
     /// Stands for election in the next term. If the leader of a term has given leadership up for this, no voter
     /// of that term withholds its vote because it heard that leader.
     pub(super) fn campaign(&mut self, given_up: Option<u64>) {
+        if self.has_begun_without(self.last().position) {
+            return;
+        }
         self.end_term(DeposedReason::Lost);
         self.bound.term += 1;
         self.bound.vote = Some((self.config.id, self.config.incarnation));
@@ -206,7 +209,8 @@ impl Raft {
         if self.withholds() || self.durability.has_failed() {
             return;
         }
-        let granted = message.term > self.bound.term && last >= self.last().position;
+        let is_newest = last >= self.last().position && !self.has_begun_without(last);
+        let granted = message.term > self.bound.term && is_newest;
         let term = if granted { message.term } else { self.bound.term };
         let is_current = message.term > self.bound.term;
         let offer = if is_current { self.offer(message.from, last) } else { None };
@@ -266,7 +270,8 @@ impl Raft {
         // Withheld in the member's own term too: a message may have brought it that term after it heard a
         // leader of an earlier one.
         let is_free = self.bound.vote.map_or(!is_withheld, |vote| vote == candidate) && self.leader.is_none();
-        let granted = is_this_term && is_free && last >= self.last().position;
+        let is_newest = last >= self.last().position && !self.has_begun_without(last);
+        let granted = is_this_term && is_free && is_newest;
         if granted {
             if self.bound.vote.is_none() {
                 self.bound.vote = Some(candidate);

@@ -126,6 +126,19 @@ impl Raft {
         self.relation == Relation::Bound && self.bound.committed.cluster.is_open()
     }
 
+    /// Whether the cluster of the list has begun, as another member says, and one that keeps this record has no
+    /// record of it: it may not begin the cluster anew.
+    pub(super) fn has_begun_without(&self, last: Position) -> bool {
+        self.is_open() && self.heard.is_some() && last == Position::ZERO
+    }
+
+    /// Whether this member may keep a record of a cluster: of its own, and, if that is still open, of the one
+    /// that it has heard of.
+    pub(super) fn may_keep(&self, cluster: ClusterId) -> bool {
+        let is_heard = self.heard.is_none_or(|(_, heard)| heard == cluster);
+        is_heard && self.bound.committed.cluster.may_become(cluster)
+    }
+
     // ---- Both ----
 
     /// Begins as a member of a cluster that has done nothing yet.

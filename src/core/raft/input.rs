@@ -176,8 +176,9 @@ impl Raft {
     /// Whether a message of this cluster is for this member. A blank one takes those of the cluster that it
     /// will join, or of any.
     fn is_of_my_cluster(&self, cluster: ClusterId) -> bool {
-        let is_heard = self.heard.is_none_or(|(_, heard)| heard == cluster);
-        let is_own = self.relation == Relation::Blank || self.bound.committed.cluster.may_be(cluster);
+        let is_blank = self.relation == Relation::Blank;
+        let is_heard = self.heard.is_none_or(|(_, heard)| heard == cluster) || (!is_blank && cluster.is_open());
+        let is_own = is_blank || self.bound.committed.cluster.may_be(cluster);
         is_heard && is_own && cluster != ClusterId::NONE
     }
 

@@ -251,13 +251,13 @@ impl Raft {
         true
     }
 
-    /// Another cluster lists this member, which asked for that once and has entered this one: it asks to be
-    /// removed there.
+    /// Another cluster lists this member, which asked for that once and has chosen this one since: it asks to
+    /// be removed there.
     pub(super) fn decline_other(&mut self, message: &Message) {
         let Body::Append { record: Some(record), .. } = &message.body else { return };
         let listed = record.membership.get(&self.config.id);
         let is_listed = listed.is_some_and(|own| own.profile.is_of(self.config.incarnation));
-        if is_listed && self.relation != Relation::Blank {
+        if is_listed {
             self.decline(message);
         }
     }

@@ -195,8 +195,8 @@ impl Raft {
     /// A leader that is no voter any more has committed that, and hands leadership over. Returns whether it
     /// did.
     pub(super) fn hand_over_if_removed(&mut self) -> bool {
-        let is_voter =
-            self.bound.committed.membership.get(&self.config.id).is_some_and(|member| member.is_voter);
+        let own = self.own_place().map(|place| &self.membership().members()[place]);
+        let is_voter = own.is_some_and(|member| member.is_voter);
         let is_leader = matches!(self.state, State::Leader(_));
         if !is_leader || is_voter || self.bound.uncommitted.is_some() {
             return false;
@@ -243,16 +243,21 @@ impl Raft {
         listed.is_some_and(|member| member.profile.is_of(self.config.incarnation))
     }
 
+    /// Whether that record lists it, or the newest one, which it may have acknowledged.
+    fn may_be_listed(&self) -> bool {
+        !self.has_left || self.own_place().is_some()
+    }
+
     // ---- Leaving ----
 
     /// The host wants to leave. The only member of a cluster stays: the state would be lost with it.
     pub(super) fn leave(&mut self) {
         let is_only_member = self.relation == Relation::Bound && self.membership().members().len() == 1;
-        if is_only_member && !self.has_left {
+        if is_only_member && self.may_be_listed() {
             return;
         }
         let was_leaving = ::core::mem::replace(&mut self.leaves, true);
-        let was_in = self.relation == Relation::Bound && !self.has_left;
+        let was_in = self.relation == Relation::Bound && self.may_be_listed();
         self.wants_in = false;
         if !was_in && !was_leaving {
             self.emit(Event::Left);
@@ -266,7 +271,7 @@ impl Raft {
 
     /// A member that was removed as its host wished keeps only which cluster it left.
     pub(super) fn finish_leaving(&mut self) {
-        let is_over = self.has_left && self.leaves && !matches!(self.state, State::Leader(_));
+        let is_over = !self.may_be_listed() && self.leaves && !matches!(self.state, State::Leader(_));
         if !is_over || self.relation != Relation::Bound {
             return;
         }

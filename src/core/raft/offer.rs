@@ -44,7 +44,7 @@ impl Raft {
             self.refused.protocol += 1;
             return;
         }
-        if !self.bound.committed.cluster.may_become(offer.cluster) {
+        if !self.may_keep(offer.cluster) {
             self.refused.cluster += 1;
             return;
         }

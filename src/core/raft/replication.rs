@@ -48,7 +48,9 @@ impl Raft {
             self.place_of(peer).and_then(|place| leading.progress.get(place)).copied()
         };
         let profiles = membership.members().iter().map(|member| &member.profile);
-        let progress = profiles.map(|profile| known(profile).unwrap_or_default()).collect();
+        let first_round = leading.contact.newest_round() + 1;
+        let new = Progress { first_round, ..Progress::default() };
+        let progress = profiles.map(|profile| known(profile).unwrap_or(new)).collect();
         (progress, self.removed_by(membership))
     }
 
@@ -117,7 +119,7 @@ impl Raft {
         self.restart_election_time();
         self.committed_up_to(*committed);
         if let Some(record) = record.as_ref().filter(|record| record.position > self.last().position) {
-            if !self.bound.committed.cluster.may_become(record.cluster) {
+            if !self.may_keep(record.cluster) {
                 self.refused.cluster += 1;
                 return;
             }
@@ -183,10 +185,14 @@ impl Raft {
             return;
         }
         let progress = &mut leading.progress[place];
+        if round < progress.first_round {
+            return;
+        }
         if progress.incarnation != message.from_incarnation {
             // The first answer, or another incarnation of a member that is listed without one: it keeps
             // nothing of what the first acknowledged.
-            *progress = Progress { incarnation: message.from_incarnation, ..Progress::default() };
+            let (incarnation, first_round) = (message.from_incarnation, progress.first_round);
+            *progress = Progress { incarnation, first_round, ..Progress::default() };
         }
         if let Some(sent) = leading.contact.sent(round) {
             progress.answered = progress.answered.max(sent);

@@ -159,6 +159,9 @@ pub(super) struct Transfer {
 pub(super) struct Progress {
     /// The incarnation that answered.
     pub(super) incarnation: Incarnation,
+    /// The first round of heartbeats since the member was listed. Its answers to earlier ones are from before
+    /// it left and came back.
+    pub(super) first_round: u64,
     /// The index of the newest record that the member keeps.
     pub(super) matched: u64,
     /// The index of the newest record that was sent since the last heartbeat.
@@ -468,7 +471,10 @@ impl Raft {
     ///
     /// Source: D. Ongaro, "Consensus: bridging theory and practice", 2014, section 4.2.2.
     pub(super) fn votes(&self, peer: Peer) -> bool {
-        [self.membership(), &self.bound.committed.membership].iter().any(|membership| {
+        // A founding list lists no incarnations: its first record tells who is a member.
+        let has_begun = self.is_open() && self.bound.uncommitted.is_some();
+        let before = if has_begun { self.membership() } else { &self.bound.committed.membership };
+        [self.membership(), before].iter().any(|membership| {
             let listed = membership.get(&peer.id);
             listed.is_some_and(|member| member.votes() && member.profile.is_of(peer.incarnation))
         })
@@ -480,8 +486,7 @@ impl Raft {
         // still.
         let has_numbers =
             self.bound.term < Position::LARGEST && self.last().position.index < Position::LARGEST;
-        // One that hears of its list's cluster waits for that one's leader.
-        let is_bound = self.relation == Relation::Bound && self.heard.is_none();
+        let is_bound = self.relation == Relation::Bound;
         let is_able = !self.config.is_witness && !self.durability.has_failed();
         has_numbers && is_bound && is_able && self.votes(self.own())
     }

@@ -59,7 +59,6 @@ impl World {
             Fault::Amnesia => {
                 if self.may_forget(index) {
                     let node = &mut self.nodes[index];
-                    node.crash(&mut self.random);
                     node.forget(&mut self.random);
                     self.enqueue(until, Happening::Restart(index));
                 }
@@ -82,8 +81,12 @@ impl World {
     }
 
     /// Whether a quorum of the voters is left if a member forgets, in each cluster that counts on it: whoever
-    /// forgot before is no voter any more or counts as gone.
+    /// forgot before is no voter any more or counts as gone. While others leave or are removed nobody forgets:
+    /// a change that is made just then counts on the one that is gone.
     fn may_forget(&self, index: usize) -> bool {
+        if self.plan.has(Fault::Churn) || self.plan.has(Fault::Leave) {
+            return false;
+        }
         let leads = |node: &&Node| node.trusted_until > self.at;
         let leaders = self.nodes.iter().filter(leads).filter_map(|node| node.run.as_ref());
         let own = &self.nodes[index].config;

@@ -75,20 +75,35 @@ impl World {
             return None;
         }
         let unsettled = self.nodes.iter().position(|node| !self.is_settled(node, goals))?;
-        let what = self.nodes[unsettled].run.as_ref().map(|run| {
+        Some(format!("n{unsettled}{}", self.members()))
+    }
+
+    /// A line for each member: what became of it.
+    pub(super) fn members(&self) -> String {
+        let mut lines = String::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let Some(run) = &node.run else {
+                lines += &format!("\n  n{index} is down");
+                continue;
+            };
             let raft = &run.raft;
-            let (standing, committed) = (raft.standing(), raft.committed());
-            format!(
-                "{standing:?}, heard of {:?}, knows {:?}, in {} at {} of {goals:?} with {}; leaders: {:?}",
-                raft.heard(),
-                raft.known(),
+            let (committed, last) = (raft.committed(), raft.last());
+            lines += &format!(
+                "\n  n{index} {} {:?}{}{}, term {}, in {} at {} (last {}): {}heard {:?}, knows {:?}",
+                node.config.incarnation.get(),
+                raft.standing(),
+                if run.watch.has_left() { ", has left" } else { "" },
+                if node.trusted_until > self.at { ", leads" } else { "" },
+                raft.term(),
                 committed.cluster,
                 committed.position,
-                parts(&committed.membership),
-                self.nodes.iter().map(|node| node.trusted_until > self.at).collect::<Vec<_>>()
-            )
-        });
-        Some(format!("n{unsettled} {what:?}"))
+                last.position,
+                parts(&last.membership),
+                raft.heard(),
+                raft.known().ids(),
+            );
+        }
+        lines
     }
 
     fn is_settled(&self, node: &Node, goals: &Goals) -> bool {
@@ -141,7 +156,7 @@ fn parts(membership: &Membership) -> String {
             (member.is_joining, " joining"),
         ];
         let id = &member.profile.id;
-        parts += id;
+        parts += &format!("{id} {}", member.profile.incarnation.get());
         all.iter().filter(|(part, _)| *part).for_each(|(_, part)| parts += part);
         parts += ", ";
     }

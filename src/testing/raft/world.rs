@@ -190,7 +190,8 @@ impl World {
         let limit = self.at + 10 * (min + max) + 1_000 * MS + self.settling();
         while self.leader().is_none() && !self.have_all_left() {
             if !self.step(limit)? {
-                return Err(format!("nobody leads {} ms after the heal", (limit - healed_at) / MS));
+                let after = (limit - healed_at) / MS;
+                return Err(format!("nobody leads {after} ms after the heal{}", self.members()));
             }
         }
         self.figures.led_after_heal = Duration::from_nanos(self.at - healed_at);
