@@ -92,7 +92,10 @@ fn between_members() -> Vec<(Message, &'static str)> {
         message(Body::PreVoteAnswer { granted: true, offer: None }, "a vote would be granted"),
         message(Body::PreVoteAnswer { granted: false, offer: offer.clone() }, "a witness offers its record"),
         message(Body::Vote { last, given_up: None }, "a candidate asks for a vote"),
-        message(Body::Vote { last, given_up: Some(127) }, "a candidate that the leader chose asks for a vote"),
+        message(
+            Body::Vote { last, given_up: Some(127) },
+            "a candidate that the leader chose asks for a vote",
+        ),
         message(Body::VoteAnswer { granted: true, offer: None }, "a vote is granted"),
         message(
             Body::VoteAnswer { granted: false, offer },
@@ -179,10 +182,7 @@ pub fn durables() -> Vec<(Durable, &'static str)> {
         durable(DurableState::Bound(bound(None, None)), "a member without a vote in its term"),
         durable(DurableState::Bound(founder), "a founder whose cluster is not established"),
         durable(
-            DurableState::Bound(bound(
-                Some((id("b"), incarnation(200))),
-                Some(record(128, 300, "tail")),
-            )),
+            DurableState::Bound(bound(Some((id("b"), incarnation(200))), Some(record(128, 300, "tail")))),
             "a member with a vote and a newer record",
         ),
         durable(

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use elector::core::Instant;
 use elector::core::raft::{
-    Bound, ClusterId, Config, Durable, DurableState, Event, Incarnation, Input, InvalidBytes, KnownIds, MemberId,
-    Membership, Message, Output, Position, Profile, Raft, Record, Ticket,
+    Bound, ClusterId, Config, Durable, DurableState, Event, Incarnation, Input, InvalidBytes, KnownIds,
+    MemberId, Membership, Message, Output, Position, Profile, Raft, Record, Ticket,
 };
 
 /// The cluster that all members belong to.
@@ -26,6 +26,8 @@ pub struct Node {
     pub write: Option<Ticket>,
     /// When it wants to be woken.
     pub due: Instant,
+    /// What its disk keeps.
+    pub durable: Option<Vec<u8>>,
 }
 
 /// Members and the messages between them.
@@ -54,14 +56,7 @@ impl Start {
         let mut config = Config::new(id, INCARNATION, 7);
         (config.address, config.priority) = (profile.address, profile.priority);
         config.is_witness = profile.is_witness;
-        Start {
-            config,
-            membership,
-            term: 0,
-            vote: None,
-            committed: Position::ZERO,
-            last: Position::ZERO,
-        }
+        Start { config, membership, term: 0, vote: None, committed: Position::ZERO, last: Position::ZERO }
     }
 
     /// The state that the member reads at its start.
@@ -95,9 +90,19 @@ impl Cluster {
     }
 
     pub fn add(&mut self, config: Config, durable: Durable) {
-        let id = config.id;
-        let raft = Raft::restore(config, durable, self.now).unwrap();
-        let node = Node { raft, events: vec![], keeps_writes: false, write: None, due: self.now };
+        let bytes = durable.to_bytes();
+        self.start(Raft::restore(config, durable, self.now).unwrap(), Some(bytes));
+    }
+
+    /// Adds a member without durable state.
+    pub fn add_blank(&mut self, config: Config) {
+        self.start(Raft::new(config, self.now).unwrap(), None);
+    }
+
+    fn start(&mut self, raft: Raft, durable: Option<Vec<u8>>) {
+        let id = raft.id();
+        let due = self.now;
+        let node = Node { raft, events: vec![], keeps_writes: false, write: None, due, durable };
         self.nodes.insert(id, node);
         self.input(id, Input::Timeout);
     }
@@ -114,6 +119,7 @@ impl Cluster {
                     if node.keeps_writes {
                         node.write = Some(ticket);
                     } else {
+                        node.durable = Some(bytes);
                         node.raft.handle_input(self.now, Input::Persisted(ticket));
                     }
                 }

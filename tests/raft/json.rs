@@ -246,7 +246,9 @@ fn body(found: &Value) -> Result<Body, Problem> {
     Ok(match text(found, "type")? {
         "pre_vote" => Body::PreVote { last: position(found, "last")? },
         "pre_vote_answer" => Body::PreVoteAnswer { granted: flag(found, "granted")?, offer: offer()? },
-        "vote" => Body::Vote { last: position(found, "last")?, given_up: match optional(found, "given_up") {
+        "vote" => Body::Vote {
+            last: position(found, "last")?,
+            given_up: match optional(found, "given_up") {
                 Some(_) => Some(number(found, "given_up")?),
                 None => None,
             },

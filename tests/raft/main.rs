@@ -9,6 +9,7 @@ mod bytes;
 mod changes;
 mod drive;
 mod elections;
+mod founding;
 mod hostile;
 mod proposals;
 mod quorums;

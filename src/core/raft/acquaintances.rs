@@ -90,9 +90,7 @@ impl Acquaintances {
             let says_no = self.answer(id).is_some_and(|answer| answer.says == Says::Blank);
             *id < own && !says_no && !self.is_absent(id, now)
         };
-        now >= self.waits_until()
-            && self.are_blank(None, now)
-            && !self.known.ids().iter().any(founds_first)
+        now >= self.waits_until() && self.are_blank(None, now) && !self.known.ids().iter().any(founds_first)
     }
 
     /// Until when a founder waits at least.

@@ -177,7 +177,8 @@ impl Raft {
     /// will join, or of any.
     fn is_of_my_cluster(&self, cluster: ClusterId) -> bool {
         let is_blank = self.relation == Relation::Blank;
-        let is_heard = self.heard.is_none_or(|(_, heard)| heard == cluster) || (!is_blank && cluster.is_open());
+        let is_heard =
+            self.heard.is_none_or(|(_, heard)| heard == cluster) || (!is_blank && cluster.is_open());
         let is_own = is_blank || self.bound.committed.cluster.may_be(cluster);
         is_heard && is_own && cluster != ClusterId::NONE
     }

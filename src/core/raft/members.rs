@@ -19,9 +19,8 @@ use crate::core::lease::DeposedReason;
 impl Raft {
     /// The host wants other members.
     pub(super) fn change_membership(&mut self, request: u64, changes: Vec<Change>, transition: Transition) {
-        let is_ready = self.has_committed_in_term()
-            && !self.membership().is_joint()
-            && self.may_be_established(None);
+        let is_ready =
+            self.has_committed_in_term() && !self.membership().is_joint() && self.may_be_established(None);
         let leader = self.leader;
         let refusal = match self.leading() {
             None => Some(Refusal::NotLeader(leader)),
@@ -223,18 +222,27 @@ impl Raft {
         self.places().filter(may_lead).max_by_key(rank)
     }
 
-    /// Tells the host once that it is no member any more.
+    /// A record is committed: this member is one of the cluster by that, or is none any more. Then it tells the
+    /// host, and waits until others admit it again; but one that was removed before it started asks for that
+    /// itself.
     pub(super) fn leave_if_removed(&mut self) {
         let is_member = self.is_listed();
-        if !is_member && !self.has_left {
+        if is_member {
+            self.wants_in = !self.leaves;
+        } else if !self.has_left && (self.is_confirmed || self.leaves) {
             self.leaves_at = None;
-            // One that others removed waits until they admit it again.
             self.wants_in = false;
             self.emit(Event::Left);
-        } else if is_member {
-            self.wants_in = !self.leaves;
         }
-        self.has_left = !is_member;
+        if self.has_left == is_member {
+            self.has_left = !is_member;
+            self.durability.changed();
+        }
+    }
+
+    /// A leader counts this member, or it leads itself.
+    pub(super) fn confirm(&mut self) {
+        self.is_confirmed |= !self.is_open() && self.own_place().is_some();
     }
 
     /// Whether the last committed record lists this incarnation of the member.

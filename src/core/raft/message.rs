@@ -168,9 +168,8 @@ impl Message {
     /// Whether the parts of the message agree with each other, as far as that needs no knowledge of the
     /// receiver.
     pub(super) fn is_sound(&self) -> bool {
-        let is_own = |record: &Record| {
-            self.cluster.may_become(record.cluster) && record.position.term <= self.term
-        };
+        let is_own =
+            |record: &Record| self.cluster.may_become(record.cluster) && record.position.term <= self.term;
         let is_between_two = self.from != self.to && self.from_incarnation != Incarnation::UNKNOWN;
         is_between_two
             && match &self.body {

@@ -132,6 +132,7 @@ impl Raft {
             self.durability.changed();
             self.committed_up_to(*committed);
         }
+        self.confirm();
         let own = self.last().position;
         if *round > 0 || own != *last {
             let matched = if own == *last { own.index } else { 0 };
@@ -159,14 +160,7 @@ impl Raft {
                 self.heard = None;
                 self.establish();
             }
-            // The first leader of a founding list may not know a member of it that lost its state: that one
-            // asks to be admitted.
-            let never_was_in = was_open && !self.is_listed() && !self.leaves;
-            if never_was_in {
-                self.has_left = true;
-            } else {
-                self.leave_if_removed();
-            }
+            self.leave_if_removed();
         }
     }
 
@@ -281,6 +275,7 @@ impl Raft {
         if !record.membership.has_quorum(is_kept) {
             return;
         }
+        self.confirm();
         self.commit_newest();
         self.answer_proposals(index);
         self.elect();

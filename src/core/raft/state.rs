@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::acquaintances::Acquaintances;
 use super::change::{Change, Transition};
 use super::checksum::xxh64;
 use super::codec::InvalidBytes;
@@ -14,7 +15,6 @@ use super::contact::Contact;
 use super::durability::Durability;
 use super::durable::{Bound, Durable, DurableState};
 use super::forwarded::Forwarded;
-use super::acquaintances::Acquaintances;
 use super::id::{ClusterId, Incarnation, KnownIds, MemberId};
 use super::interface::{Event, Leadership, Output, Refused, Role};
 use super::membership::{MAX_ADDRESS_BYTES, Membership};
@@ -46,6 +46,8 @@ pub struct Raft {
     pub(super) join_at: Instant,
     /// Whether the member founds or joins a cluster by itself; not after it was removed from one.
     pub(super) wants_in: bool,
+    /// Whether a leader counted this member since the start.
+    pub(super) is_confirmed: bool,
     /// Whether the host wants to leave.
     pub(super) leaves: bool,
     /// Whether the membership has to learn this member's address and priority, which the start may have
@@ -252,6 +254,7 @@ impl Raft {
             seek_at: now,
             join_at: now,
             wants_in: true,
+            is_confirmed: false,
             leaves: false,
             is_profile_news: true,
             strangers: Vec::new(),

@@ -107,7 +107,6 @@ impl History {
         self.token = Some(token);
         Ok(())
     }
-
 }
 
 /// The histories of all clusters.

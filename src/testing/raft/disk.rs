@@ -71,7 +71,9 @@ impl Disk {
         if !bytes.get(4).is_some_and(|kind| [3, 4, 6].contains(kind)) {
             return Ok(());
         }
-        let Ok(message) = Message::from_bytes(bytes) else { return Err("it sends what cannot be read".into()) };
+        let Ok(message) = Message::from_bytes(bytes) else {
+            return Err("it sends what cannot be read".into());
+        };
         let Some(Durable { state: DurableState::Bound(bound), .. }) = &self.kept else {
             return Err(format!("it promises by {} without being a member", message.body.name()));
         };

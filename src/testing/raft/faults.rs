@@ -119,7 +119,10 @@ impl World {
         let members = committed.membership.members();
         let may_lead = (0..members.len()).any(|place| members[place].may_lead() && remembers(place));
         let changes = committed.membership.is_joint() || members.iter().any(|member| member.is_joining);
-        committed.position == last.position && !changes && may_lead && committed.membership.has_quorum(remembers)
+        committed.position == last.position
+            && !changes
+            && may_lead
+            && committed.membership.has_quorum(remembers)
     }
 
     /// An operator changes the members, by way of one of them.

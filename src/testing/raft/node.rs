@@ -10,11 +10,11 @@ use super::super::random::Random;
 use super::checks::Watch;
 use super::disk::Disk;
 use super::plan::{Beginning, Plan};
-use crate::core::{FencingToken, Instant};
 use crate::core::raft::{
     Bound, ClusterId, Config, Durable, DurableState, Incarnation, KnownIds, Member, MemberId, Membership,
     Position, Profile, Raft, Record,
 };
+use crate::core::{FencingToken, Instant};
 
 pub(super) struct Node {
     pub(super) config: Config,

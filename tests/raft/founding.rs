@@ -1,0 +1,572 @@
+//! How clusters are founded and joined, and how members leave for good: each rule, step by step.
+
+use std::time::Duration;
+
+use elector::core::lease::DeposedReason;
+use elector::core::raft::{
+    Body, Change, ClusterId, Config, Durable, Event, Incarnation, Input, Introduction, KnownIds, Member,
+    MemberId, Membership, Message, Output, Profile, Raft, Refusal, Standing, StartRefused, Transition,
+};
+
+use crate::cluster::{Cluster, INCARNATION};
+use crate::drive::{MS, answers, id, led, propose};
+
+/// A member without durable state, with this number as its incarnation.
+fn config(name: &str, number: u64) -> Config {
+    Config::new(id(name), Incarnation::new(number).unwrap(), number)
+}
+
+fn witness(mut config: Config) -> Config {
+    config.is_witness = true;
+    config
+}
+
+/// Members without durable state; each host names the others that `knows` lists.
+fn blanks(names: &[&str], knows: &[(&str, &str)]) -> Cluster {
+    let mut cluster = Cluster::new();
+    for (number, name) in names.iter().enumerate() {
+        cluster.add_blank(config(name, number as u64 + 11));
+    }
+    for (who, whom) in knows {
+        cluster.input(id(who), Input::Known(id(whom)));
+    }
+    cluster
+}
+
+fn nothing(_: &Message) -> bool {
+    false
+}
+
+/// Messages between two members are lost.
+fn between(a: &'static str, b: &'static str) -> impl Fn(&Message) -> bool {
+    move |message| {
+        let pair = [message.from, message.to];
+        pair.contains(&id(a)) && pair.contains(&id(b))
+    }
+}
+
+/// The members that vote, as one member sees it.
+fn voters(cluster: &Cluster, of: &str) -> Vec<MemberId> {
+    let members = cluster.raft(of).membership().members().iter().filter(|member| member.is_voter);
+    members.map(|member| member.profile.id).collect()
+}
+
+fn cluster_of(cluster: &Cluster, name: &str) -> ClusterId {
+    cluster.raft(name).committed().cluster
+}
+
+/// What a member kept when it was last asked.
+fn durable(cluster: &Cluster, name: &str) -> Durable {
+    let bytes = cluster.nodes[&id(name)].durable.clone().unwrap();
+    Durable::from_bytes(&bytes).unwrap()
+}
+
+/// The process of a member starts again, with what its disk keeps.
+fn restart(cluster: &mut Cluster, config: Config) {
+    let durable = durable(cluster, &config.id);
+    cluster.add(config, durable);
+}
+
+fn standings(cluster: &Cluster, name: &str) -> Vec<Standing> {
+    let standing = |event: &Event| match event {
+        Event::StandingChanged { standing, .. } => Some(*standing),
+        _ => None,
+    };
+    cluster.nodes[&id(name)].events.iter().filter_map(standing).collect()
+}
+
+/// The longest time for which a founder waits: the maximum election time, and at most the minimum more.
+const WAIT: Duration = Duration::from_millis(1_000);
+
+// ---- One founder ----
+
+#[test]
+fn a_member_that_knows_nobody_founds_a_cluster_alone() {
+    let mut cluster = blanks(&["a"], &[]);
+    cluster.run(799 * MS, nothing);
+    assert_eq!(cluster.raft("a").standing(), Standing::Blank, "it waits for the maximum election time");
+    cluster.run(201 * MS, nothing);
+    assert_eq!(cluster.leaders(), [id("a")]);
+    assert_eq!(cluster.raft("a").standing(), Standing::Founding);
+    propose(&mut cluster, "a", 1, None, "x");
+    assert_eq!(cluster.raft("a").standing(), Standing::Bound);
+    assert_eq!(standings(&cluster, "a"), [Standing::Founding, Standing::Bound]);
+    assert_eq!(durable(&cluster, "a"), cluster_durable(&cluster, "a"));
+}
+
+/// What a member would keep now: the same as what it keeps, once its writes are done.
+fn cluster_durable(cluster: &Cluster, name: &str) -> Durable {
+    let mut raft = cluster.raft(name).clone();
+    // Any change of the term makes it write everything.
+    let known = durable(cluster, name);
+    raft.handle_input(cluster.now, Input::Timeout);
+    assert!(!matches!(raft.poll_output(), Output::Persist { .. }), "all is written");
+    known
+}
+
+#[test]
+fn members_that_start_together_end_in_one_cluster_whoever_knows_whom() {
+    let names = ["a", "b", "c", "d"];
+    let graphs: [&[(&str, &str)]; 6] = [
+        &[("a", "b"), ("b", "c"), ("c", "d")],
+        &[("d", "c"), ("c", "b"), ("b", "a")],
+        &[("b", "a"), ("c", "a"), ("d", "a")],
+        &[("d", "a"), ("d", "b"), ("d", "c")],
+        &[("a", "d"), ("b", "d"), ("c", "d")],
+        &[("b", "a"), ("b", "d"), ("c", "d")],
+    ];
+    for knows in graphs {
+        let mut cluster = blanks(&names, knows);
+        cluster.run(4_000 * MS, nothing);
+        assert_eq!(cluster.leaders(), [id("a")], "{knows:?}");
+        for name in names {
+            assert_eq!(voters(&cluster, name), names.map(id), "{knows:?}");
+            assert_eq!(cluster_of(&cluster, name), cluster_of(&cluster, "a"));
+            assert_eq!(cluster.raft(name).standing(), Standing::Bound);
+        }
+    }
+}
+
+#[test]
+fn a_member_founds_only_once_all_that_it_knows_answered_that_they_are_blank() {
+    // The smaller one is silent: it counts as absent after four times the wait, not before.
+    let mut cluster = blanks(&["b"], &[("b", "a")]);
+    cluster.run(4 * 800 * MS, nothing);
+    assert_eq!(cluster.raft("b").standing(), Standing::Blank);
+    cluster.run(4 * WAIT, nothing);
+    assert_eq!(cluster.leaders(), [id("b")]);
+    // When it comes, it joins.
+    cluster.add_blank(config("a", 77));
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!((cluster.leaders(), voters(&cluster, "a")), (vec![id("b")], vec![id("a"), id("b")]));
+    // Larger ones that are silent are waited for as well.
+    let mut cluster = blanks(&["a"], &[("a", "b")]);
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!(cluster.raft("a").standing(), Standing::Blank);
+    // And the wait begins anew whenever another id becomes known.
+    let mut cluster = blanks(&["a", "b"], &[("a", "b")]);
+    cluster.run(790 * MS, nothing);
+    cluster.add_blank(config("c", 78));
+    cluster.input(id("c"), Input::Known(id("a")));
+    cluster.run(790 * MS, nothing);
+    assert_eq!(cluster.raft("a").standing(), Standing::Blank);
+    cluster.run(WAIT, nothing);
+    assert_eq!(voters(&cluster, "a"), ["a", "b", "c"].map(id));
+}
+
+#[test]
+fn who_founds_no_cluster_is_not_waited_for() {
+    let mut cluster = Cluster::new();
+    cluster.add_blank(witness(config("a", 11)));
+    cluster.add_blank(config("b", 12));
+    cluster.add_blank(config("c", 13));
+    cluster.input(id("c"), Input::Known(id("a")));
+    cluster.input(id("c"), Input::Known(id("b")));
+    // b wants to be in no cluster.
+    cluster.input(id("b"), Input::Leave);
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!(cluster.leaders(), [id("c")]);
+    assert_eq!(voters(&cluster, "a"), [id("a"), id("c")]);
+    assert_eq!(cluster.raft("b").standing(), Standing::Blank);
+    assert!(cluster.nodes[&id("b")].events.contains(&Event::Left));
+    // A witness that knows nobody founds nothing.
+    let mut cluster = Cluster::new();
+    cluster.add_blank(witness(config("a", 11)));
+    cluster.run(9 * WAIT, nothing);
+    assert_eq!(cluster.raft("a").standing(), Standing::Blank);
+}
+
+#[test]
+fn a_blank_member_joins_the_first_cluster_that_it_hears_of() {
+    let mut cluster = blanks(&["a", "c"], &[]);
+    cluster.run(WAIT, nothing);
+    propose(&mut cluster, "a", 1, None, "x");
+    propose(&mut cluster, "c", 2, None, "y");
+    cluster.add_blank(config("b", 12));
+    let here = |from: &str, cluster_id, standing| Message {
+        cluster: cluster_id,
+        from: id(from),
+        from_incarnation: Incarnation::new(11).unwrap(),
+        to: id("b"),
+        to_incarnation: Incarnation::UNKNOWN,
+        term: 1,
+        body: Body::Here(Introduction {
+            standing,
+            may_found: true,
+            leader: None,
+            known: KnownIds::default(),
+        }),
+    };
+    let (first, second) = (cluster_of(&cluster, "a"), cluster_of(&cluster, "c"));
+    let mut hears = |message: Message| {
+        cluster.deliver(&message);
+        cluster.in_flight.clear();
+        cluster.raft("b").heard()
+    };
+    assert_eq!(hears(here("a", first, Standing::Bound)), Some((id("a"), first)));
+    assert_eq!(hears(here("c", second, Standing::Bound)), Some((id("a"), first)), "another member's word");
+    assert_eq!(hears(here("c", ClusterId::NONE, Standing::Blank)), Some((id("a"), first)));
+    assert_eq!(hears(here("a", second, Standing::Bound)), Some((id("a"), second)), "it changed itself");
+    assert_eq!(hears(here("a", ClusterId::NONE, Standing::Blank)), None);
+    assert_eq!(hears(here("c", second, Standing::Left)), Some((id("c"), second)));
+    // What it heard is durable, and the host can give up on who said it.
+    let kept = durable(&cluster, "b");
+    cluster.add(config("b", 12), kept);
+    assert_eq!(cluster.raft("b").heard(), Some((id("c"), second)));
+    cluster.input(id("b"), Input::Gone(id("c")));
+    assert_eq!(cluster.raft("b").heard(), None);
+    assert!(!cluster.raft("b").known().contains(&id("c")));
+}
+
+#[test]
+fn a_founder_without_standing_yields_and_its_tokens_grow() {
+    // Both found alone, before they know each other.
+    let mut cluster = blanks(&["a", "b"], &[]);
+    cluster.run(WAIT, nothing);
+    assert_eq!(cluster.leaders(), [id("a"), id("b")]);
+    // b is elected in a later term than a ever was.
+    for _ in 0..3 {
+        restart(&mut cluster, config("b", 12));
+        cluster.run(WAIT, nothing);
+    }
+    let term = cluster.raft("b").term();
+    cluster.input(id("b"), Input::Known(id("a")));
+    cluster.stabilize();
+    let events = &cluster.nodes[&id("b")].events;
+    let is_deposed = |event: &Event| matches!(event, Event::Deposed { reason: DeposedReason::Lost, .. });
+    assert_eq!(events.iter().filter(|event| is_deposed(event)).count(), 1);
+    propose(&mut cluster, "b", 5, None, "lost");
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!(cluster_of(&cluster, "b"), cluster_of(&cluster, "a"));
+    assert_eq!(voters(&cluster, "b"), [id("a"), id("b")]);
+    assert!(cluster.raft("a").term() > term, "the leader stood again above the term of the joining one");
+    let gained = standings(&cluster, "b");
+    assert_eq!(gained, [Standing::Blank, Standing::Bound]);
+}
+
+#[test]
+fn a_founder_with_standing_yields_to_nobody_and_the_other_one_does() {
+    let mut cluster = blanks(&["a", "b"], &[]);
+    cluster.run(WAIT, nothing);
+    // The larger one has accepted data.
+    propose(&mut cluster, "b", 1, None, "kept");
+    cluster.input(id("a"), Input::Known(id("b")));
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!(cluster.leaders(), [id("b")]);
+    assert_eq!(voters(&cluster, "a"), [id("a"), id("b")]);
+    assert_eq!(&*cluster.raft("a").committed().data, b"kept");
+    // Two that have accepted data refuse each other for ever, and say so once.
+    let mut cluster = blanks(&["a", "b"], &[]);
+    cluster.run(WAIT, nothing);
+    propose(&mut cluster, "a", 1, None, "x");
+    propose(&mut cluster, "b", 2, None, "y");
+    cluster.input(id("a"), Input::Known(id("b")));
+    cluster.run(9 * WAIT, nothing);
+    assert_eq!(cluster.leaders(), [id("a"), id("b")]);
+    let other = Event::OtherCluster { member: id("b"), cluster: cluster_of(&cluster, "b") };
+    assert_eq!(cluster.nodes[&id("a")].events.iter().filter(|event| **event == other).count(), 1);
+}
+
+#[test]
+fn a_founder_asks_everybody_known_before_it_accepts_data_or_a_member() {
+    let mut cluster = blanks(&["a", "c"], &[]);
+    cluster.run(WAIT, nothing);
+    // c is a founder as well. The joining b knows it, and does not reach it.
+    propose(&mut cluster, "c", 1, None, "y");
+    cluster.add_blank(config("b", 12));
+    cluster.input(id("b"), Input::Known(id("a")));
+    cluster.input(id("b"), Input::Known(id("c")));
+    cluster.run(200 * MS, between("b", "c"));
+    // It asked, heard of the established cluster, and gave its own up.
+    assert_eq!(standings(&cluster, "a"), [Standing::Founding, Standing::Blank, Standing::Bound]);
+    cluster.run(2 * WAIT, between("b", "c"));
+    assert_eq!(cluster.leaders(), [id("c")]);
+    // Data is refused until all known ones have answered.
+    let mut cluster = blanks(&["a"], &[]);
+    cluster.run(WAIT, nothing);
+    cluster.input(id("a"), Input::Known(id("z")));
+    propose(&mut cluster, "a", 1, None, "x");
+    cluster.input(
+        id("a"),
+        Input::ChangeMembership {
+            request: 2,
+            changes: vec![Change::Learner(Profile::new(id("q")))],
+            transition: Transition::Auto,
+        },
+    );
+    let not_ready = Err(Refusal::NotReady);
+    assert_eq!(answers(&cluster, "a"), [(1, not_ready), (2, not_ready)]);
+    // The known ids outlast a restart.
+    restart(&mut cluster, config("a", 11));
+    assert!(cluster.raft("a").known().contains(&id("z")));
+    cluster.run(2 * WAIT, nothing);
+    propose(&mut cluster, "a", 3, None, "x");
+    assert_eq!(answers(&cluster, "a").last(), Some(&(3, not_ready)));
+    cluster.run(3 * WAIT, nothing);
+    propose(&mut cluster, "a", 4, None, "x");
+    assert!(matches!(answers(&cluster, "a").last(), Some((4, Ok(_)))), "z is absent");
+}
+
+#[test]
+fn a_newcomer_enters_while_proposals_come_without_a_pause() {
+    let mut cluster = blanks(&["a"], &[]);
+    cluster.run(WAIT, nothing);
+    cluster.add_blank(config("b", 12));
+    cluster.input(id("b"), Input::Known(id("a")));
+    for request in 0..400 {
+        propose(&mut cluster, "a", request, None, "x");
+        propose(&mut cluster, "a", request, None, "y");
+        cluster.run(MS / 2, nothing);
+    }
+    assert_eq!(voters(&cluster, "b"), [id("a"), id("b")]);
+}
+
+// ---- Leaving ----
+
+#[test]
+fn a_member_that_left_only_rejoins_its_cluster_and_founds_none() {
+    let mut cluster = blanks(&["a", "b", "c"], &[("b", "a"), ("c", "a")]);
+    cluster.run(3 * WAIT, nothing);
+    propose(&mut cluster, "a", 1, None, "x");
+    let of = cluster_of(&cluster, "a");
+    cluster.input(id("b"), Input::Leave);
+    cluster.run(WAIT, nothing);
+    assert_eq!(cluster.raft("b").standing(), Standing::Left);
+    assert_eq!(voters(&cluster, "a"), [id("a"), id("c")]);
+    // It stays out while it runs, even if an old message asks for it again.
+    let join = Body::Join { address: "".into(), priority: 0, is_witness: false, known: KnownIds::default() };
+    let old = Message {
+        cluster: of,
+        from: id("b"),
+        from_incarnation: Incarnation::new(12).unwrap(),
+        to: id("a"),
+        to_incarnation: Incarnation::UNKNOWN,
+        term: 1,
+        body: join,
+    };
+    cluster.deliver(&old);
+    assert!(cluster.raft("a").membership().get(&id("b")).is_some());
+    cluster.run(WAIT, nothing);
+    assert_eq!(voters(&cluster, "a"), [id("a"), id("c")], "it asked to be removed again");
+    assert_eq!(cluster.raft("b").standing(), Standing::Left);
+    // Started alone it waits, and founds nothing.
+    let kept = durable(&cluster, "b");
+    let mut alone = Cluster::new();
+    alone.add(config("b", 12), kept.clone());
+    alone.run(20 * WAIT, nothing);
+    assert_eq!((alone.raft("b").standing(), cluster_of(&alone, "b")), (Standing::Left, of));
+    // Started where its cluster is it joins, without being told of anybody.
+    cluster.add(config("b", 12), kept);
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!(voters(&cluster, "a"), ["a", "b", "c"].map(id));
+}
+
+#[test]
+fn a_member_that_others_removed_stays_out_until_it_starts_again() {
+    let mut cluster = led();
+    let changes = vec![Change::Remove(id("c"))];
+    cluster.input(id("a"), Input::ChangeMembership { request: 1, changes, transition: Transition::Auto });
+    cluster.run(3 * WAIT, nothing);
+    assert_eq!(voters(&cluster, "a"), [id("a"), id("b")]);
+    assert!(cluster.nodes[&id("c")].events.contains(&Event::Left));
+    assert_eq!(cluster.raft("c").standing(), Standing::Bound);
+    restart(&mut cluster, Config::new(id("c"), INCARNATION, 7));
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!(voters(&cluster, "a"), ["a", "b", "c"].map(id));
+}
+
+#[test]
+fn the_host_gives_up_on_a_member_and_the_leader_removes_it() {
+    let mut cluster = led();
+    cluster.input(id("b"), Input::Gone(id("c")));
+    cluster.run(100 * MS, nothing);
+    assert_eq!(voters(&cluster, "a").len(), 3, "only the leader removes");
+    cluster.input(id("a"), Input::Gone(id("c")));
+    cluster.run(100 * MS, nothing);
+    assert_eq!(voters(&cluster, "a"), [id("a"), id("b")]);
+}
+
+// ---- Founding list ----
+
+fn list(names: &[&str]) -> Membership {
+    let voter = |name: &&str| Member {
+        profile: Profile::new(id(name)),
+        is_voter: true,
+        is_outgoing: false,
+        is_learner: false,
+        is_joining: false,
+    };
+    Membership::new(names.iter().map(voter).collect()).unwrap()
+}
+
+fn listed(name: &str, number: u64, names: &[&str]) -> Config {
+    let mut config = config(name, number);
+    config.founding = Some(list(names));
+    config
+}
+
+/// Members that start with one founding list.
+fn by_list(names: &[&str], seed: u64) -> Cluster {
+    let mut cluster = Cluster::new();
+    for (number, name) in names.iter().enumerate() {
+        let number = number as u64 + seed;
+        cluster.add_blank(listed(name, number, names));
+    }
+    cluster
+}
+
+#[test]
+fn the_members_of_a_founding_list_begin_a_cluster_together() {
+    let mut cluster = by_list(&["a", "b", "c"], 11);
+    cluster.run(2 * WAIT, nothing);
+    let [leader] = cluster.leaders()[..] else { panic!("{:?}", cluster.leaders()) };
+    let first = cluster_of(&cluster, &leader);
+    assert!(!first.is_open());
+    for (number, name) in ["a", "b", "c"].into_iter().enumerate() {
+        assert_eq!((cluster.raft(name).standing(), cluster_of(&cluster, name)), (Standing::Bound, first));
+        let own = cluster.raft(&leader).membership().get(&id(name)).unwrap().clone();
+        assert_eq!(own.profile.incarnation.get(), number as u64 + 11, "learned from its answers");
+    }
+    // The same list begins another cluster the next time.
+    let mut again = by_list(&["a", "b", "c"], 31);
+    again.run(2 * WAIT, nothing);
+    let second = cluster_of(&again, "a");
+    assert_eq!(first.0[..8], second.0[..8]);
+    assert_ne!(first, second);
+}
+
+#[test]
+fn a_quorum_of_a_founding_list_is_enough_and_less_is_not() {
+    let cut = |message: &Message| [message.from, message.to].contains(&id("c"));
+    let mut cluster = by_list(&["a", "b", "c"], 11);
+    cluster.run(3 * WAIT, cut);
+    assert_eq!(cluster.leaders().len(), 1);
+    assert_eq!(cluster.raft("c").standing(), Standing::Founding);
+    assert!(cluster.raft("c").committed().cluster.is_open(), "one of three begins nothing");
+    // It takes part once it is heard.
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!(cluster.raft("c").standing(), Standing::Bound);
+    assert_eq!(cluster.leaders().len(), 1);
+}
+
+#[test]
+fn a_founding_list_must_name_the_member_and_stay_the_same() {
+    let now = Cluster::new().now;
+    let refused = |config| Raft::new(config, now).map(drop);
+    assert_eq!(refused(listed("z", 9, &["a", "b"])), Err(StartRefused::NotInFoundingList));
+    assert_eq!(refused(witness(listed("a", 9, &["a", "b"]))), Err(StartRefused::NotInFoundingList));
+    let mut long = config("a", 9);
+    long.address = "x".repeat(256).into();
+    assert_eq!(refused(long), Err(StartRefused::AddressTooLong(256)));
+    // Before it has a record the list may be mended, afterwards not.
+    let mut cluster = by_list(&["a", "b", "c"], 11);
+    let kept = durable(&cluster, "a");
+    assert!(Raft::restore(listed("a", 11, &["a", "b"]), kept, now).is_ok());
+    let is_append = |message: &Message| message.body.name() == "append_answer";
+    cluster.run(2 * WAIT, is_append);
+    let follower = ["a", "b", "c"].into_iter().find(|name| {
+        let raft = cluster.raft(name);
+        raft.standing() == Standing::Founding && raft.last().position.index > 0
+    });
+    let kept = durable(&cluster, follower.unwrap());
+    let other = listed(follower.unwrap(), 11, &["a", "b", "c", "d"]);
+    assert_eq!(Raft::restore(other, kept, now).map(drop), Err(StartRefused::OtherFoundingList));
+}
+
+#[test]
+fn a_voter_that_lost_its_state_is_admitted_anew_and_its_old_votes_do_not_count() {
+    for names in [&["a", "b", "c"][..], &["a", "b", "c", "d", "e"]] {
+        let mut cluster = by_list(names, 11);
+        cluster.run(2 * WAIT, nothing);
+        let leader = cluster.leaders()[0];
+        propose(&mut cluster, &leader, 1, None, "x");
+        cluster.run(WAIT, nothing);
+        let of = cluster_of(&cluster, "a");
+        // c comes back with nothing, and with the list that it had.
+        cluster.add_blank(listed("c", 99, names));
+        assert!(cluster.raft("c").committed().cluster.is_open());
+        cluster.run(3 * WAIT, nothing);
+        assert_eq!((cluster.raft("c").standing(), cluster_of(&cluster, "c")), (Standing::Bound, of));
+        let leader = cluster.leaders()[0];
+        let listed = cluster.raft(&leader).membership().get(&id("c")).unwrap();
+        assert!(listed.is_voter);
+        assert_eq!(listed.profile.incarnation.get(), 99);
+        assert_eq!(&*cluster.raft("c").committed().data, b"x");
+    }
+}
+
+#[test]
+fn members_that_forgot_do_not_begin_a_list_anew_while_they_hear_of_its_cluster() {
+    let names = ["a", "b", "c"];
+    let mut cluster = by_list(&names, 11);
+    cluster.run(2 * WAIT, nothing);
+    let leader = cluster.leaders()[0];
+    propose(&mut cluster, &leader, 1, None, "x");
+    cluster.run(WAIT, nothing);
+    // Nobody hears anybody for a while: no leader is left.
+    cluster.run(2 * WAIT, |_| true);
+    // Two of three forget: more than what is promised. The third one still says that there is a cluster.
+    cluster.add_blank(listed("b", 98, &names));
+    cluster.add_blank(listed("c", 99, &names));
+    cluster.run(20 * WAIT, nothing);
+    assert!(cluster.leaders().is_empty(), "no quorum is left, and no second cluster begins");
+    assert_eq!(cluster.raft("b").standing(), Standing::Founding);
+    assert_eq!(cluster.raft("b").heard().map(|(by, _)| by), Some(id("a")));
+}
+
+// ---- Profiles and incarnations ----
+
+#[test]
+fn a_restart_with_another_address_or_priority_is_listed() {
+    let mut cluster = led();
+    for (name, address, priority) in [("a", "a:1", 0), ("c", "c:3", 7)] {
+        let mut settings = Config::new(id(name), INCARNATION, 7);
+        (settings.address, settings.priority) = (address.into(), priority);
+        restart(&mut cluster, settings);
+    }
+    cluster.run(4 * WAIT, nothing);
+    for (name, address, priority) in [("a", "a:1", 0), ("b", "", 0), ("c", "c:3", 7)] {
+        let listed = &cluster.raft("b").committed().membership.get(&id(name)).unwrap().profile;
+        assert_eq!((&*listed.address, listed.priority), (address, priority), "{name}");
+    }
+    assert_eq!(cluster.leaders(), [id("c")], "the new priority counts");
+    // An operator's change stands until the next start.
+    let changes = vec![Change::Voter(Profile {
+        incarnation: INCARNATION,
+        address: "elsewhere".into(),
+        ..Profile::new(id("b"))
+    })];
+    cluster.input(id("c"), Input::ChangeMembership { request: 9, changes, transition: Transition::Auto });
+    cluster.run(WAIT, nothing);
+    assert_eq!(
+        &*cluster.raft("a").committed().membership.get(&id("b")).unwrap().profile.address,
+        "elsewhere"
+    );
+}
+
+#[test]
+fn a_term_above_is_reached_without_a_break_for_the_voters_of_the_leader_only() {
+    let mut cluster = led();
+    let of = cluster_of(&cluster, "a");
+    let before = cluster.raft("a").term();
+    cluster.add_blank(config("d", 44));
+    // d had term 40 in a cluster that it gave up.
+    let join = Message {
+        cluster: of,
+        from: id("d"),
+        from_incarnation: Incarnation::new(44).unwrap(),
+        to: id("a"),
+        to_incarnation: Incarnation::UNKNOWN,
+        term: 40,
+        body: Body::Join { address: "".into(), priority: 0, is_witness: false, known: KnownIds::default() },
+    };
+    cluster.deliver(&join);
+    cluster.stabilize();
+    assert_eq!(cluster.leaders(), [id("a")]);
+    assert_eq!(cluster.raft("a").term(), 41);
+    let deposed = |event: &Event| matches!(event, Event::Deposed { token, .. } if token.get() == before);
+    assert_eq!(cluster.nodes[&id("a")].events.iter().filter(|event| deposed(event)).count(), 1);
+    cluster.deliver(&join);
+    cluster.run(WAIT, nothing);
+    assert!(cluster.raft("a").membership().get(&id("d")).is_some());
+}
