@@ -78,8 +78,10 @@ impl Raft {
             self.retry_at = Instant::MAX;
             self.durability.retry();
         }
-        for request in self.forwarded.expired(self.now) {
-            self.emit(Event::Answered { request, result: Err(Refusal::Unknown) });
+        if self.now >= self.forwarded.due() {
+            for request in self.forwarded.expired(self.now) {
+                self.emit(Event::Answered { request, result: Err(Refusal::Unknown) });
+            }
         }
         self.stop_new_work();
         self.end_late_transfer();
@@ -115,7 +117,8 @@ impl Raft {
     }
 
     fn receive(&mut self, bytes: &[u8]) {
-        let Ok(message) = Message::from_bytes(bytes) else {
+        let read = Message::read(bytes, Some(&self.last().membership));
+        let Ok(message) = &read else {
             self.refused.invalid += 1;
             return;
         };
@@ -134,19 +137,19 @@ impl Raft {
             return;
         }
         match &message.body {
-            Body::PreVote { last } => self.receive_pre_vote(&message, *last),
+            Body::PreVote { last } => self.receive_pre_vote(message, *last),
             Body::PreVoteAnswer { granted, offer } => {
-                self.receive_pre_vote_answer(&message, *granted, offer.as_ref());
+                self.receive_pre_vote_answer(message, *granted, offer.as_ref());
             }
-            Body::Vote { last, forced } => self.receive_vote(&message, *last, *forced),
+            Body::Vote { last, forced } => self.receive_vote(message, *last, *forced),
             Body::VoteAnswer { granted, offer } => {
-                self.receive_vote_answer(&message, *granted, offer.as_ref());
+                self.receive_vote_answer(message, *granted, offer.as_ref());
             }
-            Body::Append { .. } => self.receive_append(&message),
-            Body::AppendAnswer { matched, round } => self.receive_append_answer(&message, *matched, *round),
-            Body::TimeoutNow => self.receive_timeout_now(&message),
+            Body::Append { .. } => self.receive_append(message),
+            Body::AppendAnswer { matched, round } => self.receive_append_answer(message, *matched, *round),
+            Body::TimeoutNow => self.receive_timeout_now(message),
             Body::Propose { request, expected, data } => {
-                self.receive_proposal(&message, *request, *expected, data.clone());
+                self.receive_proposal(message, *request, *expected, data.clone());
             }
             Body::ProposeAnswer { request, result } => {
                 if let Some(request) = self.forwarded.answered(*request) {
@@ -154,7 +157,7 @@ impl Raft {
                 }
             }
             Body::Seek(_) | Body::Here(_) | Body::Join { .. } => {}
-            Body::Leave => self.receive_leave(&message),
+            Body::Leave => self.receive_leave(message),
         }
     }
 
@@ -210,8 +213,8 @@ impl Raft {
         if !self.durability.written(ticket) {
             return;
         }
-        while let Some(message) = self.durability.release() {
-            self.outputs.push_back(Output::Send { to: message.to, bytes: message.to_bytes() });
+        while let Some((to, bytes)) = self.durability.release() {
+            self.outputs.push_back(Output::Send { to, bytes });
         }
         self.count_own_vote();
         self.commit();

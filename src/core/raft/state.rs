@@ -286,7 +286,7 @@ impl Raft {
         if leading.is_only_voter || !self.config.protections.check_quorum {
             Instant::MAX
         } else {
-            leading.contact.trusted_until(&self.config.timing)
+            leading.contact.trusted_until()
         }
     }
 
@@ -401,11 +401,12 @@ impl Raft {
 
     /// Sends a message that promises what the member's state says: once that is durable.
     pub(super) fn send_durably(&mut self, to: Peer, body: Body) {
-        let message = self.message(to, self.bound.term, body);
+        let name = body.name();
+        let bytes = self.message(to, self.bound.term, body).to_bytes();
         if self.durability.is_durable(self.durability.current()) {
-            self.outputs.push_back(Output::Send { to: to.id, bytes: message.to_bytes() });
+            self.outputs.push_back(Output::Send { to: to.id, bytes });
         } else {
-            self.durability.hold(message);
+            self.durability.hold(to.id, name, bytes);
         }
     }
 
