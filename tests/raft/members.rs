@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use elector::core::raft::{
-    ElectionTiming, Event, Input, Member, MemberId, Membership, Message, Position, Protection, Raft, Role,
+    Config, ElectionTiming, Event, Input, Member, MemberId, Membership, Message, Position, Protection, Raft,
+    Role,
 };
 use serde_json::{Value, json};
 
@@ -77,6 +78,13 @@ impl Members {
 
     fn make(&mut self, request: &Value) -> Result<Vec<Message>, Problem> {
         let id = json::id("id", field(request, "id")?)?;
+        self.latest = Some(id);
+        if request.get("voters").is_none() {
+            let mut config = Config::new(id, INCARNATION, optional(request, "seed", number)?.unwrap_or(7));
+            config.timing = timing(request)?;
+            self.cluster.add_blank(config);
+            return Ok(vec![]);
+        }
         let witnesses = optional_ids(request, "witnesses")?;
         let lists =
             (ids(request, "voters")?, optional_ids(request, "outgoing")?, optional_ids(request, "learners")?);
@@ -112,7 +120,6 @@ impl Members {
         if let Some(node) = self.cluster.nodes.get_mut(&id) {
             node.keeps_writes = keeps_writes;
         }
-        self.latest = Some(id);
         Ok(vec![])
     }
 
@@ -168,6 +175,7 @@ fn state_json(raft: &Raft) -> Value {
     };
     json!({
         "id": &*raft.id(),
+        "standing": json::standing_json(raft.standing()),
         "role": match raft.role() {
             Role::Follower => "follower",
             Role::PreCandidate => "pre_candidate",

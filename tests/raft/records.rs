@@ -1,10 +1,29 @@
 //! Records: what is promised once it is durable, what replaces what, and when it is committed.
 
+use std::sync::Arc;
+
 use elector::core::lease::DeposedReason;
-use elector::core::raft::{Body, Event, Incarnation, Input, Message, Position, Refusal, Role};
+use elector::core::raft::{
+    Body, Change, Event, Incarnation, Input, Message, Position, Refusal, Role, Transition,
+};
 
 use crate::cluster::{Cluster, Start};
 use crate::drive::{MS, from_c, id, led, propose};
+
+#[test]
+fn a_record_shares_its_members_with_the_one_before_if_they_are_equal() {
+    let mut cluster = led();
+    let members = |cluster: &Cluster| cluster.raft("b").committed().membership.clone();
+    let before = members(&cluster);
+    propose(&mut cluster, "a", 1, None, "x");
+    cluster.stabilize();
+    assert_eq!(&*cluster.raft("b").committed().data, b"x");
+    assert!(Arc::ptr_eq(&before, &members(&cluster)), "each message has them, and b keeps them once");
+    let changes = vec![Change::Remove(id("c"))];
+    cluster.input(id("a"), Input::ChangeMembership { request: 2, changes, transition: Transition::Auto });
+    cluster.stabilize();
+    assert_eq!(members(&cluster).members().len(), 2);
+}
 
 #[test]
 fn nothing_is_promised_before_it_is_durable() {

@@ -15,15 +15,14 @@ const PRIMES: [u64; 5] = [
 
 /// The checksum of `bytes`, with seed 0.
 pub(super) fn xxh64(bytes: &[u8]) -> u64 {
-    let mut stripes = bytes.chunks_exact(32);
-    let mut hash = if bytes.len() < 32 { PRIMES[4] } else { mix_stripes(&mut stripes) };
+    let mut rest = bytes;
+    let mut hash = if bytes.len() < 32 { PRIMES[4] } else { mix_stripes(&mut rest) };
     hash = hash.wrapping_add(bytes.len() as u64);
-    let mut words = stripes.remainder().chunks_exact(8);
-    for word in &mut words {
-        hash ^= round(0, word64(word));
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        hash ^= round(0, u64::from_le_bytes(*word));
         hash = hash.rotate_left(27).wrapping_mul(PRIMES[0]).wrapping_add(PRIMES[3]);
+        rest = after;
     }
-    let mut rest = words.remainder();
     if let Some((half, after)) = rest.split_first_chunk::<4>() {
         hash ^= u64::from(u32::from_le_bytes(*half)).wrapping_mul(PRIMES[0]);
         hash = hash.rotate_left(23).wrapping_mul(PRIMES[1]).wrapping_add(PRIMES[2]);
@@ -38,13 +37,15 @@ pub(super) fn xxh64(bytes: &[u8]) -> u64 {
     hash ^ (hash >> 32)
 }
 
-/// The four lanes over all whole stripes of 32 bytes, merged into one.
-fn mix_stripes(stripes: &mut ::core::slice::ChunksExact<'_, u8>) -> u64 {
+/// The four lanes over all whole stripes of 32 bytes, merged into one. Leaves the rest.
+fn mix_stripes(bytes: &mut &[u8]) -> u64 {
     let mut lanes = [PRIMES[0].wrapping_add(PRIMES[1]), PRIMES[1], 0, 0_u64.wrapping_sub(PRIMES[0])];
-    for stripe in stripes {
-        for (lane, word) in lanes.iter_mut().zip(stripe.chunks_exact(8)) {
-            *lane = round(*lane, word64(word));
+    while let Some((stripe, rest)) = bytes.split_first_chunk::<32>() {
+        for (at, lane) in lanes.iter_mut().enumerate() {
+            let word = ::core::array::from_fn(|byte| stripe[8 * at + byte]);
+            *lane = round(*lane, u64::from_le_bytes(word));
         }
+        *bytes = rest;
     }
     let turned = lanes.iter().zip([1, 7, 12, 18]).map(|(lane, by)| lane.rotate_left(by));
     let sum = turned.fold(0_u64, u64::wrapping_add);
@@ -55,10 +56,6 @@ fn mix_stripes(stripes: &mut ::core::slice::ChunksExact<'_, u8>) -> u64 {
 
 fn round(lane: u64, word: u64) -> u64 {
     lane.wrapping_add(word.wrapping_mul(PRIMES[1])).rotate_left(31).wrapping_mul(PRIMES[0])
-}
-
-fn word64(word: &[u8]) -> u64 {
-    word.try_into().map_or(0, u64::from_le_bytes)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use super::checksum::xxh64;
 use super::id::{ClusterId, Incarnation, InvalidId, KnownIds, MAX_KNOWN, MemberId};
 use super::membership::{InvalidMembership, MAX_ADDRESS_BYTES, MAX_MEMBERS, Member, Membership, Profile};
+use super::number;
 use super::record::{MAX_DATA_BYTES, MAX_HOLD_MS, Position, Record};
 
 /// The version of the format that is written. Another major version is refused. A newer minor version may add
@@ -84,6 +85,17 @@ impl fmt::Display for InvalidBytes {
 
 impl ::core::error::Error for InvalidBytes {}
 
+/// A field that is invalid or cut off. Within two words, where an [`InvalidBytes`] has room for a member id:
+/// reading a field returns in registers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InvalidField(&'static str);
+
+impl From<InvalidField> for InvalidBytes {
+    fn from(InvalidField(field): InvalidField) -> InvalidBytes {
+        InvalidBytes::Field(field)
+    }
+}
+
 /// Writes one message or durable state: header, fields, checksum.
 pub(super) struct Writer(Vec<u8>);
 
@@ -102,6 +114,7 @@ impl Writer {
         self.0
     }
 
+    #[inline]
     pub(super) fn byte(&mut self, byte: u8) {
         self.0.push(byte);
     }
@@ -110,12 +123,9 @@ impl Writer {
         self.0.push(u8::from(flag));
     }
 
-    pub(super) fn number(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.0.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.0.push(number as u8);
+    #[inline]
+    pub(super) fn number(&mut self, number: u64) {
+        number::write(&mut self.0, number);
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
@@ -148,21 +158,8 @@ impl Writer {
         }
     }
 
-    pub(super) fn profile(&mut self, profile: &Profile) {
-        self.id(&profile.id);
-        self.number(profile.incarnation.get());
-        self.bytes(profile.address.as_bytes());
-        self.byte(profile.priority);
-        self.flag(profile.is_witness);
-    }
-
     pub(super) fn membership(&mut self, membership: &Membership) {
-        self.number(membership.members().len() as u64);
-        for member in membership.members() {
-            self.profile(&member.profile);
-            let parts = [member.is_voter, member.is_outgoing, member.is_learner, member.is_joining];
-            self.byte(parts.iter().zip([1, 2, 4, 8]).map(|(part, bit)| u8::from(*part) * bit).sum());
-        }
+        self.0.extend_from_slice(membership.bytes());
     }
 
     pub(super) fn record(&mut self, record: &Record) {
@@ -173,11 +170,17 @@ impl Writer {
     }
 }
 
+fn text<'a>(bytes: &'a [u8], field: &'static str) -> Result<&'a str, InvalidField> {
+    ::core::str::from_utf8(bytes).map_err(|_| InvalidField(field))
+}
+
 /// Reads the fields of bytes whose header and checksum are right.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
     is_newer: bool,
+    /// A membership that the records probably have.
+    expected: Option<&'a Arc<Membership>>,
 }
 
 impl<'a> Reader<'a> {
@@ -203,7 +206,13 @@ impl<'a> Reader<'a> {
         if body.len() < HEADER || xxh64(body) != u64::from_le_bytes(*checksum) {
             return Err(InvalidBytes::Damaged);
         }
-        Ok((*kind, Reader { rest: &body[HEADER..], is_newer: *minor > VERSION.1 }))
+        Ok((*kind, Reader { rest: &body[HEADER..], is_newer: *minor > VERSION.1, expected: None }))
+    }
+
+    /// Records share this membership if they have an equal one: that is told by its bytes, and saves reading
+    /// it.
+    pub(super) fn expect(&mut self, membership: Option<&'a Arc<Membership>>) {
+        self.expected = membership;
     }
 
     /// Checks that all fields were read. Bytes of a newer version may have more.
@@ -211,28 +220,42 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() || self.is_newer { Ok(()) } else { Err(InvalidBytes::Trailing) }
     }
 
-    fn take(&mut self, length: usize, field: &'static str) -> Result<&'a [u8], InvalidBytes> {
+    #[inline]
+    fn take(&mut self, length: usize, field: &'static str) -> Result<&'a [u8], InvalidField> {
         if length > self.rest.len() {
-            return Err(InvalidBytes::Field(field));
+            return Err(InvalidField(field));
         }
         let (taken, rest) = self.rest.split_at(length);
         self.rest = rest;
         Ok(taken)
     }
 
-    pub(super) fn byte(&mut self, field: &'static str) -> Result<u8, InvalidBytes> {
+    #[inline]
+    pub(super) fn byte(&mut self, field: &'static str) -> Result<u8, InvalidField> {
         Ok(self.take(1, field)?[0])
     }
 
-    pub(super) fn flag(&mut self, field: &'static str) -> Result<bool, InvalidBytes> {
+    pub(super) fn flag(&mut self, field: &'static str) -> Result<bool, InvalidField> {
         match self.byte(field)? {
             0 => Ok(false),
             1 => Ok(true),
-            _ => Err(InvalidBytes::Field(field)),
+            _ => Err(InvalidField(field)),
         }
     }
 
-    pub(super) fn number(&mut self, field: &'static str) -> Result<u64, InvalidBytes> {
+    #[inline]
+    pub(super) fn number(&mut self, field: &'static str) -> Result<u64, InvalidField> {
+        match self.rest.split_first() {
+            // Most numbers are small.
+            Some((byte, rest)) if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_number(field),
+        }
+    }
+
+    fn long_number(&mut self, field: &'static str) -> Result<u64, InvalidField> {
         let mut number = 0;
         for shift in (0..56).step_by(7) {
             let byte = self.byte(field)?;
@@ -240,26 +263,37 @@ impl<'a> Reader<'a> {
             if byte < 0x80 {
                 let is_shortest = byte != 0 || shift == 0;
                 let is_in_range = number < 1 << 53;
-                return if is_shortest && is_in_range { Ok(number) } else { Err(InvalidBytes::Field(field)) };
+                return if is_shortest && is_in_range { Ok(number) } else { Err(InvalidField(field)) };
             }
         }
-        Err(InvalidBytes::Field(field))
+        Err(InvalidField(field))
     }
 
     /// A length or a count that is at most `most`.
-    fn length(&mut self, most: usize, field: &'static str) -> Result<usize, InvalidBytes> {
+    #[inline]
+    fn length(&mut self, most: usize, field: &'static str) -> Result<usize, InvalidField> {
         let length = self.number(field)?;
-        if length <= most as u64 { Ok(length as usize) } else { Err(InvalidBytes::Field(field)) }
+        if length <= most as u64 { Ok(length as usize) } else { Err(InvalidField(field)) }
     }
 
-    pub(super) fn data(&mut self) -> Result<Arc<[u8]>, InvalidBytes> {
-        let length = self.length(MAX_DATA_BYTES, "data")?;
-        Ok(self.take(length, "data")?.into())
+    /// A length that is at most `most`, and that many bytes.
+    #[inline]
+    fn bytes(&mut self, most: usize, field: &'static str) -> Result<&'a [u8], InvalidField> {
+        let length = self.length(most, field)?;
+        self.take(length, field)
     }
 
+    pub(super) fn data(&mut self) -> Result<Arc<[u8]>, InvalidField> {
+        self.bytes(MAX_DATA_BYTES, "data").map(Arc::from)
+    }
+
+    #[inline]
     pub(super) fn id(&mut self, field: &'static str) -> Result<MemberId, InvalidBytes> {
-        let id = self.text(MemberId::MAX_BYTES, field)?;
-        MemberId::new(id).map_err(InvalidBytes::Id)
+        let id = self.bytes(MemberId::MAX_BYTES, field)?;
+        match MemberId::plain(id) {
+            Some(id) => Ok(id),
+            None => MemberId::new(text(id, field)?).map_err(InvalidBytes::Id),
+        }
     }
 
     pub(super) fn known(&mut self) -> Result<KnownIds, InvalidBytes> {
@@ -272,32 +306,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn text(&mut self, most: usize, field: &'static str) -> Result<&'a str, InvalidBytes> {
-        let length = self.length(most, field)?;
-        ::core::str::from_utf8(self.take(length, field)?).map_err(|_| InvalidBytes::Field(field))
+    pub(super) fn address(&mut self) -> Result<Box<str>, InvalidField> {
+        text(self.bytes(MAX_ADDRESS_BYTES, "address")?, "address").map(Box::from)
     }
 
-    pub(super) fn address(&mut self) -> Result<Box<str>, InvalidBytes> {
-        self.text(MAX_ADDRESS_BYTES, "address").map(Box::from)
-    }
-
-    pub(super) fn incarnation(&mut self) -> Result<Incarnation, InvalidBytes> {
+    pub(super) fn incarnation(&mut self) -> Result<Incarnation, InvalidField> {
         Ok(Incarnation::new(self.number("incarnation")?).unwrap_or_default())
     }
 
     /// For how long a vote is withheld: bounded, or one message could silence a voter for ever.
-    pub(super) fn hold_ms(&mut self) -> Result<u64, InvalidBytes> {
+    pub(super) fn hold_ms(&mut self) -> Result<u64, InvalidField> {
         let hold_ms = self.number("hold_ms")?;
-        if hold_ms <= MAX_HOLD_MS { Ok(hold_ms) } else { Err(InvalidBytes::Field("hold_ms")) }
+        if hold_ms <= MAX_HOLD_MS { Ok(hold_ms) } else { Err(InvalidField("hold_ms")) }
     }
 
-    pub(super) fn cluster(&mut self) -> Result<ClusterId, InvalidBytes> {
+    pub(super) fn cluster(&mut self) -> Result<ClusterId, InvalidField> {
         let mut cluster = [0; 16];
         cluster.copy_from_slice(self.take(16, "cluster")?);
         Ok(ClusterId(cluster))
     }
 
-    pub(super) fn position(&mut self, field: &'static str) -> Result<Position, InvalidBytes> {
+    #[inline]
+    pub(super) fn position(&mut self, field: &'static str) -> Result<Position, InvalidField> {
         Ok(Position { term: self.number(field)?, index: self.number(field)? })
     }
 
@@ -341,8 +371,17 @@ impl<'a> Reader<'a> {
         Ok(Record {
             position: self.position("position")?,
             cluster: self.cluster()?,
-            membership: Arc::new(self.membership()?),
+            membership: self.shared_membership()?,
             data: self.data()?,
         })
+    }
+
+    fn shared_membership(&mut self) -> Result<Arc<Membership>, InvalidBytes> {
+        let rest_after = |expected: &Membership| self.rest.strip_prefix(expected.bytes());
+        let Some((expected, rest)) = self.expected.and_then(|it| Some((it, rest_after(it)?))) else {
+            return self.membership().map(Arc::new);
+        };
+        self.rest = rest;
+        Ok(expected.clone())
     }
 }

@@ -16,8 +16,8 @@ pub(super) struct Contact {
     /// The rounds that were sent, with the time of their send.
     rounds: VecDeque<(u64, Instant)>,
     next_round: u64,
-    /// When the newest round that a quorum answered was sent.
-    quorum: Option<Instant>,
+    /// When trust ends, by the rounds that a quorum answered.
+    trusted_until: Instant,
     /// When the newest round was sent whose answers came early enough to give trust; at first when the term
     /// began.
     useful: Instant,
@@ -25,7 +25,7 @@ pub(super) struct Contact {
 
 impl Contact {
     pub(super) fn new(now: Instant) -> Contact {
-        Contact { rounds: VecDeque::new(), next_round: 1, quorum: None, useful: now }
+        Contact { rounds: VecDeque::new(), next_round: 1, trusted_until: Instant::ZERO, useful: now }
     }
 
     /// Begins a round at `now` and returns its number.
@@ -53,9 +53,9 @@ impl Contact {
     /// At `now` a quorum has answered rounds that were sent at `sent` or later.
     pub(super) fn quorum_answered(&mut self, sent: Instant, now: Instant, timing: &ElectionTiming) {
         if sent > Instant::ZERO {
-            self.quorum = self.quorum.max(Some(sent));
+            self.trusted_until = self.trusted_until.max(sent.saturating_add(trust(timing)));
         }
-        if now < self.trusted_until(timing) {
+        if now < self.trusted_until {
             self.useful = self.useful.max(sent);
         }
     }
@@ -64,8 +64,8 @@ impl Contact {
     /// answered. Each of that quorum withholds its vote for at least the minimum election time after it heard
     /// the round, so a later leader comes only after that, as long as clocks differ by less than 5.26 % in
     /// rate.
-    pub(super) fn trusted_until(&self, timing: &ElectionTiming) -> Instant {
-        self.quorum.map_or(Instant::ZERO, |sent| sent.saturating_add(trust(timing)))
+    pub(super) fn trusted_until(&self) -> Instant {
+        self.trusted_until
     }
 
     /// When a leader gives up that no quorum answers, or only so late that it cannot be trusted: others may

@@ -1,9 +1,10 @@
 //! What may leave a member only once its state is durable.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
+use super::id::MemberId;
 use super::membership::MAX_MEMBERS;
-use super::message::Message;
 
 /// Maximum number of messages that are held back.
 const MAX_HELD: usize = 4 * MAX_MEMBERS;
@@ -24,8 +25,18 @@ pub(super) struct Durability {
     durable: u64,
     /// A write failed, and none succeeded since.
     failed: bool,
-    /// Messages, each with the version that must be durable before.
-    held: VecDeque<(u64, Message)>,
+    held: VecDeque<Held>,
+}
+
+/// A message that is held back.
+#[derive(Clone, Debug)]
+struct Held {
+    /// The version that must be durable before.
+    version: u64,
+    to: MemberId,
+    /// The name of its kind.
+    kind: &'static str,
+    bytes: Vec<u8>,
 }
 
 impl Durability {
@@ -90,14 +101,12 @@ impl Durability {
     /// Holds a message back until the state in memory is durable. An older message of the same kind to the
     /// same member is replaced if it waits for the same write, and beyond a bound messages are dropped: a
     /// disk that hangs keeps no queue growing, and one that is slow still promises what it has written.
-    pub(super) fn hold(&mut self, message: Message) {
-        let current = self.current;
-        let is_replaced = |version: u64, held: &Message| {
-            version == current && held.to == message.to && held.body.name() == message.body.name()
-        };
-        self.held.retain(|(version, held)| !is_replaced(*version, held));
+    pub(super) fn hold(&mut self, to: MemberId, kind: &'static str, bytes: Vec<u8>) {
+        let version = self.current;
+        let is_replaced = |held: &Held| held.version == version && held.to == to && held.kind == kind;
+        self.held.retain(|held| !is_replaced(held));
         if self.held.len() < MAX_HELD {
-            self.held.push_back((self.current, message));
+            self.held.push_back(Held { version, to, kind, bytes });
         }
     }
 
@@ -106,9 +115,9 @@ impl Durability {
         self.held.clear();
     }
 
-    /// The next message that may leave now.
-    pub(super) fn release(&mut self) -> Option<Message> {
-        let is_ready = self.held.front().is_some_and(|(version, _)| *version <= self.durable);
-        if is_ready { self.held.pop_front().map(|(_, message)| message) } else { None }
+    /// The next message that may leave now, and whom it is for.
+    pub(super) fn release(&mut self) -> Option<(MemberId, Vec<u8>)> {
+        let is_ready = self.held.front().is_some_and(|held| held.version <= self.durable);
+        if is_ready { self.held.pop_front().map(|held| (held.to, held.bytes)) } else { None }
     }
 }

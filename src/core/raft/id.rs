@@ -39,14 +39,24 @@ impl MemberId {
         if id.len() > MemberId::MAX_BYTES {
             return Err(InvalidId::TooLong(id.len()));
         }
-        let is_plain = id.bytes().all(|byte| (0x20..0x7F).contains(&byte));
-        let control = if is_plain { None } else { id.char_indices().find(|(_, c)| c.is_control()) };
-        if let Some((at, _)) = control {
+        if let Some((at, _)) = id.char_indices().find(|(_, c)| c.is_control()) {
             return Err(InvalidId::Control(at));
         }
         let mut bytes = [0; MemberId::MAX_BYTES];
         bytes[..id.len()].copy_from_slice(id.as_bytes());
         Ok(MemberId { length: id.len() as u8, bytes })
+    }
+
+    /// The id of these bytes if it is valid and has nothing but printable ASCII, as most ids have.
+    #[inline]
+    pub(super) fn plain(id: &[u8]) -> Option<MemberId> {
+        let mut is_plain = (1..=MemberId::MAX_BYTES).contains(&id.len());
+        let mut bytes = [0; MemberId::MAX_BYTES];
+        for (to, byte) in bytes.iter_mut().zip(id) {
+            *to = *byte;
+            is_plain &= (0x20..0x7F).contains(byte);
+        }
+        is_plain.then_some(MemberId { length: id.len() as u8, bytes })
     }
 
     /// The id as a string.

@@ -80,8 +80,10 @@ impl Raft {
             self.retry_at = Instant::MAX;
             self.durability.retry();
         }
-        for request in self.forwarded.expired(self.now) {
-            self.emit(Event::Answered { request, result: Err(Refusal::Unknown) });
+        if self.now >= self.forwarded.due() {
+            for request in self.forwarded.expired(self.now) {
+                self.emit(Event::Answered { request, result: Err(Refusal::Unknown) });
+            }
         }
         self.stop_new_work();
         self.end_late_transfer();
@@ -118,7 +120,8 @@ impl Raft {
     }
 
     fn receive(&mut self, bytes: &[u8]) {
-        let Ok(message) = Message::from_bytes(bytes) else {
+        let read = Message::read(bytes, Some(&self.last().membership));
+        let Ok(message) = &read else {
             self.refused.invalid += 1;
             return;
         };
@@ -129,47 +132,47 @@ impl Raft {
             return;
         }
         if let Body::Seek(introduction) | Body::Here(introduction) = &message.body {
-            self.meet(&message, introduction);
+            self.meet(message, introduction);
             if matches!(message.body, Body::Seek(_)) {
-                self.answer_seek(&message);
+                self.answer_seek(message);
             }
             return;
         }
         if !self.is_of_my_cluster(message.cluster) {
             self.refused.cluster += 1;
-            return self.decline_other(&message);
+            return self.decline_other(message);
         }
         if message.term > self.bound.term.saturating_add(MAX_TERM_LEAP) {
             self.refused.protocol += 1;
             return;
         }
         let is_outside = self.relation != Relation::Bound;
-        if is_outside && !self.enter(&message) {
+        if is_outside && !self.enter(message) {
             return;
         }
         match &message.body {
-            Body::PreVote { last } => self.receive_pre_vote(&message, *last),
+            Body::PreVote { last } => self.receive_pre_vote(message, *last),
             Body::PreVoteAnswer { granted, offer } => {
-                self.receive_pre_vote_answer(&message, *granted, offer.as_ref());
+                self.receive_pre_vote_answer(message, *granted, offer.as_ref());
             }
-            Body::Vote { last, given_up } => self.receive_vote(&message, *last, *given_up),
+            Body::Vote { last, given_up } => self.receive_vote(message, *last, *given_up),
             Body::VoteAnswer { granted, offer } => {
-                self.receive_vote_answer(&message, *granted, offer.as_ref());
+                self.receive_vote_answer(message, *granted, offer.as_ref());
             }
-            Body::Append { .. } => self.receive_append(&message),
-            Body::AppendAnswer { matched, round } => self.receive_append_answer(&message, *matched, *round),
-            Body::TimeoutNow => self.receive_timeout_now(&message),
+            Body::Append { .. } => self.receive_append(message),
+            Body::AppendAnswer { matched, round } => self.receive_append_answer(message, *matched, *round),
+            Body::TimeoutNow => self.receive_timeout_now(message),
             Body::Propose { request, expected, data } => {
-                self.receive_proposal(&message, *request, *expected, data.clone());
+                self.receive_proposal(message, *request, *expected, data.clone());
             }
             Body::ProposeAnswer { request, result } => {
                 if let Some(request) = self.forwarded.answered(*request) {
                     self.emit(Event::Answered { request, result: *result });
                 }
             }
-            Body::Join { .. } => self.receive_join(&message),
+            Body::Join { .. } => self.receive_join(message),
             Body::Seek(_) | Body::Here(_) => {}
-            Body::Leave => self.receive_leave(&message),
+            Body::Leave => self.receive_leave(message),
         }
     }
 
@@ -236,8 +239,8 @@ impl Raft {
         if !self.durability.written(ticket) {
             return;
         }
-        while let Some(message) = self.durability.release() {
-            self.outputs.push_back(Output::Send { to: message.to, bytes: message.to_bytes() });
+        while let Some((to, bytes)) = self.durability.release() {
+            self.outputs.push_back(Output::Send { to, bytes });
         }
         self.count_own_vote();
         self.commit();

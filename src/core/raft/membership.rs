@@ -1,9 +1,12 @@
 //! The members of a cluster: who votes, who learns, and what a quorum of them is.
 
+use ::core::fmt;
+use ::core::hash::{Hash, Hasher};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::id::{Incarnation, MemberId};
+use super::number;
 
 /// Maximum number of members of a cluster, voters and learners of both halves.
 pub const MAX_MEMBERS: usize = 64;
@@ -95,9 +98,57 @@ impl Member {
 /// assert!(three.has_quorum(|place| place != 2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone)]
 pub struct Membership {
     members: Vec<Member>,
+    /// The members as bytes. Each message with a record, and each durable state, has them; they change rarely.
+    bytes: Box<[u8]>,
+}
+
+impl Default for Membership {
+    fn default() -> Membership {
+        Membership { members: Vec::new(), bytes: to_bytes(&[]) }
+    }
+}
+
+impl PartialEq for Membership {
+    fn eq(&self, other: &Membership) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Membership {}
+
+impl Hash for Membership {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+    }
+}
+
+impl fmt::Debug for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Membership").field("members", &self.members).finish()
+    }
+}
+
+/// The count of the members, then each: id, incarnation, address, priority, whether it is a witness, and its
+/// parts as bits: voter, outgoing, learner, joining.
+fn to_bytes(members: &[Member]) -> Box<[u8]> {
+    let mut bytes = Vec::with_capacity(1 + 48 * members.len());
+    number::write(&mut bytes, members.len() as u64);
+    let text = |bytes: &mut Vec<u8>, text: &str| {
+        number::write(bytes, text.len() as u64);
+        bytes.extend_from_slice(text.as_bytes());
+    };
+    for Member { profile, is_voter, is_outgoing, is_learner, is_joining } in members {
+        text(&mut bytes, &profile.id);
+        number::write(&mut bytes, profile.incarnation.get());
+        text(&mut bytes, &profile.address);
+        bytes.extend_from_slice(&[profile.priority, u8::from(profile.is_witness)]);
+        let parts = [is_voter, is_outgoing, is_learner, is_joining];
+        bytes.push(parts.into_iter().rev().fold(0, |bits, part| bits << 1 | u8::from(*part)));
+    }
+    bytes.into()
 }
 
 /// The state of an election.
@@ -151,7 +202,8 @@ impl Membership {
         if !members.iter().any(Member::may_lead) {
             return Err(InvalidMembership::OnlyWitnesses);
         }
-        Ok(Membership { members })
+        let bytes = to_bytes(&members);
+        Ok(Membership { members, bytes })
     }
 
     /// The membership with this profile for the member of that id, which is as much of a witness as before.
@@ -160,7 +212,8 @@ impl Membership {
         if let Some(member) = members.iter_mut().find(|member| member.profile.id == profile.id) {
             member.profile = profile;
         }
-        Membership { members }
+        let bytes = to_bytes(&members);
+        Membership { members, bytes }
     }
 
     /// All members, in the order of their ids. Methods that take a function give it a member's place in this
@@ -170,10 +223,15 @@ impl Membership {
         &self.members
     }
 
+    /// The members as they stand in messages and in durable state.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// A member's place in [`Membership::members`].
     #[must_use]
     pub fn place(&self, id: &MemberId) -> Option<usize> {
-        self.members.binary_search_by_key(id, |member| member.profile.id).ok()
+        self.members.binary_search_by(|member| member.profile.id.cmp(id)).ok()
     }
 
     /// The member with this id.
@@ -236,8 +294,8 @@ impl Membership {
     /// is when a quorum was last in contact.
     #[must_use]
     pub fn quorum_value(&self, reached: impl Fn(usize) -> u64) -> u64 {
-        let of_half = |half: Half| {
-            let mut values = [0; MAX_MEMBERS];
+        let mut values = [0; MAX_MEMBERS];
+        let mut of_half = |half: Half| {
             let mut voters = 0;
             for place in self.half(half) {
                 values[voters] = reached(place);
@@ -279,8 +337,8 @@ pub enum InvalidMembership {
     OnlyWitnesses,
 }
 
-impl ::core::fmt::Display for InvalidMembership {
-    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+impl fmt::Display for InvalidMembership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             InvalidMembership::TooMany(found) => {
                 write!(f, "the membership has {found} members; at most {MAX_MEMBERS} are allowed")

@@ -100,7 +100,8 @@
 //! reconfiguration protocol", OPODIS 2021; D. Ongaro, "Consensus: bridging theory and practice", 2014.
 
 // Each file uses only those before it:
-// * `id`; `membership` and `change`, the members and how they change; `record`, the replicated state;
+// * `id`; `number`, numbers as bytes; `membership` and `change`, the members and how they change; `record`,
+//   the replicated state;
 // * `checksum` and `codec`, the fields of all bytes; `durable`, what a member keeps; `message` and `wire`,
 //   what members send, and its bytes;
 // * `config`; `contact`, `durability` and `proposals`, values with one rule each; `interface`, inputs and
@@ -125,6 +126,7 @@ mod joining;
 mod members;
 mod membership;
 mod message;
+mod number;
 mod offer;
 mod peer;
 mod proposals;

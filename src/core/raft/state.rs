@@ -401,7 +401,7 @@ impl Raft {
         if leading.is_only_voter || !self.config.protections.check_quorum {
             Instant::MAX
         } else {
-            leading.contact.trusted_until(&self.config.timing)
+            leading.contact.trusted_until()
         }
     }
 
@@ -546,10 +546,11 @@ impl Raft {
 
     /// Sends a message once the member's state is durable.
     pub(super) fn dispatch_durably(&mut self, message: Message) {
+        let bytes = message.to_bytes();
         if self.durability.is_durable(self.durability.current()) {
-            self.outputs.push_back(Output::Send { to: message.to, bytes: message.to_bytes() });
+            self.outputs.push_back(Output::Send { to: message.to, bytes });
         } else {
-            self.durability.hold(message);
+            self.durability.hold(message.to, message.body.name(), bytes);
         }
     }
 

@@ -15,9 +15,11 @@
 //! [`super::codec`] has the encoding of the fields. A newer minor version may add kinds, and fields after
 //! those of a body: an older one refuses such a kind as unknown and skips such fields.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::codec::{InvalidBytes, Reader, Writer};
+use super::membership::Membership;
 use super::message::{Body, Introduction, Message, Refusal, Standing};
 
 impl Message {
@@ -63,7 +65,13 @@ impl Message {
     /// values that contradict each other. Never panics. Allocates at most the length of the bytes and one
     /// list of [`MAX_MEMBERS`](super::MAX_MEMBERS).
     pub fn from_bytes(bytes: &[u8]) -> Result<Message, InvalidBytes> {
+        Message::read(bytes, None)
+    }
+
+    /// The message that these bytes are. Its records probably have the expected membership.
+    pub(super) fn read(bytes: &[u8], expected: Option<&Arc<Membership>>) -> Result<Message, InvalidBytes> {
         let (kind, mut r) = Reader::new(bytes)?;
+        r.expect(expected);
         if !Body::has_kind(kind) {
             return Err(InvalidBytes::UnknownKind(kind));
         }
@@ -167,7 +175,7 @@ impl Body {
             }
             3 => Body::Vote {
                 last: r.position("last")?,
-                given_up: r.option("given_up", |r| r.number("given_up"))?,
+                given_up: r.option("given_up", |r| Ok(r.number("given_up")?))?,
             },
             4 => Body::VoteAnswer { granted: r.flag("granted")?, offer: r.option("offer", Reader::record)? },
             5 => Body::Append {
@@ -190,7 +198,7 @@ impl Body {
             11 => Body::Leave,
             12 => Body::Propose {
                 request: r.number("request")?,
-                expected: r.option("expected", |r| r.number("expected"))?,
+                expected: r.option("expected", |r| Ok(r.number("expected")?))?,
                 data: r.data()?,
             },
             13 => Body::ProposeAnswer { request: r.number("request")?, result: read_result(r)? },
