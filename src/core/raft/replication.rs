@@ -11,6 +11,7 @@ use super::proposals::Origin;
 use super::record::{Position, Record};
 use super::state::{Progress, Raft, State, Trust};
 use crate::core::lease::DeposedReason;
+use crate::core::time::nanos;
 use crate::core::{FencingToken, Instant};
 
 impl Raft {
@@ -91,7 +92,7 @@ impl Raft {
 
     pub(super) fn append(&self, record: Option<Record>, round: u64) -> Body {
         // Rounded up: a member must not withhold its vote for less than the leader trusts.
-        let hold_ms = self.config.timing.min().as_nanos().div_ceil(1_000_000) as u64;
+        let hold_ms = nanos(self.config.timing.min()).div_ceil(1_000_000);
         let committed = self.bound.committed.position;
         Body::Append { last: self.last().position, record, committed, round, hold_ms }
     }
