@@ -1,5 +1,5 @@
-//! A host of the Raft core inside WebAssembly, with plain numbers and bytes: every input goes in, every output
-//! and every text of a refusal comes out, so that the size of this module is the size of the whole machine.
+//! A host of the Raft core inside WebAssembly, with plain numbers and bytes. It gives every input and takes
+//! every output and every text of a refusal, so that this module has the size of the whole machine.
 //!
 //! Bytes go in through the buffer of `room`, and come out at `output`. A field of bytes is its length, one
 //! byte, and its bytes.

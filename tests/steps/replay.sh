@@ -6,7 +6,8 @@ need node nodejs "install Node.js 20 or newer"
 . tests/pure/modules.sh
 core --features testing --target $triple
 module worlds
-CARGO_TARGET_DIR=$targets cargo build -q --locked --lib --profile wasm --no-default-features --features testing
+CARGO_TARGET_DIR=$targets cargo build -q --locked --lib --profile wasm --no-default-features \
+  --features testing
 "${RUSTC:-rustc}" tests/pure/worlds.rs -o "$modules/worlds" --edition 2024 \
   --extern "elector=$targets/wasm/libelector.rlib" -L "dependency=$targets/wasm/deps"
 "$modules/worlds" 1000 >"$modules/digests"

@@ -171,8 +171,8 @@ impl Writer {
 }
 
 /// Reads the fields of bytes whose header and checksum are right. A method that reads a field returns `None`
-/// if the field is invalid. Why is kept here until [`Reader::finish`]: passed up from each field it would double
-/// the code that reads them.
+/// if the field is invalid. The reason is kept here until [`Reader::finish`]: passed up from each field, it
+/// would double the code that reads them.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
