@@ -2,6 +2,7 @@
 
 mod answer;
 mod cluster;
+mod fuzzed;
 mod json;
 mod members;
 
@@ -9,6 +10,7 @@ mod bytes;
 mod changes;
 mod drive;
 mod elections;
+mod fuzz;
 mod hostile;
 mod proposals;
 mod quorums;
