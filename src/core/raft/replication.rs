@@ -70,7 +70,6 @@ impl Raft {
         let Some(leading) = self.leading() else { return };
         leading.heartbeat_at = now.saturating_add(heartbeat);
         let round = leading.contact.begin_round(now);
-        leading.progress.iter_mut().for_each(|progress| progress.sent = 0);
         for place in self.places() {
             self.send_append(place, round);
         }
@@ -79,12 +78,8 @@ impl Raft {
     fn send_append(&mut self, place: usize, round: u64) {
         let newest = self.last().position.index;
         let Some(to) = self.other(place) else { return };
-        let Some(leading) = self.leading() else { return };
-        let progress = &mut leading.progress[place];
-        let lacks = progress.matched < newest && progress.sent < newest;
-        if lacks {
-            progress.sent = newest;
-        }
+        let State::Leader(leading) = &self.state else { return };
+        let lacks = leading.progress[place].matched < newest;
         let record = lacks.then(|| self.last().clone());
         let body = self.append(record, round);
         self.send(to, self.bound.term, body);
@@ -175,7 +170,6 @@ impl Raft {
         if is_news {
             progress.matched = matched;
         }
-        let lacks = progress.matched < newest && progress.sent < newest;
         self.update_contact();
         self.elect();
         if !matches!(self.state, State::Leader(_)) {
@@ -183,9 +177,6 @@ impl Raft {
             return;
         }
         self.lift_stop();
-        if lacks {
-            self.send_append(place, round);
-        }
         if is_news && self.bound.uncommitted.is_none() {
             self.send_commit_notice(place);
         }
