@@ -16,6 +16,7 @@ mod proposals;
 mod quorums;
 mod reconfiguration;
 mod records;
+mod start;
 mod tables;
 mod transfers;
 mod witnesses;
