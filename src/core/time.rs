@@ -84,10 +84,7 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
 /// `percent` hundredths of a duration, rounded down.
 pub(crate) const fn percent(duration: Duration, percent: u64) -> Duration {
     let nanos = nanos(duration);
-    match nanos.checked_mul(percent) {
-        Some(product) => Duration::from_nanos(product / 100),
-        None => Duration::from_nanos((nanos as u128 * percent as u128 / 100) as u64),
-    }
+    Duration::from_nanos(nanos / 100 * percent + nanos % 100 * percent / 100)
 }
 
 /// A reading of the store's own clock, in microseconds since an origin that the store chooses.

@@ -4,6 +4,7 @@
 //! are. `UPDATE=1 cargo test --test raft bytes` writes the file anew. After a release its lines may only
 //! grow: members of different versions work together.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use elector::core::raft::{
@@ -148,6 +149,7 @@ fn proposals() -> Vec<(Message, &'static str)> {
         message(result(Err(Refusal::TooLarge(65_536))), "a proposal is too large"),
         message(result(Err(Refusal::IndexMismatch(300))), "a proposal expected another record"),
         message(result(Err(Refusal::NotVoter)), "the member to hand leadership to may not lead"),
+        message(result(Err(Refusal::NoQuorum)), "no quorum of the voters after a change answered lately"),
         message(result(Err(Refusal::Unknown)), "it is not known whether a proposal takes effect"),
     ]
 }
@@ -298,4 +300,15 @@ fn the_checksum_is_xxh64() {
             Durable { id: id(&"x".repeat(length.max(1))), incarnation: incarnation(1), state }.to_bytes();
         assert_eq!(bytes, seal(open(&bytes)), "{length}");
     }
+}
+
+#[test]
+fn messages_and_states_are_told_apart_in_sets() {
+    let messages: HashSet<Message> =
+        messages().into_iter().chain(messages()).map(|(message, _)| message).collect();
+    assert_eq!(messages.len(), self::messages().len());
+    let durables: HashSet<Durable> =
+        durables().into_iter().chain(durables()).map(|(durable, _)| durable).collect();
+    assert_eq!(durables.len(), self::durables().len());
+    assert_eq!(format!("{:?}", Position { term: 4, index: 9 }), "4.9");
 }

@@ -258,6 +258,11 @@ fn a_refusal_says_what_was_found() {
         assert_eq!(message.to_string(), format!("kind {kind} is not known here"));
     }
     assert_eq!(message(11, &[b"more"]).unwrap_err().to_string(), "there are bytes after the last field");
+    assert_eq!(refusal(b"GET"), "the bytes do not begin as those of Elector's Raft do");
+    let long = format!("there are {} bytes; at most {MAX_BYTES} are allowed", MAX_BYTES + 1);
+    assert_eq!(refusal(&vec![0; MAX_BYTES + 1]), long);
+    let nameless = raw(7, &[&[&CLUSTER[..], &text("")].concat()]);
+    assert_eq!(refusal(&nameless), "the member id is empty; give it 1 to 64 bytes");
     let durable = Durable::from_bytes(&raw(3, &[])).unwrap_err();
     assert_eq!(durable, InvalidBytes::UnknownKind(3), "a message is no durable state");
 }

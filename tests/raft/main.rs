@@ -2,6 +2,7 @@
 
 mod answer;
 mod cluster;
+mod fuzzed;
 mod json;
 mod members;
 
@@ -10,11 +11,13 @@ mod changes;
 mod drive;
 mod elections;
 mod founding;
+mod fuzz;
 mod hostile;
 mod proposals;
 mod quorums;
 mod reconfiguration;
 mod records;
+mod start;
 mod tables;
 mod transfers;
 mod witnesses;

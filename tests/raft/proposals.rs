@@ -93,3 +93,14 @@ fn no_setting_lets_a_record_grow_beyond_what_members_read() {
     cluster.input(id("a"), Input::Propose { request: 1, expected: None, data });
     assert_eq!(answers(&cluster, "a"), [(1, Err(Refusal::TooLarge(MAX_DATA_BYTES as u64)))]);
 }
+
+#[test]
+fn the_number_of_proposals_that_wait_has_a_bound() {
+    let mut cluster = led();
+    // The leader's record reaches nobody, so that its proposals wait.
+    (1..=1_025).for_each(|request| propose(&mut cluster, "a", request, None, "x"));
+    assert_eq!(answers(&cluster, "a"), [(1_025, Err(Refusal::Busy))]);
+    // A member's proposals do not reach the leader.
+    (1..=257).for_each(|request| propose(&mut cluster, "b", request, None, "x"));
+    assert_eq!(answers(&cluster, "b"), [(257, Err(Refusal::Busy))]);
+}

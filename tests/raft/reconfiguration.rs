@@ -2,7 +2,8 @@
 
 use elector::core::lease::DeposedReason;
 use elector::core::raft::{
-    Body, Change, ChangeRefused, Event, Input, MemberId, Membership, Message, Profile, Refusal, Transition,
+    Body, Change, ChangeRefused, Event, Input, MemberId, Membership, Message, Position, Profile, Refusal,
+    Transition,
 };
 
 use crate::cluster::{Cluster, INCARNATION, Start};
@@ -187,4 +188,29 @@ fn a_voter_that_only_an_uncommitted_record_removes_can_still_be_elected() {
     cluster.run(3_000 * MS, |_| false);
     assert_eq!(cluster.leaders(), [id("b")]);
     assert!(has_left(&cluster, "a"));
+}
+
+#[test]
+fn no_record_follows_that_with_the_largest_index() {
+    // Only hostile bytes bring a cluster there. It goes on leading, and keeps its members and its data.
+    let largest = (1 << 53) - 1;
+    let membership = Cluster::of(&["a", "b", "c"]).raft("a").membership().clone();
+    let mut cluster = Cluster::new();
+    for name in ["a", "b", "c"] {
+        let last = Position { term: 1, index: largest - 1 };
+        let start = Start { term: 1, committed: last, last, ..Start::new(id(name), membership.clone()) };
+        let durable = start.durable().unwrap();
+        cluster.add(start.config, durable);
+    }
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    cluster.input(id("a"), Input::Campaign);
+    cluster.stabilize();
+    let changes = vec![Change::Remove(id("c"))];
+    cluster.input(id("a"), Input::ChangeMembership { request: 5, changes, transition: Transition::Joint });
+    propose(&mut cluster, "a", 6, None, "data");
+    cluster.stabilize();
+    assert_eq!(cluster.leaders(), [id("a")]);
+    assert_eq!(cluster.raft("b").committed().position, Position { term: 2, index: largest });
+    assert_eq!(cluster.raft("a").membership(), &membership);
+    assert_eq!(answers(&cluster, "a"), [(6, Err(Refusal::NotReady))]);
 }

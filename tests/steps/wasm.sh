@@ -1,4 +1,11 @@
 # shellcheck shell=bash
-# the npm package builds: the core as WebAssembly with its glue, its size, and the TypeScript
+# the npm package builds: the core as WebAssembly, its size, and the TypeScript; the Raft core alone, its size
 need_js
 check "the npm package builds" test -s bindings/js/dist/cjs/index.js
+# shellcheck source=tests/pure/modules.sh
+. tests/pure/modules.sh
+core --target $triple
+module raft
+node bindings/js/node_modules/binaryen/bin/wasm-opt "$modules/raft.wasm" -Oz -o "$modules/raft-small.wasm"
+check "the Raft core imports nothing, elects, commits, and has at most 40 KB" \
+  node tests/pure/raft.mjs "$modules/raft-small.wasm"

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 
 use super::checksum::xxh64;
 use super::id::{ClusterId, Incarnation, InvalidId, KnownIds, MAX_KNOWN, MemberId};
-use super::membership::{InvalidMembership, MAX_ADDRESS_BYTES, MAX_MEMBERS, Member, Membership, Profile};
+use super::membership::{MAX_ADDRESS_BYTES, MAX_MEMBERS, Member, Membership, Profile};
 use super::number;
 use super::record::{MAX_DATA_BYTES, MAX_HOLD_MS, Position, Record};
 
@@ -54,8 +54,6 @@ pub enum InvalidBytes {
     Trailing,
     /// A member id is invalid.
     Id(InvalidId),
-    /// A membership is invalid.
-    Membership(InvalidMembership),
 }
 
 impl fmt::Display for InvalidBytes {
@@ -78,23 +76,11 @@ impl fmt::Display for InvalidBytes {
             InvalidBytes::Field(field) => write!(f, "the field `{field}` is invalid or cut off"),
             InvalidBytes::Trailing => f.write_str("there are bytes after the last field"),
             InvalidBytes::Id(invalid) => fmt::Display::fmt(invalid, f),
-            InvalidBytes::Membership(invalid) => fmt::Display::fmt(invalid, f),
         }
     }
 }
 
 impl ::core::error::Error for InvalidBytes {}
-
-/// A field that is invalid or cut off. Within two words, where an [`InvalidBytes`] has room for a member id:
-/// reading a field returns in registers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct InvalidField(&'static str);
-
-impl From<InvalidField> for InvalidBytes {
-    fn from(InvalidField(field): InvalidField) -> InvalidBytes {
-        InvalidBytes::Field(field)
-    }
-}
 
 /// Writes one message or durable state: header, fields, checksum.
 pub(super) struct Writer(Vec<u8>);
@@ -170,17 +156,16 @@ impl Writer {
     }
 }
 
-fn text<'a>(bytes: &'a [u8], field: &'static str) -> Result<&'a str, InvalidField> {
-    ::core::str::from_utf8(bytes).map_err(|_| InvalidField(field))
-}
-
-/// Reads the fields of bytes whose header and checksum are right.
+/// Reads the fields of bytes whose header and checksum are right. A method that reads a field returns `None`
+/// if the field is invalid. The reason is kept here until [`Reader::finish`]: passed up from each field, it
+/// would double the code that reads them.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
     is_newer: bool,
     /// A membership that the records probably have.
     expected: Option<&'a Arc<Membership>>,
+    invalid: Option<InvalidBytes>,
 }
 
 impl<'a> Reader<'a> {
@@ -206,7 +191,8 @@ impl<'a> Reader<'a> {
         if body.len() < HEADER || xxh64(body) != u64::from_le_bytes(*checksum) {
             return Err(InvalidBytes::Damaged);
         }
-        Ok((*kind, Reader { rest: &body[HEADER..], is_newer: *minor > VERSION.1, expected: None }))
+        let is_newer = *minor > VERSION.1;
+        Ok((*kind, Reader { rest: &body[HEADER..], is_newer, expected: None, invalid: None }))
     }
 
     /// Records share this membership if they have an equal one: that is told by its bytes, and saves reading
@@ -215,47 +201,62 @@ impl<'a> Reader<'a> {
         self.expected = membership;
     }
 
-    /// Checks that all fields were read. Bytes of a newer version may have more.
-    pub(super) fn finish(&self) -> Result<(), InvalidBytes> {
-        if self.rest.is_empty() || self.is_newer { Ok(()) } else { Err(InvalidBytes::Trailing) }
+    /// What was read, or why it is invalid. Bytes of a newer version may have more fields.
+    pub(super) fn finish<T>(self, read: Option<T>) -> Result<T, InvalidBytes> {
+        match (read, self.invalid) {
+            (Some(read), None) if self.rest.is_empty() || self.is_newer => Ok(read),
+            (_, Some(invalid)) => Err(invalid),
+            _ => Err(InvalidBytes::Trailing),
+        }
+    }
+
+    /// Notes why the bytes are invalid.
+    fn fail<T>(&mut self, invalid: InvalidBytes) -> Option<T> {
+        self.invalid = Some(invalid);
+        None
+    }
+
+    /// Notes that a field is invalid or cut off.
+    pub(super) fn invalid<T>(&mut self, field: &'static str) -> Option<T> {
+        self.fail(InvalidBytes::Field(field))
     }
 
     #[inline]
-    fn take(&mut self, length: usize, field: &'static str) -> Result<&'a [u8], InvalidField> {
+    fn take(&mut self, length: usize, field: &'static str) -> Option<&'a [u8]> {
         if length > self.rest.len() {
-            return Err(InvalidField(field));
+            return self.invalid(field);
         }
         let (taken, rest) = self.rest.split_at(length);
         self.rest = rest;
-        Ok(taken)
+        Some(taken)
     }
 
     #[inline]
-    pub(super) fn byte(&mut self, field: &'static str) -> Result<u8, InvalidField> {
-        Ok(self.take(1, field)?[0])
+    pub(super) fn byte(&mut self, field: &'static str) -> Option<u8> {
+        Some(self.take(1, field)?[0])
     }
 
-    pub(super) fn flag(&mut self, field: &'static str) -> Result<bool, InvalidField> {
+    pub(super) fn flag(&mut self, field: &'static str) -> Option<bool> {
         match self.byte(field)? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(InvalidField(field)),
+            0 => Some(false),
+            1 => Some(true),
+            _ => self.invalid(field),
         }
     }
 
     #[inline]
-    pub(super) fn number(&mut self, field: &'static str) -> Result<u64, InvalidField> {
+    pub(super) fn number(&mut self, field: &'static str) -> Option<u64> {
         match self.rest.split_first() {
             // Most numbers are small.
             Some((byte, rest)) if *byte < 0x80 => {
                 self.rest = rest;
-                Ok(u64::from(*byte))
+                Some(u64::from(*byte))
             }
             _ => self.long_number(field),
         }
     }
 
-    fn long_number(&mut self, field: &'static str) -> Result<u64, InvalidField> {
+    fn long_number(&mut self, field: &'static str) -> Option<u64> {
         let mut number = 0;
         for shift in (0..56).step_by(7) {
             let byte = self.byte(field)?;
@@ -263,84 +264,87 @@ impl<'a> Reader<'a> {
             if byte < 0x80 {
                 let is_shortest = byte != 0 || shift == 0;
                 let is_in_range = number < 1 << 53;
-                return if is_shortest && is_in_range { Ok(number) } else { Err(InvalidField(field)) };
+                return if is_shortest && is_in_range { Some(number) } else { self.invalid(field) };
             }
         }
-        Err(InvalidField(field))
+        self.invalid(field)
     }
 
     /// A length or a count that is at most `most`.
     #[inline]
-    fn length(&mut self, most: usize, field: &'static str) -> Result<usize, InvalidField> {
+    fn length(&mut self, most: usize, field: &'static str) -> Option<usize> {
         let length = self.number(field)?;
-        if length <= most as u64 { Ok(length as usize) } else { Err(InvalidField(field)) }
+        if length <= most as u64 { Some(length as usize) } else { self.invalid(field) }
     }
 
     /// A length that is at most `most`, and that many bytes.
     #[inline]
-    fn bytes(&mut self, most: usize, field: &'static str) -> Result<&'a [u8], InvalidField> {
+    fn bytes(&mut self, most: usize, field: &'static str) -> Option<&'a [u8]> {
         let length = self.length(most, field)?;
         self.take(length, field)
     }
 
-    pub(super) fn data(&mut self) -> Result<Arc<[u8]>, InvalidField> {
+    pub(super) fn data(&mut self) -> Option<Arc<[u8]>> {
         self.bytes(MAX_DATA_BYTES, "data").map(Arc::from)
     }
 
     #[inline]
-    pub(super) fn id(&mut self, field: &'static str) -> Result<MemberId, InvalidBytes> {
+    pub(super) fn id(&mut self, field: &'static str) -> Option<MemberId> {
         let id = self.bytes(MemberId::MAX_BYTES, field)?;
-        match MemberId::plain(id) {
-            Some(id) => Ok(id),
-            None => MemberId::new(text(id, field)?).map_err(InvalidBytes::Id),
-        }
+        MemberId::plain(id).or_else(|| self.other_id(id, field))
     }
 
-    pub(super) fn known(&mut self) -> Result<KnownIds, InvalidBytes> {
+    fn other_id(&mut self, id: &'a [u8], field: &'static str) -> Option<MemberId> {
+        let id = self.text(id, field)?;
+        MemberId::new(id).map_or_else(|invalid| self.fail(InvalidBytes::Id(invalid)), Some)
+    }
+
+    pub(super) fn known(&mut self) -> Option<KnownIds> {
         let count = self.length(MAX_KNOWN, "known")?;
-        let ids: Vec<MemberId> = (0..count).map(|_| self.id("known")).collect::<Result<_, _>>()?;
-        if ids.is_sorted_by(|a, b| a < b) {
-            Ok(ids.into_iter().collect())
-        } else {
-            Err(InvalidBytes::Field("known"))
-        }
+        let ids: Vec<MemberId> = (0..count).map(|_| self.id("known")).collect::<Option<_>>()?;
+        if ids.is_sorted_by(|a, b| a < b) { Some(ids.into_iter().collect()) } else { self.invalid("known") }
     }
 
-    pub(super) fn address(&mut self) -> Result<Box<str>, InvalidField> {
-        text(self.bytes(MAX_ADDRESS_BYTES, "address")?, "address").map(Box::from)
+    fn text(&mut self, bytes: &'a [u8], field: &'static str) -> Option<&'a str> {
+        ::core::str::from_utf8(bytes).ok().or_else(|| self.invalid(field))
     }
 
-    pub(super) fn incarnation(&mut self) -> Result<Incarnation, InvalidField> {
-        Ok(Incarnation::new(self.number("incarnation")?).unwrap_or_default())
+    pub(super) fn address(&mut self) -> Option<Box<str>> {
+        let bytes = self.bytes(MAX_ADDRESS_BYTES, "address")?;
+        self.text(bytes, "address").map(Box::from)
+    }
+
+    pub(super) fn incarnation(&mut self) -> Option<Incarnation> {
+        Some(Incarnation::new(self.number("incarnation")?).unwrap_or_default())
     }
 
     /// For how long a vote is withheld: bounded, or one message could silence a voter for ever.
-    pub(super) fn hold_ms(&mut self) -> Result<u64, InvalidField> {
+    pub(super) fn hold_ms(&mut self) -> Option<u64> {
         let hold_ms = self.number("hold_ms")?;
-        if hold_ms <= MAX_HOLD_MS { Ok(hold_ms) } else { Err(InvalidField("hold_ms")) }
+        if hold_ms <= MAX_HOLD_MS { Some(hold_ms) } else { self.invalid("hold_ms") }
     }
 
-    pub(super) fn cluster(&mut self) -> Result<ClusterId, InvalidField> {
+    pub(super) fn cluster(&mut self) -> Option<ClusterId> {
         let mut cluster = [0; 16];
         cluster.copy_from_slice(self.take(16, "cluster")?);
-        Ok(ClusterId(cluster))
+        Some(ClusterId(cluster))
     }
 
     #[inline]
-    pub(super) fn position(&mut self, field: &'static str) -> Result<Position, InvalidField> {
-        Ok(Position { term: self.number(field)?, index: self.number(field)? })
+    pub(super) fn position(&mut self, field: &'static str) -> Option<Position> {
+        Some(Position { term: self.number(field)?, index: self.number(field)? })
     }
 
     pub(super) fn option<T>(
         &mut self,
         field: &'static str,
-        read: impl FnOnce(&mut Reader<'a>) -> Result<T, InvalidBytes>,
-    ) -> Result<Option<T>, InvalidBytes> {
-        if self.flag(field)? { read(self).map(Some) } else { Ok(None) }
+        read: impl FnOnce(&mut Reader<'a>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        if self.flag(field)? { read(self).map(Some) } else { Some(None) }
     }
 
-    fn profile(&mut self) -> Result<Profile, InvalidBytes> {
-        Ok(Profile {
+    fn profile(&mut self) -> Option<Profile> {
+        Some(Profile {
             id: self.id("member")?,
             incarnation: self.incarnation()?,
             address: self.address()?,
@@ -349,26 +353,26 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(super) fn membership(&mut self) -> Result<Membership, InvalidBytes> {
+    pub(super) fn membership(&mut self) -> Option<Membership> {
         let count = self.length(MAX_MEMBERS, "membership")?;
         let mut members = Vec::with_capacity(count);
         for _ in 0..count {
             let profile = self.profile()?;
             let parts = self.byte("part")?;
             if parts > 15 {
-                return Err(InvalidBytes::Field("part"));
+                return self.invalid("part");
             }
             let [is_voter, is_outgoing, is_learner, is_joining] = [1, 2, 4, 8].map(|bit| parts & bit != 0);
             members.push(Member { profile, is_voter, is_outgoing, is_learner, is_joining });
         }
         if !members.is_sorted_by(|a, b| a.profile.id < b.profile.id) {
-            return Err(InvalidBytes::Field("member"));
+            return self.invalid("member");
         }
-        Membership::new(members).map_err(InvalidBytes::Membership)
+        Membership::new(members).ok().or_else(|| self.invalid("membership"))
     }
 
-    pub(super) fn record(&mut self) -> Result<Record, InvalidBytes> {
-        Ok(Record {
+    pub(super) fn record(&mut self) -> Option<Record> {
+        Some(Record {
             position: self.position("position")?,
             cluster: self.cluster()?,
             membership: self.shared_membership()?,
@@ -376,12 +380,12 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn shared_membership(&mut self) -> Result<Arc<Membership>, InvalidBytes> {
+    fn shared_membership(&mut self) -> Option<Arc<Membership>> {
         let rest_after = |expected: &Membership| self.rest.strip_prefix(expected.bytes());
         let Some((expected, rest)) = self.expected.and_then(|it| Some((it, rest_after(it)?))) else {
             return self.membership().map(Arc::new);
         };
         self.rest = rest;
-        Ok(expected.clone())
+        Some(expected.clone())
     }
 }

@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use super::id::{Incarnation, MemberId};
 use super::membership::Membership;
 use super::record::{MAX_DATA_BYTES, MAX_HOLD_MS};
+use crate::core::time::nanos;
 
 /// The longest minimum election time, and the longest time for which a leader can ask a member to withhold
 /// its vote from others.
@@ -80,12 +81,15 @@ pub struct InvalidTiming {
 impl fmt::Display for InvalidTiming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let InvalidTiming { heartbeat, min, max } = self;
+        let ms = |duration: &Duration| nanos(*duration) / 1_000_000;
         write!(
             f,
-            "a heartbeat of {heartbeat:?} and elections after {min:?} to {max:?} do not fit: give a \
-             heartbeat of 1 ms to half the minimum, a minimum of at most {MAX_ELECTION_MIN:?}, and a larger \
-             maximum of at most {:?}",
-            10 * MAX_ELECTION_MIN
+            "a heartbeat of {} ms and elections after {} to {} ms do not fit: give a heartbeat of 1 ms to \
+             half the minimum, a minimum of at most {MAX_HOLD_MS} ms, and a larger maximum of at most {} ms",
+            ms(heartbeat),
+            ms(min),
+            ms(max),
+            10 * MAX_HOLD_MS
         )
     }
 }

@@ -140,24 +140,28 @@ impl Durable {
         if !(BLANK..=LEFT).contains(&kind) {
             return Err(InvalidBytes::UnknownKind(kind));
         }
+        let durable = Durable::read(kind, &mut r);
+        let durable = r.finish(durable)?;
+        durable.check()?;
+        Ok(durable)
+    }
+
+    fn read(kind: u8, r: &mut Reader<'_>) -> Option<Durable> {
         let (id, incarnation) = (r.id("id")?, r.incarnation()?);
         let state = match kind {
             BLANK => DurableState::Blank {
                 known: r.known()?,
-                heard: r.option("heard", |r| Ok((r.id("heard")?, r.cluster()?)))?,
+                heard: r.option("heard", |r| Some((r.id("heard")?, r.cluster()?)))?,
                 term: r.number("term")?,
             },
-            BOUND => DurableState::Bound(Bound::read(&mut r)?),
+            BOUND => DurableState::Bound(Bound::read(r)?),
             _ => DurableState::Left {
                 cluster: r.cluster()?,
                 term: r.number("term")?,
                 membership: Arc::new(r.membership()?),
             },
         };
-        r.finish()?;
-        let durable = Durable { id, incarnation, state };
-        durable.check()?;
-        Ok(durable)
+        Some(Durable { id, incarnation, state })
     }
 
     /// Checks that the parts of the state agree with each other.
@@ -191,17 +195,17 @@ impl Bound {
         w.option(self.uncommitted.as_ref(), Writer::record);
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Bound, InvalidBytes> {
+    fn read(r: &mut Reader<'_>) -> Option<Bound> {
         let bound = Bound {
             term: r.number("term")?,
-            vote: r.option("vote", |r| Ok((r.id("vote")?, r.incarnation()?)))?,
+            vote: r.option("vote", |r| Some((r.id("vote")?, r.incarnation()?)))?,
             hold_ms: r.hold_ms()?,
             is_established: r.flag("is_established")?,
             known: r.known()?,
             committed: r.record()?,
             uncommitted: r.option("uncommitted", Reader::record)?,
         };
-        Ok(bound)
+        Some(bound)
     }
 
     fn check(&self) -> Result<(), InvalidBytes> {

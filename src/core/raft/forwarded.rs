@@ -1,7 +1,6 @@
 //! Proposals that a member forwarded to the leader.
 
 use ::core::time::Duration;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::core::Instant;
@@ -12,7 +11,7 @@ const MAX_FORWARDED: usize = 256;
 /// The proposals that wait for the leader's answer, in the order of their deadlines.
 #[derive(Clone, Debug)]
 pub(super) struct Forwarded {
-    waiting: VecDeque<Waiting>,
+    waiting: Vec<Waiting>,
     next: u64,
 }
 
@@ -28,7 +27,7 @@ impl Forwarded {
     /// Numbers begin at random: an answer to the member's earlier life must not answer a proposal of this
     /// one.
     pub(super) fn new(random: Duration) -> Forwarded {
-        Forwarded { waiting: VecDeque::new(), next: random.as_nanos() as u64 }
+        Forwarded { waiting: Vec::new(), next: random.as_nanos() as u64 }
     }
 
     /// Adds a proposal and returns its number; `None` if too many wait.
@@ -38,14 +37,14 @@ impl Forwarded {
         }
         let number = self.next;
         self.next += 1;
-        self.waiting.push_back(Waiting { number, request, deadline });
+        self.waiting.push(Waiting { number, request, deadline });
         Some(number)
     }
 
     /// Takes out the proposal with this number, and returns the host's number.
     pub(super) fn answered(&mut self, number: u64) -> Option<u64> {
         let place = self.waiting.iter().position(|waiting| waiting.number == number)?;
-        self.waiting.remove(place).map(|waiting| waiting.request)
+        Some(self.waiting.remove(place).request)
     }
 
     /// Takes out those whose deadline has passed, and returns the host's numbers.
@@ -56,6 +55,6 @@ impl Forwarded {
 
     /// When the next deadline passes.
     pub(super) fn due(&self) -> Instant {
-        self.waiting.front().map_or(Instant::MAX, |waiting| waiting.deadline)
+        self.waiting.first().map_or(Instant::MAX, |waiting| waiting.deadline)
     }
 }

@@ -311,6 +311,14 @@ mod tests {
     }
 
     #[test]
+    fn known_ids_are_each_there_once() {
+        let id = |id: &str| MemberId::new(id).unwrap();
+        let mut known = KnownIds::default();
+        assert_eq!(["b", "a", "b"].map(|name| known.insert(id(name))), [true, true, false]);
+        assert_eq!(known.ids(), [id("a"), id("b")]);
+    }
+
+    #[test]
     fn incarnations_and_clusters_have_bounds_and_texts() {
         assert_eq!(Incarnation::new(0), None);
         assert_eq!(Incarnation::new(1 << 53), None);

@@ -12,6 +12,7 @@ use super::membership::{Member, Membership};
 use super::message::{Body, Message, Refusal};
 use super::peer::Peer;
 use super::proposals::Origin;
+use super::record::Position;
 use super::state::{Changing, Progress, Raft, Relation, State, Transfer, Trust};
 use crate::core::Instant;
 use crate::core::lease::DeposedReason;
@@ -54,7 +55,7 @@ impl Raft {
     /// that its predecessor committed, and two changes from one configuration can have disjoint quorums.
     pub(super) fn make_change(&mut self) -> bool {
         let is_ready = self.has_committed_in_term() && self.bound.uncommitted.is_none();
-        if !is_ready || self.membership().is_joint() {
+        if !is_ready || !self.has_next_index() || self.membership().is_joint() {
             return false;
         }
         let Some(change) = self.leading().and_then(|leading| leading.change.take()) else { return false };
@@ -124,6 +125,12 @@ impl Raft {
         next.has_quorum(answers) && (0..members.len()).any(may_lead)
     }
 
+    /// Whether a number is left for another record. Only hostile messages or a hostile file bring a cluster to
+    /// the largest; it keeps the members that it has then.
+    fn has_next_index(&self) -> bool {
+        self.last().position.index < Position::LARGEST
+    }
+
     /// The record of a change takes the data with it that proposals wait to replace.
     fn make_next_record(&mut self, membership: Arc<Membership>) {
         let next = self.last().position.index + 1;
@@ -135,7 +142,8 @@ impl Raft {
     /// Completes a joint change, once the joint configuration is committed. Returns whether it made a record.
     pub(super) fn leave_joint(&mut self) -> bool {
         let joint = &self.bound.committed.membership;
-        let is_due = self.bound.uncommitted.is_none() && matches!(self.state, State::Leader(_));
+        let is_idle = self.bound.uncommitted.is_none() && self.has_next_index();
+        let is_due = is_idle && matches!(self.state, State::Leader(_));
         match joint.leave_joint() {
             Ok(next) if is_due => {
                 self.make_next_record(Arc::new(next));

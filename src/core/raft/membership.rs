@@ -173,14 +173,11 @@ impl Membership {
     /// # Errors
     /// When no voter may lead (there is none, or only witnesses), there are more than [`MAX_MEMBERS`], an id
     /// is listed twice, a member has no part or is both voter and learner, or an address is too long.
-    pub fn new(mut members: Vec<Member>) -> Result<Membership, InvalidMembership> {
+    pub fn new(members: Vec<Member>) -> Result<Membership, InvalidMembership> {
         if members.len() > MAX_MEMBERS {
             return Err(InvalidMembership::TooMany(members.len()));
         }
-        members.sort_by_key(|member| member.profile.id);
-        if let Some(pair) = members.windows(2).find(|pair| pair[0].profile.id == pair[1].profile.id) {
-            return Err(InvalidMembership::Twice(pair[0].profile.id));
-        }
+        let members = sorted(members)?;
         for member in &members {
             let id = member.profile.id;
             if !(member.votes() || member.is_learner) {
@@ -297,11 +294,14 @@ impl Membership {
         let mut values = [0; MAX_MEMBERS];
         let mut of_half = |half: Half| {
             let mut voters = 0;
+            // Sorted by insertion, the largest first: there are few.
             for place in self.half(half) {
-                values[voters] = reached(place);
+                let value = reached(place);
+                let at = values[..voters].partition_point(|other| *other > value);
+                values.copy_within(at..voters, at + 1);
+                values[at] = value;
                 voters += 1;
             }
-            values[..voters].sort_unstable_by(|a, b| b.cmp(a));
             values[..voters].get(voters / 2).copied()
         };
         match (of_half(HALVES[0]), of_half(HALVES[1])) {
@@ -314,6 +314,19 @@ impl Membership {
     fn half(&self, half: Half) -> impl Iterator<Item = usize> + '_ {
         self.members.iter().enumerate().filter(move |(_, member)| half(member)).map(|(place, _)| place)
     }
+}
+
+/// The members in the order of their ids. Sorted by insertion: there are few, most are in order already, and
+/// the code is a tenth of the standard library's.
+fn sorted(members: Vec<Member>) -> Result<Vec<Member>, InvalidMembership> {
+    let mut sorted: Vec<Member> = Vec::with_capacity(members.len());
+    for member in members {
+        match sorted.binary_search_by_key(&member.profile.id, |other| other.profile.id) {
+            Ok(_) => return Err(InvalidMembership::Twice(member.profile.id)),
+            Err(place) => sorted.insert(place, member),
+        }
+    }
+    Ok(sorted)
 }
 
 /// Why a list of members is not a valid membership.

@@ -1,6 +1,5 @@
 //! Proposals that wait for a record, and those whose record is not committed yet.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -30,7 +29,7 @@ pub(super) struct Proposals {
     /// The proposals that are in it.
     next_origins: Vec<Origin>,
     /// The proposals in the record in flight, with its index.
-    in_flight: VecDeque<(Origin, u64)>,
+    in_flight: Vec<(Origin, u64)>,
 }
 
 impl Proposals {

@@ -11,6 +11,7 @@ use super::proposals::Origin;
 use super::record::{Position, Record};
 use super::state::{Progress, Raft, State, Trust};
 use crate::core::lease::DeposedReason;
+use crate::core::time::nanos;
 use crate::core::{FencingToken, Instant};
 
 impl Raft {
@@ -71,7 +72,6 @@ impl Raft {
         let Some(leading) = self.leading() else { return };
         leading.heartbeat_at = now.saturating_add(heartbeat);
         let round = leading.contact.begin_round(now);
-        leading.progress.iter_mut().for_each(|progress| progress.sent = 0);
         for place in self.places() {
             self.send_append(place, round);
         }
@@ -80,12 +80,8 @@ impl Raft {
     fn send_append(&mut self, place: usize, round: u64) {
         let newest = self.last().position.index;
         let Some(to) = self.other(place) else { return };
-        let Some(leading) = self.leading() else { return };
-        let progress = &mut leading.progress[place];
-        let lacks = progress.matched < newest && progress.sent < newest;
-        if lacks {
-            progress.sent = newest;
-        }
+        let State::Leader(leading) = &self.state else { return };
+        let lacks = leading.progress[place].matched < newest;
         let record = lacks.then(|| self.last().clone());
         let body = self.append(record, round);
         self.send(to, self.bound.term, body);
@@ -93,7 +89,7 @@ impl Raft {
 
     pub(super) fn append(&self, record: Option<Record>, round: u64) -> Body {
         // Rounded up: a member must not withhold its vote for less than the leader trusts.
-        let hold_ms = self.config.timing.min().as_nanos().div_ceil(1_000_000) as u64;
+        let hold_ms = nanos(self.config.timing.min()).div_ceil(1_000_000);
         let committed = self.bound.committed.position;
         Body::Append { last: self.last().position, record, committed, round, hold_ms }
     }
@@ -195,7 +191,6 @@ impl Raft {
         if is_news {
             progress.matched = matched;
         }
-        let lacks = progress.matched < newest && progress.sent < newest;
         self.update_contact();
         self.elect();
         if !matches!(self.state, State::Leader(_)) {
@@ -203,9 +198,6 @@ impl Raft {
             return;
         }
         self.lift_stop();
-        if lacks {
-            self.send_append(place, round);
-        }
         if is_news && self.bound.uncommitted.is_none() {
             self.send_commit_notice(place);
         }

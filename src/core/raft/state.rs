@@ -166,8 +166,6 @@ pub(super) struct Progress {
     pub(super) first_round: u64,
     /// The index of the newest record that the member keeps.
     pub(super) matched: u64,
-    /// The index of the newest record that was sent since the last heartbeat.
-    pub(super) sent: u64,
     /// When the newest heartbeat that the member answered was sent.
     pub(super) answered: Instant,
 }

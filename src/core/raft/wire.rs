@@ -75,17 +75,21 @@ impl Message {
         if !Body::has_kind(kind) {
             return Err(InvalidBytes::UnknownKind(kind));
         }
-        let message = Message {
+        let message = Message::read_fields(kind, &mut r);
+        let message = r.finish(message)?;
+        if message.is_sound() { Ok(message) } else { Err(InvalidBytes::Field(message.body.name())) }
+    }
+
+    fn read_fields(kind: u8, r: &mut Reader<'_>) -> Option<Message> {
+        Some(Message {
             cluster: r.cluster()?,
             from: r.id("from")?,
             from_incarnation: r.incarnation()?,
             to: r.id("to")?,
             to_incarnation: r.incarnation()?,
             term: r.number("term")?,
-            body: Body::read(kind, &mut r)?,
-        };
-        r.finish()?;
-        if message.is_sound() { Ok(message) } else { Err(InvalidBytes::Field(message.body.name())) }
+            body: Body::read(kind, r)?,
+        })
     }
 }
 
@@ -167,15 +171,16 @@ impl Body {
         }
     }
 
-    fn read(kind: u8, r: &mut Reader<'_>) -> Result<Body, InvalidBytes> {
-        Ok(match kind {
+    /// The fields of a body of one of the known kinds.
+    fn read(kind: u8, r: &mut Reader<'_>) -> Option<Body> {
+        Some(match kind {
             1 => Body::PreVote { last: r.position("last")? },
             2 => {
                 Body::PreVoteAnswer { granted: r.flag("granted")?, offer: r.option("offer", Reader::record)? }
             }
             3 => Body::Vote {
                 last: r.position("last")?,
-                given_up: r.option("given_up", |r| Ok(r.number("given_up")?))?,
+                given_up: r.option("given_up", |r| r.number("given_up"))?,
             },
             4 => Body::VoteAnswer { granted: r.flag("granted")?, offer: r.option("offer", Reader::record)? },
             5 => Body::Append {
@@ -198,11 +203,10 @@ impl Body {
             11 => Body::Leave,
             12 => Body::Propose {
                 request: r.number("request")?,
-                expected: r.option("expected", |r| Ok(r.number("expected")?))?,
+                expected: r.option("expected", |r| r.number("expected"))?,
                 data: r.data()?,
             },
-            13 => Body::ProposeAnswer { request: r.number("request")?, result: read_result(r)? },
-            _ => return Err(InvalidBytes::UnknownKind(kind)),
+            _ => Body::ProposeAnswer { request: r.number("request")?, result: read_result(r)? },
         })
     }
 }
@@ -220,15 +224,15 @@ impl Introduction {
         w.known(&self.known);
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Introduction, InvalidBytes> {
+    fn read(r: &mut Reader<'_>) -> Option<Introduction> {
         let standing = match r.byte("standing")? {
             0 => Standing::Blank,
             1 => Standing::Founding,
             2 => Standing::Bound,
             3 => Standing::Left,
-            _ => return Err(InvalidBytes::Field("standing")),
+            _ => return r.invalid("standing"),
         };
-        Ok(Introduction {
+        Some(Introduction {
             standing,
             may_found: r.flag("may_found")?,
             leader: r.option("leader", |r| r.id("leader"))?,
@@ -258,8 +262,8 @@ fn write_result(w: &mut Writer, result: &Result<u64, Refusal>) {
     }
 }
 
-fn read_result(r: &mut Reader<'_>) -> Result<Result<u64, Refusal>, InvalidBytes> {
-    Ok(match r.byte("result")? {
+fn read_result(r: &mut Reader<'_>) -> Option<Result<u64, Refusal>> {
+    Some(match r.byte("result")? {
         0 => Ok(r.number("result")?),
         1 => Err(Refusal::NotLeader(r.option("leader", |r| r.id("leader"))?)),
         2 => Err(Refusal::NotReady),
@@ -269,6 +273,6 @@ fn read_result(r: &mut Reader<'_>) -> Result<Result<u64, Refusal>, InvalidBytes>
         6 => Err(Refusal::Unknown),
         7 => Err(Refusal::NotVoter),
         8 => Err(Refusal::NoQuorum),
-        _ => return Err(InvalidBytes::Field("result")),
+        _ => return r.invalid("result"),
     })
 }
