@@ -81,9 +81,10 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
     if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
 
-/// `percent` hundredths of a duration, rounded down.
+/// `percent` hundredths of a duration, at most 100, rounded down.
 pub(crate) const fn percent(duration: Duration, percent: u64) -> Duration {
-    Duration::from_nanos((nanos(duration) as u128 * percent as u128 / 100) as u64)
+    let nanos = nanos(duration);
+    Duration::from_nanos(nanos / 100 * percent + nanos % 100 * percent / 100)
 }
 
 /// A reading of the store's own clock, in microseconds since an origin that the store chooses.

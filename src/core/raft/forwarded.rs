@@ -2,7 +2,6 @@
 
 use ::core::time::Duration;
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 
 use crate::core::Instant;
 
@@ -48,10 +47,12 @@ impl Forwarded {
         self.waiting.remove(place).map(|waiting| waiting.request)
     }
 
-    /// Takes out those whose deadline has passed, and returns the host's numbers.
-    pub(super) fn expired(&mut self, now: Instant) -> Vec<u64> {
-        let count = self.waiting.iter().take_while(|waiting| waiting.deadline <= now).count();
-        self.waiting.drain(..count).map(|waiting| waiting.request).collect()
+    /// Takes out the next one whose deadline has passed, and returns the host's number.
+    pub(super) fn expired(&mut self, now: Instant) -> Option<u64> {
+        if self.due() > now {
+            return None;
+        }
+        self.waiting.pop_front().map(|waiting| waiting.request)
     }
 
     /// When the next deadline passes.

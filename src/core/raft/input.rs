@@ -78,7 +78,7 @@ impl Raft {
             self.retry_at = Instant::MAX;
             self.durability.retry();
         }
-        for request in self.forwarded.expired(self.now) {
+        while let Some(request) = self.forwarded.expired(self.now) {
             self.emit(Event::Answered { request, result: Err(Refusal::Unknown) });
         }
         self.stop_new_work();

@@ -11,6 +11,7 @@ use super::proposals::Origin;
 use super::record::{Position, Record};
 use super::state::{Progress, Raft, State, Trust};
 use crate::core::lease::DeposedReason;
+use crate::core::time::nanos;
 use crate::core::{FencingToken, Instant};
 
 impl Raft {
@@ -91,7 +92,7 @@ impl Raft {
 
     pub(super) fn append(&self, record: Option<Record>, round: u64) -> Body {
         // Rounded up: a member must not withhold its vote for less than the leader trusts.
-        let hold_ms = self.config.timing.min().as_nanos().div_ceil(1_000_000) as u64;
+        let hold_ms = nanos(self.config.timing.min()).div_ceil(1_000_000);
         let committed = self.bound.committed.position;
         Body::Append { last: self.last().position, record, committed, round, hold_ms }
     }
@@ -228,9 +229,11 @@ impl Raft {
     /// Tells the host to start no new work, shortly before trust ends.
     pub(super) fn stop_new_work(&mut self) {
         let State::Leader(leading) = &self.state else { return };
+        if leading.trust != Trust::Elected || leading.is_stop_reported {
+            return;
+        }
         let is_due = self.now >= self.work_until(self.trusted_until(leading));
-        let is_news = leading.trust == Trust::Elected && !leading.is_stop_reported;
-        if let (true, true, Some(token)) = (is_due, is_news, FencingToken::new(self.bound.term)) {
+        if let (true, Some(token)) = (is_due, FencingToken::new(self.bound.term)) {
             if let Some(leading) = self.leading() {
                 leading.is_stop_reported = true;
             }
