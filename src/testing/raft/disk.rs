@@ -4,15 +4,18 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use super::super::random::Random;
+use super::blob::Blob;
 use super::checks::Broken;
-use crate::core::raft::{Body, Durable, DurableState, Message, Ticket};
+use crate::core::raft::{Body, Durable, DurableState, MemberId, Message, Position, Ticket};
 
 /// Keeps the newest state that was written as a whole: writes are atomic, as a file that is renamed into
 /// place.
 pub(super) struct Disk {
     durable: Vec<u8>,
-    /// What `durable` says.
-    kept: Durable,
+    /// What `durable` promises, if the member belongs to a cluster.
+    kept: Option<Kept>,
+    /// The bytes of the members in the state that was last decoded.
+    members: Vec<u8>,
     writing: Option<(Ticket, Vec<u8>)>,
     /// No write is answered before.
     pub(super) stuck_until: u64,
@@ -20,15 +23,48 @@ pub(super) struct Disk {
     pub(super) fails_until: u64,
 }
 
+/// What durable state promises to others.
+#[derive(Debug)]
+struct Kept {
+    term: u64,
+    vote: Option<MemberId>,
+    last: Position,
+}
+
+impl Kept {
+    fn of(durable: Durable) -> Option<Kept> {
+        let DurableState::Bound(bound) = durable.state else { return None };
+        Some(Kept { term: bound.term, vote: bound.vote.map(|(id, _)| id), last: bound.last().position })
+    }
+}
+
 impl Disk {
     pub(super) fn new(durable: &Durable) -> Disk {
-        Disk {
+        let mut disk = Disk {
             durable: durable.to_bytes(),
-            kept: durable.clone(),
+            kept: None,
+            members: Vec::new(),
             writing: None,
             stuck_until: 0,
             fails_until: 0,
-        }
+        };
+        disk.look();
+        disk
+    }
+
+    /// Looks at what the disk keeps now. The state is decoded unless it is sound and its members were decoded
+    /// before.
+    fn look(&mut self) {
+        self.kept = match Blob::read(&self.durable, &self.members) {
+            Some(blob) if blob.is_sound() && blob.members == [&*self.members; 2] => {
+                Some(Kept { term: blob.term, vote: blob.vote, last: blob.last() })
+            }
+            blob => {
+                let kept = Kept::of(self.read());
+                self.members = blob.map(|blob| blob.members[1].to_vec()).unwrap_or_default();
+                kept
+            }
+        };
     }
 
     pub(super) fn write(&mut self, ticket: Ticket, bytes: Vec<u8>) {
@@ -43,7 +79,7 @@ impl Disk {
         let written = self.writing.take().map(|(_, bytes)| bytes);
         if let Some(bytes) = written.filter(|_| succeeds || random.chance(50)) {
             self.durable = bytes;
-            self.kept = self.read();
+            self.look();
         }
         true
     }
@@ -65,20 +101,18 @@ impl Disk {
         if !bytes.get(4).is_some_and(|kind| [3, 4, 6].contains(kind)) {
             return Ok(());
         }
-        let (Ok(message), DurableState::Bound(bound)) = (Message::from_bytes(bytes), &self.kept.state) else {
+        let (Ok(message), Some(kept)) = (Message::from_bytes(bytes), &self.kept) else {
             return Err("it sends what cannot be read".into());
         };
         // In a later term the member gives no vote of this one any more, which keeps the promise as well.
         let votes_for = |candidate| {
-            let vote = bound.vote.map(|(id, _)| id);
-            bound.term > message.term || (bound.term == message.term && vote == Some(candidate))
+            kept.term > message.term || (kept.term == message.term && kept.vote == Some(candidate))
         };
-        let last = bound.last().position;
         let is_kept = match message.body {
             Body::Vote { .. } => votes_for(message.from),
             Body::VoteAnswer { granted: true, .. } => votes_for(message.to),
             Body::AppendAnswer { matched, .. } => {
-                matched == 0 || (last.index >= matched && bound.term >= message.term)
+                matched == 0 || (kept.last.index >= matched && kept.term >= message.term)
             }
             _ => true,
         };
@@ -86,7 +120,7 @@ impl Disk {
         if is_kept {
             Ok(())
         } else {
-            Err(format!("it promises by {what} what its disk does not keep: {bound:?}"))
+            Err(format!("it promises by {what} what its disk does not keep: {kept:?}"))
         }
     }
 }

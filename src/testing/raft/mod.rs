@@ -17,6 +17,7 @@
 //! }
 //! ```
 
+mod blob;
 mod checks;
 mod disk;
 mod faults;
