@@ -24,6 +24,7 @@ mod faults;
 mod network;
 mod node;
 mod plan;
+mod queue;
 mod world;
 
 pub use plan::{Fault, Plan};

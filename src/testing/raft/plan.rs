@@ -142,8 +142,9 @@ impl Plan {
         }
     }
 
-    pub(super) fn has(&self, fault: Fault) -> bool {
-        self.faults.contains(&fault)
+    /// The faults as a set: the bit of each [`Fault`]'s number.
+    pub(super) fn fault_set(&self) -> u32 {
+        self.faults.iter().fold(0, |set, fault| set | 1 << *fault as u32)
     }
 
     pub(super) fn timing(&self, node: usize) -> ElectionTiming {

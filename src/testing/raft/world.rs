@@ -1,12 +1,9 @@
 //! The world of one run: its members, their network, and the queue of what happens.
 
-use ::core::cmp::Reverse;
 use ::core::time::Duration;
 use alloc::boxed::Box;
-use alloc::collections::BinaryHeap;
 use alloc::format;
 use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::log::Listener;
@@ -16,49 +13,12 @@ use super::super::violation::Violation;
 use super::checks::{Broken, History};
 use super::node::{Node, nodes};
 use super::plan::{Fault, Plan};
+use super::queue::{Happening, Queue};
 use crate::core::Instant;
 use crate::core::raft::{Input, Message, Output, Role, Ticket};
 
 /// Maximum number of outputs after one input, for each member of the cluster.
 const OUTPUTS_EACH: usize = 6;
-
-/// What happens at some true time.
-#[derive(Debug)]
-pub(super) enum Happening {
-    Timer(usize),
-    Arrives { from: usize, to: usize, bytes: Arc<[u8]> },
-    Written { node: usize, run: u64, ticket: Ticket },
-    Restart(usize),
-    Propose,
-    Fault,
-}
-
-/// An entry of the queue; entries of one time are in the order in which they were made.
-struct Entry {
-    at: u64,
-    number: u64,
-    happening: Happening,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<::core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> ::core::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
 
 /// What a run was like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,13 +49,13 @@ pub struct World {
     pub(super) nodes: Vec<Node>,
     /// From whom to whom no message comes through, with the true time until which.
     pub(super) one_way: Vec<(usize, usize, u64)>,
-    pub(super) healed: bool,
+    /// The faults that may strike, as [`Plan::fault_set`] has them; none once everything has healed.
+    pub(super) striking: u32,
     history: History,
     pub(super) figures: Figures,
     digest: u64,
     listener: Option<Box<Listener>>,
-    queue: BinaryHeap<Reverse<Entry>>,
-    queued: u64,
+    queue: Queue,
     proposed: u64,
 }
 
@@ -119,18 +79,17 @@ impl World {
         let mut world = World {
             seed,
             longest: plan.longest(),
+            striking: plan.fault_set(),
             plan,
             at: 0,
             random,
             nodes,
             one_way: Vec::new(),
-            healed: false,
             history: History::default(),
             figures: Figures::default(),
             digest: seed,
             listener: None,
-            queue: BinaryHeap::new(),
-            queued: 0,
+            queue: Queue::default(),
             proposed: 0,
         };
         for node in 0..world.nodes.len() {
@@ -222,22 +181,20 @@ impl World {
     }
 
     pub(super) fn enqueue(&mut self, at: u64, happening: Happening) {
-        self.queued += 1;
-        self.queue.push(Reverse(Entry { at: at.max(self.at), number: self.queued, happening }));
+        self.queue.add(at.max(self.at), happening);
     }
 
     /// Whether a fault that is switched on strikes this time.
     pub(super) fn strikes(&mut self, fault: Fault, percent: u64) -> bool {
-        !self.healed && self.plan.has(fault) && self.random.chance(percent)
+        self.striking >> fault as u32 & 1 == 1 && self.random.chance(percent)
     }
 
     /// Lets the next thing happen, if it does before `end`; otherwise moves to `end`.
     fn step(&mut self, end: u64) -> Result<bool, Broken> {
-        if self.queue.peek().is_none_or(|Reverse(entry)| entry.at > end) {
+        let Some((at, happening)) = self.queue.next(end) else {
             self.at = end.max(self.at);
             return Ok(false);
-        }
-        let Some(Reverse(Entry { at, happening, .. })) = self.queue.pop() else { return Ok(false) };
+        };
         self.at = at;
         self.figures.happenings += 1;
         self.happen(happening)?;
@@ -430,12 +387,14 @@ impl World {
         node.trusted_until =
             if leadership.is_leader { node.clock.reaches(leadership.trusted_until.as_nanos()) } else { 0 };
         self.digest = mix(self.digest, at ^ node.trusted_until ^ last.position.index << 40);
-        let leads_too = |(other, node): (usize, &Node)| other != index && at < node.trusted_until;
-        let other = self.nodes.iter().enumerate().position(leads_too);
-        if let Some(other) = other.filter(|_| leadership.is_leader) {
-            return Err(format!("n{index} and n{other} lead at once"));
+        if !leadership.is_leader {
+            return Ok(());
         }
-        Ok(())
+        let leads_too = |(other, node): (usize, &Node)| other != index && at < node.trusted_until;
+        match self.nodes.iter().enumerate().position(leads_too) {
+            Some(other) => Err(format!("n{index} and n{other} lead at once")),
+            None => Ok(()),
+        }
     }
 
     fn write(&mut self, index: usize, ticket: Ticket, bytes: Vec<u8>) {
@@ -451,11 +410,11 @@ impl World {
 
     /// All faults end.
     fn heal(&mut self) -> Result<(), Broken> {
-        self.healed = true;
+        self.striking = 0;
         self.line("everything heals");
         self.plan.propose_every = self.plan.propose_every.min(Duration::from_millis(300));
         self.enqueue(self.at, Happening::Propose);
-        self.queue.retain(|Reverse(entry)| !matches!(entry.happening, Happening::Arrives { .. }));
+        self.queue.lose_messages();
         self.one_way.clear();
         for index in 0..self.nodes.len() {
             let node = &mut self.nodes[index];
