@@ -9,21 +9,22 @@ use std::time::Duration;
 
 use elector::core::raft::{ElectionTiming, Protection};
 use elector::testing::raft::{Fault, Figures, Plan, World};
-use elector_kit::seeds::seeds;
+use elector_kit::seeds::{self, seeds};
 
 #[test]
 fn promises_hold_in_every_world() {
     let mut total = Figures::default();
-    let seeds = seeds(40);
-    for seed in seeds.clone() {
+    let (seeds, aloud) = (seeds(40), std::env::var_os("ELECTOR_SIM_LOG").is_some());
+    let results = seeds::play(seeds.clone(), |seed| {
         let mut world = World::new(seed);
-        if std::env::var_os("ELECTOR_SIM_LOG").is_some() {
+        if aloud {
             world.listen(|line| println!("{line}"));
         }
-        if let Err(violation) = world.run() {
-            panic!("{violation}\n{:?}", world.plan());
-        }
-        let figures = world.figures();
+        let result = world.run().map_err(|violation| format!("{violation}\n{:?}", world.plan()));
+        result.map(|()| world.figures())
+    });
+    for result in results {
+        let figures = result.unwrap_or_else(|violation| panic!("{violation}"));
         total.happenings += figures.happenings;
         total.elected += figures.elected;
         total.committed += figures.committed;
