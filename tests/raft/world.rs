@@ -46,6 +46,15 @@ fn a_seed_gives_the_same_world_again() {
     assert_ne!(play(3).0, play(4).0);
 }
 
+#[test]
+fn a_majority_leads_and_commits_while_the_other_voters_stay_cut_off() {
+    for seed in 0..20 {
+        let faults = vec![Fault::Crash, Fault::Partition, Fault::Loss];
+        let plan = Plan { voters: 5, witnesses: 2, lost_voters: 2, faults, ..Plan::drawn(seed) };
+        World::with(seed, plan).run().unwrap();
+    }
+}
+
 /// Worlds in which members lack a rule, until one breaks a promise.
 fn broken_without(protection: Protection, faults: &[Fault], change: impl Fn(Plan) -> Plan) -> String {
     for seed in 0..400 {
@@ -55,6 +64,7 @@ fn broken_without(protection: Protection, faults: &[Fault], change: impl Fn(Plan
             witnesses: 0,
             learners: 0,
             spares: 0,
+            lost_voters: 0,
             faults: faults.to_vec(),
             without: Some(protection),
             chaos: Duration::from_secs(20),

@@ -100,6 +100,9 @@ pub struct Plan {
     pub fault_every: Duration,
     /// The mean time from one proposal to the next.
     pub propose_every: Duration,
+    /// How many voters stay cut off when the faults end; less than half of them, and none where members come
+    /// and go, as the majority could become another one.
+    pub lost_voters: usize,
 }
 
 impl Plan {
@@ -139,7 +142,19 @@ impl Plan {
             chaos: Duration::from_secs(random.between(10, 60)),
             fault_every: Duration::from_millis(random.between(30, 1_000)),
             propose_every: Duration::from_millis(random.between(5, 300)),
+            lost_voters: random.pick(&[0, 0, 1, 2]),
         }
+    }
+
+    /// The plan with every number within its bounds.
+    pub(super) fn within_bounds(mut self) -> Plan {
+        self.voters = self.voters.clamp(1, 9);
+        self.witnesses = self.witnesses.min(self.voters - 1);
+        self.learners = self.learners.min(3);
+        self.spares = self.spares.min(3);
+        let has_churn = self.faults.iter().any(|fault| [Fault::Churn, Fault::Leave].contains(fault));
+        self.lost_voters = if has_churn { 0 } else { self.lost_voters.min((self.voters - 1) / 2) };
+        self
     }
 
     /// The faults as a set: the bit of each [`Fault`]'s number.

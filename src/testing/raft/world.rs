@@ -68,11 +68,8 @@ impl World {
 
     /// A world with a plan of your own. With the drawn plan of this seed it is [`World::new`].
     #[must_use]
-    pub fn with(seed: u64, mut plan: Plan) -> World {
-        plan.voters = plan.voters.clamp(1, 9);
-        plan.witnesses = plan.witnesses.min(plan.voters - 1);
-        plan.learners = plan.learners.min(3);
-        plan.spares = plan.spares.min(3);
+    pub fn with(seed: u64, plan: Plan) -> World {
+        let plan = plan.within_bounds();
         let mut random = Random::new(seed);
         let _ = Plan::draw(&mut random);
         let nodes = nodes(&plan, &mut random);
@@ -101,8 +98,8 @@ impl World {
         world
     }
 
-    /// Plays a whole run: faults for as long as [`Plan::chaos`] says; then all faults end, and the cluster
-    /// must lead and commit again.
+    /// Plays a whole run: faults for as long as [`Plan::chaos`] says; then all faults end, or some voters are
+    /// lost for good, and the cluster must lead and commit again.
     ///
     /// # Errors
     /// When a promise is broken.
@@ -143,7 +140,7 @@ impl World {
         let (min, max) = self.longest;
         // A round of elections may have no winner; ten in a row do not happen to correct members.
         let limit = self.at + 10 * (min + max) + 1_000 * MS;
-        while self.leader().is_none() {
+        while !self.leader().is_some_and(|leader| self.is_healed(&self.nodes[leader])) {
             if !self.step(limit)? {
                 return Err(format!("nobody leads {} ms after the heal", (limit - healed_at) / MS));
             }
@@ -159,15 +156,22 @@ impl World {
         Ok(())
     }
 
-    /// Whether every member knows a record from this index on to be committed, no change is in progress, and
-    /// nobody still joins.
+    /// Whether a member is not cut off from all others.
+    fn is_healed(&self, node: &Node) -> bool {
+        node.cut_until <= self.at
+    }
+
+    /// Whether every member that is not lost knows a record from this index on to be committed, no change is in
+    /// progress, and nobody still joins.
     fn has_all(&self, index: u64) -> bool {
         let leader = self.leader().and_then(|leader| self.nodes[leader].run.as_ref());
         let Some(leader) = leader else { return false };
         let membership = &leader.raft.committed().membership;
         let has = |node: &Node| {
             let committed = node.run.as_ref().map(|run| run.raft.committed().position.index);
-            committed.is_some_and(|committed| committed >= index) || membership.get(&node.config.id).is_none()
+            committed.is_some_and(|committed| committed >= index)
+                || membership.get(&node.config.id).is_none()
+                || !self.is_healed(node)
         };
         let is_settled =
             !membership.is_joint() && membership.members().iter().all(|member| !member.is_joining);
@@ -408,7 +412,7 @@ impl World {
         self.enqueue(self.at + delay, Happening::Written { node: index, run, ticket });
     }
 
-    /// All faults end.
+    /// All faults end. Only lost voters stay cut off.
     fn heal(&mut self) -> Result<(), Broken> {
         self.striking = 0;
         self.line("everything heals");
@@ -416,17 +420,30 @@ impl World {
         self.enqueue(self.at, Happening::Propose);
         self.queue.lose_messages();
         self.one_way.clear();
-        for index in 0..self.nodes.len() {
-            let node = &mut self.nodes[index];
+        for node in &mut self.nodes {
             (node.cut_until, node.stopped_until) = (0, 0);
             (node.disk.stuck_until, node.disk.fails_until) = (0, 0);
-            if node.run.is_none() {
+        }
+        self.lose_voters();
+        for index in 0..self.nodes.len() {
+            if self.nodes[index].run.is_none() {
                 self.enqueue(self.at, Happening::Restart(index));
             } else {
                 self.input(index, Input::Timeout)?;
             }
         }
         Ok(())
+    }
+
+    /// Cuts some voters off for good. A quorum is left, and a voter in it that may lead.
+    fn lose_voters(&mut self) {
+        let may_lead = (self.plan.voters - self.plan.witnesses) as u64;
+        let is_left = self.plan.witnesses + self.random.below(may_lead) as usize;
+        let mut others: Vec<usize> = (0..self.plan.voters).filter(|voter| *voter != is_left).collect();
+        for _ in 0..self.plan.lost_voters {
+            let lost = others.swap_remove(self.random.below(others.len() as u64) as usize);
+            self.nodes[lost].cut_until = u64::MAX;
+        }
     }
 }
 
