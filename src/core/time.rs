@@ -81,7 +81,7 @@ pub(crate) const fn nanos(duration: Duration) -> u64 {
     if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
 
-/// `percent` hundredths of a duration, rounded down.
+/// `percent` hundredths of a duration, at most 100, rounded down.
 pub(crate) const fn percent(duration: Duration, percent: u64) -> Duration {
     let nanos = nanos(duration);
     Duration::from_nanos(nanos / 100 * percent + nanos % 100 * percent / 100)

@@ -1,7 +1,7 @@
 //! Clocks that run at their own rates beside the true time of a simulation.
 
 /// One part in a billion.
-const BILLION: i128 = 1_000_000_000;
+const BILLION: u64 = 1_000_000_000;
 /// The largest difference from the rate of true time.
 const MOST_PPB: i64 = 500_000_000;
 
@@ -40,16 +40,21 @@ impl Clock {
     /// What the clock shows at the true time `at_ns`.
     #[must_use]
     pub fn read(&self, at_ns: u64) -> u64 {
-        let passed = i128::from(at_ns.saturating_sub(self.changed_at)) * self.rate() / BILLION;
-        self.showed.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
+        let passed = at_ns.saturating_sub(self.changed_at);
+        // Whole seconds and the rest apart, which is exact: a simulation reads clocks all the time, and to
+        // divide 128 bits is slow.
+        let (seconds, rest) = (passed / BILLION, passed % BILLION);
+        let shown = seconds.saturating_mul(self.rate()).saturating_add(rest * self.rate() / BILLION);
+        self.showed.saturating_add(shown)
     }
 
     /// The first true time, not before the latest change, at which the clock shows `reading_ns` or more.
     #[must_use]
     pub fn reaches(&self, reading_ns: u64) -> u64 {
         let Some(ahead) = reading_ns.checked_sub(self.showed) else { return self.changed_at };
-        let passed = (i128::from(ahead) * BILLION + self.rate() - 1) / self.rate();
-        self.changed_at.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
+        let (seconds, rest) = (ahead / self.rate(), ahead % self.rate());
+        let passed = seconds.saturating_mul(BILLION).saturating_add((rest * BILLION).div_ceil(self.rate()));
+        self.changed_at.saturating_add(passed)
     }
 
     /// From the true time `at_ns` on the clock runs at another rate: see [`Clock::new`].
@@ -64,8 +69,9 @@ impl Clock {
         *self = Clock { changed_at: at_ns.max(self.changed_at), showed, ppb: self.ppb };
     }
 
-    fn rate(&self) -> i128 {
-        BILLION + i128::from(self.ppb)
+    /// How many nanoseconds the clock shows for a second of true time.
+    fn rate(&self) -> u64 {
+        BILLION.saturating_add_signed(self.ppb)
     }
 }
 

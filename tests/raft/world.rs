@@ -9,21 +9,22 @@ use std::time::Duration;
 
 use elector::core::raft::{ElectionTiming, Protection};
 use elector::testing::raft::{Fault, Figures, Plan, World};
-use elector_kit::seeds::seeds;
+use elector_kit::seeds::{self, seeds};
 
 #[test]
 fn promises_hold_in_every_world() {
     let mut total = Figures::default();
-    let seeds = seeds(40);
-    for seed in seeds.clone() {
+    let (seeds, aloud) = (seeds(40), std::env::var_os("ELECTOR_SIM_LOG").is_some());
+    let results = seeds::play(seeds.clone(), |seed| {
         let mut world = World::new(seed);
-        if std::env::var_os("ELECTOR_SIM_LOG").is_some() {
+        if aloud {
             world.listen(|line| println!("{line}"));
         }
-        if let Err(violation) = world.run() {
-            panic!("{violation}\n{:?}", world.plan());
-        }
-        let figures = world.figures();
+        let result = world.run().map_err(|violation| format!("{violation}\n{:?}", world.plan()));
+        result.map(|()| world.figures())
+    });
+    for result in results {
+        let figures = result.unwrap_or_else(|violation| panic!("{violation}"));
         total.happenings += figures.happenings;
         total.elected += figures.elected;
         total.committed += figures.committed;
@@ -45,6 +46,15 @@ fn a_seed_gives_the_same_world_again() {
     assert_ne!(play(3).0, play(4).0);
 }
 
+#[test]
+fn a_majority_leads_and_commits_while_the_other_voters_stay_cut_off() {
+    for seed in 0..20 {
+        let faults = vec![Fault::Crash, Fault::Partition, Fault::Loss];
+        let plan = Plan { voters: 5, witnesses: 2, lost_voters: 2, faults, ..Plan::drawn(seed) };
+        World::with(seed, plan).run().unwrap();
+    }
+}
+
 /// Worlds in which members lack a rule, until one breaks a promise.
 fn broken_without(protection: Protection, faults: &[Fault], change: impl Fn(Plan) -> Plan) -> String {
     for seed in 0..400 {
@@ -54,6 +64,7 @@ fn broken_without(protection: Protection, faults: &[Fault], change: impl Fn(Plan
             witnesses: 0,
             learners: 0,
             spares: 0,
+            lost_voters: 0,
             faults: faults.to_vec(),
             without: Some(protection),
             chaos: Duration::from_secs(20),

@@ -11,11 +11,9 @@
 mod plans;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use elector::testing::{Figures, World};
-use elector_kit::seeds::seeds;
+use elector_kit::seeds::{self, seeds};
 
 /// Lives through one run. A panic of the machine is a failure like any other.
 fn run(seed: u64, aloud: bool) -> (World, Result<(), String>) {
@@ -43,33 +41,18 @@ fn sum(total: Figures, one: Figures) -> Figures {
 
 #[test]
 fn the_promises_hold_in_every_seeded_world() {
-    // Each seed is one world. The seeds are shared out to as many threads as there are processors.
     let (seeds, aloud) = (seeds(1_000), std::env::var_os("ELECTOR_SIM_LOG").is_some());
-    let next = AtomicU64::new(seeds.start);
-    let (total, failed) = (Mutex::new(Figures::default()), Mutex::new(Vec::new()));
     let began = std::time::Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    let (world, result) = run(seed, aloud);
-                    let mut total = total.lock().unwrap();
-                    *total = sum(*total, world.figures());
-                    drop(total);
-                    if let Err(broken) = result {
-                        let (tail, plan) = (world.log_tail(), world.plan());
-                        failed.lock().unwrap().push((seed, format!("{tail}\n{plan:?}\n{broken}")));
-                    }
-                }
-            });
-        }
+    let (mut total, mut failed) = (Figures::default(), Vec::new());
+    let results = seeds::play(seeds.clone(), |seed| {
+        let (world, result) = run(seed, aloud);
+        let story = |broken| format!("{}\n{:?}\n{broken}", world.log_tail(), world.plan());
+        (world.figures(), result.map_err(story))
     });
-    let (total, mut failed) = (total.into_inner().unwrap(), failed.into_inner().unwrap());
-    failed.sort();
+    for (seed, (figures, result)) in seeds.clone().zip(results) {
+        total = sum(total, figures);
+        failed.extend(result.err().map(|story| (seed, story)));
+    }
     let took = began.elapsed().as_secs_f64();
     let count = seeds.end - seeds.start;
     println!(

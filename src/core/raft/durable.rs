@@ -136,17 +136,23 @@ impl Durable {
     /// host must not take such bytes for "no state": a voter that forgets can elect two leaders or lose
     /// committed data.
     pub fn from_bytes(bytes: &[u8]) -> Result<Durable, InvalidBytes> {
+        Durable::read(bytes, None)
+    }
+
+    /// The state that these bytes are. Its records probably have the expected membership.
+    pub(crate) fn read(bytes: &[u8], expected: Option<&Arc<Membership>>) -> Result<Durable, InvalidBytes> {
         let (kind, mut r) = Reader::new(bytes)?;
+        r.expect(expected);
         if !(BLANK..=LEFT).contains(&kind) {
             return Err(InvalidBytes::UnknownKind(kind));
         }
-        let durable = Durable::read(kind, &mut r);
+        let durable = Durable::read_fields(kind, &mut r);
         let durable = r.finish(durable)?;
         durable.check()?;
         Ok(durable)
     }
 
-    fn read(kind: u8, r: &mut Reader<'_>) -> Option<Durable> {
+    fn read_fields(kind: u8, r: &mut Reader<'_>) -> Option<Durable> {
         let (id, incarnation) = (r.id("id")?, r.incarnation()?);
         let state = match kind {
             BLANK => DurableState::Blank {

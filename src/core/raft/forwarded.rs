@@ -47,10 +47,12 @@ impl Forwarded {
         Some(self.waiting.remove(place).request)
     }
 
-    /// Takes out those whose deadline has passed, and returns the host's numbers.
-    pub(super) fn expired(&mut self, now: Instant) -> Vec<u64> {
-        let count = self.waiting.iter().take_while(|waiting| waiting.deadline <= now).count();
-        self.waiting.drain(..count).map(|waiting| waiting.request).collect()
+    /// Takes out the next one whose deadline has passed, and returns the host's number.
+    pub(super) fn expired(&mut self, now: Instant) -> Option<u64> {
+        if self.due() > now {
+            return None;
+        }
+        Some(self.waiting.remove(0).request)
     }
 
     /// When the next deadline passes.

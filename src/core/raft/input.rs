@@ -80,10 +80,8 @@ impl Raft {
             self.retry_at = Instant::MAX;
             self.durability.retry();
         }
-        if self.now >= self.forwarded.due() {
-            for request in self.forwarded.expired(self.now) {
-                self.emit(Event::Answered { request, result: Err(Refusal::Unknown) });
-            }
+        while let Some(request) = self.forwarded.expired(self.now) {
+            self.emit(Event::Answered { request, result: Err(Refusal::Unknown) });
         }
         self.stop_new_work();
         self.end_late_transfer();

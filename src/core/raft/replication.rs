@@ -242,9 +242,11 @@ impl Raft {
     /// Tells the host to start no new work, shortly before trust ends.
     pub(super) fn stop_new_work(&mut self) {
         let State::Leader(leading) = &self.state else { return };
+        if leading.trust != Trust::Elected || leading.is_stop_reported {
+            return;
+        }
         let is_due = self.now >= self.work_until(self.trusted_until(leading));
-        let is_news = leading.trust == Trust::Elected && !leading.is_stop_reported;
-        if let (true, true, Some(token)) = (is_due, is_news, FencingToken::new(self.bound.term)) {
+        if let (true, Some(token)) = (is_due, FencingToken::new(self.bound.term)) {
             if let Some(leading) = self.leading() {
                 leading.is_stop_reported = true;
             }

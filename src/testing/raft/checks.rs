@@ -1,8 +1,9 @@
 //! What must hold in a world of Raft members, however much goes wrong.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::core::FencingToken;
 use crate::core::raft::{ClusterId, Event, Incarnation, MemberId, Position, Raft, Record, Standing};
@@ -13,13 +14,14 @@ pub(super) type Broken = String;
 /// How many committed records are kept for comparison.
 const KEPT: usize = 256;
 
-/// The history of all records of a cluster.
+/// The history of all records of a cluster. What is asked for is nearly always about the newest records, so
+/// the lists are searched from their ends.
 #[derive(Default)]
 pub(super) struct History {
-    /// Each record that was ever seen, with the position of the record that it replaced, once that is known.
-    records: BTreeMap<Position, (Record, Option<Position>)>,
+    /// Each record that was ever seen, with the position of the record that it replaced; in order.
+    records: Vec<(Record, Position)>,
     /// The committed records, by index.
-    committed: BTreeMap<u64, Position>,
+    committed: VecDeque<Position>,
     /// The largest token that was given out.
     token: Option<FencingToken>,
     /// Whether a member said that the cluster yields to no other.
@@ -31,29 +33,38 @@ impl History {
     /// A member keeps a record in place of the one at `before`. At one position there is only one record. Its
     /// leader is the first that keeps it, and has what was committed before.
     pub(super) fn kept(&mut self, record: &Record, before: Position) -> Result<(), Broken> {
-        if let Some((known, _)) = self.records.get(&record.position) {
-            if known == record {
-                return Ok(());
-            }
-            return Err(format!("two records at {}: {known:?} and {record:?}", record.position));
-        }
-        self.records.insert(record.position, (record.clone(), Some(before)));
-        let Some((_, newest)) = self.committed.last_key_value() else { return Ok(()) };
-        let newest = *newest;
-        if record.position.term > newest.term && !self.descends(record.position, newest) {
-            return Err(format!("the record {} was made without the committed {newest}", record.position));
+        let position = record.position;
+        let place = match self.find(position) {
+            Ok((known, _)) if known == record => return Ok(()),
+            Ok((known, _)) => return Err(format!("two records at {position}: {known:?} and {record:?}")),
+            Err(place) => place,
+        };
+        self.records.insert(place, (record.clone(), before));
+        let Some(newest) = self.committed.back().copied() else { return Ok(()) };
+        if position.term > newest.term && !self.descends(position, newest) {
+            return Err(format!("the record {position} was made without the committed {newest}"));
         }
         Ok(())
+    }
+
+    /// The record at a position and the position before it, or where they would be inserted.
+    fn find(&self, position: Position) -> Result<&(Record, Position), usize> {
+        let is_before = |(record, _): &(Record, Position)| record.position < position;
+        let place = self.records.iter().rposition(is_before).map_or(0, |before| before + 1);
+        self.records.get(place).filter(|(record, _)| record.position == position).ok_or(place)
     }
 
     /// A member says that a record is committed.
     pub(super) fn committed(&mut self, record: &Record) -> Result<(), Broken> {
         let position = record.position;
-        if self.records.get(&position).is_some_and(|(known, _)| known != record) {
+        if self.find(position).is_ok_and(|(known, _)| known != record) {
             return Err(format!("another record was committed at {position} than its leader made"));
         }
-        if let Some(known) = self.committed.get(&position.index) {
-            if *known == position {
+        let is_before = |committed: &Position| committed.index < position.index;
+        let place = self.committed.iter().rposition(is_before).map_or(0, |before| before + 1);
+        let after = self.committed.get(place).copied();
+        if let Some(known) = after.filter(|known| known.index == position.index) {
+            if known == position {
                 return Ok(());
             }
             return Err(format!(
@@ -61,39 +72,37 @@ impl History {
                 position.index
             ));
         }
-        let oldest = self.committed.first_key_value().map_or(0, |(index, _)| *index);
-        if self.committed.len() == KEPT && position.index < oldest {
+        let before = place.checked_sub(1).and_then(|before| self.committed.get(before)).copied();
+        if self.committed.len() == KEPT && before.is_none() {
             // A member that lags tells of a record from before those that are kept here.
             return Ok(());
         }
-        let before = self.committed.range(..position.index).next_back().map(|(_, before)| *before);
-        let after = self.committed.range(position.index..).next().map(|(_, after)| *after);
         if before.is_some_and(|before| !self.descends(position, before)) {
             return Err(format!("{position} was committed without the committed {before:?}"));
         }
         if after.is_some_and(|after| !self.descends(after, position)) {
             return Err(format!("{position} was committed, and {after:?} does not follow it"));
         }
-        self.committed.insert(position.index, position);
+        self.committed.insert(place, position);
         self.commits += 1;
         // What lies far back is not asked for any more.
         if self.committed.len() > KEPT {
-            self.committed.pop_first();
+            self.committed.pop_front();
         }
         if self.records.len() > 4_096 {
-            let oldest = self.committed.first_key_value().map_or(Position::ZERO, |(_, oldest)| *oldest);
-            self.records.retain(|position, _| *position >= oldest);
+            let oldest = self.committed.front().copied().unwrap_or(Position::ZERO);
+            self.records.retain(|(record, _)| record.position >= oldest);
         }
         Ok(())
     }
 
-    /// Whether a record was made from another one, over any number of records.
+    /// Whether a record was made from another one, over any number of records. It was not if one between them
+    /// is not known.
     fn descends(&self, mut from: Position, to: Position) -> bool {
         while from.index > to.index {
-            match self.records.get(&from) {
-                Some((_, Some(parent))) => from = *parent,
-                // It was made before the records that are kept, or by a leader's state at the start.
-                _ => return from.index <= to.index,
+            match self.find(from) {
+                Ok((_, before)) => from = *before,
+                Err(_) => return false,
             }
         }
         from == to
@@ -111,22 +120,27 @@ impl History {
 
 /// The histories of all clusters.
 #[derive(Default)]
-pub(super) struct Histories(BTreeMap<[u8; 16], History>);
+pub(super) struct Histories(Vec<([u8; 16], History)>);
 
 impl Histories {
     /// The history of a cluster. Until the first record of a founding list is committed, several clusters
     /// of that list may seem to begin: they are one.
     pub(super) fn of(&mut self, cluster: ClusterId) -> &mut History {
-        self.0.entry(lineage(cluster)).or_default()
+        let lineage = lineage(cluster);
+        let place = self.0.iter().position(|(known, _)| *known == lineage).unwrap_or_else(|| {
+            self.0.push((lineage, History::default()));
+            self.0.len() - 1
+        });
+        &mut self.0[place].1
     }
 
     pub(super) fn commits(&self) -> u64 {
-        self.0.values().map(|history| history.commits).sum()
+        self.0.iter().map(|(_, history)| history.commits).sum()
     }
 
     /// How many clusters became such that yield to no other.
     pub(super) fn established(&self) -> usize {
-        self.0.values().filter(|history| history.is_established).count()
+        self.0.iter().filter(|(_, history)| history.is_established).count()
     }
 }
 

@@ -42,8 +42,12 @@ impl Disk {
         }
         let written = self.writing.take().map(|(_, bytes)| bytes);
         if let Some(bytes) = written.filter(|_| succeeds || random.chance(50)) {
+            let members = match &self.kept {
+                Some(Durable { state: DurableState::Bound(kept), .. }) => Some(&kept.last().membership),
+                _ => None,
+            };
+            self.kept = Some(Durable::read(&bytes, members).expect("a member writes whole states"));
             self.durable = Some(bytes);
-            self.kept = self.read();
         }
         true
     }
@@ -74,20 +78,20 @@ impl Disk {
         let Ok(message) = Message::from_bytes(bytes) else {
             return Err("it sends what cannot be read".into());
         };
-        let Some(Durable { state: DurableState::Bound(bound), .. }) = &self.kept else {
+        let Some(Durable { state: DurableState::Bound(kept), .. }) = &self.kept else {
             return Err(format!("it promises by {} without being a member", message.body.name()));
         };
+        let last = kept.last().position;
+        let vote = kept.vote.map(|(id, _)| id);
         // In a later term the member gives no vote of this one any more, which keeps the promise as well.
         let votes_for = |candidate| {
-            let vote = bound.vote.map(|(id, _)| id);
-            bound.term > message.term || (bound.term == message.term && vote == Some(candidate))
+            kept.term > message.term || (kept.term == message.term && vote == Some(candidate))
         };
-        let last = bound.last().position;
         let is_kept = match message.body {
             Body::Vote { .. } => votes_for(message.from),
             Body::VoteAnswer { granted: true, .. } => votes_for(message.to),
             Body::AppendAnswer { matched, .. } => {
-                matched == 0 || (last.index >= matched && bound.term >= message.term)
+                matched == 0 || (last.index >= matched && kept.term >= message.term)
             }
             _ => true,
         };
@@ -95,7 +99,7 @@ impl Disk {
         if is_kept {
             Ok(())
         } else {
-            Err(format!("it promises by {what} what its disk does not keep: {bound:?}"))
+            Err(format!("it promises by {what} what its disk does not keep: {kept:?}"))
         }
     }
 }

@@ -4,13 +4,14 @@ use super::super::plan::nanos;
 use super::checks::Broken;
 use super::node::Node;
 use super::plan::{Beginning, Fault};
-use super::world::{Happening, World};
+use super::queue::Happening;
+use super::world::World;
 use crate::core::raft::{Change, Input, Membership, Profile, Raft, Standing, Transition};
 
 impl World {
     /// One random fault, of a kind that the plan allows.
     pub(super) fn blow(&mut self) -> Result<(), Broken> {
-        if self.healed || self.plan.faults.is_empty() {
+        if self.striking == 0 {
             return Ok(());
         }
         let pause = nanos(self.plan.fault_every);

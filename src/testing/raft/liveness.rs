@@ -8,7 +8,8 @@ use super::super::plan::MS;
 use super::checks::lineage;
 use super::node::Node;
 use super::plan::{Beginning, Fault};
-use super::world::{Happening, World};
+use super::queue::Happening;
+use super::world::World;
 use crate::core::raft::{Member, Membership, Profile, Raft, Standing};
 
 /// The index that all members of each cluster must reach.
@@ -43,6 +44,11 @@ impl World {
         };
         let speaks = !can_be_silent.into_iter().any(|fault| self.plan.has(fault));
         !self.plan.has(Fault::Amnesia) && (is_listed || speaks)
+    }
+
+    /// Whether a member is not cut off from all others.
+    pub(super) fn is_healed(&self, node: &Node) -> bool {
+        node.cut_until <= self.at
     }
 
     /// Whether nobody who may lead wants to be a member any more.
@@ -108,7 +114,7 @@ impl World {
 
     fn is_settled(&self, node: &Node, goals: &Goals) -> bool {
         let Some(run) = &node.run else { return false };
-        if run.watch.has_left() {
+        if run.watch.has_left() || !self.is_healed(node) {
             return true;
         }
         let raft = &run.raft;

@@ -3,8 +3,8 @@
 //!
 //! All chance is drawn from a seed: the same seed and plan give the same world, on every machine. After
 //! everything that happens the promises are checked: one leadership at a time, one record at each position,
-//! no committed record lost, growing tokens, events in order, bounded output. At the end all faults stop, and
-//! the cluster must lead and commit again.
+//! no committed record lost, growing tokens, events in order, bounded output. At the end all faults stop, in
+//! some worlds with a minority of the voters cut off for good, and the cluster must lead and commit again.
 //!
 //! ```
 //! use elector::testing::raft::World;
@@ -24,6 +24,7 @@ mod liveness;
 mod network;
 mod node;
 mod plan;
+mod queue;
 mod world;
 
 pub use plan::{Beginning, Fault, Plan};

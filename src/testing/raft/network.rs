@@ -4,7 +4,8 @@ use alloc::sync::Arc;
 
 use super::super::plan::nanos;
 use super::plan::Fault;
-use super::world::{Happening, World};
+use super::queue::Happening;
+use super::world::World;
 use crate::core::raft::MemberId;
 
 impl World {
@@ -17,7 +18,7 @@ impl World {
 
     pub(super) fn send(&mut self, from: usize, to: MemberId, bytes: Arc<[u8]>) {
         self.figures.messages += 1;
-        let Some(to) = self.index(to) else { return };
+        let Some(to) = self.nodes.iter().position(|node| node.config.id == to) else { return };
         if self.strikes(Fault::Loss, 15) {
             return;
         }
@@ -34,12 +35,6 @@ impl World {
         }
         let transit = self.transit();
         self.enqueue(self.at + transit, Happening::Arrives { from, to, bytes });
-    }
-
-    /// Which member has this id: `n` and its number.
-    fn index(&self, id: MemberId) -> Option<usize> {
-        let index = id.strip_prefix('n')?.parse().ok()?;
-        (index < self.nodes.len()).then_some(index)
     }
 
     /// How long one message is under way.

@@ -117,6 +117,9 @@ pub struct Plan {
     pub fault_every: Duration,
     /// The mean time from one proposal to the next.
     pub propose_every: Duration,
+    /// How many voters stay cut off when the faults end; less than half of them, and none where members come
+    /// and go or join, as the majority could become another one.
+    pub lost_voters: usize,
 }
 
 impl Plan {
@@ -163,11 +166,30 @@ impl Plan {
             chaos: Duration::from_secs(random.between(10, 60)),
             fault_every: Duration::from_millis(random.between(30, 1_000)),
             propose_every: Duration::from_millis(random.between(5, 300)),
+            lost_voters: random.pick(&[0, 0, 1, 2]),
         }
+    }
+
+    /// The plan with every number within its bounds.
+    pub(super) fn within_bounds(mut self) -> Plan {
+        self.voters = self.voters.clamp(1, 9);
+        self.witnesses = self.witnesses.min(self.voters - 1);
+        self.learners = self.learners.min(3);
+        self.spares = self.spares.min(3);
+        let changes = [Fault::Churn, Fault::Leave, Fault::Amnesia];
+        let has_changes = self.faults.iter().any(|fault| changes.contains(fault));
+        let is_fixed = self.beginning != Beginning::Blank && !has_changes && self.learners + self.spares == 0;
+        self.lost_voters = if !is_fixed { 0 } else { self.lost_voters.min((self.voters - 1) / 2) };
+        self
     }
 
     pub(super) fn has(&self, fault: Fault) -> bool {
         self.faults.contains(&fault)
+    }
+
+    /// The faults as a set: the bit of each [`Fault`]'s number.
+    pub(super) fn fault_set(&self) -> u32 {
+        self.faults.iter().fold(0, |set, fault| set | 1 << *fault as u32)
     }
 
     pub(super) fn timing(&self, node: usize) -> ElectionTiming {

@@ -1,12 +1,9 @@
 //! The world of one run: its members, their network, and the queue of what happens.
 
-use ::core::cmp::Reverse;
 use ::core::time::Duration;
 use alloc::boxed::Box;
-use alloc::collections::BinaryHeap;
 use alloc::format;
 use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::log::Listener;
@@ -16,50 +13,12 @@ use super::super::violation::Violation;
 use super::checks::{Broken, Histories, lineage};
 use super::node::{Node, nodes};
 use super::plan::{Fault, Plan};
+use super::queue::{Happening, Queue};
 use crate::core::Instant;
 use crate::core::raft::{Event, Input, Message, Output, Position, Role, Ticket};
 
 /// Maximum number of outputs after one input, for each member of the cluster.
 const OUTPUTS_EACH: usize = 6;
-
-/// What happens at some true time.
-#[derive(Debug)]
-pub(super) enum Happening {
-    Timer(usize),
-    Arrives { from: usize, to: usize, bytes: Arc<[u8]> },
-    Written { node: usize, run: u64, ticket: Ticket },
-    Restart(usize),
-    Known { node: usize, other: usize },
-    Propose,
-    Fault,
-}
-
-/// An entry of the queue; entries of one time are in the order in which they were made.
-struct Entry {
-    at: u64,
-    number: u64,
-    happening: Happening,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<::core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> ::core::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
 
 /// What a run was like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,14 +49,14 @@ pub struct World {
     pub(super) nodes: Vec<Node>,
     /// From whom to whom no message comes through, with the true time until which.
     pub(super) one_way: Vec<(usize, usize, u64)>,
-    pub(super) healed: bool,
+    /// The faults that may strike, as [`Plan::fault_set`] has them; none once everything has healed.
+    pub(super) striking: u32,
     histories: Histories,
     has_one_cluster: bool,
     pub(super) figures: Figures,
     digest: u64,
     listener: Option<Box<Listener>>,
-    queue: BinaryHeap<Reverse<Entry>>,
-    queued: u64,
+    queue: Queue,
     proposed: u64,
 }
 
@@ -110,30 +69,26 @@ impl World {
 
     /// A world with a plan of your own. With the drawn plan of this seed it is [`World::new`].
     #[must_use]
-    pub fn with(seed: u64, mut plan: Plan) -> World {
-        plan.voters = plan.voters.clamp(1, 9);
-        plan.witnesses = plan.witnesses.min(plan.voters - 1);
-        plan.learners = plan.learners.min(3);
-        plan.spares = plan.spares.min(3);
+    pub fn with(seed: u64, plan: Plan) -> World {
+        let plan = plan.within_bounds();
         let mut random = Random::new(seed);
         let _ = Plan::draw(&mut random);
         let nodes = nodes(&plan, &mut random);
         let mut world = World {
             seed,
             longest: plan.longest(),
+            striking: plan.fault_set(),
             plan,
             at: 0,
             random,
             nodes,
             one_way: Vec::new(),
-            healed: false,
             histories: Histories::default(),
             has_one_cluster: false,
             figures: Figures::default(),
             digest: seed,
             listener: None,
-            queue: BinaryHeap::new(),
-            queued: 0,
+            queue: Queue::default(),
             proposed: 0,
         };
         world.has_one_cluster = world.has_one_cluster();
@@ -146,8 +101,8 @@ impl World {
         world
     }
 
-    /// Plays a whole run: faults for as long as [`Plan::chaos`] says; then all faults end, and the cluster
-    /// must lead and commit again.
+    /// Plays a whole run: faults for as long as [`Plan::chaos`] says; then all faults end, or some voters are
+    /// lost for good, and the cluster must lead and commit again.
     ///
     /// # Errors
     /// When a promise is broken.
@@ -188,7 +143,7 @@ impl World {
         let (min, max) = self.longest;
         // A round of elections may have no winner; ten in a row do not happen to correct members.
         let limit = self.at + 10 * (min + max) + 1_000 * MS + self.settling();
-        while self.leader().is_none() && !self.have_all_left() {
+        while !self.have_all_left() && !self.leader().is_some_and(|leader| self.is_healed(&self.nodes[leader])) {
             if !self.step(limit)? {
                 let after = (limit - healed_at) / MS;
                 return Err(format!("nobody leads {after} ms after the heal{}", self.members()));
@@ -212,22 +167,20 @@ impl World {
     }
 
     pub(super) fn enqueue(&mut self, at: u64, happening: Happening) {
-        self.queued += 1;
-        self.queue.push(Reverse(Entry { at: at.max(self.at), number: self.queued, happening }));
+        self.queue.add(at.max(self.at), happening);
     }
 
     /// Whether a fault that is switched on strikes this time.
     pub(super) fn strikes(&mut self, fault: Fault, percent: u64) -> bool {
-        !self.healed && self.plan.has(fault) && self.random.chance(percent)
+        self.striking >> fault as u32 & 1 == 1 && self.random.chance(percent)
     }
 
     /// Lets the next thing happen, if it does before `end`; otherwise moves to `end`.
     fn step(&mut self, end: u64) -> Result<bool, Broken> {
-        if self.queue.peek().is_none_or(|Reverse(entry)| entry.at > end) {
+        let Some((at, happening)) = self.queue.next(end) else {
             self.at = end.max(self.at);
             return Ok(false);
-        }
-        let Some(Reverse(Entry { at, happening, .. })) = self.queue.pop() else { return Ok(false) };
+        };
         self.at = at;
         self.figures.happenings += 1;
         self.happen(happening)?;
@@ -435,17 +388,19 @@ impl World {
         node.trusted_until =
             if leadership.is_leader { node.clock.reaches(leadership.trusted_until.as_nanos()) } else { 0 };
         self.digest = mix(self.digest, at ^ node.trusted_until ^ last.position.index << 40);
+        if !leadership.is_leader {
+            return Ok(());
+        }
         let cluster = lineage(run.raft.committed().cluster);
         let leads_too = |(other, node): (usize, &Node)| {
             let is_leader = other != index && at < node.trusted_until;
-            let theirs = node.run.as_ref().map(|run| lineage(run.raft.committed().cluster));
-            is_leader && theirs == Some(cluster)
+            is_leader
+                && node.run.as_ref().is_some_and(|run| lineage(run.raft.committed().cluster) == cluster)
         };
-        let other = self.nodes.iter().enumerate().position(leads_too);
-        if let Some(other) = other.filter(|_| leadership.is_leader) {
-            return Err(format!("n{index} and n{other} lead at once"));
+        match self.nodes.iter().enumerate().position(leads_too) {
+            Some(other) => Err(format!("n{index} and n{other} lead at once")),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn write(&mut self, index: usize, ticket: Ticket, bytes: Vec<u8>) {
@@ -459,25 +414,38 @@ impl World {
         self.enqueue(self.at + delay, Happening::Written { node: index, run, ticket });
     }
 
-    /// All faults end.
+    /// All faults end. Only lost voters stay cut off.
     fn heal(&mut self) -> Result<(), Broken> {
-        self.healed = true;
+        self.striking = 0;
         self.line("everything heals");
         self.plan.propose_every = self.plan.propose_every.min(Duration::from_millis(300));
         self.enqueue(self.at, Happening::Propose);
-        self.queue.retain(|Reverse(entry)| !matches!(entry.happening, Happening::Arrives { .. }));
+        self.queue.lose_messages();
         self.one_way.clear();
-        for index in 0..self.nodes.len() {
-            let node = &mut self.nodes[index];
+        for node in &mut self.nodes {
             (node.cut_until, node.stopped_until) = (0, 0);
             (node.disk.stuck_until, node.disk.fails_until) = (0, 0);
-            if node.run.is_none() {
+        }
+        self.lose_voters();
+        for index in 0..self.nodes.len() {
+            if self.nodes[index].run.is_none() {
                 self.enqueue(self.at, Happening::Restart(index));
             } else {
                 self.input(index, Input::Timeout)?;
             }
         }
         Ok(())
+    }
+
+    /// Cuts some voters off for good. A quorum is left, and a voter in it that may lead.
+    fn lose_voters(&mut self) {
+        let may_lead = (self.plan.voters - self.plan.witnesses) as u64;
+        let is_left = self.plan.witnesses + self.random.below(may_lead) as usize;
+        let mut others: Vec<usize> = (0..self.plan.voters).filter(|voter| *voter != is_left).collect();
+        for _ in 0..self.plan.lost_voters {
+            let lost = others.swap_remove(self.random.below(others.len() as u64) as usize);
+            self.nodes[lost].cut_until = u64::MAX;
+        }
     }
 }
 

@@ -5,29 +5,51 @@ use std::time::Duration;
 
 /// One figure and its limit.
 pub struct Figure {
-    pub what: String,
-    pub measured: f64,
-    pub limit: f64,
-    pub unit: &'static str,
+    what: String,
+    measured: f64,
+    limit: Limit,
+    unit: &'static str,
+}
+
+enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Figure {
+    /// A figure that must not be above its limit.
     pub fn new(what: impl Into<String>, measured: f64, limit: f64, unit: &'static str) -> Figure {
-        Figure { what: what.into(), measured, limit, unit }
+        Figure { what: what.into(), measured, limit: Limit::AtMost(limit), unit }
+    }
+
+    /// A figure that must not be below its limit.
+    pub fn at_least(what: impl Into<String>, measured: f64, limit: f64, unit: &'static str) -> Figure {
+        Figure { what: what.into(), measured, limit: Limit::AtLeast(limit), unit }
     }
 
     fn is_reached(&self) -> bool {
-        self.measured <= self.limit
+        match self.limit {
+            Limit::AtMost(limit) => self.measured <= limit,
+            Limit::AtLeast(limit) => self.measured >= limit,
+        }
     }
 
     /// Whether something else on the machine may be to blame. A limit of zero is about what must never
     /// happen.
     fn may_be_noise(&self) -> bool {
-        !self.is_reached() && self.limit > 0.0
+        !self.is_reached() && !matches!(self.limit, Limit::AtMost(0.0))
+    }
+
+    fn verdict(&self) -> &'static str {
+        match (self.is_reached(), &self.limit) {
+            (true, _) => "ok",
+            (false, Limit::AtMost(_)) => "TOO MUCH",
+            (false, Limit::AtLeast(_)) => "TOO LITTLE",
+        }
     }
 
     fn print(&self, bench: &str, verdict: &str) {
-        let Figure { what, measured, limit, unit } = self;
+        let Figure { what, measured, limit: Limit::AtMost(limit) | Limit::AtLeast(limit), unit } = self;
         let figure = format!("{measured:10.2} {unit:2}  limit {limit:8.2} {unit:2}");
         println!("{bench:9} {what:58} {figure}  {verdict}");
     }
@@ -42,7 +64,7 @@ pub fn percentile_ms(durations: &mut [Duration], percent: usize) -> f64 {
 
 pub type Bench = (&'static str, fn() -> Vec<Figure>);
 
-/// Measures, and once more if a figure is above its limit that may be noise of a shared machine: then the
+/// Measures, and once more if a figure misses its limit, which may be noise of a shared machine: then the
 /// second measurement counts, whatever it says, and both are shown.
 fn measure(name: &str, bench: fn() -> Vec<Figure>) -> Vec<Figure> {
     let figures = bench();
@@ -54,7 +76,7 @@ fn measure(name: &str, bench: fn() -> Vec<Figure>) -> Vec<Figure> {
     bench()
 }
 
-/// Runs the benches that are wanted, or all. A figure above its limit fails the run.
+/// Runs the benches that are wanted, or all. A figure that misses its limit fails the run.
 pub fn run(benches: &[Bench], wanted: &[String]) -> ExitCode {
     if let Some(wrong) = wanted.iter().find(|name| !benches.iter().any(|bench| bench.0 == **name)) {
         eprintln!(
@@ -69,7 +91,7 @@ pub fn run(benches: &[Bench], wanted: &[String]) -> ExitCode {
             continue;
         }
         for figure in measure(name, *bench) {
-            figure.print(name, if figure.is_reached() { "ok" } else { "TOO MUCH" });
+            figure.print(name, figure.verdict());
             *if figure.is_reached() { &mut passed } else { &mut failed } += 1;
         }
     }

@@ -12,6 +12,7 @@ mod figure;
 mod many;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod simulation;
 mod speed;
 
 use std::process::ExitCode;
@@ -21,9 +22,10 @@ use figure::Bench;
 
 elector_kit::contender!();
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     ("step", speed::machine_step),
     ("ask", speed::am_i_leader),
+    ("worlds", simulation::raft_worlds),
     ("start", failover::start_to_leader),
     ("failover", failover::kill_and_hand_over),
     ("many", many::ten_thousand_elections),

@@ -1,0 +1,43 @@
+//! What will happen in a world, in the order of time.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::core::raft::Ticket;
+
+/// What happens at some true time.
+#[derive(Debug)]
+pub(super) enum Happening {
+    Timer(usize),
+    Arrives { from: usize, to: usize, bytes: Arc<[u8]> },
+    Written { node: usize, run: u64, ticket: Ticket },
+    Restart(usize),
+    Known { node: usize, other: usize },
+    Propose,
+    Fault,
+}
+
+/// The happenings to come, the next one last: those of one time in the order in which they were added.
+///
+/// A sorted list, as there are a few dozen, and most that are added come soon and belong near its end: faster
+/// than a heap.
+#[derive(Default)]
+pub(super) struct Queue(Vec<(u64, Happening)>);
+
+impl Queue {
+    pub(super) fn add(&mut self, at: u64, happening: Happening) {
+        let place = self.0.iter().rposition(|(other, _)| *other > at).map_or(0, |later| later + 1);
+        self.0.insert(place, (at, happening));
+    }
+
+    /// Takes the next happening out, with its time, unless that is after `end`.
+    pub(super) fn next(&mut self, end: u64) -> Option<(u64, Happening)> {
+        let (at, _) = self.0.last()?;
+        if *at > end { None } else { self.0.pop() }
+    }
+
+    /// Loses all messages that are under way.
+    pub(super) fn lose_messages(&mut self) {
+        self.0.retain(|(_, happening)| !matches!(happening, Happening::Arrives { .. }));
+    }
+}
