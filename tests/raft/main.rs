@@ -9,6 +9,7 @@ mod bytes;
 mod changes;
 mod drive;
 mod elections;
+mod figures;
 mod hostile;
 mod proposals;
 mod quorums;
