@@ -25,6 +25,29 @@ fn three_members_elect_one_leader_and_follow_it() {
 }
 
 #[test]
+fn of_two_that_stand_at_the_same_time_one_gives_way() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    cluster.input(id("b"), Input::Campaign);
+    cluster.input(id("a"), Input::Campaign);
+    // c is down: each of the others needs the vote of the other one.
+    cluster.run(MS, |message| message.to == id("c"));
+    assert_eq!(cluster.leaders(), [id("a")]);
+    assert_eq!((cluster.raft("a").term(), cluster.raft("b").role()), (1, Role::Follower));
+}
+
+#[test]
+fn one_that_is_no_voter_makes_nobody_give_way() {
+    let mut cluster = Cluster::of(&["b", "c", "d"]);
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    cluster.input(id("d"), Input::Campaign);
+    let ask = Body::PreVote { last: Position::ZERO };
+    let stranger = Message { from: id("a"), ..from_c("d", 1, ask) };
+    cluster.deliver(&stranger);
+    assert_eq!(cluster.raft("d").role(), Role::PreCandidate);
+}
+
+#[test]
 fn a_started_member_gives_no_vote_before_the_minimum_election_time() {
     let mut cluster = Cluster::of(&["a", "b", "c"]);
     cluster.input(id("a"), Input::Campaign);

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use elector::core::raft::{
     Body, Change, ClusterId, Config, Durable, DurableState, ElectionTiming, Event, Incarnation, Input,
-    MAX_HOLD_MS, Member, MemberId, Membership, Message, Output, Position, Profile, Protection, Raft, Record,
-    Refusal, Role, Ticket, Transition,
+    Introduction, KnownIds, MAX_HOLD_MS, Member, MemberId, Membership, Message, Output, Position, Profile,
+    Protection, Raft, Record, Refusal, Role, Standing, Ticket, Transition,
 };
 use elector::core::{FencingToken, Instant};
 
 use crate::bytes::{durables, messages};
-use crate::cluster::{INCARNATION, Start};
+use crate::cluster::{CLUSTER, INCARNATION, Start};
 use crate::drive::id;
 use crate::fuzz::{Dice, changed};
 
@@ -36,6 +36,8 @@ pub struct Fuzzed {
     /// What only grows: its term, its newest record, its committed record, the record that it told of.
     grown: (u64, Position, Position, Position),
     newest_token: u64,
+    /// Its cluster.
+    cluster: ClusterId,
 }
 
 fn membership(dice: &mut Dice) -> Membership {
@@ -100,10 +102,33 @@ fn start(dice: &mut Dice, corpus: &[Vec<u8>]) -> (Config, Durable) {
             Durable::from_bytes(&changed(dice, corpus, &durable.to_bytes())).ok()
         };
         let Some(durable) = durable else { continue };
-        if matches!(durable.state, DurableState::Bound(_)) {
-            return (config(dice, durable.id, durable.incarnation), durable);
+        let mut config = config(dice, durable.id, durable.incarnation);
+        let mut durable = durable;
+        match dice.below(10) {
+            0 => durable.state = outside(dice, &durable),
+            1 => {
+                // A member of a founding list that has done nothing yet.
+                durable.state = DurableState::Blank { known: KnownIds::default(), heard: None, term: 0 };
+                let list = membership(dice);
+                let own = list.get(&config.id).map(|own| own.profile.is_witness);
+                config.founding = (own == Some(config.is_witness)).then_some(list);
+            }
+            _ => {}
         }
+        return (config, durable);
     }
+}
+
+/// The state of one that belongs to no cluster.
+fn outside(dice: &mut Dice, durable: &Durable) -> DurableState {
+    let term = dice.near(5);
+    if let (DurableState::Bound(bound), true) = (&durable.state, dice.chance(30)) {
+        let membership = bound.committed.membership.clone();
+        return DurableState::Left { cluster: bound.committed.cluster, term, membership };
+    }
+    let known = (0..dice.below(3)).map(|_| anyone(dice)).filter(|id| *id != durable.id).collect();
+    let heard = dice.chance(30).then(|| (anyone(dice), CLUSTER));
+    DurableState::Blank { known, heard, term }
 }
 
 impl Fuzzed {
@@ -113,6 +138,7 @@ impl Fuzzed {
         let bytes = durable.to_bytes();
         let raft = Raft::restore(config, durable, now).unwrap();
         let grown = (raft.term(), raft.last().position, raft.committed().position, Position::ZERO);
+        let cluster = raft.committed().cluster;
         let mut fuzzed = Fuzzed {
             raft,
             now,
@@ -124,6 +150,7 @@ impl Fuzzed {
             token: None,
             grown,
             newest_token: 0,
+            cluster,
         };
         fuzzed.input(Input::Timeout);
         fuzzed
@@ -179,8 +206,10 @@ impl Fuzzed {
                 let transition = *dice.pick(&[Transition::Auto, Transition::Auto, Transition::Joint]);
                 Input::ChangeMembership { request, changes, transition }
             }
-            80 => Input::Leave,
-            81..=96 => self.write_ends(dice),
+            80 if dice.chance(30) => Input::Leave,
+            80..=81 => Input::Known(anyone(dice)),
+            82 => Input::Gone(anyone(dice)),
+            83..=96 => self.write_ends(dice),
             _ => Input::Persisted(Ticket(dice.near(1))),
         }
     }
@@ -234,12 +263,18 @@ impl Fuzzed {
     fn message(&mut self, dice: &mut Dice) -> Message {
         let mut message = dice.pick(&self.templates).clone();
         let raft = &self.raft;
-        let cluster = raft.committed().cluster;
+        let cluster = match raft.committed().cluster {
+            ClusterId::NONE => CLUSTER,
+            cluster => cluster,
+        };
         message.cluster = *dice.pick(&[cluster, cluster, cluster, cluster, cluster, ClusterId::NONE]);
         message.to = raft.id();
-        let listed = dice.pick(raft.membership().members()).profile.clone();
-        let others = raft.membership().members().iter().find(|member| member.profile.id != raft.id());
-        message.from = if dice.chance(90) { listed.id } else { anyone(dice) };
+        let members = raft.membership().members();
+        let others = members.iter().find(|member| member.profile.id != raft.id());
+        message.from = match members {
+            members if !members.is_empty() && dice.chance(90) => dice.pick(members).profile.id,
+            _ => anyone(dice),
+        };
         if message.from == message.to {
             message.from = others.map_or(id("x"), |other| other.profile.id);
         }
@@ -270,10 +305,16 @@ impl Fuzzed {
     ) {
         let term = message.term;
         match &mut message.body {
-            Body::PreVote { last: of } | Body::Vote { last: of, .. } => {
+            Body::PreVote { last: of } => {
                 message.term = term.max(1);
                 last.term = last.term.min(message.term - 1);
                 *of = last;
+            }
+            Body::Vote { last: of, given_up } => {
+                message.term = term.max(1);
+                last.term = last.term.min(message.term - 1);
+                *of = last;
+                *given_up = dice.chance(50).then(|| dice.near(message.term - 1).min(message.term - 1));
             }
             Body::PreVoteAnswer { granted, offer } | Body::VoteAnswer { granted, offer } => {
                 *granted = dice.chance(70);
@@ -290,6 +331,19 @@ impl Fuzzed {
                 *record = dice.chance(60).then_some(made);
                 *round = dice.near(3);
                 *hold_ms = dice.near(200).min(MAX_HOLD_MS);
+            }
+            Body::Seek(introduction) | Body::Here(introduction) => {
+                if dice.chance(40) {
+                    message.cluster = *dice.pick(&[ClusterId::NONE, CLUSTER, ClusterId([3; 16])]);
+                }
+                let is_blank = message.cluster == ClusterId::NONE;
+                let standings = [Standing::Founding, Standing::Bound, Standing::Bound, Standing::Left];
+                *introduction = Introduction {
+                    standing: if is_blank { Standing::Blank } else { *dice.pick(&standings) },
+                    may_found: dice.chance(70),
+                    leader: dice.chance(50).then(|| anyone(dice)),
+                    known: (0..dice.below(4)).map(|_| anyone(dice)).collect(),
+                };
             }
             Body::AppendAnswer { matched, round } => {
                 (*matched, *round) = (dice.near(self.raft.last().position.index), 1 + dice.below(8) as u64);
@@ -309,7 +363,7 @@ impl Fuzzed {
 
     fn record(&self, dice: &mut Dice, position: Position, cluster: ClusterId) -> Record {
         let mut record = Record { position, cluster, ..self.raft.last().clone() };
-        if dice.chance(20) {
+        if record.membership.members().is_empty() || dice.chance(20) {
             record.membership = membership(dice).into();
         } else if let Ok(next) = record.membership.apply(&[change(dice)], Transition::Auto) {
             record.membership = if dice.chance(70) { record.membership } else { next.into() };
@@ -371,6 +425,14 @@ impl Fuzzed {
     fn check(&mut self, what: &str) {
         let raft = &self.raft;
         let (term, last, committed) = (raft.term(), raft.last().position, raft.committed().position);
+        if raft.committed().cluster != self.cluster {
+            // It entered another cluster, or gave up the one that it had.
+            self.cluster = raft.committed().cluster;
+            self.grown = (self.grown.0, last, committed, self.grown.3);
+        }
+        if matches!(raft.standing(), Standing::Blank | Standing::Left) {
+            self.grown = (self.grown.0, last, committed, Position::ZERO);
+        }
         let (old_term, old_last, old_committed, told) = self.grown;
         assert!(
             term >= old_term && last >= old_last && committed >= old_committed,

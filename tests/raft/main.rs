@@ -10,6 +10,7 @@ mod bytes;
 mod changes;
 mod drive;
 mod elections;
+mod figures;
 mod founding;
 mod fuzz;
 mod hostile;

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use elector::core::raft::{ElectionTiming, Protection};
-use elector::testing::raft::{Fault, Figures, Plan, World};
+use elector::testing::raft::{Beginning, Fault, Figures, Plan, World};
 use elector_kit::seeds::{self, seeds};
 
 #[test]
@@ -50,7 +50,10 @@ fn a_seed_gives_the_same_world_again() {
 fn a_majority_leads_and_commits_while_the_other_voters_stay_cut_off() {
     for seed in 0..20 {
         let faults = vec![Fault::Crash, Fault::Partition, Fault::Loss];
-        let plan = Plan { voters: 5, witnesses: 2, lost_voters: 2, faults, ..Plan::drawn(seed) };
+        let drawn = Plan::drawn(seed);
+        let (learners, spares, beginning) = (0, 0, Beginning::Members);
+        let plan =
+            Plan { voters: 5, witnesses: 2, lost_voters: 2, learners, spares, beginning, faults, ..drawn };
         World::with(seed, plan).run().unwrap();
     }
 }
@@ -64,6 +67,7 @@ fn broken_without(protection: Protection, faults: &[Fault], change: impl Fn(Plan
             witnesses: 0,
             learners: 0,
             spares: 0,
+            beginning: Beginning::Members,
             lost_voters: 0,
             faults: faults.to_vec(),
             without: Some(protection),

@@ -8,6 +8,7 @@ use super::id::MemberId;
 use super::interface::Event;
 use super::membership::VoteResult;
 use super::message::{Body, Message, Refusal};
+use super::peer::Peer;
 use super::proposals::{Origin, Proposals};
 use super::record::{Position, Record};
 use super::state::{Leading, Progress, Raft, State, Trust};
@@ -211,10 +212,24 @@ impl Raft {
         }
         let is_newest = last >= self.last().position && !self.has_begun_without(last);
         let granted = message.term > self.bound.term && is_newest;
+        if granted {
+            self.give_way(message.sender(), last);
+        }
         let term = if granted { message.term } else { self.bound.term };
         let is_current = message.term > self.bound.term;
         let offer = if is_current { self.offer(message.from, last) } else { None };
         self.send(message.sender(), term, Body::PreVoteAnswer { granted, offer });
+    }
+
+    /// Two that ask each other at the same time would next each vote for itself, and nobody would win before
+    /// another election time. So one of them stands no more this time: the one with the older record, or with
+    /// the larger id. It grants its pre-vote in any case, so this delays an election at worst.
+    fn give_way(&mut self, to: Peer, last: Position) {
+        let own = self.last().position;
+        let is_behind = last > own || (last == own && to.id < self.config.id);
+        if is_behind && matches!(self.state, State::PreCandidate(_)) && self.votes(to) {
+            self.state = State::Follower;
+        }
     }
 
     pub(super) fn receive_pre_vote_answer(

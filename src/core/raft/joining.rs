@@ -233,7 +233,9 @@ impl Raft {
             self.decline(message);
             return false;
         }
-        if message.term < self.bound.term || record.position > *committed {
+        // A leader's newest record is of its own term.
+        let is_of_leader = message.term > 0 && record.position.term == message.term;
+        if !is_of_leader || message.term < self.bound.term || record.position > *committed {
             return false;
         }
         self.bound.term = message.term;

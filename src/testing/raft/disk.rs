@@ -84,9 +84,8 @@ impl Disk {
         let last = kept.last().position;
         let vote = kept.vote.map(|(id, _)| id);
         // In a later term the member gives no vote of this one any more, which keeps the promise as well.
-        let votes_for = |candidate| {
-            kept.term > message.term || (kept.term == message.term && vote == Some(candidate))
-        };
+        let votes_for =
+            |candidate| kept.term > message.term || (kept.term == message.term && vote == Some(candidate));
         let is_kept = match message.body {
             Body::Vote { .. } => votes_for(message.from),
             Body::VoteAnswer { granted: true, .. } => votes_for(message.to),

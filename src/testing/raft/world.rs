@@ -143,7 +143,9 @@ impl World {
         let (min, max) = self.longest;
         // A round of elections may have no winner; ten in a row do not happen to correct members.
         let limit = self.at + 10 * (min + max) + 1_000 * MS + self.settling();
-        while !self.have_all_left() && !self.leader().is_some_and(|leader| self.is_healed(&self.nodes[leader])) {
+        while !self.have_all_left()
+            && !self.leader().is_some_and(|leader| self.is_healed(&self.nodes[leader]))
+        {
             if !self.step(limit)? {
                 let after = (limit - healed_at) / MS;
                 return Err(format!("nobody leads {after} ms after the heal{}", self.members()));
@@ -394,8 +396,7 @@ impl World {
         let cluster = lineage(run.raft.committed().cluster);
         let leads_too = |(other, node): (usize, &Node)| {
             let is_leader = other != index && at < node.trusted_until;
-            is_leader
-                && node.run.as_ref().is_some_and(|run| lineage(run.raft.committed().cluster) == cluster)
+            is_leader && node.run.as_ref().is_some_and(|run| lineage(run.raft.committed().cluster) == cluster)
         };
         match self.nodes.iter().enumerate().position(leads_too) {
             Some(other) => Err(format!("n{index} and n{other} lead at once")),
