@@ -12,7 +12,8 @@ set -euo pipefail
 # shellcheck source=tests/install/lib.sh
 . "$(dirname "$0")/install/lib.sh"
 quick=(check build pure rust stores guardian native wasm js nest)
-deep=(features package msrv sim replay fuzz times postgres c go js-deep nest-deep edge languages bench mutants)
+deep=(features package msrv sim replay fuzz coverage times postgres c go js-deep nest-deep edge languages
+  bench mutants)
 
 list() {
   local level step
