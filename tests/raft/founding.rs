@@ -1,82 +1,16 @@
-//! How clusters are founded and joined, and how members leave for good: each rule, step by step.
-
-use std::time::Duration;
+//! How clusters are founded, by one member or by a list: each rule, step by step.
 
 use elector::core::lease::DeposedReason;
 use elector::core::raft::{
     Body, Change, ClusterId, Config, Durable, Event, Incarnation, Input, Introduction, KnownIds, Member,
-    MemberId, Membership, Message, Output, Profile, Raft, Refusal, Standing, StartRefused, Transition,
+    Membership, Message, Output, Profile, Raft, Refusal, Standing, StartRefused, Transition,
 };
 
-use crate::cluster::{Cluster, INCARNATION};
-use crate::drive::{MS, answers, id, led, propose};
-
-/// A member without durable state, with this number as its incarnation.
-fn config(name: &str, number: u64) -> Config {
-    Config::new(id(name), Incarnation::new(number).unwrap(), number)
-}
-
-fn witness(mut config: Config) -> Config {
-    config.is_witness = true;
-    config
-}
-
-/// Members without durable state; each host names the others that `knows` lists.
-fn blanks(names: &[&str], knows: &[(&str, &str)]) -> Cluster {
-    let mut cluster = Cluster::new();
-    for (number, name) in names.iter().enumerate() {
-        cluster.add_blank(config(name, number as u64 + 11));
-    }
-    for (who, whom) in knows {
-        cluster.input(id(who), Input::Known(id(whom)));
-    }
-    cluster
-}
-
-fn nothing(_: &Message) -> bool {
-    false
-}
-
-/// Messages between two members are lost.
-fn between(a: &'static str, b: &'static str) -> impl Fn(&Message) -> bool {
-    move |message| {
-        let pair = [message.from, message.to];
-        pair.contains(&id(a)) && pair.contains(&id(b))
-    }
-}
-
-/// The members that vote, as one member sees it.
-fn voters(cluster: &Cluster, of: &str) -> Vec<MemberId> {
-    let members = cluster.raft(of).membership().members().iter().filter(|member| member.is_voter);
-    members.map(|member| member.profile.id).collect()
-}
-
-fn cluster_of(cluster: &Cluster, name: &str) -> ClusterId {
-    cluster.raft(name).committed().cluster
-}
-
-/// What a member kept when it was last asked.
-fn durable(cluster: &Cluster, name: &str) -> Durable {
-    let bytes = cluster.nodes[&id(name)].durable.clone().unwrap();
-    Durable::from_bytes(&bytes).unwrap()
-}
-
-/// The process of a member starts again, with what its disk keeps.
-fn restart(cluster: &mut Cluster, config: Config) {
-    let durable = durable(cluster, &config.id);
-    cluster.add(config, durable);
-}
-
-fn standings(cluster: &Cluster, name: &str) -> Vec<Standing> {
-    let standing = |event: &Event| match event {
-        Event::StandingChanged { standing, .. } => Some(*standing),
-        _ => None,
-    };
-    cluster.nodes[&id(name)].events.iter().filter_map(standing).collect()
-}
-
-/// The longest time for which a founder waits: the maximum election time, and at most the minimum more.
-const WAIT: Duration = Duration::from_millis(1_000);
+use crate::begin::{
+    WAIT, between, blanks, cluster_of, config, durable, nothing, restart, standings, voters, witness,
+};
+use crate::cluster::Cluster;
+use crate::drive::{MS, answers, id, propose};
 
 // ---- One founder ----
 
@@ -321,71 +255,6 @@ fn a_newcomer_enters_while_proposals_come_without_a_pause() {
     assert_eq!(voters(&cluster, "b"), [id("a"), id("b")]);
 }
 
-// ---- Leaving ----
-
-#[test]
-fn a_member_that_left_only_rejoins_its_cluster_and_founds_none() {
-    let mut cluster = blanks(&["a", "b", "c"], &[("b", "a"), ("c", "a")]);
-    cluster.run(3 * WAIT, nothing);
-    propose(&mut cluster, "a", 1, None, "x");
-    let of = cluster_of(&cluster, "a");
-    cluster.input(id("b"), Input::Leave);
-    cluster.run(WAIT, nothing);
-    assert_eq!(cluster.raft("b").standing(), Standing::Left);
-    assert_eq!(voters(&cluster, "a"), [id("a"), id("c")]);
-    // It stays out while it runs, even if an old message asks for it again.
-    let join = Body::Join { address: "".into(), priority: 0, is_witness: false, known: KnownIds::default() };
-    let old = Message {
-        cluster: of,
-        from: id("b"),
-        from_incarnation: Incarnation::new(12).unwrap(),
-        to: id("a"),
-        to_incarnation: Incarnation::UNKNOWN,
-        term: 1,
-        body: join,
-    };
-    cluster.deliver(&old);
-    assert!(cluster.raft("a").membership().get(&id("b")).is_some());
-    cluster.run(WAIT, nothing);
-    assert_eq!(voters(&cluster, "a"), [id("a"), id("c")], "it asked to be removed again");
-    assert_eq!(cluster.raft("b").standing(), Standing::Left);
-    // Started alone it waits, and founds nothing.
-    let kept = durable(&cluster, "b");
-    let mut alone = Cluster::new();
-    alone.add(config("b", 12), kept.clone());
-    alone.run(20 * WAIT, nothing);
-    assert_eq!((alone.raft("b").standing(), cluster_of(&alone, "b")), (Standing::Left, of));
-    // Started where its cluster is it joins, without being told of anybody.
-    cluster.add(config("b", 12), kept);
-    cluster.run(2 * WAIT, nothing);
-    assert_eq!(voters(&cluster, "a"), ["a", "b", "c"].map(id));
-}
-
-#[test]
-fn a_member_that_others_removed_stays_out_until_it_starts_again() {
-    let mut cluster = led();
-    let changes = vec![Change::Remove(id("c"))];
-    cluster.input(id("a"), Input::ChangeMembership { request: 1, changes, transition: Transition::Auto });
-    cluster.run(3 * WAIT, nothing);
-    assert_eq!(voters(&cluster, "a"), [id("a"), id("b")]);
-    assert!(cluster.nodes[&id("c")].events.contains(&Event::Left));
-    assert_eq!(cluster.raft("c").standing(), Standing::Bound);
-    restart(&mut cluster, Config::new(id("c"), INCARNATION, 7));
-    cluster.run(2 * WAIT, nothing);
-    assert_eq!(voters(&cluster, "a"), ["a", "b", "c"].map(id));
-}
-
-#[test]
-fn the_host_gives_up_on_a_member_and_the_leader_removes_it() {
-    let mut cluster = led();
-    cluster.input(id("b"), Input::Gone(id("c")));
-    cluster.run(100 * MS, nothing);
-    assert_eq!(voters(&cluster, "a").len(), 3, "only the leader removes");
-    cluster.input(id("a"), Input::Gone(id("c")));
-    cluster.run(100 * MS, nothing);
-    assert_eq!(voters(&cluster, "a"), [id("a"), id("b")]);
-}
-
 // ---- Founding list ----
 
 fn list(names: &[&str]) -> Membership {
@@ -512,61 +381,4 @@ fn members_that_forgot_do_not_begin_a_list_anew_while_they_hear_of_its_cluster()
     assert!(cluster.leaders().is_empty(), "no quorum is left, and no second cluster begins");
     assert_eq!(cluster.raft("b").standing(), Standing::Founding);
     assert_eq!(cluster.raft("b").heard().map(|(by, _)| by), Some(id("a")));
-}
-
-// ---- Profiles and incarnations ----
-
-#[test]
-fn a_restart_with_another_address_or_priority_is_listed() {
-    let mut cluster = led();
-    for (name, address, priority) in [("a", "a:1", 0), ("c", "c:3", 7)] {
-        let mut settings = Config::new(id(name), INCARNATION, 7);
-        (settings.address, settings.priority) = (address.into(), priority);
-        restart(&mut cluster, settings);
-    }
-    cluster.run(4 * WAIT, nothing);
-    for (name, address, priority) in [("a", "a:1", 0), ("b", "", 0), ("c", "c:3", 7)] {
-        let listed = &cluster.raft("b").committed().membership.get(&id(name)).unwrap().profile;
-        assert_eq!((&*listed.address, listed.priority), (address, priority), "{name}");
-    }
-    assert_eq!(cluster.leaders(), [id("c")], "the new priority counts");
-    // An operator's change stands until the next start.
-    let changes = vec![Change::Voter(Profile {
-        incarnation: INCARNATION,
-        address: "elsewhere".into(),
-        ..Profile::new(id("b"))
-    })];
-    cluster.input(id("c"), Input::ChangeMembership { request: 9, changes, transition: Transition::Auto });
-    cluster.run(WAIT, nothing);
-    assert_eq!(
-        &*cluster.raft("a").committed().membership.get(&id("b")).unwrap().profile.address,
-        "elsewhere"
-    );
-}
-
-#[test]
-fn a_term_above_is_reached_without_a_break_for_the_voters_of_the_leader_only() {
-    let mut cluster = led();
-    let of = cluster_of(&cluster, "a");
-    let before = cluster.raft("a").term();
-    cluster.add_blank(config("d", 44));
-    // d had term 40 in a cluster that it gave up.
-    let join = Message {
-        cluster: of,
-        from: id("d"),
-        from_incarnation: Incarnation::new(44).unwrap(),
-        to: id("a"),
-        to_incarnation: Incarnation::UNKNOWN,
-        term: 40,
-        body: Body::Join { address: "".into(), priority: 0, is_witness: false, known: KnownIds::default() },
-    };
-    cluster.deliver(&join);
-    cluster.stabilize();
-    assert_eq!(cluster.leaders(), [id("a")]);
-    assert_eq!(cluster.raft("a").term(), 41);
-    let deposed = |event: &Event| matches!(event, Event::Deposed { token, .. } if token.get() == before);
-    assert_eq!(cluster.nodes[&id("a")].events.iter().filter(|event| deposed(event)).count(), 1);
-    cluster.deliver(&join);
-    cluster.run(WAIT, nothing);
-    assert!(cluster.raft("a").membership().get(&id("d")).is_some());
 }

@@ -6,6 +6,7 @@ mod fuzzed;
 mod json;
 mod members;
 
+mod begin;
 mod bytes;
 mod changes;
 mod drive;
@@ -14,6 +15,7 @@ mod figures;
 mod founding;
 mod fuzz;
 mod hostile;
+mod joining;
 mod proposals;
 mod quorums;
 mod reconfiguration;

@@ -1,0 +1,242 @@
+//! How members join a cluster, come back to it and leave it for good: each rule, step by step.
+
+use elector::core::raft::{
+    Body, Change, ClusterId, Config, Event, Incarnation, Input, KnownIds, Member, Membership, Message,
+    Profile, Refusal, Standing, Transition,
+};
+
+use crate::begin::{WAIT, blanks, cluster_of, config, durable, nothing, restart, voters, witness};
+use crate::cluster::{CLUSTER, Cluster, INCARNATION, Start};
+use crate::drive::{MS, answers, from_c, id, led, propose};
+
+/// What b sends when it asks to be admitted to a cluster.
+fn join(cluster: ClusterId, from: &str, number: u64, term: u64) -> Message {
+    let known = KnownIds::default();
+    Message {
+        cluster,
+        from: id(from),
+        from_incarnation: Incarnation::new(number).unwrap(),
+        to: id("a"),
+        to_incarnation: Incarnation::UNKNOWN,
+        term,
+        body: Body::Join { address: "".into(), priority: 0, is_witness: false, known },
+    }
+}
+
+#[test]
+fn a_member_that_left_only_rejoins_its_cluster_and_founds_none() {
+    let mut cluster = blanks(&["a", "b", "c"], &[("b", "a"), ("c", "a")]);
+    cluster.run(3 * WAIT, nothing);
+    propose(&mut cluster, "a", 1, None, "x");
+    let of = cluster_of(&cluster, "a");
+    cluster.input(id("b"), Input::Leave);
+    cluster.run(WAIT, nothing);
+    assert_eq!(cluster.raft("b").standing(), Standing::Left);
+    assert_eq!(voters(&cluster, "a"), [id("a"), id("c")]);
+    // It stays out while it runs, even if an old message asks for it again.
+    let old = join(of, "b", 12, 1);
+    cluster.deliver(&old);
+    assert!(cluster.raft("a").membership().get(&id("b")).is_some());
+    cluster.run(WAIT, nothing);
+    assert_eq!(voters(&cluster, "a"), [id("a"), id("c")], "it asked to be removed again");
+    assert_eq!(cluster.raft("b").standing(), Standing::Left);
+    // Started alone it waits, and founds nothing.
+    let kept = durable(&cluster, "b");
+    let mut alone = Cluster::new();
+    alone.add(config("b", 12), kept.clone());
+    alone.run(20 * WAIT, nothing);
+    assert_eq!((alone.raft("b").standing(), cluster_of(&alone, "b")), (Standing::Left, of));
+    // Started where its cluster is it joins, without being told of anybody.
+    cluster.add(config("b", 12), kept);
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!(voters(&cluster, "a"), ["a", "b", "c"].map(id));
+}
+
+#[test]
+fn a_member_that_others_removed_stays_out_until_it_starts_again() {
+    let mut cluster = led();
+    let changes = vec![Change::Remove(id("c"))];
+    cluster.input(id("a"), Input::ChangeMembership { request: 1, changes, transition: Transition::Auto });
+    cluster.run(3 * WAIT, nothing);
+    assert_eq!(voters(&cluster, "a"), [id("a"), id("b")]);
+    assert!(cluster.nodes[&id("c")].events.contains(&Event::Left));
+    assert_eq!(cluster.raft("c").standing(), Standing::Bound);
+    restart(&mut cluster, Config::new(id("c"), INCARNATION, 7));
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!(voters(&cluster, "a"), ["a", "b", "c"].map(id));
+}
+
+#[test]
+fn the_host_gives_up_on_a_member_and_the_leader_removes_it() {
+    let mut cluster = led();
+    cluster.input(id("b"), Input::Gone(id("c")));
+    cluster.run(100 * MS, nothing);
+    assert_eq!(voters(&cluster, "a").len(), 3, "only the leader removes");
+    cluster.input(id("a"), Input::Gone(id("c")));
+    cluster.run(100 * MS, nothing);
+    assert_eq!(voters(&cluster, "a"), [id("a"), id("b")]);
+}
+
+#[test]
+fn a_restart_with_another_address_or_priority_is_listed() {
+    let mut cluster = led();
+    for (name, address, priority) in [("a", "a:1", 0), ("c", "c:3", 7)] {
+        let mut settings = Config::new(id(name), INCARNATION, 7);
+        (settings.address, settings.priority) = (address.into(), priority);
+        restart(&mut cluster, settings);
+    }
+    cluster.run(4 * WAIT, nothing);
+    for (name, address, priority) in [("a", "a:1", 0), ("b", "", 0), ("c", "c:3", 7)] {
+        let listed = &cluster.raft("b").committed().membership.get(&id(name)).unwrap().profile;
+        assert_eq!((&*listed.address, listed.priority), (address, priority), "{name}");
+    }
+    assert_eq!(cluster.leaders(), [id("c")], "the new priority counts");
+    // An operator's change stands until the next start.
+    let changes = vec![Change::Voter(Profile {
+        incarnation: INCARNATION,
+        address: "elsewhere".into(),
+        ..Profile::new(id("b"))
+    })];
+    cluster.input(id("c"), Input::ChangeMembership { request: 9, changes, transition: Transition::Auto });
+    cluster.run(WAIT, nothing);
+    assert_eq!(
+        &*cluster.raft("a").committed().membership.get(&id("b")).unwrap().profile.address,
+        "elsewhere"
+    );
+}
+
+#[test]
+fn a_term_above_is_reached_without_a_break_for_the_voters_of_the_leader_only() {
+    let mut cluster = led();
+    let of = cluster_of(&cluster, "a");
+    let before = cluster.raft("a").term();
+    cluster.add_blank(config("d", 44));
+    // d had term 40 in a cluster that it gave up.
+    let join = join(of, "d", 44, 40);
+    cluster.deliver(&join);
+    cluster.stabilize();
+    assert_eq!(cluster.leaders(), [id("a")]);
+    assert_eq!(cluster.raft("a").term(), 41);
+    let deposed = |event: &Event| matches!(event, Event::Deposed { token, .. } if token.get() == before);
+    assert_eq!(cluster.nodes[&id("a")].events.iter().filter(|event| deposed(event)).count(), 1);
+    cluster.deliver(&join);
+    cluster.run(WAIT, nothing);
+    assert!(cluster.raft("a").membership().get(&id("d")).is_some());
+}
+
+/// Voters of a cluster whose members are listed without incarnations, a leading.
+fn led_without_incarnations() -> Cluster {
+    let mut cluster = Cluster::new();
+    let voter = |name: &str| Member {
+        profile: Profile::new(id(name)),
+        is_voter: true,
+        is_outgoing: false,
+        is_learner: false,
+        is_joining: false,
+    };
+    let membership = Membership::new(["a", "b", "c"].map(voter).into()).unwrap();
+    for name in ["a", "b", "c"] {
+        let start = Start::new(id(name), membership.clone());
+        let durable = start.durable().unwrap();
+        cluster.add(start.config, durable);
+    }
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    cluster.input(id("a"), Input::Campaign);
+    cluster
+}
+
+#[test]
+fn what_another_incarnation_acknowledged_does_not_count() {
+    let mut cluster = led_without_incarnations();
+    let to_c = |message: &Message| message.to == id("c");
+    // The record of a's term reaches b, whose acknowledgement does not reach a.
+    while cluster.raft("a").last().position.index == 0 {
+        let message = cluster.in_flight.pop_front().unwrap();
+        cluster.deliver(&message);
+    }
+    let index = cluster.raft("a").last().position.index;
+    cluster.in_flight.retain(|message| !to_c(message));
+    // Five voters: one acknowledgement less than a quorum would do.
+    let answer = |incarnation: u64, matched| Message {
+        from: id("b"),
+        from_incarnation: Incarnation::new(incarnation).unwrap(),
+        ..from_c("a", 1, Body::AppendAnswer { matched, round: 1 })
+    };
+    // b answered that it keeps nothing yet, forgot, and another incarnation answers the same.
+    cluster.deliver(&answer(5, 0));
+    cluster.deliver(&answer(6, 0));
+    assert_eq!(cluster.raft("a").committed().position.index, 0);
+    cluster.deliver(&answer(6, index));
+    assert_eq!(cluster.raft("a").committed().position.index, index);
+}
+
+#[test]
+fn a_leader_lists_the_incarnations_of_members_that_answer() {
+    let mut cluster = led_without_incarnations();
+    cluster.run(WAIT, nothing);
+    for member in cluster.raft("b").committed().membership.members() {
+        assert_eq!(member.profile.incarnation, INCARNATION);
+    }
+    assert_eq!(cluster.leaders(), [id("a")]);
+}
+
+#[test]
+fn answers_from_before_a_member_left_and_came_back_do_not_count() {
+    let mut cluster = led();
+    cluster.run(500 * MS, nothing);
+    let index = cluster.raft("a").last().position.index;
+    // c answers a heartbeat; the answer is late.
+    let late = from_c("a", 1, Body::AppendAnswer { matched: index, round: 3 });
+    for changes in [vec![Change::Remove(id("c"))], vec![]] {
+        cluster.input(id("a"), Input::ChangeMembership { request: 1, changes, transition: Transition::Auto });
+        cluster.run(50 * MS, nothing);
+    }
+    let profile = Profile { incarnation: INCARNATION, ..Profile::new(id("c")) };
+    let changes = vec![Change::Join(profile)];
+    cluster.input(id("a"), Input::ChangeMembership { request: 2, changes, transition: Transition::Auto });
+    // c is gone meanwhile, and only its old answer arrives.
+    let without_c = |message: &Message| [message.from, message.to].contains(&id("c"));
+    cluster.run(20 * MS, without_c);
+    cluster.deliver(&late);
+    cluster.run(300 * MS, without_c);
+    assert!(cluster.raft("a").membership().get(&id("c")).unwrap().is_joining, "it has not caught up");
+    assert_eq!(cluster.leaders(), [id("a")]);
+}
+
+#[test]
+fn a_change_leaves_a_voter_that_answers_and_may_lead() {
+    let mut cluster = Cluster::new();
+    for config in [config("a", 11), witness(config("b", 12)), witness(config("c", 13)), config("d", 14)] {
+        cluster.add_blank(config);
+    }
+    for name in ["b", "c", "d"] {
+        cluster.input(id(name), Input::Known(id("a")));
+    }
+    cluster.run(3 * WAIT, nothing);
+    assert_eq!((cluster.leaders(), voters(&cluster, "a").len()), (vec![id("a")], 4));
+    // d is gone. a may leave only two witnesses behind.
+    let without_d = |message: &Message| [message.from, message.to].contains(&id("d"));
+    cluster.run(400 * MS, without_d);
+    let changes = vec![Change::Remove(id("a"))];
+    cluster.input(id("a"), Input::ChangeMembership { request: 1, changes, transition: Transition::Auto });
+    assert_eq!(answers(&cluster, "a"), [(1, Err(Refusal::NoQuorum))]);
+    assert_eq!(cluster.leaders(), [id("a")]);
+}
+
+#[test]
+fn a_leaving_leader_that_cannot_be_removed_hands_leadership_over() {
+    let mut cluster = led();
+    // c is gone: without a only b of two would be left.
+    let without_c = |message: &Message| [message.from, message.to].contains(&id("c"));
+    cluster.run(400 * MS, without_c);
+    cluster.input(id("a"), Input::Leave);
+    cluster.run(100 * MS, without_c);
+    assert_eq!(cluster.leaders(), [id("a")]);
+    cluster.run(300 * MS, without_c);
+    assert_eq!(cluster.leaders(), [id("b")], "after a minimum election time");
+    assert_eq!(cluster.raft("b").membership().members().len(), 3);
+    // Once c is back the new leader removes it.
+    cluster.run(500 * MS, nothing);
+    assert_eq!(voters(&cluster, "b"), [id("b"), id("c")]);
+    assert_eq!((cluster.raft("a").standing(), cluster_of(&cluster, "a")), (Standing::Left, CLUSTER));
+}
