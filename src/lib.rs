@@ -102,7 +102,7 @@
 //! | `testing` | a simulated world, and the properties of stores, with the feature of this name |
 //! | `capi` | the C ABI, with the feature of this name: `include/elector.h`, `bindings/c` |
 //! | `wasm` | the core for JavaScript, with the feature of this name: `bindings/js` |
-//! | [`docs`] | guarantees, design, how to operate it, figures, contributing, changes |
+//! | [`docs`] | guarantees, design, Raft, how to operate it, figures, contributing, changes |
 //!
 //! # Cargo features
 //!
@@ -148,6 +148,8 @@ pub mod docs {
     pub mod guarantees {}
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
+    #[doc = include_str!("docs/raft.md")]
+    pub mod raft {}
     #[doc = include_str!("docs/timing.md")]
     pub mod timing {}
     #[doc = include_str!("docs/stores.md")]
