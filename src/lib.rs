@@ -96,7 +96,7 @@
 //! |---|---|
 //! | [`core`] | the pure machine: input in, output out; no clock, socket, file, thread or global |
 //! | [`core::lease`] | the contract of that seam, with a whole loop as example |
-//! | [`core::raft`] | the Raft machine, for clusters without a database; not yet with founding |
+//! | [`core::raft`] | the Raft machine, for clusters without a database: [`docs::raft`] |
 //! | [`driver`] | the I/O: clocks, stores, the hub |
 //! | [`Elector`] | what a Rust user holds |
 //! | `testing` | a simulated world, and the properties of stores, with the feature of this name |
