@@ -96,13 +96,13 @@
 //! |---|---|
 //! | [`core`] | the pure machine: input in, output out; no clock, socket, file, thread or global |
 //! | [`core::lease`] | the contract of that seam, with a whole loop as example |
-//! | [`core::raft`] | the Raft machine, for clusters without a database; not yet with founding |
+//! | [`core::raft`] | the Raft machine, for clusters without a database: [`docs::raft`] |
 //! | [`driver`] | the I/O: clocks, stores, the hub |
 //! | [`Elector`] | what a Rust user holds |
 //! | `testing` | a simulated world, and the properties of stores, with the feature of this name |
 //! | `capi` | the C ABI, with the feature of this name: `include/elector.h`, `bindings/c` |
 //! | `wasm` | the core for JavaScript, with the feature of this name: `bindings/js` |
-//! | [`docs`] | guarantees, design, how to operate it, figures, contributing, changes |
+//! | [`docs`] | guarantees, design, Raft, how to operate it, figures, contributing, changes |
 //!
 //! # Cargo features
 //!
@@ -148,6 +148,8 @@ pub mod docs {
     pub mod guarantees {}
     #[doc = include_str!("docs/design.md")]
     pub mod design {}
+    #[doc = include_str!("docs/raft.md")]
+    pub mod raft {}
     #[doc = include_str!("docs/timing.md")]
     pub mod timing {}
     #[doc = include_str!("docs/stores.md")]
