@@ -23,7 +23,7 @@ rm -rf "$work" && mkdir -p "$work"
 # Only this crate is instrumented, so that its dependencies are not compiled again.
 printf '#!/bin/sh\nexec "$@" -C instrument-coverage\n' >"$work/rustc" && chmod +x "$work/rustc"
 export RUSTC_WORKSPACE_WRAPPER=$work/rustc LLVM_PROFILE_FILE=$work/%p-%m.profraw
-tests=(--no-default-features --features testing --lib --test raft)
+tests=(--lib --test raft --no-default-features --features testing)
 built=$(cargo test --no-run "${tests[@]}" 2>&1)
 mapfile -t programs < <(sed -n 's/^ *Executable .*(\(.*\))$/--object=\1/p' <<<"$built")
 must cargo test -q "${tests[@]}"

@@ -32,9 +32,11 @@ fn arguments<'a>(command: &'a str, program: &[&str]) -> Option<Vec<&'a str>> {
 
 /// The names in `quick=(…)` and `deep=(…)` of tests/run.sh.
 fn listed(tree: &Tree) -> BTreeSet<&str> {
-    let names = |line| ["quick=(", "deep=("].iter().find_map(|level| str::strip_prefix(line, level));
-    let lines = tree.text("tests/run.sh").lines().filter_map(|line| names(line)?.strip_suffix(')'));
-    lines.flat_map(str::split_whitespace).collect()
+    let names = |level| {
+        let (_, after) = tree.text("tests/run.sh").split_once(level)?;
+        after.split_once(')').map(|(names, _)| names)
+    };
+    ["quick=(", "deep=("].into_iter().filter_map(names).flat_map(str::split_whitespace).collect()
 }
 
 fn steps(tree: &Tree) -> Vec<String> {

@@ -125,8 +125,8 @@ impl Raft {
         next.has_quorum(answers) && (0..members.len()).any(may_lead)
     }
 
-    /// Whether a number is left for another record. Only hostile messages or a hostile file bring a cluster to
-    /// the largest; it keeps the members that it has then.
+    /// Whether a number is left for another record. Only hostile messages or a hostile file bring a cluster
+    /// to the largest; it keeps the members that it has then.
     fn has_next_index(&self) -> bool {
         self.last().position.index < Position::LARGEST
     }
