@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use elector::core::Instant;
 use elector::core::raft::{
-    Bound, ClusterId, Config, Durable, DurableState, Incarnation, Input, Member as Listed, MemberId,
+    Bound, ClusterId, Config, Durable, DurableState, Incarnation, Input, KnownIds, Member as Listed, MemberId,
     Membership, Output, Position, Profile, Raft, Record,
 };
 
@@ -70,6 +70,7 @@ impl Member for Ours {
             vote: None,
             hold_ms: 0,
             is_established: true,
+            known: KnownIds::default(),
             committed,
             uncommitted: None,
         });
