@@ -101,7 +101,7 @@ impl Member {
 #[derive(Clone)]
 pub struct Membership {
     members: Vec<Member>,
-    /// The members as bytes. Each message with a record, and each durable state, has them; they change rarely.
+    /// The members as bytes: each message with a record and each durable state has them.
     bytes: Box<[u8]>,
 }
 
