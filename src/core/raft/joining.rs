@@ -329,11 +329,11 @@ impl Raft {
     }
 
     /// Lists the incarnation of a member that is listed without one, now that it has answered.
-    pub(super) fn list_incarnation(&mut self, peer: Peer) {
-        let Some(member) = self.membership().get(&peer.id) else { return };
+    pub(super) fn list_incarnation(&mut self, place: usize, incarnation: Incarnation) {
+        let Some(member) = self.membership().members().get(place) else { return };
         let is_unknown = member.profile.incarnation == Incarnation::UNKNOWN;
         if is_unknown && self.is_ready_for_change() {
-            let profile = Profile { incarnation: peer.incarnation, ..member.profile.clone() };
+            let profile = Profile { incarnation, ..member.profile.clone() };
             if let Some(change) = listed_as(member, profile) {
                 self.want_change(None, vec![change], Transition::Auto);
             }

@@ -250,7 +250,7 @@ impl Raft {
 
     /// A leader counts this member, or it leads itself.
     pub(super) fn confirm(&mut self) {
-        self.is_confirmed |= !self.is_open() && self.own_place().is_some();
+        self.is_confirmed = self.is_confirmed || (!self.is_open() && self.own_place().is_some());
     }
 
     /// Whether the last committed record lists this incarnation of the member.

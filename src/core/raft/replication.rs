@@ -198,6 +198,7 @@ impl Raft {
             return;
         }
         self.lift_stop();
+        self.list_incarnation(place, message.from_incarnation);
         if is_news && self.bound.uncommitted.is_none() {
             self.send_commit_notice(place);
         }
@@ -205,7 +206,6 @@ impl Raft {
         self.go_on_with_transfer();
         self.prefer();
         self.promote();
-        self.list_incarnation(message.sender());
     }
 
     /// Computes anew when a quorum was last in contact, from what each member answered.
@@ -323,10 +323,11 @@ impl Raft {
     /// that is known to be committed, and the next one may be under way at once.
     fn send_to_newcomers(&mut self) {
         for place in self.places() {
-            let is_learner = self.membership().members()[place].is_learner;
             let State::Leader(leading) = &self.state else { return };
-            let (to, round) = (self.other(place), leading.contact.newest_round());
-            if let (true, 0, Some(to)) = (is_learner, leading.progress[place].matched, to) {
+            let is_newcomer =
+                self.membership().members()[place].is_learner && leading.progress[place].matched == 0;
+            let round = leading.contact.newest_round();
+            if let (true, Some(to)) = (is_newcomer, self.other(place)) {
                 let body = self.append(Some(self.last().clone()), round);
                 self.send(to, self.bound.term, body);
             }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use elector::core::Instant;
 use elector::core::raft::{
-    Bound, ClusterId, Config, Durable, DurableState, Incarnation, Input, KnownIds, Member as Listed, MemberId,
-    Membership, Output, Position, Profile, Raft, Record,
+    Bound, ClusterId, Config, Durable, DurableState, Incarnation, Input, KnownIds, Member as Listed,
+    MemberId, Membership, Output, Position, Profile, Raft, Record,
 };
 
 use crate::harness::{MEMBERS, Member, Queue};
