@@ -29,6 +29,8 @@ pub struct Fuzzed {
     /// The write in progress, and the state that it writes.
     write: Option<(Ticket, Vec<u8>)>,
     durable: Vec<u8>,
+    /// The newest term in which it granted its vote, and to whom.
+    voted: (u64, Option<(MemberId, Incarnation)>),
     /// The newest messages that it sent.
     sent: VecDeque<Message>,
     /// The term of which it has told that it leads.
@@ -146,6 +148,7 @@ impl Fuzzed {
             templates: messages().into_iter().map(|(message, _)| message).collect(),
             write: None,
             durable: bytes,
+            voted: (0, None),
             sent: VecDeque::new(),
             token: None,
             grown,
@@ -392,6 +395,7 @@ impl Fuzzed {
                 Output::Send { to, bytes } => {
                     let message = Message::from_bytes(&bytes).unwrap();
                     assert!(to == message.to && to != self.raft.id(), "{message:?} after {what}");
+                    self.keeps_promise(&message);
                     self.sent.truncate(15);
                     self.sent.push_front(message);
                 }
@@ -404,6 +408,23 @@ impl Fuzzed {
             }
         }
         self.check(&what);
+    }
+
+    /// What a message promises is durable, and the member voted for no other candidate in that term.
+    fn keeps_promise(&mut self, message: &Message) {
+        let promise = match message.body {
+            Body::VoteAnswer { granted: true, .. } => 0,
+            Body::AppendAnswer { matched, .. } if matched > 0 => matched,
+            _ => return,
+        };
+        let DurableState::Bound(kept) = Durable::from_bytes(&self.durable).unwrap().state else { return };
+        assert!(kept.term >= message.term && kept.last().position.index >= promise, "{message:?}");
+        if promise == 0 {
+            let candidate = Some((message.to, message.to_incarnation));
+            assert!(kept.term > message.term || kept.vote == candidate, "{message:?} {:?}", kept.vote);
+            assert!(message.term > self.voted.0 || self.voted == (message.term, candidate), "{message:?}");
+            self.voted = (message.term, candidate);
+        }
     }
 
     fn event(&mut self, event: &Event) {
