@@ -115,8 +115,8 @@ fn said(what: impl Display) -> String {
     what.to_string()
 }
 
-/// Starts the member with the profile, the times and then the durable state that the input holds; without
-/// durable state as the only voter of a new cluster. Returns 1 if it started, else 0 and the refusal's text.
+/// Starts the member with the profile, the times and then the durable state that the input holds, or without
+/// any. A founding list is the names of its voters at the end of the address, behind a line break each. Returns 1 if it started, else 0 and the refusal's text.
 #[unsafe(no_mangle)]
 pub extern "C" fn start(host: &mut Host, seed: u64, now: u64) -> u32 {
     match make(&host.input, seed, now) {
@@ -138,23 +138,15 @@ fn make(input: &[u8], seed: u64, now: u64) -> Result<Raft, String> {
     let mut config = Config::new(profile.id, profile.incarnation, seed);
     config.address = profile.address.clone();
     (config.priority, config.is_witness, config.timing) = (profile.priority, profile.is_witness, timing);
-    let durable =
-        if fields.0.is_empty() { first(profile)? } else { Durable::from_bytes(fields.0).map_err(said)? };
-    Raft::restore(config, durable, Instant::from_nanos(now)).map_err(said)
-}
-
-fn first(profile: Profile) -> Result<Durable, String> {
-    let (id, incarnation) = (profile.id, profile.incarnation);
-    let members = Membership::default().apply(&[Change::Voter(profile)], Transition::Auto).map_err(said)?;
-    let committed = Record {
-        position: Position::ZERO,
-        cluster: ClusterId([1; 16]),
-        membership: members.into(),
-        data: [].into(),
-    };
-    let bound =
-        Bound { term: 0, vote: None, hold_ms: 0, is_established: false, committed, uncommitted: None };
-    Ok(Durable { id, incarnation, state: DurableState::Bound(bound) })
+    let names = profile.address.split('\n').skip(1).map(MemberId::new);
+    let voter = |id: Result<MemberId, _>| id.map(|id| Change::Voter(Profile::new(id)));
+    let list: Vec<Change> = names.map(voter).collect::<Result<_, _>>().map_err(said)?;
+    config.founding = Membership::default().apply(&list, Transition::Auto).ok();
+    let now = Instant::from_nanos(now);
+    if fields.0.is_empty() {
+        return Raft::new(config, now).map_err(said);
+    }
+    Raft::restore(config, Durable::from_bytes(fields.0).map_err(said)?, now).map_err(said)
 }
 
 /// Gives the member an input of this kind, with this number and the bytes of the input. Returns 1, or 0 and
@@ -193,6 +185,8 @@ fn parse(bytes: &[u8], kind: u32, number: u64) -> Result<Input, String> {
             Input::ChangeMembership { request: number, changes, transition }
         }
         6 => Input::Leave,
+        9 => Input::Known(fields.id()?),
+        10 => Input::Gone(fields.id()?),
         7 => Input::Persisted(Ticket(number)),
         _ => Input::PersistFailed(Ticket(number)),
     })
@@ -243,6 +237,8 @@ fn parts(event: Event) -> (u32, u64, Vec<u8>) {
         Event::Committed(record) => (15, record.position.index, bytes_of(&record)),
         Event::ChangeRefused { request, refused } => (16, request, said(refused).into()),
         Event::Left => (17, 0, vec![]),
+        Event::StandingChanged { standing, cluster } => (18, standing as u64, cluster.0.into()),
+        Event::OtherCluster { member, cluster } => (19, 0, [&cluster.0, member.as_bytes()].concat()),
         Event::Answered { request, result } => {
             let (code, number) = match result {
                 Ok(index) => (0, index),

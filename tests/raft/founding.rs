@@ -379,6 +379,9 @@ fn members_that_forgot_do_not_begin_a_list_anew_while_they_hear_of_its_cluster()
     cluster.add_blank(listed("c", 99, &names));
     cluster.run(20 * WAIT, nothing);
     assert!(cluster.leaders().is_empty(), "no quorum is left, and no second cluster begins");
+    for name in ["b", "c"] {
+        assert_eq!(cluster.raft(name).vote(), None, "nobody stands without the record of the cluster");
+    }
     assert_eq!(cluster.raft("b").standing(), Standing::Founding);
     assert_eq!(cluster.raft("b").heard().map(|(by, _)| by), Some(id("a")));
 }

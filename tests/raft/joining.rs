@@ -2,7 +2,7 @@
 
 use elector::core::raft::{
     Body, Change, ClusterId, Config, Event, Incarnation, Input, KnownIds, Member, Membership, Message,
-    Profile, Refusal, Standing, Transition,
+    Profile, Record, Refusal, Standing, Transition,
 };
 
 use crate::begin::{WAIT, blanks, cluster_of, config, durable, nothing, restart, voters, witness};
@@ -21,6 +21,44 @@ fn join(cluster: ClusterId, from: &str, number: u64, term: u64) -> Message {
         term,
         body: Body::Join { address: "".into(), priority: 0, is_witness: false, known },
     }
+}
+
+#[test]
+fn a_member_enters_a_cluster_only_with_a_committed_record_that_lists_it() {
+    let mut cluster = led();
+    cluster.add_blank(config("d", 14));
+    let profile = Profile { incarnation: Incarnation::new(14).unwrap(), ..Profile::new(id("d")) };
+    let changes = vec![Change::Learner(profile)];
+    cluster.input(id("a"), Input::ChangeMembership { request: 1, changes, transition: Transition::Auto });
+    let sent = only(&mut cluster, "d", "append");
+    let Body::Append { last, record, round, hold_ms, .. } = sent.body.clone() else { panic!("an append") };
+    let with = |term, record: Option<Record>, committed| Message {
+        term,
+        body: Body::Append { last, record, committed, round, hold_ms },
+        ..sent.clone()
+    };
+    let unlisted = cluster.raft("b").last().clone();
+    let of_others = Body::Append {
+        last: unlisted.position,
+        committed: unlisted.position,
+        record: Some(unlisted),
+        round,
+        hold_ms,
+    };
+    let refused = [
+        sent.clone(),
+        with(1, None, last),
+        with(2, record.clone(), last),
+        Message { body: of_others, ..sent.clone() },
+        from_c("d", 5, Body::Vote { last, given_up: None }),
+    ];
+    for message in refused {
+        let message = Message { to_incarnation: Incarnation::UNKNOWN, ..message };
+        assert!(cluster.deliver(&message).is_empty(), "{message:?}");
+        assert_eq!(cluster.raft("d").standing(), Standing::Blank, "{message:?}");
+    }
+    cluster.deliver(&with(1, record, last));
+    assert_eq!(cluster.raft("d").standing(), Standing::Bound);
 }
 
 #[test]
@@ -124,18 +162,18 @@ fn a_term_above_is_reached_without_a_break_for_the_voters_of_the_leader_only() {
     assert!(cluster.raft("a").membership().get(&id("d")).is_some());
 }
 
-/// Voters of a cluster whose members are listed without incarnations, a leading.
-fn led_without_incarnations() -> Cluster {
+/// Voters of a cluster whose members are listed without incarnations. a stands for election.
+fn listed_without_incarnations(names: &[&str]) -> Cluster {
     let mut cluster = Cluster::new();
-    let voter = |name: &str| Member {
+    let voter = |name: &&str| Member {
         profile: Profile::new(id(name)),
         is_voter: true,
         is_outgoing: false,
         is_learner: false,
         is_joining: false,
     };
-    let membership = Membership::new(["a", "b", "c"].map(voter).into()).unwrap();
-    for name in ["a", "b", "c"] {
+    let membership = Membership::new(names.iter().map(voter).collect()).unwrap();
+    for name in names {
         let start = Start::new(id(name), membership.clone());
         let durable = start.durable().unwrap();
         cluster.add(start.config, durable);
@@ -147,32 +185,31 @@ fn led_without_incarnations() -> Cluster {
 
 #[test]
 fn what_another_incarnation_acknowledged_does_not_count() {
-    let mut cluster = led_without_incarnations();
-    let to_c = |message: &Message| message.to == id("c");
-    // The record of a's term reaches b, whose acknowledgement does not reach a.
+    let mut cluster = listed_without_incarnations(&["a", "b", "c", "d", "e"]);
     while cluster.raft("a").last().position.index == 0 {
         let message = cluster.in_flight.pop_front().unwrap();
         cluster.deliver(&message);
     }
+    cluster.in_flight.clear();
     let index = cluster.raft("a").last().position.index;
-    cluster.in_flight.retain(|message| !to_c(message));
-    // Five voters: one acknowledgement less than a quorum would do.
-    let answer = |incarnation: u64, matched| Message {
-        from: id("b"),
-        from_incarnation: Incarnation::new(incarnation).unwrap(),
-        ..from_c("a", 1, Body::AppendAnswer { matched, round: 1 })
+    let mut answers = |from: &str, incarnation: u64, matched| {
+        cluster.deliver(&Message {
+            from: id(from),
+            from_incarnation: Incarnation::new(incarnation).unwrap(),
+            ..from_c("a", 1, Body::AppendAnswer { matched, round: 1 })
+        });
+        cluster.raft("a").committed().position.index
     };
-    // b answered that it keeps nothing yet, forgot, and another incarnation answers the same.
-    cluster.deliver(&answer(5, 0));
-    cluster.deliver(&answer(6, 0));
-    assert_eq!(cluster.raft("a").committed().position.index, 0);
-    cluster.deliver(&answer(6, index));
-    assert_eq!(cluster.raft("a").committed().position.index, index);
+    // b keeps the record, and forgets; its next incarnation answers a heartbeat.
+    assert_eq!(answers("b", 5, index), 0);
+    assert_eq!(answers("b", 6, 0), 0);
+    assert_eq!(answers("c", 7, index), 0, "a and c are two of five");
+    assert_eq!(answers("b", 6, index), index);
 }
 
 #[test]
 fn a_leader_lists_the_incarnations_of_members_that_answer() {
-    let mut cluster = led_without_incarnations();
+    let mut cluster = listed_without_incarnations(&["a", "b", "c"]);
     cluster.run(WAIT, nothing);
     for member in cluster.raft("b").committed().membership.members() {
         assert_eq!(member.profile.incarnation, INCARNATION);
