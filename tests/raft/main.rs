@@ -11,6 +11,7 @@ mod bytes;
 mod changes;
 mod drive;
 mod elections;
+mod explorer;
 mod figures;
 mod founding;
 mod fuzz;

@@ -1,6 +1,8 @@
 # shellcheck shell=bash
-# the seeded simulations, optimised: 20 000 fixed seeds, and as many drawn from the commit (ELECTOR_SIM_SEEDS)
-# limit: 1800
+# the simulations, optimised: 20 000 fixed seeds, as many drawn from the commit; the explorer of Raft members
+#
+# ELECTOR_SIM_SEEDS is the number of fixed seeds, ELECTOR_EXPLORER_STATES the most states of each search.
+# limit: 2400
 need_rust
 seeds=${ELECTOR_SIM_SEEDS:-20000}
 drawn=$((16#$(git rev-parse HEAD | cut -c 1-12)))
@@ -10,3 +12,6 @@ must env ELECTOR_SIM_SEEDS="$seeds" cargo test -q --release --all-features --tes
 export ELECTOR_SIM_SEEDS="$drawn..$((drawn + 20000))"
 must cargo test -q --release --all-features --test sim promises
 must cargo test -q --release --all-features --test raft world::promises
+export ELECTOR_EXPLORER_STATES=${ELECTOR_EXPLORER_STATES:-1500000}
+say "all that a few Raft members can do: at most $ELECTOR_EXPLORER_STATES states in each search"
+must cargo test -q --release --all-features --test raft explorer:: -- --nocapture --test-threads=1

@@ -1,9 +1,13 @@
 //! Whom a member knows outside its cluster, and what they answered to the question which cluster they belong
 //! to.
 
+#[cfg(feature = "testing")]
+use ::core::hash::{Hash, Hasher};
 use ::core::time::Duration;
 use alloc::vec::Vec;
 
+#[cfg(feature = "testing")]
+use super::frame::Frame;
 use super::id::{KnownIds, MemberId};
 use crate::core::Instant;
 
@@ -26,7 +30,7 @@ struct Answer {
 }
 
 /// Which cluster one of them belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Says {
     /// To none, and it may found one.
     MayFound,
@@ -96,6 +100,18 @@ impl Acquaintances {
     /// Until when a founder waits at least.
     pub(super) fn waits_until(&self) -> Instant {
         self.since.saturating_add(self.wait)
+    }
+
+    /// Hashes what decides when a cluster is founded; see [`Frame`].
+    #[cfg(feature = "testing")]
+    pub(super) fn fingerprint<H: Hasher + Default>(&self, frame: &Frame<'_>, hasher: &mut H) {
+        let Acquaintances { known, answers, since, wait } = self;
+        frame.known(known, hasher);
+        let absent = |at: Instant| frame.ahead(at.max(*since).saturating_add(4 * *wait));
+        (frame.ahead(self.waits_until()), absent(*since)).hash(hasher);
+        frame.unordered(answers.iter(), hasher, |(id, Answer { at, says }), one| {
+            (frame.id(id), says, at >= since, absent(*at)).hash(one);
+        });
     }
 
     fn answer(&self, id: &MemberId) -> Option<Answer> {

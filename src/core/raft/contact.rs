@@ -1,9 +1,13 @@
 //! When a leader last was in contact with a quorum: what its trust is computed from.
 
+#[cfg(feature = "testing")]
+use ::core::hash::{Hash, Hasher};
 use ::core::time::Duration;
 use alloc::collections::VecDeque;
 
 use super::config::ElectionTiming;
+#[cfg(feature = "testing")]
+use super::frame::Frame;
 use crate::core::Instant;
 use crate::core::time::percent;
 
@@ -58,6 +62,15 @@ impl Contact {
         if now < self.trusted_until {
             self.useful = self.useful.max(sent);
         }
+    }
+
+    /// Hashes what decides trust from now on; see [`Frame`].
+    #[cfg(feature = "testing")]
+    pub(super) fn fingerprint<H: Hasher>(&self, frame: &Frame<'_>, hasher: &mut H) {
+        // Rounds are hashed with the messages that belong to them.
+        let Contact { rounds: _, next_round: _, quorum, useful } = self;
+        let quorum = quorum.map_or(frame.horizon, |quorum| frame.age(quorum));
+        (quorum, frame.age(*useful)).hash(hasher);
     }
 
     /// When trust ends: 0.9 of the minimum election time after the send of the newest round that a quorum

@@ -1,8 +1,12 @@
 //! What may leave a member only once its state is durable.
 
+#[cfg(feature = "testing")]
+use ::core::hash::{Hash, Hasher};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+#[cfg(feature = "testing")]
+use super::frame::Frame;
 use super::id::MemberId;
 use super::membership::MAX_MEMBERS;
 
@@ -113,6 +117,21 @@ impl Durability {
     /// Drops the messages that are held back: what they promise is void.
     pub(super) fn drop_held(&mut self) {
         self.held.clear();
+    }
+
+    /// Hashes what decides what is written and sent from now on; see [`Frame`].
+    #[cfg(feature = "testing")]
+    pub(super) fn fingerprint<H: Hasher + Default>(&self, frame: &Frame<'_>, hasher: &mut H) {
+        let Durability { current, writing, durable, failed, held } = self;
+        let ahead = |version: u64| version.saturating_sub(*durable);
+        (ahead(*current), writing.map(ahead), failed).hash(hasher);
+        for Held { version, to: _, kind: _, bytes } in held {
+            ahead(*version).hash(hasher);
+            if let Ok(message) = Message::from_bytes(bytes) {
+                frame.message(&message, hasher);
+                frame.round_age(&message).hash(hasher);
+            }
+        }
     }
 
     /// The next message that may leave now, and whom it is for.

@@ -1,8 +1,12 @@
 //! Proposals that a member forwarded to the leader.
 
+#[cfg(feature = "testing")]
+use ::core::hash::{Hash, Hasher};
 use ::core::time::Duration;
 use alloc::vec::Vec;
 
+#[cfg(feature = "testing")]
+use super::frame::Frame;
 use crate::core::Instant;
 
 /// Maximum number of forwarded proposals without an answer.
@@ -53,6 +57,15 @@ impl Forwarded {
             return None;
         }
         Some(self.waiting.remove(0).request)
+    }
+
+    /// Hashes the proposals that wait; see [`Frame`].
+    #[cfg(feature = "testing")]
+    pub(super) fn fingerprint<H: Hasher>(&self, frame: &Frame<'_>, hasher: &mut H) {
+        let Forwarded { waiting, next } = self;
+        for Waiting { number, request: _, deadline } in waiting {
+            (next - number, frame.ahead(*deadline)).hash(hasher);
+        }
     }
 
     /// When the next deadline passes.

@@ -103,11 +103,11 @@
 // * `id`; `number`, numbers as bytes; `membership` and `change`, the members and how they change; `record`,
 //   the replicated state;
 // * `checksum` and `codec`, the fields of all bytes; `durable`, what a member keeps; `message` and `wire`,
-//   what members send, and its bytes;
+//   what members send, and its bytes; `frame`, by what they are compared in a search;
 // * `config`; `contact`, `durability` and `proposals`, values with one rule each; `interface`, inputs and
 //   outputs;
 // * `state`, what they make up; `election`, `offer`, `replication`, `transfer` and `members`, the protocol;
-//   `input`, which handles every input with their help.
+//   `input`, which handles every input with their help; `fingerprint`, which hashes a machine for a search.
 mod acquaintances;
 mod change;
 mod checksum;
@@ -117,8 +117,12 @@ mod contact;
 mod durability;
 mod durable;
 mod election;
+#[cfg(feature = "testing")]
+mod fingerprint;
 mod forwarded;
 mod founding;
+#[cfg(feature = "testing")]
+mod frame;
 mod id;
 mod input;
 mod interface;
@@ -143,6 +147,8 @@ pub use config::Protection;
 pub use config::{Config, ElectionTiming, InvalidTiming, MAX_ELECTION_MIN};
 pub use durability::Ticket;
 pub use durable::{Bound, Durable, DurableState};
+#[cfg(feature = "testing")]
+pub use frame::Frame;
 pub use id::{ClusterId, Incarnation, InvalidId, KnownIds, MAX_KNOWN, MemberId};
 pub use interface::{Event, Input, Leadership, Output, Refused, Role};
 pub use membership::{

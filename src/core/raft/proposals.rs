@@ -1,5 +1,7 @@
 //! Proposals that wait for a record, and those whose record is not committed yet.
 
+#[cfg(feature = "testing")]
+use ::core::hash::{Hash, Hasher};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -70,6 +72,13 @@ impl Proposals {
     pub(super) fn committed(&mut self, index: u64) -> Vec<(Origin, u64)> {
         let done = self.in_flight.iter().take_while(|(_, of)| *of <= index).count();
         self.in_flight.drain(..done).collect()
+    }
+
+    /// Hashes what decides the next record: whom an answer goes to makes no difference to it.
+    #[cfg(feature = "testing")]
+    pub(super) fn fingerprint<H: Hasher>(&self, hasher: &mut H) {
+        let Proposals { next, is_next_expected, next_origins: _, in_flight: _ } = self;
+        (next, is_next_expected).hash(hasher);
     }
 
     /// All proposals, for a leader that leads no more: those that took no effect, and those of which that is

@@ -1,5 +1,6 @@
 //! What must hold in a world of Raft members, however much goes wrong.
 
+use ::core::hash::{Hash, Hasher};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
@@ -16,7 +17,7 @@ const KEPT: usize = 256;
 
 /// The history of all records of a cluster. What is asked for is nearly always about the newest records, so
 /// the lists are searched from their ends.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct History {
     /// Each record that was ever seen, with the position of the record that it replaced; in order.
     records: Vec<(Record, Position)>,
@@ -26,7 +27,20 @@ pub(super) struct History {
     token: Option<FencingToken>,
     /// Whether a member said that the cluster yields to no other.
     is_established: bool,
+    /// How many terms began.
+    elections: u64,
     commits: u64,
+}
+
+impl Hash for History {
+    /// What decides which records may still follow. The members in them are hashed with those that keep them.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let History { records, committed, token, is_established, elections: _, commits: _ } = self;
+        for (record, before) in records {
+            (record.position, &record.data, before).hash(hasher);
+        }
+        (committed, token, is_established).hash(hasher);
+    }
 }
 
 impl History {
@@ -114,12 +128,13 @@ impl History {
             return Err(format!("token {token} came after {:?}", self.token));
         }
         self.token = Some(token);
+        self.elections += 1;
         Ok(())
     }
 }
 
 /// The histories of all clusters.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(super) struct Histories(Vec<([u8; 16], History)>);
 
 impl Histories {
@@ -142,6 +157,22 @@ impl Histories {
     pub(super) fn established(&self) -> usize {
         self.0.iter().filter(|(_, history)| history.is_established).count()
     }
+
+    /// How many terms began.
+    pub(super) fn elections(&self) -> u64 {
+        self.0.iter().map(|(_, history)| history.elections).sum()
+    }
+
+    /// The largest token that was given out; 0 before the first.
+    pub(super) fn newest_token(&self) -> u64 {
+        self.0.iter().filter_map(|(_, history)| history.token).max().map_or(0, FencingToken::get)
+    }
+
+    /// The largest index that was committed.
+    pub(super) fn newest_committed(&self) -> u64 {
+        let newest = self.0.values().filter_map(|history| history.committed.last_key_value());
+        newest.map(|(index, _)| *index).max().unwrap_or_default()
+    }
 }
 
 /// What tells clusters apart: the hash of the founding list if there is one, else the whole id.
@@ -154,6 +185,7 @@ pub(super) fn lineage(cluster: ClusterId) -> [u8; 16] {
 }
 
 /// What one run of a member said so far.
+#[derive(Clone)]
 pub(super) struct Watch {
     id: MemberId,
     incarnation: Incarnation,

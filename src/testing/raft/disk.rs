@@ -69,36 +69,42 @@ impl Disk {
         *self = Disk::new(None);
     }
 
-    /// Whether a message that the member sends promises only what the disk keeps: a vote, or a record.
+    /// Whether a message that the member sends promises only what the disk keeps.
     pub(super) fn keeps_promise(&self, bytes: &[u8]) -> Result<(), Broken> {
-        // Kinds 3, 4 and 6: a vote is asked for or given, a record is acknowledged.
-        if !bytes.get(4).is_some_and(|kind| [3, 4, 6].contains(kind)) {
-            return Ok(());
+        keeps_promise(self.kept.as_ref(), bytes)
+    }
+}
+
+/// Whether a message that a member sends promises only what its disk keeps: a vote, or a record.
+pub(super) fn keeps_promise(kept: Option<&Durable>, bytes: &[u8]) -> Result<(), Broken> {
+    // Kinds 3, 4 and 6: a vote is asked for or given, a record is acknowledged.
+    if !bytes.get(4).is_some_and(|kind| [3, 4, 6].contains(kind)) {
+        return Ok(());
+    }
+    let Ok(message) = Message::from_bytes(bytes) else {
+        return Err("it sends what cannot be read".into());
+    };
+    let Some(Durable { state: DurableState::Bound(bound), .. }) = kept else {
+        return Err(format!("it promises by {} without being a member", message.body.name()));
+    };
+    // In a later term the member gives no vote of this one any more, which keeps the promise as well.
+    let votes_for = |candidate| {
+        let vote = bound.vote.map(|(id, _)| id);
+        bound.term > message.term || (bound.term == message.term && vote == Some(candidate))
+    };
+    let last = bound.last().position;
+    let is_kept = match message.body {
+        Body::Vote { .. } => votes_for(message.from),
+        Body::VoteAnswer { granted: true, .. } => votes_for(message.to),
+        Body::AppendAnswer { matched, .. } => {
+            matched == 0 || (last.index >= matched && bound.term >= message.term)
         }
-        let Ok(message) = Message::from_bytes(bytes) else {
-            return Err("it sends what cannot be read".into());
-        };
-        let Some(Durable { state: DurableState::Bound(kept), .. }) = &self.kept else {
-            return Err(format!("it promises by {} without being a member", message.body.name()));
-        };
-        let last = kept.last().position;
-        let vote = kept.vote.map(|(id, _)| id);
-        // In a later term the member gives no vote of this one any more, which keeps the promise as well.
-        let votes_for =
-            |candidate| kept.term > message.term || (kept.term == message.term && vote == Some(candidate));
-        let is_kept = match message.body {
-            Body::Vote { .. } => votes_for(message.from),
-            Body::VoteAnswer { granted: true, .. } => votes_for(message.to),
-            Body::AppendAnswer { matched, .. } => {
-                matched == 0 || (last.index >= matched && kept.term >= message.term)
-            }
-            _ => true,
-        };
-        let what = message.body.name();
-        if is_kept {
-            Ok(())
-        } else {
-            Err(format!("it promises by {what} what its disk does not keep: {kept:?}"))
-        }
+        _ => true,
+    };
+    let what = message.body.name();
+    if is_kept {
+        Ok(())
+    } else {
+        Err(format!("it promises by {what} what its disk does not keep: {bound:?}"))
     }
 }

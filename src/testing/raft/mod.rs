@@ -19,6 +19,7 @@
 
 mod checks;
 mod disk;
+mod explorer;
 mod faults;
 mod liveness;
 mod network;
@@ -27,5 +28,6 @@ mod plan;
 mod queue;
 mod world;
 
+pub use explorer::{Begin, Counterexample, Explored, Explorer, Scope, Walked};
 pub use plan::{Beginning, Fault, Plan};
 pub use world::{Figures, World};

@@ -1,0 +1,148 @@
+//! What can happen next in an explored state.
+
+use ::core::fmt;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::network::Packet;
+use super::process::{Keeps, Process};
+use super::scope::Scope;
+use super::state::State;
+use crate::core::raft::{Body, Change, Membership, Record};
+
+/// One thing that can happen. Members are numbers.
+#[derive(Clone)]
+pub(super) enum Action {
+    /// The clock goes on.
+    Pause,
+    Timeout(usize),
+    Campaign(usize),
+    Deliver(Arc<Packet>),
+    Written(usize),
+    WriteFails(usize, Keeps),
+    Crash(usize, Keeps),
+    Propose(usize),
+    Transfer(usize, usize),
+    /// An operator asks a leader for these voters, as a set of bits.
+    Change(usize, u32),
+    Leave(usize),
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Pause => f.write_str("the clock goes on"),
+            Action::Timeout(member) => write!(f, "n{member}: timeout"),
+            Action::Campaign(member) => write!(f, "n{member}: campaign"),
+            Action::Deliver(packet) => {
+                let message = &packet.message;
+                write!(f, "{} -> {} term {} {}", message.from, message.to, message.term, Brief(&message.body))
+            }
+            Action::Written(member) => write!(f, "n{member}: written"),
+            Action::WriteFails(member, keeps) => write!(f, "n{member}: write fails, disk keeps {keeps:?}"),
+            Action::Crash(member, keeps) => write!(f, "n{member}: crash, disk keeps {keeps:?}"),
+            Action::Propose(member) => write!(f, "n{member}: propose"),
+            Action::Transfer(member, to) => write!(f, "n{member}: transfer to n{to}"),
+            Action::Change(member, voters) => {
+                write!(f, "n{member}: change voters to {voters:#b} (bit 0 is n0)")
+            }
+            Action::Leave(member) => write!(f, "n{member}: leave"),
+        }
+    }
+}
+
+/// A message without what its records hold.
+struct Brief<'a>(&'a Body);
+
+impl fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let position = |record: &Option<Record>| record.as_ref().map(|record| record.position);
+        let name = self.0.name();
+        match self.0 {
+            Body::Append { last, record, committed, round, .. } => {
+                let record = position(record);
+                write!(f, "{name}: last {last}, committed {committed}, round {round}, record {record:?}")
+            }
+            Body::PreVoteAnswer { granted, offer } | Body::VoteAnswer { granted, offer } => {
+                write!(f, "{name}: granted {granted}, offer {:?}", position(offer))
+            }
+            body => write!(f, "{name}: {body:?}"),
+        }
+    }
+}
+
+impl State {
+    /// All that can happen next within the scope.
+    pub(super) fn actions(&self, scope: &Scope) -> Vec<Action> {
+        let mut actions = Vec::with_capacity(16 + self.network.packets().len());
+        for (member, process) in self.processes().enumerate() {
+            self.actions_of(member, process, scope, &mut actions);
+        }
+        actions.extend(self.network.packets().iter().cloned().map(Action::Deliver));
+        if self.left.pauses > 0 {
+            actions.push(Action::Pause);
+        }
+        actions
+    }
+
+    fn actions_of(&self, member: usize, process: &Process, scope: &Scope, actions: &mut Vec<Action>) {
+        let left = &self.left;
+        if process.is_due(self.now) {
+            actions.push(Action::Timeout(member));
+        }
+        if process.leads() {
+            if left.proposals > 0 {
+                actions.push(Action::Propose(member));
+            }
+            let others = (0..scope.count()).filter(|other| *other != member);
+            if left.transfers > 0 {
+                actions.extend(others.map(|other| Action::Transfer(member, other)));
+            }
+            if left.changes > 0 {
+                let sets = (1..1_u32 << scope.count()).filter(|set| *set != voters(process, scope));
+                actions.extend(sets.map(|set| Action::Change(member, set)));
+            }
+        } else if process.raft.is_free_to_stand(self.now)
+            && process.raft.membership().votes(&process.raft.id())
+        {
+            actions.push(Action::Campaign(member));
+        }
+        if left.leaves > 0 {
+            actions.push(Action::Leave(member));
+        }
+        let is_writing = process.is_writing();
+        if is_writing {
+            actions.push(Action::Written(member));
+        }
+        let outcomes = if is_writing { &[Keeps::Old, Keeps::New][..] } else { &[Keeps::Old][..] };
+        if left.failures > 0 && is_writing {
+            actions.extend(outcomes.iter().map(|keeps| Action::WriteFails(member, *keeps)));
+        }
+        if left.crashes > 0 {
+            actions.extend(outcomes.iter().map(|keeps| Action::Crash(member, *keeps)));
+        }
+    }
+}
+
+/// The voters that a member knows, as a set of bits.
+fn voters(process: &Process, scope: &Scope) -> u32 {
+    let is_voter = |index: &usize| {
+        let listed = process.raft.membership().get(&scope.profile(*index).id);
+        listed.is_some_and(|member| member.is_voter)
+    };
+    (0..scope.count()).filter(is_voter).map(|index| 1 << index).sum()
+}
+
+/// The changes that make a set of members the voters, and nobody else a member.
+pub(super) fn changes_to(set: u32, membership: &Membership, scope: &Scope) -> Vec<Change> {
+    let change = |index: usize| {
+        let profile = scope.profile(index);
+        match membership.get(&profile.id) {
+            Some(member) if set >> index & 1 == 0 => Some(Change::Remove(member.profile.id)),
+            Some(member) if member.is_voter => None,
+            None if set >> index & 1 == 0 => None,
+            _ => Some(Change::Voter(profile)),
+        }
+    };
+    (0..scope.count()).filter_map(change).collect()
+}

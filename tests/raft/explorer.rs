@@ -1,0 +1,143 @@
+//! All that a few Raft members can do within bounds: see [`elector::testing::raft::Explorer`].
+//!
+//! ```text
+//! export ELECTOR_EXPLORER_STATES=1500000
+//! cargo test --release --no-default-features --features testing --test raft explorer:: -- --nocapture
+//! ```
+//!
+//! `ELECTOR_EXPLORER_STATES` is how many states a search visits at most, and walks take as many steps; unset,
+//! both are what takes a moment without optimisation.
+
+use std::time::Duration;
+
+use elector::core::raft::Protection;
+use elector::testing::raft::{Begin, Explored, Explorer, Scope};
+
+/// The clock goes on by so much that all trust has ended, and no vote is withheld any more.
+const LONG: Duration = Duration::from_millis(201);
+
+/// One message from a member to another at a time, the clock goes on by a maximum election time.
+fn coarse() -> Scope {
+    Scope { in_flight: 1, pause: LONG, ..Scope::default() }
+}
+
+/// The most states of a search, and the steps of walks.
+fn effort() -> Option<usize> {
+    let states = std::env::var("ELECTOR_EXPLORER_STATES").ok()?;
+    Some(states.parse().expect("ELECTOR_EXPLORER_STATES is a number"))
+}
+
+fn search(what: &str, scope: &Scope, quick: usize) -> Explored {
+    let explorer = Explorer::new(scope.clone());
+    let explored = explorer.search(effort().unwrap_or(quick)).unwrap_or_else(|broken| panic!("{broken}"));
+    println!("{what}: {explored}");
+    explored
+}
+
+/// A search that leaves no state out.
+fn exhaust(what: &str, scope: &Scope) {
+    let explored = search(what, scope, 100_000);
+    assert!(explored.is_exhausted && explored.elected == scope.terms, "{explored}");
+    assert!(explored.committed >= scope.terms, "{explored}");
+}
+
+fn walk(what: &str, scope: &Scope) {
+    const STEPS: usize = 150;
+    let scope = Scope { in_flight: 6, ..scope.clone() };
+    let walks = (effort().unwrap_or(4_000) / STEPS) as u64;
+    let walked = Explorer::new(scope).walk(1, walks, STEPS).unwrap_or_else(|broken| panic!("{broken}"));
+    println!("{what}: {walked}");
+    assert!(walked.elected > walks / 4 && walked.committed >= walked.elected, "{walked}");
+}
+
+#[test]
+fn two_members_keep_the_promises_in_all_that_three_terms_allow() {
+    exhaust("two members, three terms", &coarse());
+    if effort().is_some() {
+        exhaust("two members, three messages each way", &Scope { in_flight: 3, ..coarse() });
+        exhaust("two members, a finer clock", &Scope { in_flight: 2, ..Scope::default() });
+    }
+}
+
+#[test]
+fn two_members_keep_the_promises_where_disks_are_slow_and_fail_and_members_crash() {
+    let scope = Scope { crashes: 1, failures: 1, has_slow_disks: true, ..coarse() };
+    search("two members, slow disks, a crash, a failure", &scope, 1_500);
+    if effort().is_some() {
+        exhaust("two members, slow disks, a crash, a failure", &scope);
+    }
+}
+
+#[test]
+fn three_members_keep_the_promises() {
+    let scope = Scope { voters: 3, terms: 2, proposals: 1, crashes: 1, ..coarse() };
+    search("three members from the start", &scope, 1_000);
+    let led = Scope { begins: Begin::Led, transfers: 1, in_flight: 2, ..scope };
+    search("three members, one leads", &Scope { pause: Scope::default().pause, ..led.clone() }, 1_000);
+    let rivals = Scope { begins: Begin::Rivals, terms: 4, proposals: 0, crashes: 0, transfers: 0, ..led };
+    search("three members, two rivals' records", &rivals, 1_000);
+    walk(
+        "three members",
+        &Scope {
+            terms: 8,
+            proposals: 3,
+            crashes: 2,
+            transfers: 2,
+            ..Scope { voters: 3, ..Scope::default() }
+        },
+    );
+}
+
+#[test]
+fn two_voters_and_a_witness_keep_the_promises() {
+    let scope = Scope { voters: 3, witnesses: 1, begins: Begin::Led, proposals: 1, crashes: 1, ..coarse() };
+    search("two voters and a witness", &scope, 1_000);
+    let scope =
+        Scope { terms: 8, proposals: 3, crashes: 2, transfers: 1, pause: Scope::default().pause, ..scope };
+    walk("two voters and a witness", &scope);
+}
+
+#[test]
+fn clusters_that_grow_and_shrink_keep_the_promises() {
+    let scope = Scope { voters: 1, spares: 1, begins: Begin::Led, changes: 3, ..coarse() };
+    search("one voter and two, and back", &scope, 1_000);
+    let scope = Scope { spares: 2, leaves: 1, ..scope };
+    search("one voter to three, and back", &scope, 1_000);
+    let scope = Scope { voters: 3, changes: 6, crashes: 2, proposals: 2, terms: 9, ..scope };
+    walk("three voters of five", &Scope { pause: Scope::default().pause, ..scope });
+}
+
+/// What is broken where members lack a rule. Searched breadth first too if there is time.
+fn broken_without(protection: Protection, scope: Scope) -> String {
+    // No promise needs the pre-vote. Without it traces are shorter.
+    let sound = Scope { voters: 3, terms: 4, without: vec![Protection::PreVote], ..scope };
+    let unsound = Scope { without: vec![Protection::PreVote, protection], ..sound.clone() };
+    walk("three members without the pre-vote", &Scope { terms: 30, ..sound.clone() });
+    if let Some(states) = effort() {
+        let broken = Explorer::new(unsound.clone()).search(states).expect_err("no promise was broken");
+        println!("without {protection:?} too, a shortest trace: {broken}");
+    }
+    let unsound = Scope { terms: 6, in_flight: 6, ..unsound };
+    Explorer::new(unsound).walk(4, 20_000, 60).expect_err("no promise was broken").to_string()
+}
+
+#[test]
+fn two_lead_at_once_where_no_leader_checks_for_a_quorum() {
+    let scope = Scope { begins: Begin::Led, ..coarse() };
+    let broken = broken_without(Protection::CheckQuorum, scope);
+    assert!(broken.contains("lead at once"), "{broken}");
+}
+
+#[test]
+fn two_lead_at_once_where_no_vote_is_withheld() {
+    let scope = Scope { begins: Begin::Led, ..coarse() };
+    let broken = broken_without(Protection::Withholding, scope);
+    assert!(broken.contains("lead at once"), "{broken}");
+}
+
+#[test]
+fn committed_data_is_lost_where_a_leader_commits_records_of_earlier_terms() {
+    let scope = Scope { begins: Begin::Rivals, ..coarse() };
+    let broken = broken_without(Protection::OwnTerm, scope);
+    assert!(broken.contains("committed"), "{broken}");
+}
