@@ -107,6 +107,56 @@ fn clusters_that_grow_and_shrink_keep_the_promises() {
     walk("three voters of five", &Scope { pause: Scope::default().pause, ..scope });
 }
 
+/// Members without state whose hosts name others: who knows whom. Too little time passes for one that is
+/// silent to count as absent, so one cluster is established, whatever is lost.
+fn blank(voters: usize, knows: &[(usize, usize)]) -> Scope {
+    let (begins, knows) = (Begin::Blank, knows.to_vec());
+    Scope { voters, begins, knows, pause: Duration::from_millis(200), pauses: 4, ..coarse() }
+}
+
+#[test]
+fn two_blank_members_establish_one_cluster() {
+    for knows in [&[(0, 1)][..], &[(1, 0)], &[(0, 1), (1, 0)]] {
+        let what = format!("two blank members, known {knows:?}");
+        let scope = blank(2, knows);
+        search(&what, &Scope { proposals: 1, ..scope.clone() }, 1_000);
+        if effort().is_some() {
+            exhaust(&what, &Scope { proposals: 1, crashes: 1, ..scope.clone() });
+            exhaust(&format!("{what}, one leaves"), &Scope { leaves: 1, ..scope });
+        }
+    }
+}
+
+#[test]
+fn three_blank_members_establish_one_cluster() {
+    let path = [(0, 1), (1, 2)];
+    for knows in [&path[..], &[(0, 2), (1, 2)], &[(2, 0), (2, 1)], &[(0, 1), (1, 2), (2, 0)]] {
+        let scope = Scope { proposals: 1, terms: 4, ..blank(3, knows) };
+        search(&format!("three blank members, known {knows:?}"), &scope, 400);
+        // Where a silent one may count as absent there can be two clusters, and the other promises hold.
+        for pauses in [4, u8::MAX] {
+            let scope = Scope { in_flight: 6, crashes: 2, leaves: 1, terms: 12, pauses, ..scope.clone() };
+            let walked = Explorer::new(scope).walk(1, (effort().unwrap_or(1_200) / 100) as u64, 100);
+            let walked = walked.unwrap_or_else(|broken| panic!("{broken}"));
+            println!("three blank members, known {knows:?}, {pauses} pauses: {walked}");
+        }
+    }
+}
+
+#[test]
+fn a_founding_list_begins_one_cluster() {
+    let scope = Scope { begins: Begin::List, pauses: 4, ..coarse() };
+    search("a list of two", &scope, 1_500);
+    search("a list of three", &Scope { voters: 3, ..scope.clone() }, 500);
+    walk(
+        "a list of three",
+        &Scope { voters: 3, terms: 8, crashes: 2, proposals: 2, pauses: u8::MAX, ..scope.clone() },
+    );
+    if effort().is_some() {
+        exhaust("a list of two", &scope);
+    }
+}
+
 /// What is broken where members lack a rule. Searched breadth first too if there is time.
 fn broken_without(protection: Protection, scope: Scope) -> String {
     // No promise needs the pre-vote. Without it traces are shorter.

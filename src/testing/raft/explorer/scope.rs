@@ -59,7 +59,7 @@ pub struct Scope {
     pub pause: Duration,
     /// Where the search begins.
     pub begins: Begin,
-    /// Who knows whom from its start on.
+    /// Who knows whom from its start on, for members that begin blank: numbers of members.
     pub knows: Vec<(usize, usize)>,
     /// Rules that all members lack.
     pub without: Vec<Protection>,
