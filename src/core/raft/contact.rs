@@ -68,9 +68,8 @@ impl Contact {
     #[cfg(feature = "testing")]
     pub(super) fn fingerprint<H: Hasher>(&self, frame: &Frame<'_>, hasher: &mut H) {
         // Rounds are hashed with the messages that belong to them.
-        let Contact { rounds: _, next_round: _, quorum, useful } = self;
-        let quorum = quorum.map_or(frame.horizon, |quorum| frame.age(quorum));
-        (quorum, frame.age(*useful)).hash(hasher);
+        let Contact { rounds: _, next_round: _, trusted_until, useful } = self;
+        (frame.ahead(*trusted_until), frame.age(*useful)).hash(hasher);
     }
 
     /// When trust ends: 0.9 of the minimum election time after the send of the newest round that a quorum

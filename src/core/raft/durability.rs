@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 use super::frame::Frame;
 use super::id::MemberId;
 use super::membership::MAX_MEMBERS;
+#[cfg(feature = "testing")]
+use super::message::Message;
 
 /// Maximum number of messages that are held back.
 const MAX_HELD: usize = 4 * MAX_MEMBERS;

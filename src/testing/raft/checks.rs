@@ -170,8 +170,8 @@ impl Histories {
 
     /// The largest index that was committed.
     pub(super) fn newest_committed(&self) -> u64 {
-        let newest = self.0.values().filter_map(|history| history.committed.last_key_value());
-        newest.map(|(index, _)| *index).max().unwrap_or_default()
+        let newest = self.0.iter().filter_map(|(_, history)| history.committed.back());
+        newest.map(|position| position.index).max().unwrap_or_default()
     }
 }
 

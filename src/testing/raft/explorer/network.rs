@@ -54,8 +54,8 @@ impl Network {
         &self.packets
     }
 
-    /// Adds a message. One that is on its way already becomes the newest again. Of too many from one member to
-    /// another the oldest is lost.
+    /// Adds a message. One that is on its way already becomes the newest again. Of too many from one member
+    /// to another the oldest is lost.
     pub(super) fn send(&mut self, packet: Packet, most: usize) {
         let is_same =
             |other: &Arc<Packet>| other.prints == packet.prints && other.round_began == packet.round_began;
@@ -69,8 +69,8 @@ impl Network {
         packets.push(Arc::new(packet));
     }
 
-    /// The hash of all messages, for each order of the members: with the age of each one's round, and with how
-    /// many newer ones there are between the same two, which decides when it is lost.
+    /// The hash of all messages, for each order of the members: with the age of each one's round, and with
+    /// how many newer ones there are between the same two, which decides when it is lost.
     pub(super) fn prints(&self, now: Instant, horizon: Duration, orders: usize) -> Prints {
         let (mut sums, mut newer) = (Prints::default(), [0_u8; 64]);
         for packet in self.packets.iter().rev() {

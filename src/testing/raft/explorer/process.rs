@@ -200,7 +200,8 @@ impl Process {
     /// Hashes all that decides what it does from now on.
     pub(super) fn fingerprint<H: Hasher + Default>(&self, frame: &Frame<'_>, hasher: &mut H) {
         self.raft.fingerprint(frame, hasher);
-        // A term is larger than the durable one, so that only a token beyond that can be followed by a smaller.
+        // The next term is larger than the durable one: only a token beyond that can be followed by a
+        // smaller one.
         let token = self.token.filter(|token| token.get() > self.durable_term());
         (token, self.founded).hash(hasher);
         let writing = self.writing.as_ref().map(|(_, written)| written);

@@ -36,8 +36,8 @@ pub struct Scope {
     pub spares: usize,
     /// The largest term. A state in which a member has a larger one is checked, and not followed.
     pub terms: u64,
-    /// How many messages are on their way from one member to another at most: of more, the oldest is lost. One
-    /// that was delivered stays on its way, and may come again.
+    /// How many messages are on their way from one member to another at most: of more, the oldest is lost.
+    /// One that was delivered stays on its way, and may come again.
     pub in_flight: usize,
     /// How many values are proposed.
     pub proposals: u8,

@@ -270,8 +270,8 @@ impl State {
         self.members[member].1 = prints;
     }
 
-    /// At most one member of a cluster leads, and members that know each other establish one cluster, unless one
-    /// may have been silent for so long that it counts as absent.
+    /// At most one member of a cluster leads, and members that know each other establish one cluster, unless
+    /// one may have been silent for so long that it counts as absent.
     fn check(&self, setting: &Setting) -> Result<(), Broken> {
         let leads = |(_, process): &(usize, &Process)| process.raft.leadership(self.now).is_leader;
         let cluster = |process: &Process| lineage(process.raft.committed().cluster);
