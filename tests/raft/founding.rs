@@ -92,22 +92,32 @@ fn a_member_founds_only_once_all_that_it_knows_answered_that_they_are_blank() {
 fn who_founds_no_cluster_is_not_waited_for() {
     let mut cluster = Cluster::new();
     cluster.add_blank(witness(config("a", 11)));
-    cluster.add_blank(config("b", 12));
     cluster.add_blank(config("c", 13));
     cluster.input(id("c"), Input::Known(id("a")));
-    cluster.input(id("c"), Input::Known(id("b")));
-    // b wants to be in no cluster.
-    cluster.input(id("b"), Input::Leave);
     cluster.run(2 * WAIT, nothing);
     assert_eq!(cluster.leaders(), [id("c")]);
     assert_eq!(voters(&cluster, "a"), [id("a"), id("c")]);
-    assert_eq!(cluster.raft("b").standing(), Standing::Blank);
-    assert!(cluster.nodes[&id("b")].events.contains(&Event::Left));
     // A witness that knows nobody founds nothing.
     let mut cluster = Cluster::new();
     cluster.add_blank(witness(config("a", 11)));
     cluster.run(9 * WAIT, nothing);
     assert_eq!(cluster.raft("a").standing(), Standing::Blank);
+}
+
+#[test]
+fn a_blank_member_that_its_host_stopped_answers_nobody() {
+    // By its answer b would found a cluster, and a would too when it starts again and hears nothing.
+    let mut cluster = blanks(&["a", "b"], &[]);
+    cluster.input(id("a"), Input::Leave);
+    assert!(cluster.nodes[&id("a")].events.contains(&Event::Left));
+    cluster.input(id("b"), Input::Known(id("a")));
+    cluster.run(WAIT, nothing);
+    restart(&mut cluster, config("a", 11));
+    cluster.run(WAIT, |_| true);
+    assert_eq!(cluster.leaders(), [id("a")]);
+    assert_eq!(cluster.raft("b").standing(), Standing::Blank);
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!((cluster.leaders(), voters(&cluster, "a")), (vec![id("a")], vec![id("a"), id("b")]));
 }
 
 #[test]
