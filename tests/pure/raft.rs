@@ -116,7 +116,8 @@ fn said(what: impl Display) -> String {
 }
 
 /// Starts the member with the profile, the times and then the durable state that the input holds, or without
-/// any. A founding list is the names of its voters at the end of the address, behind a line break each. Returns 1 if it started, else 0 and the refusal's text.
+/// any. A founding list is the names of its voters at the end of the address, behind a line break each.
+/// Returns 1 if it started, else 0 and the refusal's text.
 #[unsafe(no_mangle)]
 pub extern "C" fn start(host: &mut Host, seed: u64, now: u64) -> u32 {
     match make(&host.input, seed, now) {

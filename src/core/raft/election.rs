@@ -48,8 +48,8 @@ impl Raft {
         self.count_votes();
     }
 
-    /// Stands for election in the next term. If the leader of a term has given leadership up for this, no voter
-    /// of that term withholds its vote because it heard that leader.
+    /// Stands for election in the next term. If the leader of a term has given leadership up for this, no
+    /// voter of that term withholds its vote because it heard that leader.
     pub(super) fn campaign(&mut self, given_up: Option<u64>) {
         if self.has_begun_without(self.last().position) {
             return;

@@ -12,7 +12,8 @@ use super::id::{ClusterId, Incarnation, MemberId};
 use super::interface::Event;
 use super::membership::{Member, Membership, Profile};
 use super::record::{Position, Record};
-use super::state::{Raft, Relation, StartRefused, State};
+use super::start::StartRefused;
+use super::state::{Raft, Relation, State};
 use crate::core::Instant;
 use crate::core::lease::DeposedReason;
 
@@ -126,8 +127,8 @@ impl Raft {
         self.relation == Relation::Bound && self.bound.committed.cluster.is_open()
     }
 
-    /// Whether the cluster of the list has begun, as another member says, and one that keeps this record has no
-    /// record of it: it may not begin the cluster anew.
+    /// Whether the cluster of the list has begun, as another member says, and one that keeps this record has
+    /// no record of it: it may not begin the cluster anew.
     pub(super) fn has_begun_without(&self, last: Position) -> bool {
         self.is_open() && self.heard.is_some() && last == Position::ZERO
     }

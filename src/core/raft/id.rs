@@ -181,9 +181,9 @@ impl Incarnation {
 /// The id of one cluster: 16 bytes, so that no two clusters that were ever founded share one.
 ///
 /// Every message carries it, so that a member ignores messages of another cluster. The first eight bytes are
-/// the *key*: a hash of the list of members that founds the cluster, or 0 without such a list. The other eight
-/// are the *genesis*, random. With a list the genesis is 0 until the first record is committed, which has it:
-/// until then the id is *open*.
+/// the *key*: a hash of the list of members that founds the cluster, or 0 without such a list. The other
+/// eight are the *genesis*, random. With a list the genesis is 0 until the first record is committed, which
+/// has it: until then the id is *open*.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ClusterId(pub [u8; 16]);
 

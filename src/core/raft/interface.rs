@@ -149,8 +149,8 @@ pub enum Event {
         /// The cluster; [`ClusterId::NONE`] if it belongs to none.
         cluster: ClusterId,
     },
-    /// A member that this one knows belongs to another cluster, and neither yields: they stay two clusters for
-    /// ever, unless an operator ends one of them. Comes once for each such member.
+    /// A member that this one knows belongs to another cluster, and neither yields: they stay two clusters
+    /// for ever, unless an operator ends one of them. Comes once for each such member.
     OtherCluster {
         /// The member of the other cluster.
         member: MemberId,

@@ -68,8 +68,8 @@ impl Raft {
         if has_nothing_to_ask { self.seek_at.max(self.lost_at()) } else { self.seek_at }
     }
 
-    /// Whom to ask: the known ids that are no members; and the members too, if this one is not among them, has
-    /// lost them, or the cluster of a founding list has not begun.
+    /// Whom to ask: the known ids that are no members; and the members too, if this one is not among them,
+    /// has lost them, or the cluster of a founding list has not begun.
     fn sought(&self) -> Vec<MemberId> {
         let members = self.membership();
         let known = self.acquaintances.known().ids().iter().copied();
@@ -127,8 +127,8 @@ impl Raft {
         }
     }
 
-    /// Answers [`Body::Seek`]. A member of no cluster that its host has stopped is silent: its answer would let
-    /// the other one found a cluster, and it may start again and found one too, without knowing of that.
+    /// Answers [`Body::Seek`]. A member of no cluster that its host has stopped is silent: its answer would
+    /// let the other one found a cluster, and it may start again and found one too, without knowing of that.
     pub(super) fn answer_seek(&mut self, message: &Message) {
         if self.relation == Relation::Blank && !self.wants_in {
             return;

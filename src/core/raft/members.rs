@@ -110,8 +110,8 @@ impl Raft {
         self.now < progress.answered.saturating_add(self.config.timing.min())
     }
 
-    /// Whether a quorum of other voters answered within the minimum election time, and one among them that may
-    /// lead, so that the cluster goes on with them. Without that a change could leave members of whom no
+    /// Whether a quorum of other voters answered within the minimum election time, and one among them that
+    /// may lead, so that the cluster goes on with them. Without that a change could leave members of whom no
     /// quorum exists any more, or only witnesses.
     fn has_quorum_lately(&self, next: &Membership) -> bool {
         let State::Leader(leading) = &self.state else { return false };
@@ -217,8 +217,8 @@ impl Raft {
         true
     }
 
-    /// The other voter to lead next: one that answers, that has the newest record or the one nearest to it, of
-    /// the highest priority.
+    /// The other voter to lead next: one that answers, that has the newest record or the one nearest to it,
+    /// of the highest priority.
     fn best_successor(&self) -> Option<usize> {
         let State::Leader(leading) = &self.state else { return None };
         let members = self.membership().members();
@@ -230,9 +230,9 @@ impl Raft {
         self.places().filter(may_lead).max_by_key(rank)
     }
 
-    /// A record is committed: this member is one of the cluster by that, or is none any more. Then it tells the
-    /// host, and waits until others admit it again; but one that was removed before it started asks for that
-    /// itself.
+    /// A record is committed: this member is one of the cluster by that, or is none any more. Then it tells
+    /// the host, and waits until others admit it again; but one that was removed before it started asks for
+    /// that itself.
     pub(super) fn leave_if_removed(&mut self) {
         let is_member = self.is_listed();
         if is_member {

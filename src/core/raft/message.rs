@@ -9,8 +9,8 @@ use super::record::{Position, Record};
 /// One message from one member to another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
-    /// The sender's cluster; [`ClusterId::NONE`] while it belongs to none. In a [`Body::Join`] the cluster that
-    /// it wants to join.
+    /// The sender's cluster; [`ClusterId::NONE`] while it belongs to none. In a [`Body::Join`] the cluster
+    /// that it wants to join.
     pub cluster: ClusterId,
     /// The sender.
     pub from: MemberId,

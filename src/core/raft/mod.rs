@@ -49,34 +49,30 @@
 //! * A record that only a witness keeps besides a leader that ended is not lost: the witness offers it to
 //!   candidates.
 //!
-//! So far the first members of a cluster are those of its first record, and operators add others: founding
-//! and joining by themselves are not built yet.
+//! # How a cluster begins
+//!
+//! A member without durable state ([`Raft::new`]) founds a cluster with those of its founding list
+//! ([`Config::founding`], recommended), or joins the cluster of a member that its host names
+//! ([`Input::Known`]), or founds one alone if all that it knows of belong to none or are silent. **Two
+//! founders that have each accepted data or a second member before they hear of each other are two clusters
+//! for ever.** A member that leaves ([`Input::Leave`]) only ever rejoins its cluster. The rules, their
+//! argument and their limits are in `src/docs/raft.md`.
 //!
 //! # A whole loop
 //!
-//! A cluster of one member, whose disk answers at once, and a clock that jumps to the end of every wait:
+//! A member that knows nobody founds a cluster alone. Its disk answers at once, and its clock jumps to the
+//! end of every wait:
 //!
 //! ```
 //! use elector::core::Instant;
 //! use elector::core::raft::*;
 //!
 //! let (id, incarnation) = (MemberId::new("a")?, Incarnation::new(0x5eed).unwrap());
-//! let members = Membership::default().apply(&[Change::Voter(Profile::new(id))], Transition::Auto)?;
-//! let first = Record {
-//!     position: Position::ZERO,
-//!     cluster: ClusterId([7; 16]),
-//!     membership: members.into(),
-//!     data: [].into(),
-//! };
-//! let bound =
-//!     Bound { term: 0, vote: None, hold_ms: 0, is_established: true, committed: first, uncommitted: None };
-//! let durable = Durable { id, incarnation, state: DurableState::Bound(bound) };
-//!
 //! let mut now = Instant::ZERO;
-//! let mut raft = Raft::restore(Config::new(id, incarnation, 1), durable, now)?;
+//! let mut raft = Raft::new(Config::new(id, incarnation, 1), now)?;
 //! let mut events = Vec::new();
 //! raft.handle_input(now, Input::Timeout);                              // 1. something happened
-//! while now < Instant::from_millis(1_000) {
+//! while now < Instant::from_millis(2_000) {
 //!     match raft.poll_output() {                                       // 2. poll
 //!         Output::Persist { ticket, bytes } => {                       // 3. write, then say so
 //!             assert!(Durable::from_bytes(&bytes).is_ok());
@@ -91,8 +87,9 @@
 //!     }
 //! }
 //! assert!(raft.leadership(now).is_leader);
-//! assert!(matches!(events[1], Event::Committed(_)), "a record of its term");
-//! assert!(matches!(events[2], Event::Elected { token } if token.get() == 1));
+//! assert!(matches!(events[0], Event::StandingChanged { standing: Standing::Founding, .. }));
+//! assert!(matches!(events[2], Event::Committed(_)), "a record of its term");
+//! assert!(matches!(events[3], Event::Elected { token } if token.get() == 1));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -104,10 +101,11 @@
 //   the replicated state;
 // * `checksum` and `codec`, the fields of all bytes; `durable`, what a member keeps; `message` and `wire`,
 //   what members send, and its bytes; `frame`, by what they are compared in a search;
-// * `config`; `contact`, `durability` and `proposals`, values with one rule each; `interface`, inputs and
-//   outputs;
-// * `state`, what they make up; `election`, `offer`, `replication`, `transfer` and `members`, the protocol;
-//   `input`, which handles every input with their help; `fingerprint`, which hashes a machine for a search.
+// * `config`; `acquaintances`, `contact`, `durability` and `proposals`, values with one rule each;
+//   `interface`, inputs and outputs;
+// * `state`, what they make up, and `start`, how it begins; `election`, `offer`, `replication`, `transfer`,
+//   `members`, `joining` and `founding`, the protocol; `input`, which handles every input with their help;
+//   `fingerprint`, which hashes a machine for a search.
 mod acquaintances;
 mod change;
 mod checksum;
@@ -136,6 +134,7 @@ mod peer;
 mod proposals;
 mod record;
 mod replication;
+mod start;
 mod state;
 mod transfer;
 mod wire;
@@ -156,4 +155,5 @@ pub use membership::{
 };
 pub use message::{Body, Introduction, Message, Refusal, Standing};
 pub use record::{MAX_DATA_BYTES, MAX_HOLD_MS, Position, Record};
-pub use state::{Raft, StartRefused};
+pub use start::StartRefused;
+pub use state::Raft;

@@ -319,8 +319,8 @@ impl Raft {
         }
     }
 
-    /// Sends the committed record to learners that keep none yet: a member enters a cluster only with a record
-    /// that is known to be committed, and the next one may be under way at once.
+    /// Sends the committed record to learners that keep none yet: a member enters a cluster only with a
+    /// record that is known to be committed, and the next one may be under way at once.
     fn send_to_newcomers(&mut self) {
         for place in self.places() {
             let State::Leader(leading) = &self.state else { return };

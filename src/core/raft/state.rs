@@ -1,6 +1,5 @@
 //! The machine's state and its getters.
 
-use ::core::fmt;
 use ::core::time::Duration;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -8,8 +7,6 @@ use alloc::vec::Vec;
 
 use super::acquaintances::Acquaintances;
 use super::change::{Change, Transition};
-use super::checksum::xxh64;
-use super::codec::InvalidBytes;
 use super::config::Config;
 use super::contact::Contact;
 use super::durability::Durability;
@@ -17,7 +14,7 @@ use super::durable::{Bound, Durable, DurableState};
 use super::forwarded::Forwarded;
 use super::id::{ClusterId, Incarnation, KnownIds, MemberId};
 use super::interface::{Event, Leadership, Output, Refused, Role};
-use super::membership::{MAX_ADDRESS_BYTES, Membership};
+use super::membership::Membership;
 use super::message::{Body, Message, Refusal, Standing};
 use super::peer::Peer;
 use super::proposals::{Origin, Proposals};
@@ -182,100 +179,6 @@ pub(super) enum Trust {
 }
 
 impl Raft {
-    /// A member without durable state. It founds a cluster or joins one: with those of
-    /// [`Config::founding`](super::Config::founding), or with whom it is told of
-    /// ([`Input::Known`](super::Input::Known)).
-    ///
-    /// # Errors
-    /// When a founding list does not name the member, or names it as a witness and the settings do not, or
-    /// the other way round.
-    pub fn new(config: Config, now: Instant) -> Result<Raft, StartRefused> {
-        let blank = DurableState::Blank { known: KnownIds::default(), heard: None, term: 0 };
-        let durable = Durable { id: config.id, incarnation: config.incarnation, state: blank };
-        let mut raft = Raft::restore(config, durable, now)?;
-        // The incarnation must be durable before others hear of it.
-        raft.durability.changed();
-        Ok(raft)
-    }
-
-    /// A follower with this durable state, which must be the newest that the member made durable.
-    ///
-    /// # Errors
-    /// When the state belongs to another member, contradicts itself, or is of another founding list than
-    /// that of the settings; and as [`Raft::new`].
-    pub fn restore(config: Config, durable: Durable, now: Instant) -> Result<Raft, StartRefused> {
-        if durable.id != config.id {
-            return Err(StartRefused::OtherMember(durable.id));
-        }
-        durable.check().map_err(StartRefused::Invalid)?;
-        if config.address.len() > MAX_ADDRESS_BYTES {
-            return Err(StartRefused::AddressTooLong(config.address.len()));
-        }
-        let (relation, mut bound, heard) = match durable.state {
-            DurableState::Blank { known, heard, term } => {
-                (Relation::Blank, Bound { known, ..Bound::outside(term) }, heard)
-            }
-            DurableState::Bound(bound) => (Relation::Bound, bound, None),
-            DurableState::Left { cluster, term, membership } => {
-                let mut bound = Bound::outside(term);
-                (bound.committed.cluster, bound.committed.membership) = (cluster, membership);
-                (Relation::Left, bound, None)
-            }
-        };
-        let known = ::core::mem::take(&mut bound.known);
-        let config = Config { incarnation: durable.incarnation, ..config };
-        let mut raft = Raft::follower(config, relation, bound, known, now);
-        raft.heard = heard;
-        raft.found_by_list()?;
-        raft.has_left = raft.relation == Relation::Bound && !raft.is_listed();
-        // It may have answered a heartbeat just before it stopped.
-        raft.withhold();
-        raft.restart_election_time();
-        Ok(raft)
-    }
-
-    fn follower(config: Config, relation: Relation, bound: Bound, known: KnownIds, now: Instant) -> Raft {
-        let mut seed = config.seed.to_le_bytes().to_vec();
-        seed.extend_from_slice(config.id.as_bytes());
-        // The seed of a member depends on its id through a strong mix: with a weak one two members can draw
-        // the same times for ever.
-        let mut random = Random::new(xxh64(&seed));
-        let forwarded = Forwarded::new(random.below(Duration::from_secs(1)));
-        let wait = config.timing.max() + random.below(config.timing.min());
-        Raft {
-            random,
-            now,
-            relation,
-            bound,
-            heard: None,
-            acquaintances: Acquaintances::new(known, now, wait),
-            seek_at: now,
-            join_at: now,
-            wants_in: true,
-            is_confirmed: false,
-            leaves: false,
-            is_profile_news: true,
-            strangers: Vec::new(),
-            state: State::Follower,
-            leader: None,
-            withheld_until: now,
-            election_at: now,
-            reclaim_at: None,
-            durability: Durability::default(),
-            retry_at: Instant::MAX,
-            reason: None,
-            refused: Refused::default(),
-            forwarded,
-            offered: Vec::new(),
-            leaves_at: None,
-            hands_over_at: Instant::MAX,
-            has_left: false,
-            vain_hand_overs: 0,
-            outputs: VecDeque::new(),
-            config,
-        }
-    }
-
     // ---- Getters ----
 
     /// The member's id.
@@ -582,45 +485,3 @@ impl Raft {
         self.other(place).filter(|_| member.votes())
     }
 }
-
-/// Why a machine cannot be made from durable state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartRefused {
-    /// The state belongs to this other member.
-    OtherMember(MemberId),
-    /// The parts of the state contradict each other.
-    Invalid(InvalidBytes),
-    /// The address in the settings has this many bytes.
-    AddressTooLong(usize),
-    /// The founding list does not name this member as what the settings say: see
-    /// [`Config::founding`](super::Config::founding).
-    NotInFoundingList,
-    /// The durable state was written with another founding list, and a cluster of that one may exist.
-    OtherFoundingList,
-}
-
-impl fmt::Display for StartRefused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartRefused::OtherMember(found) => write!(
-                f,
-                "the durable state belongs to member {found}, and this member has another id; give each \
-                 member a place of its own for its state"
-            ),
-            StartRefused::Invalid(invalid) => write!(f, "the durable state is invalid: {invalid}"),
-            StartRefused::AddressTooLong(found) => {
-                write!(f, "the member's address has {found} bytes; at most {MAX_ADDRESS_BYTES} are allowed")
-            }
-            StartRefused::NotInFoundingList => f.write_str(
-                "the founding list does not name this member, or as a witness where its settings say that it \
-                 is none, or the other way round; give all members the same list, with all of them in it",
-            ),
-            StartRefused::OtherFoundingList => f.write_str(
-                "the member already takes part in a founding with another list, whose cluster may exist; \
-                 start it with the list that it had, and change the members afterwards",
-            ),
-        }
-    }
-}
-
-impl ::core::error::Error for StartRefused {}

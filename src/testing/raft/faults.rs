@@ -82,8 +82,8 @@ impl World {
     }
 
     /// Whether a quorum of the voters is left if a member forgets, in each cluster that counts on it: whoever
-    /// forgot before is no voter any more or counts as gone. While others leave or are removed nobody forgets:
-    /// a change that is made just then counts on the one that is gone.
+    /// forgot before is no voter any more or counts as gone. While others leave or are removed nobody
+    /// forgets: a change that is made just then counts on the one that is gone.
     fn may_forget(&self, index: usize) -> bool {
         if self.plan.has(Fault::Churn) || self.plan.has(Fault::Leave) {
             return false;

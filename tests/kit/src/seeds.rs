@@ -20,8 +20,8 @@ pub fn seeds_of(variable: &str, default: u64) -> Range<u64> {
     }
 }
 
-/// Plays each seed's world, on as many threads as there are processors. Returns the results in the order of the
-/// seeds.
+/// Plays each seed's world, on as many threads as there are processors. Returns the results in the order of
+/// the seeds.
 pub fn play<T: Send>(seeds: Range<u64>, world: impl Fn(u64) -> T + Sync) -> Vec<T> {
     let (next, results) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()));
     let play_on = || loop {

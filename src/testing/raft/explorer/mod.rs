@@ -21,6 +21,7 @@
 mod action;
 mod counterexample;
 mod network;
+mod next;
 mod process;
 mod scope;
 mod search;
