@@ -3,7 +3,7 @@
 use elector::core::lease::DeposedReason;
 use elector::core::raft::{
     Body, Change, ClusterId, Config, Durable, Event, Incarnation, Input, Introduction, KnownIds, Member,
-    Membership, Message, Output, Profile, Raft, Refusal, Standing, StartRefused, Transition,
+    Membership, Message, Output, Position, Profile, Raft, Refusal, Standing, StartRefused, Transition,
 };
 
 use crate::begin::{
@@ -337,6 +337,20 @@ fn a_founding_list_must_name_the_member_and_stay_the_same() {
     let mut long = config("a", 9);
     long.address = "x".repeat(256).into();
     assert_eq!(refused(long), Err(StartRefused::AddressTooLong(256)));
+    assert_eq!(
+        StartRefused::AddressTooLong(256).to_string(),
+        "the member's address has 256 bytes; at most 255 are allowed"
+    );
+    assert_eq!(
+        StartRefused::NotInFoundingList.to_string(),
+        "the founding list does not name this member, or as a witness where its settings say that it is none, \
+         or the other way round; give all members the same list, with all of them in it"
+    );
+    assert_eq!(
+        StartRefused::OtherFoundingList.to_string(),
+        "the member already takes part in a founding with another list, whose cluster may exist; start it \
+         with the list that it had, and change the members afterwards"
+    );
     // Before it has a record the list may be mended, afterwards not.
     let mut cluster = by_list(&["a", "b", "c"], 11);
     let kept = durable(&cluster, "a");
@@ -394,4 +408,43 @@ fn members_that_forgot_do_not_begin_a_list_anew_while_they_hear_of_its_cluster()
     }
     assert_eq!(cluster.raft("b").standing(), Standing::Founding);
     assert_eq!(cluster.raft("b").heard().map(|(by, _)| by), Some(id("a")));
+}
+
+#[test]
+fn a_record_that_began_the_list_elsewhere_is_not_kept() {
+    let names = ["a", "b", "c"];
+    let mut cluster = by_list(&names, 11);
+    let mut other = by_list(&names, 31);
+    for cluster in [&mut cluster, &mut other] {
+        cluster.run(2 * WAIT, nothing);
+    }
+    // c hears of the one cluster, and a late leader of the other one sends it the first record of that one.
+    cluster.add_blank(listed("c", 99, &names));
+    cluster.in_flight.clear();
+    let (of, foreign) = (cluster_of(&cluster, "a"), other.raft("a").committed().clone());
+    let key = cluster_of(&cluster, "c");
+    let to_c = |from: &str, cluster, body| Message {
+        cluster,
+        from: id(from),
+        from_incarnation: Incarnation::new(11).unwrap(),
+        to: id("c"),
+        to_incarnation: Incarnation::UNKNOWN,
+        term: foreign.position.term,
+        body,
+    };
+    let (known, leader, may_found) = (KnownIds::default(), None, true);
+    let here = Body::Here(Introduction { standing: Standing::Bound, may_found, leader, known });
+    cluster.deliver(&to_c("a", of, here));
+    let last = foreign.position;
+    let append = |record| Body::Append { last, record, committed: Position::ZERO, round: 1, hold_ms: 200 };
+    cluster.deliver(&to_c("b", key, append(Some(foreign.clone()))));
+    assert_eq!(cluster.raft("c").last().position, Position::ZERO);
+    assert_eq!(cluster.raft("c").refused().cluster, 1);
+    // Nor does it take that record as a witness's offer.
+    cluster.now = cluster.now.saturating_add(WAIT);
+    cluster.input(id("c"), Input::Campaign);
+    let offer = Body::PreVoteAnswer { granted: false, offer: Some(foreign.clone()) };
+    cluster.deliver(&to_c("b", key, offer));
+    assert_eq!(cluster.raft("c").last().position, Position::ZERO);
+    assert_eq!(cluster.raft("c").refused().cluster, 2);
 }
