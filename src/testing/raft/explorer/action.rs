@@ -1,13 +1,12 @@
-//! What can happen next in an explored state.
+//! What can happen in an explored state.
 
 use ::core::fmt;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::network::Packet;
-use super::process::{Keeps, Process};
+use super::process::Keeps;
 use super::scope::Scope;
-use super::state::State;
 use crate::core::raft::{Body, Change, Membership, Record};
 
 /// One thing that can happen. Members are numbers.
@@ -69,68 +68,6 @@ impl fmt::Display for Brief<'_> {
             body => write!(f, "{name}: {body:?}"),
         }
     }
-}
-
-impl State {
-    /// All that can happen next within the scope.
-    pub(super) fn actions(&self, scope: &Scope) -> Vec<Action> {
-        let mut actions = Vec::with_capacity(16 + self.network.packets().len());
-        for (member, process) in self.processes().enumerate() {
-            self.actions_of(member, process, scope, &mut actions);
-        }
-        actions.extend(self.network.packets().iter().cloned().map(Action::Deliver));
-        if self.left.pauses > 0 {
-            actions.push(Action::Pause);
-        }
-        actions
-    }
-
-    fn actions_of(&self, member: usize, process: &Process, scope: &Scope, actions: &mut Vec<Action>) {
-        let left = &self.left;
-        if process.is_due(self.now) {
-            actions.push(Action::Timeout(member));
-        }
-        if process.leads() {
-            if left.proposals > 0 {
-                actions.push(Action::Propose(member));
-            }
-            let others = (0..scope.count()).filter(|other| *other != member);
-            if left.transfers > 0 {
-                actions.extend(others.map(|other| Action::Transfer(member, other)));
-            }
-            if left.changes > 0 {
-                let sets = (1..1_u32 << scope.count()).filter(|set| *set != voters(process, scope));
-                actions.extend(sets.map(|set| Action::Change(member, set)));
-            }
-        } else if process.raft.is_free_to_stand(self.now)
-            && process.raft.membership().votes(&process.raft.id())
-        {
-            actions.push(Action::Campaign(member));
-        }
-        if left.leaves > 0 {
-            actions.push(Action::Leave(member));
-        }
-        let is_writing = process.is_writing();
-        if is_writing {
-            actions.push(Action::Written(member));
-        }
-        let outcomes = if is_writing { &[Keeps::Old, Keeps::New][..] } else { &[Keeps::Old][..] };
-        if left.failures > 0 && is_writing {
-            actions.extend(outcomes.iter().map(|keeps| Action::WriteFails(member, *keeps)));
-        }
-        if left.crashes > 0 {
-            actions.extend(outcomes.iter().map(|keeps| Action::Crash(member, *keeps)));
-        }
-    }
-}
-
-/// The voters that a member knows, as a set of bits.
-fn voters(process: &Process, scope: &Scope) -> u32 {
-    let is_voter = |index: &usize| {
-        let listed = process.raft.membership().get(&scope.profile(*index).id);
-        listed.is_some_and(|member| member.is_voter)
-    };
-    (0..scope.count()).filter(is_voter).map(|index| 1 << index).sum()
 }
 
 /// The changes that make a set of members the voters, and nobody else a member.
