@@ -5,8 +5,8 @@
 //! cargo test --release --no-default-features --features testing --test raft explorer:: -- --nocapture
 //! ```
 //!
-//! `ELECTOR_EXPLORER_STATES` is how many states a bounded search visits at most, and walks take as many steps;
-//! unset, both are what takes a moment without optimisation.
+//! `ELECTOR_EXPLORER_STATES` is how many states a bounded search visits at most, and walks take as many
+//! steps; unset, both are what takes a moment without optimisation.
 
 use std::time::Duration;
 

@@ -127,8 +127,8 @@ impl Raft {
         }
     }
 
-    /// Answers [`Body::Seek`]. A member of no cluster that its host has stopped is silent: its answer would let
-    /// the other one found a cluster, and it may start again and found one too, without knowing of that.
+    /// Answers [`Body::Seek`]. A member of no cluster that its host has stopped is silent: its answer would
+    /// let the other one found a cluster, and it may start again and found one too, without knowing of that.
     pub(super) fn answer_seek(&mut self, message: &Message) {
         if self.relation == Relation::Blank && !self.wants_in {
             return;
