@@ -12,6 +12,6 @@ must env ELECTOR_SIM_SEEDS="$seeds" cargo test -q --release --all-features --tes
 export ELECTOR_SIM_SEEDS="$drawn..$((drawn + 20000))"
 must cargo test -q --release --all-features --test sim promises
 must cargo test -q --release --all-features --test raft world::promises
-export ELECTOR_EXPLORER_STATES=${ELECTOR_EXPLORER_STATES:-1500000}
-say "all that a few Raft members can do: at most $ELECTOR_EXPLORER_STATES states in each search"
+export ELECTOR_EXPLORER_STATES=${ELECTOR_EXPLORER_STATES:-600000}
+say "all that a few Raft members can do: at most $ELECTOR_EXPLORER_STATES states where it is bounded"
 must cargo test -q --release --all-features --test raft explorer:: -- --nocapture --test-threads=1

@@ -19,6 +19,7 @@
 //! ```
 
 mod action;
+mod choices;
 mod counterexample;
 mod network;
 mod next;
