@@ -114,6 +114,7 @@ fn outside_a_cluster() -> Vec<(Message, &'static str)> {
     let introduction = |standing, leader| Introduction {
         standing,
         may_found: standing == Standing::Blank,
+        wait: 0x1234_5678_9ABC,
         leader,
         known: [id("a"), id(&"x".repeat(64))].into_iter().collect(),
     };

@@ -10,7 +10,7 @@ use crate::begin::{
     WAIT, between, blanks, cluster_of, config, durable, nothing, restart, standings, voters, witness,
 };
 use crate::cluster::Cluster;
-use crate::drive::{MS, answers, id, propose};
+use crate::drive::{MS, answers, id, only, propose};
 
 // ---- One founder ----
 
@@ -89,6 +89,33 @@ fn a_member_founds_only_once_all_that_it_knows_answered_that_they_are_blank() {
 }
 
 #[test]
+fn a_late_answer_says_nothing_about_whom_a_founder_waits_for() {
+    // a and c have founded alone. c answered a before it did, and that is late.
+    let mut cluster = blanks(&["a", "c"], &[]);
+    let answer = |cluster: &mut Cluster| {
+        cluster.in_flight.clear();
+        cluster.input(id("a"), Input::Known(id("c")));
+        let seek = only(cluster, "c", "seek");
+        let answer = cluster.deliver(&seek).into_iter().find(|sent| sent.body.name() == "here");
+        cluster.in_flight.clear();
+        answer.unwrap()
+    };
+    let late = answer(&mut cluster);
+    cluster.input(id("a"), Input::Gone(id("c")));
+    cluster.input(id("c"), Input::Gone(id("a")));
+    cluster.run(WAIT, nothing);
+    assert_eq!(cluster.leaders(), ["a", "c"].map(id));
+    propose(&mut cluster, "c", 1, None, "y");
+    // Now a is told of c again: only an answer to what it asks now counts.
+    let fresh = answer(&mut cluster);
+    cluster.deliver(&late);
+    propose(&mut cluster, "a", 2, None, "x");
+    assert_eq!(answers(&cluster, "a"), [(2, Err(Refusal::NotReady))]);
+    cluster.deliver(&fresh);
+    assert_eq!(cluster.raft("a").standing(), Standing::Blank, "c has accepted data");
+}
+
+#[test]
 fn who_founds_no_cluster_is_not_waited_for() {
     let mut cluster = Cluster::new();
     cluster.add_blank(witness(config("a", 11)));
@@ -137,6 +164,7 @@ fn a_blank_member_joins_the_first_cluster_that_it_hears_of() {
         body: Body::Here(Introduction {
             standing,
             may_found: true,
+            wait: 0,
             leader: None,
             known: KnownIds::default(),
         }),
@@ -432,8 +460,8 @@ fn a_record_that_began_the_list_elsewhere_is_not_kept() {
         term: foreign.position.term,
         body,
     };
-    let (known, leader, may_found) = (KnownIds::default(), None, true);
-    let here = Body::Here(Introduction { standing: Standing::Bound, may_found, leader, known });
+    let (known, leader, may_found, wait) = (KnownIds::default(), None, true, 0);
+    let here = Body::Here(Introduction { standing: Standing::Bound, may_found, wait, leader, known });
     cluster.deliver(&to_c("a", of, here));
     let last = foreign.position;
     let append = |record| Body::Append { last, record, committed: Position::ZERO, round: 1, hold_ms: 200 };

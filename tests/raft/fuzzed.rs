@@ -344,6 +344,7 @@ impl Fuzzed {
                 *introduction = Introduction {
                     standing: if is_blank { Standing::Blank } else { *dice.pick(&standings) },
                     may_found: dice.chance(70),
+                    wait: dice.near(self.now.as_nanos() >> 11).min(crate::fuzz::LARGEST),
                     leader: dice.chance(50).then(|| anyone(dice)),
                     known: (0..dice.below(4)).map(|_| anyone(dice)).collect(),
                 };

@@ -156,7 +156,7 @@ fn a_field_that_holds_another_than_its_values_is_refused() {
     assert_eq!(message(3, &[&[4, 3, 1, 4]]), Ok(()));
     assert_eq!(message(3, &[&[4, 3, 2]]), refused("given_up"), "a flag is 0 or 1");
     assert_eq!(message(3, &[&[4, 3, 1, 4, 0]]), Err(InvalidBytes::Trailing));
-    let standing = |standing: u8| message(8, &[&[standing, 0, 0, 0]]);
+    let standing = |standing: u8| message(8, &[&[standing, 0, 0, 0, 0]]);
     assert_eq!((standing(3), standing(4)), (Ok(()), refused("standing")));
     let result = |code: u8| message(13, &[&[1, code]]);
     assert_eq!((result(8), result(9)), (Ok(()), refused("result")));

@@ -1,8 +1,8 @@
 //! How members join a cluster, come back to it and leave it for good: each rule, step by step.
 
 use elector::core::raft::{
-    Body, Change, ClusterId, Config, Event, Incarnation, Input, KnownIds, Member, Membership, Message,
-    Profile, Record, Refusal, Standing, Transition,
+    Body, Change, ClusterId, Config, Event, Incarnation, Input, Introduction, KnownIds, Member, Membership,
+    Message, Profile, Record, Refusal, Standing, Transition,
 };
 
 use crate::begin::{WAIT, blanks, cluster_of, config, durable, nothing, restart, voters, witness};
@@ -276,4 +276,60 @@ fn a_leaving_leader_that_cannot_be_removed_hands_leadership_over() {
     cluster.run(500 * MS, nothing);
     assert_eq!(voters(&cluster, "b"), [id("b"), id("c")]);
     assert_eq!((cluster.raft("a").standing(), cluster_of(&cluster, "a")), (Standing::Left, CLUSTER));
+}
+
+#[test]
+fn an_old_request_does_not_remove_a_member_that_answers() {
+    let mut cluster = led();
+    // c lost its state once before: what its earlier incarnation asked for is late.
+    let of = cluster_of(&cluster, "a");
+    cluster.deliver(&join(of, "c", 77, 1));
+    cluster.stabilize();
+    assert_eq!(voters(&cluster, "a").len(), 3);
+    // Once c answers no more it is removed, and then admitted as what asks.
+    let without_c = |message: &Message| [message.from, message.to].contains(&id("c"));
+    cluster.run(400 * MS, without_c);
+    cluster.deliver(&join(of, "c", 77, 1));
+    cluster.run(10 * MS, without_c);
+    assert_eq!(voters(&cluster, "a"), ["a", "b"].map(id));
+    cluster.deliver(&join(of, "c", 77, 1));
+    assert!(cluster.raft("a").membership().get(&id("c")).unwrap().is_joining);
+}
+
+#[test]
+fn a_member_that_left_comes_back_as_another_incarnation() {
+    let mut cluster = led();
+    cluster.input(id("c"), Input::Leave);
+    let late = only(&mut cluster, "a", "leave");
+    cluster.deliver(&late);
+    cluster.run(300 * MS, nothing);
+    assert_eq!(cluster.raft("c").standing(), Standing::Left);
+    let kept = durable(&cluster, "c");
+    cluster.add(config("c", 99), kept);
+    cluster.run(WAIT, nothing);
+    assert_eq!(voters(&cluster, "a").len(), 3);
+    // What it asked for before it left is late, and is not for this one.
+    cluster.deliver(&late);
+    cluster.run(WAIT, nothing);
+    assert_eq!(voters(&cluster, "a").len(), 3);
+    assert_eq!(durable(&cluster, "c").incarnation.get(), 99);
+}
+
+#[test]
+fn a_member_asks_every_leader_that_it_is_named() {
+    let mut cluster = led();
+    cluster.add_blank(config("d", 14));
+    cluster.input(id("d"), Input::Known(id("b")));
+    cluster.input(id("d"), Input::Known(id("c")));
+    // c names one that does not lead any more, and always answers first.
+    let of = cluster_of(&cluster, "a");
+    for _ in 0..3 {
+        let (known, may_found, wait) = (KnownIds::default(), true, 0);
+        let leader = Some(id("z"));
+        let body = Body::Here(Introduction { standing: Standing::Bound, may_found, wait, leader, known });
+        let stale = Message { cluster: of, to_incarnation: Incarnation::UNKNOWN, ..from_c("d", 1, body) };
+        cluster.deliver(&stale);
+        cluster.run(100 * MS, |message| message.from == id("c"));
+    }
+    assert!(cluster.raft("a").membership().get(&id("d")).is_some());
 }

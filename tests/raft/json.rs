@@ -186,6 +186,7 @@ fn introduction(found: &Value) -> Result<Introduction, Problem> {
             .ok_or_else(|| wanted("standing", &name.into(), r#""blank", "founding", "bound" or "left""#))?
             .0,
         may_found: flag(found, "may_found")?,
+        wait: number(found, "wait")?,
         leader: optional(found, "leader").map(|found| id("leader", found)).transpose()?,
         known: known(found)?,
     })
@@ -199,6 +200,7 @@ fn introduction_json(introduction: &Introduction) -> Value {
     json!({
         "standing": standing_json(introduction.standing),
         "may_found": introduction.may_found,
+        "wait": introduction.wait,
         "leader": introduction.leader.as_deref(),
         "known": ids_json(introduction.known.ids()),
     })

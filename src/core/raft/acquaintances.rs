@@ -26,6 +26,8 @@ pub(super) struct Acquaintances {
 #[derive(Clone, Copy, Debug)]
 struct Answer {
     at: Instant,
+    /// Whether it answers a question of the present wait.
+    is_new: bool,
     says: Says,
 }
 
@@ -53,7 +55,7 @@ impl Acquaintances {
     pub(super) fn add(&mut self, id: MemberId, now: Instant) -> bool {
         let is_new = self.known.insert(id);
         if is_new {
-            self.since = now;
+            self.wait_anew(now);
         }
         is_new
     }
@@ -67,13 +69,27 @@ impl Acquaintances {
     /// Waits for everybody anew.
     pub(super) fn wait_anew(&mut self, now: Instant) {
         self.since = now;
+        self.answers.iter_mut().for_each(|(_, answer)| answer.is_new = false);
     }
 
-    /// One of the known ids says which cluster it belongs to.
-    pub(super) fn answered(&mut self, id: MemberId, says: Says, now: Instant) {
-        if self.known.contains(&id) {
-            self.answers.retain(|(of, _)| *of != id);
-            self.answers.push((id, Answer { at: now, says }));
+    /// The number of the present wait, below 2⁵³: when it began, by this member's clock. Answers repeat it.
+    pub(super) fn wait_number(&self) -> u64 {
+        self.since.as_nanos() >> 11
+    }
+
+    /// One of the known ids says which cluster it belongs to, in answer to a question of this wait, or of
+    /// another one, or unasked.
+    pub(super) fn answered(&mut self, id: MemberId, says: Says, wait: Option<u64>, now: Instant) {
+        if !self.known.contains(&id) {
+            return;
+        }
+        let is_new = wait == Some(self.wait_number());
+        let before = self.answers.iter_mut().find(|(of, _)| *of == id);
+        match before {
+            // It lives. That it belongs to no cluster may be long ago.
+            Some((_, answer)) if !is_new && says != Says::Cluster => answer.at = now,
+            Some((_, answer)) => *answer = Answer { at: now, is_new, says },
+            None => self.answers.push((id, Answer { at: now, is_new, says })),
         }
     }
 
@@ -81,8 +97,8 @@ impl Acquaintances {
     /// absent.
     pub(super) fn are_blank(&self, except: Option<MemberId>, now: Instant) -> bool {
         let is_blank = |id: &MemberId| {
-            let is_new = |answer: Answer| answer.at >= self.since && answer.says != Says::Cluster;
-            self.answer(id).is_some_and(is_new) || self.is_absent(id, now)
+            let says_so = |answer: Answer| answer.is_new && answer.says != Says::Cluster;
+            self.answer(id).is_some_and(says_so) || self.is_absent(id, now)
         };
         self.known.ids().iter().all(|id| Some(*id) == except || is_blank(id))
     }
@@ -109,8 +125,8 @@ impl Acquaintances {
         frame.known(known, hasher);
         let absent = |at: Instant| frame.ahead(at.max(*since).saturating_add(4 * *wait));
         (frame.ahead(self.waits_until()), absent(*since)).hash(hasher);
-        frame.unordered(answers.iter(), hasher, |(id, Answer { at, says }), one| {
-            (frame.id(id), says, at >= since, absent(*at)).hash(one);
+        frame.unordered(answers.iter(), hasher, |(id, Answer { at, is_new, says }), one| {
+            (frame.id(id), says, is_new, absent(*at)).hash(one);
         });
     }
 

@@ -23,7 +23,7 @@ impl Raft {
             heard,
             acquaintances,
             seek_at,
-            join_at,
+            joins,
             wants_in,
             is_confirmed,
             leaves,
@@ -60,7 +60,8 @@ impl Raft {
             // A member that heard no leader for long asks all others: see `Raft::lost_at`.
             frame.age(*withheld_until).hash(hasher);
         }
-        for at in [*withheld_until, *retry_at, *seek_at, *join_at, *hands_over_at] {
+        frame.unordered(joins.iter(), hasher, |id, one| frame.id(id).hash(one));
+        for at in [*withheld_until, *retry_at, *seek_at, *hands_over_at] {
             frame.ahead(at).hash(hasher);
         }
         for at in [*reclaim_at, *leaves_at] {

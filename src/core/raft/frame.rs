@@ -159,7 +159,7 @@ impl Frame<'_> {
             Body::AppendAnswer { matched, round } => (matched, *round > 0).hash(hasher),
             Body::TimeoutNow | Body::Leave => {}
             Body::Seek(introduction) | Body::Here(introduction) => {
-                let Introduction { standing, may_found, leader, known } = introduction;
+                let Introduction { standing, may_found, wait: _, leader, known } = introduction;
                 (standing, may_found, leader.as_ref().map(|id| self.id(id))).hash(hasher);
                 self.known(known, hasher);
             }
@@ -172,13 +172,16 @@ impl Frame<'_> {
         }
     }
 
-    /// When the round of heartbeats began that a message belongs to. Some time before the horizon if its
-    /// leader does not lead any more, and none if it belongs to no round.
+    /// When the round of heartbeats, or the wait of a founder, began that a message belongs to. Some time before
+    /// the horizon if its leader does not lead any more, and none if it belongs to no round.
     #[must_use]
     pub fn round_began(&self, message: &Message) -> Option<Instant> {
         match message.body {
             Body::Append { round, .. } | Body::AppendAnswer { round, .. } if round > 0 => {
                 Some((self.sent)(message.term, round).unwrap_or(Instant::ZERO))
+            }
+            Body::Seek(Introduction { wait, .. }) | Body::Here(Introduction { wait, .. }) => {
+                Some(Instant::from_nanos(wait << 11))
             }
             _ => None,
         }

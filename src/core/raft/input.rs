@@ -132,7 +132,7 @@ impl Raft {
         if let Body::Seek(introduction) | Body::Here(introduction) = &message.body {
             self.meet(message, introduction);
             if matches!(message.body, Body::Seek(_)) {
-                self.answer_seek(message);
+                self.answer_seek(message, introduction.wait);
             }
             return;
         }

@@ -23,9 +23,11 @@ impl Raft {
             return;
         }
         self.seek_at = self.now.saturating_add(self.seek_pause());
+        self.joins.clear();
+        let wait = self.acquaintances.wait_number();
         for id in self.sought() {
             let to = Peer { id, incarnation: Incarnation::UNKNOWN };
-            self.send(to, self.bound.term, Body::Seek(self.introduction()));
+            self.send(to, self.bound.term, Body::Seek(self.introduction(wait)));
         }
         self.tell_profile();
     }
@@ -81,12 +83,13 @@ impl Raft {
         sought
     }
 
-    fn introduction(&self) -> Introduction {
+    fn introduction(&self, wait: u64) -> Introduction {
         let members = self.membership().members().iter().map(|member| member.profile.id);
         let known = self.acquaintances.known().ids().iter().copied();
         Introduction {
             standing: self.standing(),
             may_found: self.may_found(),
+            wait,
             leader: self.leader,
             known: members.chain(known).take(MAX_KNOWN).collect(),
         }
@@ -101,7 +104,8 @@ impl Raft {
             (Standing::Blank, false) => Says::Blank,
             _ => Says::Cluster,
         };
-        self.acquaintances.answered(from, says, self.now);
+        let wait = matches!(message.body, Body::Here(_)).then_some(introduction.wait);
+        self.acquaintances.answered(from, says, wait, self.now);
         let (own, theirs) = (self.bound.committed.cluster, message.cluster);
         let leader = introduction.leader.filter(|leader| *leader != self.config.id).unwrap_or(from);
         match self.relation {
@@ -129,11 +133,11 @@ impl Raft {
 
     /// Answers [`Body::Seek`]. A member of no cluster that its host has stopped is silent: its answer would
     /// let the other one found a cluster, and it may start again and found one too, without knowing of that.
-    pub(super) fn answer_seek(&mut self, message: &Message) {
+    pub(super) fn answer_seek(&mut self, message: &Message, wait: u64) {
         if self.relation == Relation::Blank && !self.wants_in {
             return;
         }
-        self.send_durably(message.sender(), Body::Here(self.introduction()));
+        self.send_durably(message.sender(), Body::Here(self.introduction(wait)));
     }
 
     /// Remembers ids that another member knows, for as long as this one looks for a cluster or founds one.
@@ -189,12 +193,13 @@ impl Raft {
     fn hear(&mut self, from: MemberId, theirs: ClusterId, leader: MemberId) {
         let before = self.heard;
         let may_change = before.is_none_or(|(by, _)| by == from);
-        if theirs.is_open() || !self.wants_in {
-            // The list's cluster has no id yet.
+        if !self.wants_in {
             return;
         }
         if may_change {
-            self.heard = (theirs != ClusterId::NONE).then_some((from, theirs));
+            // The cluster of a list has no id before its first record.
+            let is_cluster = theirs != ClusterId::NONE && !theirs.is_open();
+            self.heard = is_cluster.then_some((from, theirs));
         }
         if self.heard != before {
             self.durability.changed();
@@ -204,12 +209,13 @@ impl Raft {
         self.join_if(is_wanted, leader, theirs);
     }
 
-    /// Asks the leader of a cluster to be admitted, at most once a heartbeat.
+    /// Asks the leader of a cluster to be admitted, once for each time that this member asks around: those that
+    /// answer may name several leaders, not all of which lead.
     fn join_if(&mut self, is_wanted: bool, leader: MemberId, cluster: ClusterId) {
-        if !is_wanted || !self.wants_in || self.now < self.join_at {
+        if !is_wanted || !self.wants_in || self.joins.contains(&leader) || self.joins.len() > MAX_KNOWN {
             return;
         }
-        self.join_at = self.now.saturating_add(self.config.timing.heartbeat());
+        self.joins.push(leader);
         let profile = self.profile();
         let body = Body::Join {
             address: profile.address,
@@ -307,12 +313,16 @@ impl Raft {
 
     /// The change that a member with this profile asks for, if any.
     fn admission(&self, profile: Profile) -> Option<Change> {
-        let Some(member) = self.membership().get(&profile.id) else { return Some(Change::Join(profile)) };
-        if !member.profile.is_of(profile.incarnation) {
-            // It lost its state: the voter that it was is gone. It is admitted when it asks again.
-            return Some(Change::Remove(profile.id));
+        let Some(place) = self.membership().place(&profile.id) else { return Some(Change::Join(profile)) };
+        let member = &self.membership().members()[place];
+        if member.profile.is_of(profile.incarnation) {
+            return listed_as(member, profile);
         }
-        listed_as(member, profile)
+        // It lost its state: the voter that it was is gone. It is admitted when it asks again. If the one that
+        // is listed answers, this is an old message.
+        let State::Leader(leading) = &self.state else { return None };
+        let is_gone = !self.is_near(&leading.progress[place]) && profile.id != self.config.id;
+        is_gone.then_some(Change::Remove(profile.id))
     }
 
     /// Lists this member with the address and the priority of its settings, if the start changed them.

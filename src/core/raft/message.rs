@@ -79,7 +79,8 @@ pub enum Body {
     },
     /// The leader has given up leadership: campaign at once.
     TimeoutNow,
-    /// Asks which cluster the receiver belongs to, and introduces the sender.
+    /// Asks which cluster the receiver belongs to, and introduces the sender. A founder waits until all that it
+    /// knows have answered; only answers to questions of this wait count, for an older one may be late.
     Seek(Introduction),
     /// The answer to [`Body::Seek`].
     Here(Introduction),
@@ -122,6 +123,9 @@ pub struct Introduction {
     pub standing: Standing,
     /// Whether the sender may found a cluster: it is no witness, and its host has not left.
     pub may_found: bool,
+    /// When the asking member's present wait began, by its own clock: see [`Body::Seek`]. The answer repeats
+    /// it.
+    pub wait: u64,
     /// The leader of the sender's cluster, if it knows it.
     pub leader: Option<MemberId>,
     /// The ids that the sender knows.

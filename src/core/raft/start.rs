@@ -12,7 +12,7 @@ use super::config::Config;
 use super::durability::Durability;
 use super::durable::{Bound, Durable, DurableState};
 use super::forwarded::Forwarded;
-use super::id::{KnownIds, MemberId};
+use super::id::{Incarnation, KnownIds, MemberId};
 use super::interface::Refused;
 use super::membership::MAX_ADDRESS_BYTES;
 use super::state::{Raft, Relation, State};
@@ -61,8 +61,15 @@ impl Raft {
             }
         };
         let known = ::core::mem::take(&mut bound.known);
-        let config = Config { incarnation: durable.incarnation, ..config };
+        // One that left dropped its record: it comes back as another incarnation, for which nothing counts that
+        // is still on its way from its time as a member.
+        let has_left = relation == Relation::Left && config.incarnation != Incarnation::UNKNOWN;
+        let incarnation = if has_left { config.incarnation } else { durable.incarnation };
+        let config = Config { incarnation, ..config };
         let mut raft = Raft::follower(config, relation, bound, known, now);
+        if incarnation != durable.incarnation {
+            raft.durability.changed();
+        }
         raft.heard = heard;
         raft.found_by_list()?;
         raft.has_left = raft.relation == Relation::Bound && !raft.is_listed();
@@ -89,7 +96,7 @@ impl Raft {
             heard: None,
             acquaintances: Acquaintances::new(known, now, wait),
             seek_at: now,
-            join_at: now,
+            joins: Vec::new(),
             wants_in: true,
             is_confirmed: false,
             leaves: false,

@@ -39,8 +39,8 @@ pub struct Raft {
     pub(super) acquaintances: Acquaintances,
     /// When the member next asks those outside its cluster which one they belong to.
     pub(super) seek_at: Instant,
-    /// When the member may next ask to be admitted.
-    pub(super) join_at: Instant,
+    /// Whom the member asked to be admitted since it last asked around.
+    pub(super) joins: Vec<MemberId>,
     /// Whether the member founds or joins a cluster by itself; not after it was removed from one.
     pub(super) wants_in: bool,
     /// Whether a leader counted this member since the start.

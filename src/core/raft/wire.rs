@@ -220,6 +220,7 @@ impl Introduction {
             Standing::Left => 3,
         });
         w.flag(self.may_found);
+        w.number(self.wait);
         w.option(self.leader.as_ref(), Writer::id);
         w.known(&self.known);
     }
@@ -235,6 +236,7 @@ impl Introduction {
         Some(Introduction {
             standing,
             may_found: r.flag("may_found")?,
+            wait: r.number("wait")?,
             leader: r.option("leader", |r| r.id("leader"))?,
             known: r.known()?,
         })

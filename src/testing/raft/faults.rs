@@ -6,7 +6,9 @@ use super::node::Node;
 use super::plan::{Beginning, Fault};
 use super::queue::Happening;
 use super::world::World;
-use crate::core::raft::{Change, Input, Membership, Profile, Raft, Standing, Transition};
+use crate::core::raft::{
+    Change, Incarnation, Input, Member, Membership, Profile, Raft, Standing, Transition,
+};
 
 impl World {
     /// One random fault, of a kind that the plan allows.
@@ -95,10 +97,13 @@ impl World {
             membership.get(&own.id).is_some_and(|member| member.profile.is_of(own.incarnation))
         };
         let mut concerned = leaders.filter(|run| lists(run.raft.membership())).peekable();
-        // Whoever never knew the cluster of a founding list counts as one that forgot.
+        // Whoever never knew the cluster of a founding list counts as one that forgot, and whoever does not
+        // know the incarnations of its members counts one that forgot as the voter that it was.
         let knows = |node: &Node| {
-            let run = node.run.as_ref();
-            run.is_some_and(|run| run.raft.standing() != Standing::Founding)
+            let Some(run) = &node.run else { return false };
+            let members = run.raft.last().membership.members();
+            let is_known = |member: &Member| member.profile.incarnation != Incarnation::UNKNOWN;
+            run.raft.standing() != Standing::Founding && members.iter().all(is_known)
         };
         let list = &self.nodes[..self.plan.voters];
         let is_list = self.plan.beginning == Beginning::List;

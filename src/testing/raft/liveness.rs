@@ -34,7 +34,6 @@ impl World {
             Fault::Crash,
             Fault::StuckDisk,
             Fault::FailingDisk,
-            Fault::VeryLate,
             Fault::Winner,
         ];
         let is_listed = match self.plan.beginning {

@@ -54,14 +54,13 @@ impl Node {
 
     pub(super) fn start(&mut self, at: u64, random: &mut Random) {
         let now = self.now(at);
+        self.config.incarnation = draw_incarnation(random);
         let raft = match self.disk.read() {
             Some(durable) => Raft::restore(self.config.clone(), durable, now),
-            None => {
-                self.config.incarnation = draw_incarnation(random);
-                Raft::new(self.config.clone(), now)
-            }
+            None => Raft::new(self.config.clone(), now),
         };
         let raft = raft.expect("its own state");
+        self.config.incarnation = raft.config().incarnation;
         let last = raft.last().position;
         let watch = Watch::new(&raft);
         self.run = Some(Run { raft, watch, last, led: false });

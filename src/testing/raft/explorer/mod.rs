@@ -22,7 +22,6 @@ mod action;
 mod choices;
 mod counterexample;
 mod network;
-mod next;
 mod process;
 mod scope;
 mod search;
