@@ -2,8 +2,9 @@
 
 use elector::core::lease::DeposedReason;
 use elector::core::raft::{
-    Body, Change, ClusterId, Config, Durable, Event, Incarnation, Input, Introduction, KnownIds, Member,
-    Membership, Message, Output, Position, Profile, Raft, Refusal, Standing, StartRefused, Transition,
+    Body, Change, ClusterId, Config, Durable, ElectionTiming, Event, Incarnation, Input, Introduction,
+    KnownIds, Member, Membership, Message, Output, Position, Profile, Raft, Refusal, Standing, StartRefused,
+    Transition,
 };
 
 use crate::begin::{
@@ -73,6 +74,17 @@ fn a_member_founds_only_once_all_that_it_knows_answered_that_they_are_blank() {
     cluster.add_blank(config("a", 77));
     cluster.run(2 * WAIT, nothing);
     assert_eq!((cluster.leaders(), voters(&cluster, "a")), (vec![id("b")], vec![id("a"), id("b")]));
+    // One whose wait is over leaves it to a smaller one whose wait is longer.
+    let mut cluster = Cluster::new();
+    let mut slow = config("a", 11);
+    slow.timing = ElectionTiming::new(100 * MS, 200 * MS, 2_000 * MS).unwrap();
+    cluster.add_blank(slow);
+    cluster.add_blank(config("b", 12));
+    cluster.input(id("b"), Input::Known(id("a")));
+    cluster.run(1_900 * MS, nothing);
+    assert_eq!(cluster.raft("b").standing(), Standing::Blank);
+    cluster.run(WAIT, nothing);
+    assert_eq!(cluster.leaders(), [id("a")]);
     // Larger ones that are silent are waited for as well.
     let mut cluster = blanks(&["a"], &[("a", "b")]);
     cluster.run(2 * WAIT, nothing);
