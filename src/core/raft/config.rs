@@ -101,9 +101,9 @@ impl ::core::error::Error for InvalidTiming {}
 pub struct Config {
     /// The member's id. Two machines with one id in one cluster break its promises.
     pub id: MemberId,
-    /// A random number, drawn anew at each start. A member with durable state keeps the one that it has there,
-    /// unless it had left its cluster. If a member that lost its state comes back with its old number, its
-    /// forgotten votes count.
+    /// A random number, drawn anew at each start. A member with durable state keeps the one that it has
+    /// there, unless it had left its cluster. If a member that lost its state comes back with its old number,
+    /// its forgotten votes count.
     pub incarnation: Incarnation,
     /// Where the transport finds this member.
     pub address: Box<str>,

@@ -64,9 +64,7 @@ impl Raft {
         for at in [*withheld_until, *retry_at, *seek_at, *hands_over_at] {
             frame.ahead(at).hash(hasher);
         }
-        for at in [*reclaim_at, *leaves_at] {
-            at.map(|at| frame.ahead(at)).hash(hasher);
-        }
+        [*reclaim_at, *leaves_at].map(|at| at.map(|at| frame.ahead(at))).hash(hasher);
         let still_offered = offered.iter().filter(|(_, until)| *until > frame.now);
         frame.unordered(still_offered, hasher, |(id, until), one| {
             (frame.id(id), frame.ahead(*until)).hash(one);

@@ -172,8 +172,8 @@ impl Frame<'_> {
         }
     }
 
-    /// When the round of heartbeats, or the wait of a founder, began that a message belongs to. Some time before
-    /// the horizon if its leader does not lead any more, and none if it belongs to no round.
+    /// When the round of heartbeats, or the wait of a founder, began that a message belongs to. Some time
+    /// before the horizon if its leader does not lead any more, and none if it belongs to no round.
     #[must_use]
     pub fn round_began(&self, message: &Message) -> Option<Instant> {
         match message.body {

@@ -209,8 +209,8 @@ impl Raft {
         self.join_if(is_wanted, leader, theirs);
     }
 
-    /// Asks the leader of a cluster to be admitted, once for each time that this member asks around: those that
-    /// answer may name several leaders, not all of which lead.
+    /// Asks the leader of a cluster to be admitted, once for each time that this member asks around: those
+    /// that answer may name several leaders, not all of which lead.
     fn join_if(&mut self, is_wanted: bool, leader: MemberId, cluster: ClusterId) {
         if !is_wanted || !self.wants_in || self.joins.contains(&leader) || self.joins.len() > MAX_KNOWN {
             return;
@@ -318,8 +318,8 @@ impl Raft {
         if member.profile.is_of(profile.incarnation) {
             return listed_as(member, profile);
         }
-        // It lost its state: the voter that it was is gone. It is admitted when it asks again. If the one that
-        // is listed answers, this is an old message.
+        // It lost its state: the voter that it was is gone. It is admitted when it asks again. If the one
+        // that is listed answers, this is an old message.
         let State::Leader(leading) = &self.state else { return None };
         let is_gone = !self.is_near(&leading.progress[place]) && profile.id != self.config.id;
         is_gone.then_some(Change::Remove(profile.id))

@@ -79,8 +79,8 @@ pub enum Body {
     },
     /// The leader has given up leadership: campaign at once.
     TimeoutNow,
-    /// Asks which cluster the receiver belongs to, and introduces the sender. A founder waits until all that it
-    /// knows have answered; only answers to questions of this wait count, for an older one may be late.
+    /// Asks which cluster the receiver belongs to, and introduces the sender. A founder waits until all that
+    /// it knows have answered; only answers to questions of this wait count, for an older one may be late.
     Seek(Introduction),
     /// The answer to [`Body::Seek`].
     Here(Introduction),

@@ -61,8 +61,8 @@ impl Raft {
             }
         };
         let known = ::core::mem::take(&mut bound.known);
-        // One that left dropped its record: it comes back as another incarnation, for which nothing counts that
-        // is still on its way from its time as a member.
+        // One that left dropped its record: it comes back as another incarnation, for which nothing counts
+        // that is still on its way from its time as a member.
         let has_left = relation == Relation::Left && config.incarnation != Incarnation::UNKNOWN;
         let incarnation = if has_left { config.incarnation } else { durable.incarnation };
         let config = Config { incarnation, ..config };
