@@ -383,8 +383,8 @@ fn a_founding_list_must_name_the_member_and_stay_the_same() {
     );
     assert_eq!(
         StartRefused::NotInFoundingList.to_string(),
-        "the founding list does not name this member, or as a witness where its settings say that it is none, \
-         or the other way round; give all members the same list, with all of them in it"
+        "the founding list does not name this member, or as a witness where its settings say that it is \
+         none, or the other way round; give all members the same list, with all of them in it"
     );
     assert_eq!(
         StartRefused::OtherFoundingList.to_string(),
