@@ -17,6 +17,7 @@ mod founding;
 mod fuzz;
 mod hostile;
 mod joining;
+mod late;
 mod proposals;
 mod quorums;
 mod reconfiguration;

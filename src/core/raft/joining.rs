@@ -335,7 +335,7 @@ impl Raft {
             self.is_profile_news = false;
             return;
         };
-        if self.is_ready_for_change() {
+        if self.is_ready_for_change() && self.may_be_established(None) {
             self.want_change(None, vec![change], Transition::Auto);
         } else if let Some(leader) = self.leader.filter(|leader| *leader != self.config.id) {
             self.join_if(!self.is_open(), leader, self.bound.committed.cluster);
