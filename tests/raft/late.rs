@@ -1,9 +1,26 @@
 //! Messages that come late, and members that come and go meanwhile: each schedule, step by step.
 
-use elector::core::raft::{Input, Standing};
+use elector::core::raft::{
+    Body, Change, Config, Event, Incarnation, Input, KnownIds, Message, Profile, Standing, Transition,
+};
 
 use crate::begin::{WAIT, between, blanks, cluster_of, config, nothing, restart, voters};
-use crate::drive::id;
+use crate::cluster::{Cluster, INCARNATION};
+use crate::drive::{id, led, only};
+
+/// Messages from and to these members are lost.
+fn without(names: &'static [&'static str]) -> impl Fn(&Message) -> bool {
+    move |message| names.iter().any(|name| [message.from, message.to].contains(&id(name)))
+}
+
+fn again(name: &str) -> Config {
+    Config::new(id(name), INCARNATION, 7)
+}
+
+fn change(cluster: &mut Cluster, to: &str, change: Change) {
+    let changes = vec![change];
+    cluster.input(id(to), Input::ChangeMembership { request: 9, changes, transition: Transition::Auto });
+}
 
 #[test]
 fn a_founder_that_starts_with_another_address_asks_before_it_is_established() {
@@ -25,4 +42,63 @@ fn a_founder_that_starts_with_another_address_asks_before_it_is_established() {
         assert_eq!(&*member.profile.address, "elsewhere");
     }
     assert_eq!((cluster.leaders(), voters(&cluster, "a")), (vec![id("a")], vec![id("a"), id("b")]));
+}
+
+fn join_of(cluster: &Cluster, name: &str, number: u64) -> Message {
+    let known = KnownIds::default();
+    Message {
+        cluster: cluster_of(cluster, "a"),
+        from: id(name),
+        from_incarnation: Incarnation::new(number).unwrap(),
+        to: id("a"),
+        to_incarnation: Incarnation::UNKNOWN,
+        term: 0,
+        body: Body::Join { address: "".into(), priority: 0, is_witness: false, known },
+    }
+}
+
+#[test]
+fn a_member_that_leaves_and_lost_its_cluster_finds_it_by_those_that_left() {
+    let mut cluster = led();
+    // c hears nothing of d, and of the departure of all that it knows.
+    cluster.add_blank(config("d", 14));
+    let d = Profile { incarnation: Incarnation::new(14).unwrap(), ..Profile::new(id("d")) };
+    change(&mut cluster, "a", Change::Join(d));
+    cluster.run(2 * WAIT, without(&["c"]));
+    for name in ["a", "b"] {
+        cluster.input(id(name), Input::Leave);
+        cluster.run(WAIT, without(&["c"]));
+    }
+    change(&mut cluster, "d", Change::Remove(id("c")));
+    cluster.run(WAIT, without(&["c"]));
+    assert_eq!((cluster.leaders(), voters(&cluster, "d")), (vec![id("d")], vec![id("d")]));
+    cluster.input(id("c"), Input::Leave);
+    cluster.run(4 * WAIT, nothing);
+    assert_eq!(cluster.raft("c").standing(), Standing::Left);
+    assert!(cluster.nodes[&id("c")].events.contains(&Event::Left));
+}
+
+#[test]
+fn a_member_that_leaves_while_it_is_listed_anew_says_that_it_left_if_it_is_not() {
+    let mut cluster = led();
+    change(&mut cluster, "a", Change::Remove(id("c")));
+    cluster.run(WAIT, nothing);
+    restart(&mut cluster, again("c"));
+    cluster.in_flight.clear();
+    // a lists it again in a record that only c keeps, and is gone.
+    cluster.nodes.get_mut(&id("a")).unwrap().keeps_writes = true;
+    let asks = join_of(&cluster, "c", INCARNATION.get());
+    cluster.deliver(&asks);
+    let record = only(&mut cluster, "c", "append");
+    cluster.deliver(&record);
+    cluster.in_flight.clear();
+    assert!(cluster.raft("c").membership().get(&id("c")).is_some());
+    cluster.input(id("c"), Input::Leave);
+    cluster.run(2 * WAIT, without(&["a"]));
+    // a and b go on without c.
+    restart(&mut cluster, again("a"));
+    cluster.run(3 * WAIT, nothing);
+    assert_eq!(voters(&cluster, "b"), [id("a"), id("b")]);
+    assert_eq!(cluster.raft("c").standing(), Standing::Left);
+    assert!(cluster.nodes[&id("c")].events.contains(&Event::Left), "the host waits for that");
 }

@@ -49,6 +49,11 @@ impl Raft {
         !self.is_outside() && self.bound.is_established
     }
 
+    /// Whether this member wants to be in a cluster, or waits to hear that its cluster has removed it.
+    fn looks_for_cluster(&self) -> bool {
+        self.wants_in || self.leaves_at.is_some()
+    }
+
     /// Whether it is one that has a leader, or had one lately.
     fn is_settled(&self) -> bool {
         self.is_established_member() && self.now < self.lost_at()
@@ -62,7 +67,7 @@ impl Raft {
     }
 
     pub(super) fn seek_due(&self) -> Instant {
-        if self.is_outside() && !self.wants_in {
+        if self.is_outside() && !self.looks_for_cluster() {
             return Instant::MAX;
         }
         let knows_nobody = self.acquaintances.known().ids().is_empty();
@@ -140,9 +145,10 @@ impl Raft {
         self.send_durably(message.sender(), Body::Here(self.introduction(wait)));
     }
 
-    /// Remembers ids that another member knows, for as long as this one looks for a cluster or founds one.
+    /// Remembers ids that another member knows, for as long as this one looks for a cluster, founds or leaves
+    /// one.
     fn learn_of(&mut self, from: MemberId, known: &KnownIds) {
-        if self.is_settled() || !self.wants_in {
+        if self.is_settled() || !self.looks_for_cluster() {
             return;
         }
         let ids = [from].into_iter().chain(known.ids().iter().copied());
