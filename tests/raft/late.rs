@@ -4,9 +4,9 @@ use elector::core::raft::{
     Body, Change, Config, Event, Incarnation, Input, KnownIds, Message, Profile, Standing, Transition,
 };
 
-use crate::begin::{WAIT, between, blanks, cluster_of, config, nothing, restart, voters};
+use crate::begin::{WAIT, between, blanks, cluster_of, config, nothing, restart, standings, voters};
 use crate::cluster::{Cluster, INCARNATION};
-use crate::drive::{id, led, only};
+use crate::drive::{MS, id, led, only, propose};
 
 /// Messages from and to these members are lost.
 fn without(names: &'static [&'static str]) -> impl Fn(&Message) -> bool {
@@ -101,4 +101,21 @@ fn a_member_that_leaves_while_it_is_listed_anew_says_that_it_left_if_it_is_not()
     assert_eq!(voters(&cluster, "b"), [id("a"), id("b")]);
     assert_eq!(cluster.raft("c").standing(), Standing::Left);
     assert!(cluster.nodes[&id("c")].events.contains(&Event::Left), "the host waits for that");
+}
+
+#[test]
+fn a_blank_member_that_was_suspended_asks_anew_before_it_counts_others_as_silent() {
+    let mut cluster = blanks(&["a", "b"], &[("a", "b")]);
+    cluster.run(300 * MS, nothing);
+    // a is suspended. b counts it as absent, and begins a cluster.
+    cluster.nodes.get_mut(&id("a")).unwrap().due = cluster.now.saturating_add(6 * WAIT);
+    cluster.run(6 * WAIT - MS, without(&["a"]));
+    propose(&mut cluster, "b", 1, None, "kept");
+    assert_eq!(cluster.raft("b").standing(), Standing::Bound);
+    cluster.now = cluster.now.saturating_add(10 * MS);
+    cluster.input(id("a"), Input::Timeout);
+    propose(&mut cluster, "a", 2, None, "lost");
+    assert_eq!(standings(&cluster, "a"), [], "nobody was asked");
+    cluster.run(WAIT, nothing);
+    assert_eq!(cluster_of(&cluster, "a"), cluster_of(&cluster, "b"));
 }
