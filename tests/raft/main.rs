@@ -23,6 +23,7 @@ mod quorums;
 mod reconfiguration;
 mod records;
 mod start;
+mod storm;
 mod tables;
 mod transfers;
 mod witnesses;

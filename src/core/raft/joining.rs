@@ -24,12 +24,14 @@ impl Raft {
         }
         self.seek_at = self.now.saturating_add(self.seek_pause());
         self.joins.clear();
-        let wait = self.acquaintances.wait_number();
-        for id in self.sought() {
-            let to = Peer { id, incarnation: Incarnation::UNKNOWN };
-            self.send(to, self.bound.term, Body::Seek(self.introduction(wait)));
-        }
+        self.sought().into_iter().for_each(|id| self.ask(id));
         self.tell_profile();
+    }
+
+    fn ask(&mut self, id: MemberId) {
+        let to = Peer { id, incarnation: Incarnation::UNKNOWN };
+        let wait = self.acquaintances.wait_number();
+        self.send(to, self.bound.term, Body::Seek(self.introduction(wait)));
     }
 
     /// A settled member asks rarely: a blank one that hears of it asks by itself.
@@ -155,11 +157,14 @@ impl Raft {
         ids.for_each(|id| self.learn(id));
     }
 
-    /// Remembers an id.
+    /// Remembers an id, and asks a new one at once. The others are asked at the next heartbeat: if each new id
+    /// had all asked, n members would send n³ messages when they start together.
     pub(super) fn learn(&mut self, id: MemberId) {
         let is_member = self.relation == Relation::Bound && self.membership().place(&id).is_some();
         if id != self.config.id && !is_member && self.acquaintances.add(id, self.now) {
-            self.seek_at = self.now;
+            if !self.is_outside() || self.looks_for_cluster() {
+                self.ask(id);
+            }
             if !self.bound.is_established {
                 self.durability.changed();
             }
