@@ -119,3 +119,25 @@ fn a_blank_member_that_was_suspended_asks_anew_before_it_counts_others_as_silent
     cluster.run(WAIT, nothing);
     assert_eq!(cluster_of(&cluster, "a"), cluster_of(&cluster, "b"));
 }
+
+#[test]
+fn a_member_that_is_admitted_with_an_address_of_before_its_start_is_listed_with_the_new_one() {
+    let mut cluster = blanks(&["a"], &[]);
+    cluster.run(WAIT, nothing);
+    let named = |address: &str| {
+        let mut settings = config("b", 12);
+        settings.address = address.into();
+        settings
+    };
+    cluster.add_blank(named("old"));
+    cluster.input(id("b"), Input::Known(id("a")));
+    let to_b = |message: &Message| message.to == id("b") && message.body.name() == "append";
+    cluster.run(200 * MS, to_b);
+    assert_eq!(&*cluster.raft("a").membership().get(&id("b")).unwrap().profile.address, "old");
+    // It is admitted, starts again elsewhere, and enters before it has asked once more.
+    restart(&mut cluster, named("new"));
+    cluster.run(200 * MS, |message| message.body.name() == "join");
+    assert_eq!(cluster.raft("b").standing(), Standing::Bound);
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!(&*cluster.raft("a").membership().get(&id("b")).unwrap().profile.address, "new");
+}

@@ -267,7 +267,6 @@ impl Raft {
         self.relation = Relation::Bound;
         self.heard = None;
         self.has_left = false;
-        self.is_profile_news = false;
         self.durability.changed();
         self.announce_standing();
         self.emit(Event::Committed(record.clone()));
