@@ -141,3 +141,29 @@ fn a_member_that_is_admitted_with_an_address_of_before_its_start_is_listed_with_
     cluster.run(2 * WAIT, nothing);
     assert_eq!(&*cluster.raft("a").membership().get(&id("b")).unwrap().profile.address, "new");
 }
+
+/// A cluster that a leads, with data, and d, which an operator starts, and adds at a.
+fn added_by_an_operator(restarts: usize, wait: std::time::Duration) -> Cluster {
+    let mut cluster = led();
+    propose(&mut cluster, "a", 1, None, "x");
+    cluster.add_blank(config("d", 14));
+    for _ in 0..restarts {
+        cluster.run(WAIT, nothing);
+        restart(&mut cluster, config("d", 14));
+    }
+    cluster.run(wait, nothing);
+    change(&mut cluster, "a", Change::Voter(Profile::new(id("d"))));
+    cluster
+}
+
+#[test]
+fn a_member_that_an_operator_adds_after_it_founded_alone_yields_and_enters() {
+    let mut cluster = added_by_an_operator(0, 2 * WAIT);
+    cluster.run(2 * WAIT, nothing);
+    assert_eq!(voters(&cluster, "d"), ["a", "b", "c", "d"].map(id));
+    assert_eq!(cluster.leaders(), [id("a")]);
+    // Its term is above that of the cluster.
+    let mut cluster = added_by_an_operator(3, 2 * WAIT);
+    cluster.run(3 * WAIT, nothing);
+    assert_eq!(voters(&cluster, "d"), ["a", "b", "c", "d"].map(id));
+}

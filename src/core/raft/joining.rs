@@ -273,15 +273,22 @@ impl Raft {
         true
     }
 
-    /// Another cluster lists this member, which asked for that once and has chosen this one since: it asks to
-    /// be removed there.
+    /// Another cluster lists this member. A founder whose cluster is not established yields to that one: an
+    /// operator added it there. Any other has asked for that once and has chosen its own since: it asks to be
+    /// removed there.
     pub(super) fn decline_other(&mut self, message: &Message) {
         let Body::Append { record: Some(record), .. } = &message.body else { return };
         let listed = record.membership.get(&self.config.id);
         let is_listed = listed.is_some_and(|own| own.profile.is_of(self.config.incarnation));
-        if is_listed {
-            self.decline(message);
+        if !is_listed {
+            return;
         }
+        if self.standing() == Standing::Founding && !self.is_open() && self.wants_in {
+            // It asks that one, and tells it of its term.
+            self.learn(message.from);
+            return self.yield_to(message.from, message.cluster);
+        }
+        self.decline(message);
     }
 
     fn decline(&mut self, message: &Message) {
