@@ -1,6 +1,6 @@
 //! Two servers and a witness: what the witness keeps alone is not lost.
 
-use elector::core::raft::{Body, Change, Input, Member, Membership, Message, Position, Record, Transition};
+use elector::core::raft::{Body, Change, Input, Membership, Message, Position, Record, Transition};
 
 use crate::cluster::{CLUSTER, Cluster, Start};
 use crate::drive::{MS, answers, id, propose};
@@ -128,12 +128,14 @@ fn offers_come_from_witnesses_only_and_once_in_a_minimum_election_time() {
     assert_eq!(offers(&ask(&mut cluster, "a", older, 2)), 0, "other voters stand themselves");
 }
 
-#[test]
-fn a_learner_is_elected_by_a_record_that_makes_it_a_voter_and_that_only_witnesses_keep() {
+/// Member a leads; b is a voter or a learner, and so are the witnesses v and w.
+fn with_two_witnesses(b_votes: bool, witnesses_vote: bool) -> Cluster {
     let mut cluster = Cluster::of(&["a", "b", "v", "w"]);
     let mut members = cluster.raft("a").membership().members().to_vec();
-    members[1] = Member { is_voter: false, is_learner: true, ..members[1].clone() };
     members[2..].iter_mut().for_each(|member| member.profile.is_witness = true);
+    for (member, is_voter) in members.iter_mut().zip([true, b_votes, witnesses_vote, witnesses_vote]) {
+        (member.is_voter, member.is_learner) = (is_voter, !is_voter);
+    }
     let membership = Membership::new(members).unwrap();
     for name in ["a", "b", "v", "w"] {
         let mut start = Start::new(id(name), membership.clone());
@@ -145,6 +147,25 @@ fn a_learner_is_elected_by_a_record_that_makes_it_a_voter_and_that_only_witnesse
     cluster.now = cluster.now.saturating_add(200 * MS);
     cluster.input(id("a"), Input::Campaign);
     cluster.run(150 * MS, |_| false);
+    cluster
+}
+
+#[test]
+fn a_voter_is_elected_by_records_that_made_learners_voters_and_that_only_witnesses_keep() {
+    let mut cluster = with_two_witnesses(true, false);
+    for (request, name) in [(1, "v"), (2, "w")] {
+        let changes = vec![Change::Promote(id(name))];
+        cluster.input(id("a"), Input::ChangeMembership { request, changes, transition: Transition::Auto });
+        cluster.run(MS, |message| message.to == id("b"));
+    }
+    assert!(matches!(answers(&cluster, "a")[..], [(1, Ok(_)), (2, Ok(_))]));
+    cluster.run(3_000 * MS, without_a);
+    assert_eq!(cluster.leaders(), [id("b")]);
+}
+
+#[test]
+fn a_learner_is_elected_by_a_record_that_makes_it_a_voter_and_that_only_witnesses_keep() {
+    let mut cluster = with_two_witnesses(false, true);
     let changes = vec![Change::Promote(id("b"))];
     cluster.input(id("a"), Input::ChangeMembership { request: 1, changes, transition: Transition::Auto });
     cluster.run(MS, |message| message.to == id("b"));

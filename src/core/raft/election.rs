@@ -41,7 +41,7 @@ impl Raft {
         self.set_leader(None);
         let last = self.last().position;
         for place in self.places() {
-            if let Some(to) = self.other_voter(place) {
+            if let Some(to) = self.other_asked(place) {
                 self.send(to, self.bound.term + 1, Body::PreVote { last });
             }
         }

@@ -488,6 +488,13 @@ impl Raft {
         (peer.id != self.config.id).then_some(peer)
     }
 
+    /// The member at a place that is asked before an election, unless it is this one: a voter, or a witness,
+    /// which may be a voter by a record that it offers.
+    pub(super) fn other_asked(&self, place: usize) -> Option<Peer> {
+        let member = &self.membership().members()[place];
+        self.other(place).filter(|_| member.votes() || member.profile.is_witness)
+    }
+
     /// The voter at a place, unless it is this member.
     pub(super) fn other_voter(&self, place: usize) -> Option<Peer> {
         let member = &self.membership().members()[place];
