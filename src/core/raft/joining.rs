@@ -31,7 +31,7 @@ impl Raft {
     fn ask(&mut self, id: MemberId) {
         let to = Peer { id, incarnation: Incarnation::UNKNOWN };
         let wait = self.acquaintances.wait_number();
-        self.send(to, self.bound.term, Body::Seek(self.introduction(wait)));
+        self.send_durably(to, Body::Seek(self.introduction(wait)));
     }
 
     /// A settled member asks rarely: a blank one that hears of it asks by itself.
