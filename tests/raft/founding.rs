@@ -488,3 +488,16 @@ fn a_record_that_began_the_list_elsewhere_is_not_kept() {
     assert_eq!(cluster.raft("c").last().position, Position::ZERO);
     assert_eq!(cluster.raft("c").refused().cluster, 2);
 }
+
+#[test]
+fn a_founder_tells_nobody_of_its_cluster_before_that_is_durable() {
+    let mut cluster = blanks(&["a", "b"], &[("a", "b")]);
+    cluster.run(700 * MS, nothing);
+    cluster.nodes.get_mut(&id("a")).unwrap().keeps_writes = true;
+    cluster.run(600 * MS, nothing);
+    assert_eq!(cluster.raft("a").standing(), Standing::Founding);
+    assert_eq!(cluster.raft("b").heard(), None, "it would wait for a cluster that a crash may undo");
+    cluster.persisted(id("a"));
+    cluster.stabilize();
+    assert_eq!(cluster.raft("b").heard().map(|(by, _)| by), Some(id("a")));
+}

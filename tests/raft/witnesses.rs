@@ -1,6 +1,6 @@
 //! Two servers and a witness: what the witness keeps alone is not lost.
 
-use elector::core::raft::{Body, Input, Membership, Message, Position, Record};
+use elector::core::raft::{Body, Change, Input, Membership, Message, Position, Record, Transition};
 
 use crate::cluster::{CLUSTER, Cluster, Start};
 use crate::drive::{MS, answers, id, propose};
@@ -126,4 +126,74 @@ fn offers_come_from_witnesses_only_and_once_in_a_minimum_election_time() {
     cluster.now = cluster.now.saturating_add(200 * MS);
     assert_eq!(offers(&ask(&mut cluster, "w", older, 2)), 1);
     assert_eq!(offers(&ask(&mut cluster, "a", older, 2)), 0, "other voters stand themselves");
+}
+
+/// Member a leads; b is a voter or a learner, and so are the witnesses v and w.
+fn with_two_witnesses(b_votes: bool, witnesses_vote: bool) -> Cluster {
+    let mut cluster = Cluster::of(&["a", "b", "v", "w"]);
+    let mut members = cluster.raft("a").membership().members().to_vec();
+    members[2..].iter_mut().for_each(|member| member.profile.is_witness = true);
+    for (member, is_voter) in members.iter_mut().zip([true, b_votes, witnesses_vote, witnesses_vote]) {
+        (member.is_voter, member.is_learner) = (is_voter, !is_voter);
+    }
+    let membership = Membership::new(members).unwrap();
+    for name in ["a", "b", "v", "w"] {
+        let mut start = Start::new(id(name), membership.clone());
+        start.config.is_witness = ["v", "w"].contains(&name);
+        let durable = start.durable().unwrap();
+        cluster.add(start.config, durable);
+    }
+    cluster.in_flight.clear();
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    cluster.input(id("a"), Input::Campaign);
+    cluster.run(150 * MS, |_| false);
+    cluster
+}
+
+#[test]
+fn a_voter_is_elected_by_records_that_made_learners_voters_and_that_only_witnesses_keep() {
+    let mut cluster = with_two_witnesses(true, false);
+    for (request, name) in [(1, "v"), (2, "w")] {
+        let changes = vec![Change::Promote(id(name))];
+        cluster.input(id("a"), Input::ChangeMembership { request, changes, transition: Transition::Auto });
+        cluster.run(MS, |message| message.to == id("b"));
+    }
+    assert!(matches!(answers(&cluster, "a")[..], [(1, Ok(_)), (2, Ok(_))]));
+    cluster.run(3_000 * MS, without_a);
+    assert_eq!(cluster.leaders(), [id("b")]);
+}
+
+#[test]
+fn a_learner_is_elected_by_a_record_that_makes_it_a_voter_and_that_only_witnesses_keep() {
+    let mut cluster = with_two_witnesses(false, true);
+    let changes = vec![Change::Promote(id("b"))];
+    cluster.input(id("a"), Input::ChangeMembership { request: 1, changes, transition: Transition::Auto });
+    cluster.run(MS, |message| message.to == id("b"));
+    assert!(matches!(answers(&cluster, "a")[..], [(1, Ok(_))]));
+    // a is gone. A learner raises no term.
+    let term = cluster.raft("b").term();
+    cluster.run(3_000 * MS, |message| without_a(message) || message.from != id("b"));
+    assert_eq!(cluster.raft("b").term(), term);
+    cluster.run(3_000 * MS, without_a);
+    assert_eq!(cluster.leaders(), [id("b")]);
+}
+
+#[test]
+fn a_learner_that_all_would_vote_for_does_not_lead() {
+    let mut cluster = with_witness();
+    let changes = vec![Change::Demote(id("b"))];
+    cluster.input(id("a"), Input::ChangeMembership { request: 1, changes, transition: Transition::Auto });
+    cluster.run(200 * MS, |_| false);
+    let term = cluster.raft("b").term();
+    cluster.nodes.remove(&id("a"));
+    cluster.nodes.remove(&id("w"));
+    for _ in 0..20 {
+        cluster.run(100 * MS, |_| true);
+        for from in ["a", "w"] {
+            let granted = Message { from: id(from), ..offer(&cluster, term + 1, Position::ZERO) };
+            let body = Body::PreVoteAnswer { granted: true, offer: None };
+            cluster.deliver(&Message { body, ..granted });
+        }
+    }
+    assert_eq!(cluster.raft("b").term(), term);
 }

@@ -66,6 +66,11 @@ impl Acquaintances {
         self.known.remove(id)
     }
 
+    /// How long a founder waits.
+    pub(super) fn wait(&self) -> Duration {
+        self.wait
+    }
+
     /// Waits for everybody anew.
     pub(super) fn wait_anew(&mut self, now: Instant) {
         self.since = now;

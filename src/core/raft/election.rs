@@ -23,14 +23,14 @@ impl Raft {
         // Nobody was asked yet for a vote in this term, and nobody would be in a later one: the disk hangs.
         let waits_for_disk = matches!(&self.state, State::Candidate { own_vote, .. }
             if !self.durability.is_durable(*own_vote));
-        if is_leader || waits_for_disk || !self.may_stand() {
+        if is_leader || waits_for_disk || !(self.may_stand() || self.may_ask()) {
             return;
         }
         // Even the only voter may have answered a leader that is no voter any more.
         if self.withholds() {
             return;
         }
-        if !self.config.protections.pre_vote {
+        if !self.config.protections.pre_vote && self.may_stand() {
             return self.campaign(None);
         }
         let mut votes = vec![None; self.membership().members().len()];
@@ -41,7 +41,7 @@ impl Raft {
         self.set_leader(None);
         let last = self.last().position;
         for place in self.places() {
-            if let Some(to) = self.other_voter(place) {
+            if let Some(to) = self.other_asked(place) {
                 self.send(to, self.bound.term + 1, Body::PreVote { last });
             }
         }
@@ -87,7 +87,9 @@ impl Raft {
     fn count_votes(&mut self) {
         let (State::PreCandidate(votes) | State::Candidate { votes, .. }) = &self.state else { return };
         match (self.membership().vote_result(|place| votes[place]), &self.state) {
-            (VoteResult::Won, State::PreCandidate(_)) => self.campaign(None),
+            (VoteResult::Won, State::PreCandidate(_)) if self.may_stand() => self.campaign(None),
+            // Of a learner: it knows no record that makes it a voter.
+            (VoteResult::Won, State::PreCandidate(_)) => self.state = State::Follower,
             (VoteResult::Won, _) => self.lead(),
             (VoteResult::Lost, _) => self.state = State::Follower,
             (VoteResult::Pending, _) => {}

@@ -46,6 +46,13 @@ impl Raft {
         self.stand();
     }
 
+    /// A member that was suspended asked nobody meanwhile: those that it did not hear were not silent.
+    pub(super) fn wait_anew_if_suspended(&mut self) {
+        if self.now > self.seek_at.saturating_add(self.acquaintances.wait()) {
+            self.acquaintances.wait_anew(self.now);
+        }
+    }
+
     /// When a blank member that knows nobody founds a cluster. With others it looks at every heartbeat.
     pub(super) fn founding_due(&self) -> Instant {
         let waits = self.relation == Relation::Blank && self.may_found() && self.heard.is_none();

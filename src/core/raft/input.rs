@@ -86,6 +86,7 @@ impl Raft {
         self.stop_new_work();
         self.end_late_transfer();
         self.ask_to_leave();
+        self.wait_anew_if_suspended();
         self.found_alone();
         if let State::Leader(leading) = &self.state {
             let gives_up = self.now >= leading.contact.gives_up_at(&self.config.timing);

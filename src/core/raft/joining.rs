@@ -24,12 +24,14 @@ impl Raft {
         }
         self.seek_at = self.now.saturating_add(self.seek_pause());
         self.joins.clear();
-        let wait = self.acquaintances.wait_number();
-        for id in self.sought() {
-            let to = Peer { id, incarnation: Incarnation::UNKNOWN };
-            self.send(to, self.bound.term, Body::Seek(self.introduction(wait)));
-        }
+        self.sought().into_iter().for_each(|id| self.ask(id));
         self.tell_profile();
+    }
+
+    fn ask(&mut self, id: MemberId) {
+        let to = Peer { id, incarnation: Incarnation::UNKNOWN };
+        let wait = self.acquaintances.wait_number();
+        self.send_durably(to, Body::Seek(self.introduction(wait)));
     }
 
     /// A settled member asks rarely: a blank one that hears of it asks by itself.
@@ -49,6 +51,11 @@ impl Raft {
         !self.is_outside() && self.bound.is_established
     }
 
+    /// Whether this member wants to be in a cluster, or waits to hear that its cluster has removed it.
+    fn looks_for_cluster(&self) -> bool {
+        self.wants_in || self.leaves_at.is_some()
+    }
+
     /// Whether it is one that has a leader, or had one lately.
     fn is_settled(&self) -> bool {
         self.is_established_member() && self.now < self.lost_at()
@@ -62,7 +69,7 @@ impl Raft {
     }
 
     pub(super) fn seek_due(&self) -> Instant {
-        if self.is_outside() && !self.wants_in {
+        if self.is_outside() && !self.looks_for_cluster() {
             return Instant::MAX;
         }
         let knows_nobody = self.acquaintances.known().ids().is_empty();
@@ -140,20 +147,24 @@ impl Raft {
         self.send_durably(message.sender(), Body::Here(self.introduction(wait)));
     }
 
-    /// Remembers ids that another member knows, for as long as this one looks for a cluster or founds one.
+    /// Remembers ids that another member knows, for as long as this one looks for a cluster, founds or leaves
+    /// one.
     fn learn_of(&mut self, from: MemberId, known: &KnownIds) {
-        if self.is_settled() || !self.wants_in {
+        if self.is_settled() || !self.looks_for_cluster() {
             return;
         }
         let ids = [from].into_iter().chain(known.ids().iter().copied());
         ids.for_each(|id| self.learn(id));
     }
 
-    /// Remembers an id.
+    /// Remembers an id, and asks a new one at once. The others are asked at the next heartbeat: if each new id
+    /// had all asked, n members would send n³ messages when they start together.
     pub(super) fn learn(&mut self, id: MemberId) {
         let is_member = self.relation == Relation::Bound && self.membership().place(&id).is_some();
         if id != self.config.id && !is_member && self.acquaintances.add(id, self.now) {
-            self.seek_at = self.now;
+            if !self.is_outside() || self.looks_for_cluster() {
+                self.ask(id);
+            }
             if !self.bound.is_established {
                 self.durability.changed();
             }
@@ -256,22 +267,28 @@ impl Raft {
         self.relation = Relation::Bound;
         self.heard = None;
         self.has_left = false;
-        self.is_profile_news = false;
         self.durability.changed();
         self.announce_standing();
         self.emit(Event::Committed(record.clone()));
         true
     }
 
-    /// Another cluster lists this member, which asked for that once and has chosen this one since: it asks to
-    /// be removed there.
+    /// Another cluster lists this member. A founder whose cluster is not established yields to that one: an
+    /// operator added it there. Any other has asked for that once and has chosen its own since: it asks to be
+    /// removed there.
     pub(super) fn decline_other(&mut self, message: &Message) {
         let Body::Append { record: Some(record), .. } = &message.body else { return };
         let listed = record.membership.get(&self.config.id);
         let is_listed = listed.is_some_and(|own| own.profile.is_of(self.config.incarnation));
-        if is_listed {
-            self.decline(message);
+        if !is_listed {
+            return;
         }
+        if self.standing() == Standing::Founding && !self.is_open() && self.wants_in {
+            // It asks that one, and tells it of its term.
+            self.learn(message.from);
+            return self.yield_to(message.from, message.cluster);
+        }
+        self.decline(message);
     }
 
     fn decline(&mut self, message: &Message) {
@@ -335,7 +352,7 @@ impl Raft {
             self.is_profile_news = false;
             return;
         };
-        if self.is_ready_for_change() {
+        if self.is_ready_for_change() && self.may_be_established(None) {
             self.want_change(None, vec![change], Transition::Auto);
         } else if let Some(leader) = self.leader.filter(|leader| *leader != self.config.id) {
             self.join_if(!self.is_open(), leader, self.bound.committed.cluster);

@@ -300,6 +300,10 @@ impl Raft {
         self.durability.drop_held();
         self.durability.changed();
         self.announce_standing();
+        if self.leaves_at.take().is_some() {
+            // A record that listed it anew was never committed.
+            self.emit(Event::Left);
+        }
     }
 
     /// Asks the leader to be removed, again and again until it is; a leader removes itself.

@@ -36,7 +36,7 @@ impl Raft {
     pub(super) fn take_offer(&mut self, message: &Message, offer: &Record) {
         let is_candidate = matches!(self.state, State::PreCandidate(_) | State::Candidate { .. });
         let from = self.place_of(message.sender());
-        let is_asked = from.and_then(|place| self.other_voter(place)).is_some();
+        let is_asked = from.and_then(|place| self.other_asked(place)).is_some();
         if !is_candidate || !is_asked || offer.position <= self.last().position {
             return;
         }

@@ -395,6 +395,15 @@ impl Raft {
         has_numbers && is_bound && is_able && self.votes(self.own())
     }
 
+    /// Whether this is a learner that may lead as a voter. Only witnesses may keep the record that makes it one,
+    /// and the leader may be gone: it asks for votes, which it is refused, to be offered that record.
+    pub(super) fn may_ask(&self) -> bool {
+        let own = self.own_place().map(|place| &self.membership().members()[place]);
+        let is_learner = own.is_some_and(|member| member.is_learner);
+        let is_able = self.relation == Relation::Bound && self.bound.term < Position::LARGEST;
+        is_learner && is_able && !self.config.is_witness && !self.durability.has_failed()
+    }
+
     pub(super) fn is_only_voter(&self) -> bool {
         let own = self.own_place();
         self.membership().has_quorum(|place| Some(place) == own)
@@ -477,6 +486,13 @@ impl Raft {
         let profile = &self.membership().members()[place].profile;
         let peer = Peer { id: profile.id, incarnation: profile.incarnation };
         (peer.id != self.config.id).then_some(peer)
+    }
+
+    /// The member at a place that is asked before an election, unless it is this one: a voter, or a witness,
+    /// which may be a voter by a record that it offers.
+    pub(super) fn other_asked(&self, place: usize) -> Option<Peer> {
+        let member = &self.membership().members()[place];
+        self.other(place).filter(|_| member.votes() || member.profile.is_witness)
     }
 
     /// The voter at a place, unless it is this member.

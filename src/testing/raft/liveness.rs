@@ -41,7 +41,8 @@ impl World {
             Beginning::List => self.nodes.len() == self.plan.voters,
             Beginning::Blank => false,
         };
-        let speaks = !can_be_silent.into_iter().any(|fault| self.plan.has(fault));
+        // Whoever leaves before it is in a cluster tells nobody of those that only it knows.
+        let speaks = !can_be_silent.into_iter().chain([Fault::Leave]).any(|fault| self.plan.has(fault));
         !self.plan.has(Fault::Amnesia) && (is_listed || speaks)
     }
 
