@@ -313,6 +313,14 @@ fn a_member_that_left_comes_back_as_another_incarnation() {
     cluster.run(WAIT, nothing);
     assert_eq!(voters(&cluster, "a").len(), 3);
     assert_eq!(durable(&cluster, "c").incarnation.get(), 99);
+    // Also if the host gives the same number again.
+    cluster.input(id("c"), Input::Leave);
+    cluster.run(300 * MS, nothing);
+    let kept = durable(&cluster, "c");
+    cluster.add(config("c", 99), kept);
+    cluster.run(WAIT, nothing);
+    assert_eq!(voters(&cluster, "a").len(), 3);
+    assert_ne!(durable(&cluster, "c").incarnation.get(), 99);
 }
 
 #[test]

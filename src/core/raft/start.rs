@@ -61,10 +61,10 @@ impl Raft {
             }
         };
         let known = ::core::mem::take(&mut bound.known);
-        // One that left dropped its record: it comes back as another incarnation, for which nothing counts
-        // that is still on its way from its time as a member.
-        let has_left = relation == Relation::Left && config.incarnation != Incarnation::UNKNOWN;
-        let incarnation = if has_left { config.incarnation } else { durable.incarnation };
+        let incarnation = match relation {
+            Relation::Left => incarnation_after(durable.incarnation, config.incarnation),
+            _ => durable.incarnation,
+        };
         let config = Config { incarnation, ..config };
         let mut raft = Raft::follower(config, relation, bound, known, now);
         if incarnation != durable.incarnation {
@@ -121,6 +121,16 @@ impl Raft {
             config,
         }
     }
+}
+
+/// The incarnation of a member that left. It dropped its record, so it comes back as another one: nothing counts
+/// for it that is still on its way from its time as a member. That holds also if the host draws none anew.
+fn incarnation_after(left: Incarnation, drawn: Incarnation) -> Incarnation {
+    if drawn != left && drawn != Incarnation::UNKNOWN {
+        return drawn;
+    }
+    let next = xxh64(&left.get().to_le_bytes()) >> 11;
+    Incarnation::new(next).unwrap_or(drawn)
 }
 
 /// Why a machine cannot be made from durable state.
