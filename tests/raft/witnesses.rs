@@ -54,6 +54,9 @@ fn a_witness_never_stands() {
     cluster.input(id("w"), Input::Campaign);
     cluster.run(5_000 * MS, only_w);
     assert_eq!(cluster.raft("w").term(), 1);
+    let sent = cluster.input(id("w"), Input::Campaign);
+    assert!(sent.iter().all(|message| message.body.name() != "pre_vote"), "{sent:?}");
+    assert_eq!(cluster.raft("w").role(), Role::Follower);
 }
 
 /// A refusal of w to b, with this record.

@@ -10,7 +10,7 @@ use super::node::Node;
 use super::plan::{Beginning, Fault};
 use super::queue::Happening;
 use super::world::World;
-use crate::core::raft::{Member, Membership, Profile, Raft, Standing};
+use crate::core::raft::{Member, Membership, Profile, Protection, Raft, Standing};
 
 /// The index that all members of each cluster must reach.
 pub(super) type Goals = BTreeMap<[u8; 16], u64>;
@@ -77,7 +77,10 @@ impl World {
 
     /// A member that does not follow a leader up to the goal, if there is one.
     pub(super) fn unsettled(&self, goals: &Goals) -> Option<String> {
-        if self.have_all_left() {
+        // Without the pre-vote one that does not know that it was removed may disturb the others for ever.
+        let comes_and_goes = self.plan.has(Fault::Churn) || self.plan.has(Fault::Leave);
+        let is_disturbed = comes_and_goes && self.plan.without == Some(Protection::PreVote);
+        if is_disturbed || self.have_all_left() {
             return None;
         }
         let unsettled = self.nodes.iter().position(|node| !self.is_settled(node, goals))?;
