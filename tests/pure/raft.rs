@@ -18,9 +18,8 @@ use core::time::Duration;
 
 use elector::core::lease::DeposedReason;
 use elector::core::raft::{
-    Bound, Change, ClusterId, Config, Durable, DurableState, ElectionTiming, Event, Incarnation, Input,
-    Leadership, Member, MemberId, Membership, Output, Position, Profile, Raft, Record, Refusal, Refused,
-    Ticket, Transition,
+    Change, Config, Durable, ElectionTiming, Event, Incarnation, Input, Leadership, Member, MemberId,
+    Membership, Output, Profile, Raft, Record, Refusal, Refused, Ticket, Transition,
 };
 use elector::core::{FencingToken, Instant};
 
@@ -94,15 +93,20 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn change(&mut self, kind: u8) -> Result<Change, String> {
-        Ok(match kind {
-            0 => Change::Voter(self.profile()?),
-            1 => Change::Learner(self.profile()?),
-            2 => Change::Join(self.profile()?),
-            3 => Change::Promote(self.id()?),
-            4 => Change::Demote(self.id()?),
-            _ => Change::Remove(self.id()?),
-        })
+    /// As many changes as the first byte says.
+    fn changes(&mut self) -> Result<Vec<Change>, String> {
+        let mut changes = Vec::new();
+        for _ in 0..self.byte().unwrap_or_default() {
+            changes.push(match self.byte() {
+                Some(0) => Change::Voter(self.profile()?),
+                Some(1) => Change::Learner(self.profile()?),
+                Some(2) => Change::Join(self.profile()?),
+                Some(3) => Change::Promote(self.id()?),
+                Some(4) => Change::Demote(self.id()?),
+                _ => Change::Remove(self.id()?),
+            });
+        }
+        Ok(changes)
     }
 
     fn timing(&mut self) -> Result<ElectionTiming, String> {
@@ -115,8 +119,9 @@ fn said(what: impl Display) -> String {
     what.to_string()
 }
 
-/// Starts the member with the profile, the times and then the durable state that the input holds, or without
-/// any. A founding list is the names of its voters at the end of the address, behind a line break each. Returns 1 if it started, else 0 and the refusal's text.
+/// Starts the member with the profile, the times, the founding list and then the durable state that the input
+/// holds, or without any. The list is the changes that make it; without any there is no list. Returns 1 if it
+/// started, else 0 and the refusal's text.
 #[unsafe(no_mangle)]
 pub extern "C" fn start(host: &mut Host, seed: u64, now: u64) -> u32 {
     match make(&host.input, seed, now) {
@@ -136,12 +141,9 @@ fn make(input: &[u8], seed: u64, now: u64) -> Result<Raft, String> {
     let profile = fields.profile()?;
     let timing = fields.timing()?;
     let mut config = Config::new(profile.id, profile.incarnation, seed);
-    config.address = profile.address.clone();
+    config.address = profile.address;
     (config.priority, config.is_witness, config.timing) = (profile.priority, profile.is_witness, timing);
-    let names = profile.address.split('\n').skip(1).map(MemberId::new);
-    let voter = |id: Result<MemberId, _>| id.map(|id| Change::Voter(Profile::new(id)));
-    let list: Vec<Change> = names.map(voter).collect::<Result<_, _>>().map_err(said)?;
-    config.founding = Membership::default().apply(&list, Transition::Auto).ok();
+    config.founding = Membership::default().apply(&fields.changes()?, Transition::Auto).ok();
     let now = Instant::from_nanos(now);
     if fields.0.is_empty() {
         return Raft::new(config, now).map_err(said);
@@ -177,12 +179,8 @@ fn parse(bytes: &[u8], kind: u32, number: u64) -> Result<Input, String> {
         4 => Input::Transfer { request: number, to: fields.id()? },
         5 => {
             let is_joint = fields.byte() == Some(1);
-            let mut changes = Vec::new();
-            while let Some(kind) = fields.byte() {
-                changes.push(fields.change(kind)?);
-            }
             let transition = if is_joint { Transition::Joint } else { Transition::Auto };
-            Input::ChangeMembership { request: number, changes, transition }
+            Input::ChangeMembership { request: number, changes: fields.changes()?, transition }
         }
         6 => Input::Leave,
         9 => Input::Known(fields.id()?),
@@ -238,7 +236,11 @@ fn parts(event: Event) -> (u32, u64, Vec<u8>) {
         Event::ChangeRefused { request, refused } => (16, request, said(refused).into()),
         Event::Left => (17, 0, vec![]),
         Event::StandingChanged { standing, cluster } => (18, standing as u64, cluster.0.into()),
-        Event::OtherCluster { member, cluster } => (19, 0, [&cluster.0, member.as_bytes()].concat()),
+        Event::OtherCluster { member, cluster } => {
+            let mut bytes = cluster.0.to_vec();
+            bytes.extend(member.bytes());
+            (19, 0, bytes)
+        }
         Event::Answered { request, result } => {
             let (code, number) = match result {
                 Ok(index) => (0, index),
