@@ -157,7 +157,7 @@ impl Durable {
         let state = match kind {
             BLANK => DurableState::Blank {
                 known: r.known()?,
-                heard: r.option("heard", |r| Some((r.id("heard")?, r.cluster()?)))?,
+                heard: r.option("heard", |r, field| Some((r.id(field)?, r.cluster()?)))?,
                 term: r.number("term")?,
             },
             BOUND => DurableState::Bound(Bound::read(r)?),
@@ -204,12 +204,12 @@ impl Bound {
     fn read(r: &mut Reader<'_>) -> Option<Bound> {
         let bound = Bound {
             term: r.number("term")?,
-            vote: r.option("vote", |r| Some((r.id("vote")?, r.incarnation()?)))?,
+            vote: r.option("vote", |r, field| Some((r.id(field)?, r.incarnation()?)))?,
             hold_ms: r.hold_ms()?,
             is_established: r.flag("is_established")?,
             known: r.known()?,
             committed: r.record()?,
-            uncommitted: r.option("uncommitted", Reader::record)?,
+            uncommitted: r.optional_record("uncommitted")?,
         };
         Some(bound)
     }

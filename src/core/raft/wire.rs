@@ -175,17 +175,15 @@ impl Body {
     fn read(kind: u8, r: &mut Reader<'_>) -> Option<Body> {
         Some(match kind {
             1 => Body::PreVote { last: r.position("last")? },
-            2 => {
-                Body::PreVoteAnswer { granted: r.flag("granted")?, offer: r.option("offer", Reader::record)? }
-            }
+            2 => Body::PreVoteAnswer { granted: r.flag("granted")?, offer: r.optional_record("offer")? },
             3 => Body::Vote {
                 last: r.position("last")?,
-                given_up: r.option("given_up", |r| r.number("given_up"))?,
+                given_up: r.option("given_up", Reader::number)?,
             },
-            4 => Body::VoteAnswer { granted: r.flag("granted")?, offer: r.option("offer", Reader::record)? },
+            4 => Body::VoteAnswer { granted: r.flag("granted")?, offer: r.optional_record("offer")? },
             5 => Body::Append {
                 last: r.position("last")?,
-                record: r.option("record", Reader::record)?,
+                record: r.optional_record("record")?,
                 committed: r.position("committed")?,
                 round: r.number("round")?,
                 hold_ms: r.hold_ms()?,
@@ -203,7 +201,7 @@ impl Body {
             11 => Body::Leave,
             12 => Body::Propose {
                 request: r.number("request")?,
-                expected: r.option("expected", |r| r.number("expected"))?,
+                expected: r.option("expected", Reader::number)?,
                 data: r.data()?,
             },
             _ => Body::ProposeAnswer { request: r.number("request")?, result: read_result(r)? },
@@ -235,7 +233,7 @@ impl Introduction {
         Some(Introduction {
             standing,
             may_found: r.flag("may_found")?,
-            leader: r.option("leader", |r| r.id("leader"))?,
+            leader: r.option("leader", Reader::id)?,
             known: r.known()?,
         })
     }
@@ -265,7 +263,7 @@ fn write_result(w: &mut Writer, result: &Result<u64, Refusal>) {
 fn read_result(r: &mut Reader<'_>) -> Option<Result<u64, Refusal>> {
     Some(match r.byte("result")? {
         0 => Ok(r.number("result")?),
-        1 => Err(Refusal::NotLeader(r.option("leader", |r| r.id("leader"))?)),
+        1 => Err(Refusal::NotLeader(r.option("leader", Reader::id)?)),
         2 => Err(Refusal::NotReady),
         3 => Err(Refusal::Busy),
         4 => Err(Refusal::TooLarge(r.number("result")?)),
