@@ -67,9 +67,11 @@ impl Acquaintances {
 
     /// One of the known ids says which cluster it belongs to.
     pub(super) fn answered(&mut self, id: MemberId, says: Says, now: Instant) {
-        if self.known.contains(&id) {
-            self.answers.retain(|(of, _)| *of != id);
-            self.answers.push((id, Answer { at: now, says }));
+        let answer = Answer { at: now, says };
+        match self.answers.iter_mut().find(|(of, _)| *of == id) {
+            Some((_, before)) => *before = answer,
+            None if self.known.contains(&id) => self.answers.push((id, answer)),
+            None => {}
         }
     }
 

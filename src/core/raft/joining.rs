@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::acquaintances::Says;
 use super::change::{Change, Transition};
 use super::id::{ClusterId, Incarnation, KnownIds, MAX_KNOWN, MemberId};
-use super::interface::{Event, Output};
+use super::interface::Event;
 use super::membership::{Member, Profile};
 use super::message::{Body, Introduction, Message, Standing};
 use super::peer::Peer;
@@ -72,24 +72,26 @@ impl Raft {
     /// lost them, or the cluster of a founding list has not begun.
     fn sought(&self) -> Vec<MemberId> {
         let members = self.membership();
-        let known = self.acquaintances.known().ids().iter().copied();
-        let mut sought: Vec<MemberId> = known.filter(|id| members.place(id).is_none()).collect();
+        let mut sought = self.acquaintances.known().ids().to_vec();
+        sought.retain(|id| members.place(id).is_none());
         if self.is_outside() || self.is_open() || self.now >= self.lost_at() {
-            sought.extend(members.members().iter().map(|member| member.profile.id));
+            for member in members.members() {
+                sought.push(member.profile.id);
+            }
         }
         sought.retain(|id| *id != self.config.id);
         sought
     }
 
     fn introduction(&self) -> Introduction {
-        let members = self.membership().members().iter().map(|member| member.profile.id);
-        let known = self.acquaintances.known().ids().iter().copied();
-        Introduction {
-            standing: self.standing(),
-            may_found: self.may_found(),
-            leader: self.leader,
-            known: members.chain(known).take(MAX_KNOWN).collect(),
+        let mut known = KnownIds::default();
+        for member in self.membership().members() {
+            known.insert(member.profile.id);
         }
+        for id in self.acquaintances.known().ids() {
+            known.insert(*id);
+        }
+        Introduction { standing: self.standing(), may_found: self.may_found(), leader: self.leader, known }
     }
 
     /// A member says which cluster it belongs to.
@@ -137,8 +139,10 @@ impl Raft {
         if self.is_settled() || !self.wants_in {
             return;
         }
-        let ids = [from].into_iter().chain(known.ids().iter().copied());
-        ids.for_each(|id| self.learn(id));
+        self.learn(from);
+        for id in known.ids() {
+            self.learn(*id);
+        }
     }
 
     /// Remembers an id.
@@ -214,18 +218,15 @@ impl Raft {
             known: self.acquaintances.known().clone(),
         };
         let to = Peer { id: leader, incarnation: Incarnation::UNKNOWN };
-        let message = Message { cluster, ..self.message(to, self.bound.term, body) };
         // The incarnation that is admitted must be durable.
-        self.dispatch_durably(message);
+        self.dispatch_durably(self.message(cluster, to, self.bound.term, body));
     }
 
     /// The leader's record lists this member, which is in no cluster: from now on it is in that one. It takes
     /// only a record that is known to be committed, for it has none before. Returns whether it entered.
     pub(super) fn enter(&mut self, message: &Message) -> bool {
         let Body::Append { record: Some(record), committed, .. } = &message.body else { return false };
-        let listed = record.membership.get(&self.config.id);
-        let is_listed = listed.is_some_and(|own| own.profile.is_of(self.config.incarnation));
-        if !is_listed || record.cluster != message.cluster {
+        if !record.membership.lists(self.own()) || record.cluster != message.cluster {
             return false;
         }
         if self.leaves {
@@ -257,17 +258,13 @@ impl Raft {
     /// be removed there.
     pub(super) fn decline_other(&mut self, message: &Message) {
         let Body::Append { record: Some(record), .. } = &message.body else { return };
-        let listed = record.membership.get(&self.config.id);
-        let is_listed = listed.is_some_and(|own| own.profile.is_of(self.config.incarnation));
-        if is_listed {
+        if record.membership.lists(self.own()) {
             self.decline(message);
         }
     }
 
     fn decline(&mut self, message: &Message) {
-        let answer = self.message(message.sender(), self.bound.term, Body::Leave);
-        let answer = Message { cluster: message.cluster, ..answer };
-        self.outputs.push_back(Output::Send { to: answer.to, bytes: answer.to_bytes() });
+        self.dispatch(self.message(message.cluster, message.sender(), self.bound.term, Body::Leave));
     }
 
     // ---- Admitting ----

@@ -118,7 +118,7 @@ impl Raft {
         let members = next.members();
         let answers = |place: usize| {
             let profile = &members[place].profile;
-            let known = self.place_of(Peer { id: profile.id, incarnation: profile.incarnation });
+            let known = self.place_of(profile.peer());
             profile.id == self.config.id || known.is_some_and(|place| self.is_near(&leading.progress[place]))
         };
         let may_lead = |place: usize| members[place].may_lead() && answers(place);
@@ -169,11 +169,14 @@ impl Raft {
 
     /// The members that another membership does not list any more.
     pub(super) fn removed_by(&self, next: &Membership) -> Vec<Peer> {
-        let is_gone = |place: &usize| {
-            let profile = &self.membership().members()[*place].profile;
-            next.get(&profile.id).is_none_or(|member| !profile.is_of(member.profile.incarnation))
-        };
-        self.places().filter(is_gone).filter_map(|place| self.other(place)).collect()
+        let mut removed = Vec::new();
+        for Member { profile, .. } in self.membership().members() {
+            let stays = next.get(&profile.id).is_some_and(|next| profile.is_of(next.profile.incarnation));
+            if !stays && profile.id != self.config.id {
+                removed.push(profile.peer());
+            }
+        }
+        removed
     }
 
     /// Tells those that were removed, once. A message that is lost is made good when they stand for election.
@@ -255,8 +258,7 @@ impl Raft {
 
     /// Whether the last committed record lists this incarnation of the member.
     pub(super) fn is_listed(&self) -> bool {
-        let listed = self.bound.committed.membership.get(&self.config.id);
-        listed.is_some_and(|member| member.profile.is_of(self.config.incarnation))
+        self.bound.committed.membership.lists(self.own())
     }
 
     /// Whether that record lists it, or the newest one, which it may have acknowledged.

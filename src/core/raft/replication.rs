@@ -45,8 +45,7 @@ impl Raft {
     fn known_in(&self, membership: &Membership) -> (Vec<Progress>, Vec<Peer>) {
         let State::Leader(leading) = &self.state else { return (Vec::new(), Vec::new()) };
         let known = |profile: &Profile| {
-            let peer = Peer { id: profile.id, incarnation: profile.incarnation };
-            self.place_of(peer).and_then(|place| leading.progress.get(place)).copied()
+            self.place_of(profile.peer()).and_then(|place| leading.progress.get(place)).copied()
         };
         let profiles = membership.members().iter().map(|member| &member.profile);
         let first_round = leading.contact.newest_round() + 1;
