@@ -201,13 +201,11 @@ impl<'a> Reader<'a> {
         self.expected = membership;
     }
 
-    /// What was read, or why it is invalid. Bytes of a newer version may have more fields.
-    pub(super) fn finish<T>(self, read: Option<T>) -> Result<T, InvalidBytes> {
-        match (read, self.invalid) {
-            (Some(read), None) if self.rest.is_empty() || self.is_newer => Ok(read),
-            (_, Some(invalid)) => Err(invalid),
-            _ => Err(InvalidBytes::Trailing),
-        }
+    /// Why the bytes are invalid, after all fields were read or one could not be. Bytes of a newer version may
+    /// have more fields.
+    pub(super) fn finish(self) -> Option<InvalidBytes> {
+        let has_more = !self.rest.is_empty() && !self.is_newer;
+        self.invalid.or(has_more.then_some(InvalidBytes::Trailing))
     }
 
     /// Notes why the bytes are invalid.

@@ -340,11 +340,11 @@ impl Raft {
 
 /// The change that lists a member with another profile, in the part that it has. It stays a witness, or none.
 /// An empty address is no news.
-fn listed_as(member: &Member, profile: Profile) -> Option<Change> {
-    let is_witness = member.profile.is_witness;
-    let address =
-        if profile.address.is_empty() { member.profile.address.clone() } else { profile.address.clone() };
-    let profile = Profile { is_witness, address, ..profile };
+fn listed_as(member: &Member, mut profile: Profile) -> Option<Change> {
+    profile.is_witness = member.profile.is_witness;
+    if profile.address.is_empty() {
+        profile.address = member.profile.address.clone();
+    }
     if profile == member.profile {
         return None;
     }

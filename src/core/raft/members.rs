@@ -225,12 +225,17 @@ impl Raft {
     fn best_successor(&self) -> Option<usize> {
         let State::Leader(leading) = &self.state else { return None };
         let members = self.membership().members();
-        let may_lead = |place: &usize| members[*place].may_lead() && self.other(*place).is_some();
-        let rank = |place: &usize| {
-            let progress = &leading.progress[*place];
-            (self.is_near(progress), progress.matched, members[*place].profile.priority)
-        };
-        self.places().filter(may_lead).max_by_key(rank)
+        self.best_place(&|place| {
+            let (member, progress) = (&members[place], &leading.progress[place]);
+            let may_lead = member.may_lead() && member.profile.id != self.config.id;
+            may_lead.then_some((self.is_near(progress), progress.matched, member.profile.priority))
+        })
+    }
+
+    /// The place of the highest rank, of those that have one.
+    pub(super) fn best_place(&self, rank: &dyn Fn(usize) -> Option<(bool, u64, u8)>) -> Option<usize> {
+        let ranked = self.places().filter_map(|place| Some((rank(place)?, place)));
+        ranked.max().map(|(_, place)| place)
     }
 
     /// A record is committed: this member is one of the cluster by that, or is none any more. Then it tells the

@@ -28,10 +28,10 @@ impl Raft {
         if let Some(leading) = self.leading() {
             leading.own_record = version;
         }
-        let (progress, removed) = known.unzip();
-        let removed = removed.unwrap_or_default();
-        if let Some(progress) = progress {
-            self.take_members(progress, &removed);
+        let mut removed = Vec::new();
+        if let Some((progress, gone)) = known {
+            self.take_members(progress, &gone);
+            removed = gone;
         }
         // With a second voter, trust of an only voter becomes trust by heartbeats.
         self.update_contact();

@@ -203,7 +203,7 @@ impl Raft {
     /// # Errors
     /// When the state belongs to another member, contradicts itself, or is of another founding list than
     /// that of the settings; and as [`Raft::new`].
-    pub fn restore(config: Config, durable: Durable, now: Instant) -> Result<Raft, StartRefused> {
+    pub fn restore(mut config: Config, durable: Durable, now: Instant) -> Result<Raft, StartRefused> {
         if durable.id != config.id {
             return Err(StartRefused::OtherMember(durable.id));
         }
@@ -211,19 +211,22 @@ impl Raft {
         if config.address.len() > MAX_ADDRESS_BYTES {
             return Err(StartRefused::AddressTooLong(config.address.len()));
         }
-        let (relation, mut bound, heard) = match durable.state {
-            DurableState::Blank { known, heard, term } => {
-                (Relation::Blank, Bound { known, ..Bound::outside(term) }, heard)
+        let mut heard = None;
+        let (relation, mut bound) = match durable.state {
+            DurableState::Blank { known, heard: by, term } => {
+                let mut bound = Bound::outside(term);
+                (bound.known, heard) = (known, by);
+                (Relation::Blank, bound)
             }
-            DurableState::Bound(bound) => (Relation::Bound, bound, None),
+            DurableState::Bound(bound) => (Relation::Bound, bound),
             DurableState::Left { cluster, term, membership } => {
                 let mut bound = Bound::outside(term);
                 (bound.committed.cluster, bound.committed.membership) = (cluster, membership);
-                (Relation::Left, bound, None)
+                (Relation::Left, bound)
             }
         };
         let known = ::core::mem::take(&mut bound.known);
-        let config = Config { incarnation: durable.incarnation, ..config };
+        config.incarnation = durable.incarnation;
         let mut raft = Raft::follower(config, relation, bound, known, now);
         raft.heard = heard;
         raft.found_by_list()?;

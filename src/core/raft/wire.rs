@@ -75,9 +75,11 @@ impl Message {
         if !Body::has_kind(kind) {
             return Err(InvalidBytes::UnknownKind(kind));
         }
-        let message = Message::read_fields(kind, &mut r);
-        let message = r.finish(message)?;
-        if message.is_sound() { Ok(message) } else { Err(InvalidBytes::Field(message.body.name())) }
+        match (Message::read_fields(kind, &mut r), r.finish()) {
+            (Some(message), None) if message.is_sound() => Ok(message),
+            (Some(message), None) => Err(InvalidBytes::Field(message.body.name())),
+            (_, invalid) => Err(invalid.unwrap_or(InvalidBytes::Trailing)),
+        }
     }
 
     fn read_fields(kind: u8, r: &mut Reader<'_>) -> Option<Message> {
@@ -176,10 +178,7 @@ impl Body {
         Some(match kind {
             1 => Body::PreVote { last: r.position("last")? },
             2 => Body::PreVoteAnswer { granted: r.flag("granted")?, offer: r.optional_record("offer")? },
-            3 => Body::Vote {
-                last: r.position("last")?,
-                given_up: r.option("given_up", Reader::number)?,
-            },
+            3 => Body::Vote { last: r.position("last")?, given_up: r.option("given_up", Reader::number)? },
             4 => Body::VoteAnswer { granted: r.flag("granted")?, offer: r.optional_record("offer")? },
             5 => Body::Append {
                 last: r.position("last")?,
