@@ -1,11 +1,10 @@
 //! How a member finds a cluster, asks to be admitted, and enters it; and how a leader admits it.
 
 use ::core::time::Duration;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::acquaintances::Says;
-use super::change::{Change, Transition};
+use super::change::Change;
 use super::id::{ClusterId, Incarnation, KnownIds, MAX_KNOWN, MemberId};
 use super::interface::Event;
 use super::membership::{Member, Profile};
@@ -108,24 +107,23 @@ impl Raft {
         let leader = introduction.leader.filter(|leader| *leader != self.config.id).unwrap_or(from);
         match self.relation {
             Relation::Blank => self.hear(from, theirs, leader),
-            Relation::Left => self.join_if(theirs == own, leader, theirs),
-            Relation::Bound if self.has_left => self.join_if(theirs == own, leader, theirs),
-            Relation::Bound if self.is_open() => {
+            _ if self.is_outside() => self.join_if(theirs == own, leader, theirs),
+            _ if self.is_open() => {
                 // The list has begun its cluster without this member, or before the member lost its state.
                 if !theirs.is_open() && own.may_become(theirs) {
                     self.heard = Some((from, theirs));
                     self.join_if(true, leader, theirs);
                 }
             }
-            Relation::Bound if own.may_be(theirs) => self.tell_stranger(message),
-            Relation::Bound if theirs == ClusterId::NONE => {}
-            Relation::Bound if !self.bound.is_established => {
+            _ if own.may_be(theirs) => self.tell_stranger(message),
+            _ if theirs == ClusterId::NONE => {}
+            _ if !self.bound.is_established => {
                 let is_first = (from, theirs) < (self.config.id, own);
                 if introduction.standing != Standing::Founding || theirs.is_open() || is_first {
                     self.yield_to(from, theirs);
                 }
             }
-            Relation::Bound => self.tell_of_stranger(from, theirs, introduction.standing),
+            _ => self.tell_of_stranger(from, theirs, introduction.standing),
         }
     }
 
@@ -169,7 +167,7 @@ impl Raft {
         }
         let is_other_member = id != self.config.id && self.membership().place(&id).is_some();
         if is_other_member && self.is_ready_for_change() {
-            self.want_change(None, vec![Change::Remove(id)], Transition::Auto);
+            self.want_own_change(Change::Remove(id));
         }
     }
 
@@ -294,7 +292,7 @@ impl Raft {
             is_witness: *is_witness,
         };
         if let Some(change) = self.admission(profile) {
-            self.want_change(None, vec![change], Transition::Auto);
+            self.want_own_change(change);
         }
     }
 
@@ -319,7 +317,7 @@ impl Raft {
             return;
         };
         if self.is_ready_for_change() {
-            self.want_change(None, vec![change], Transition::Auto);
+            self.want_own_change(change);
         } else if let Some(leader) = self.leader.filter(|leader| *leader != self.config.id) {
             self.join_if(!self.is_open(), leader, self.bound.committed.cluster);
         }
@@ -332,7 +330,7 @@ impl Raft {
         if is_unknown && self.is_ready_for_change() {
             let profile = Profile { incarnation, ..member.profile.clone() };
             if let Some(change) = listed_as(member, profile) {
-                self.want_change(None, vec![change], Transition::Auto);
+                self.want_own_change(change);
             }
         }
     }

@@ -42,11 +42,16 @@ impl Raft {
         is_idle && self.has_committed_in_term() && !self.membership().is_joint()
     }
 
-    pub(super) fn want_change(&mut self, request: Option<u64>, changes: Vec<Change>, transition: Transition) {
+    fn want_change(&mut self, request: Option<u64>, changes: Vec<Change>, transition: Transition) {
         if let Some(leading) = self.leading() {
             leading.change = Some(Changing { request, changes, transition });
         }
         self.make_change();
+    }
+
+    /// The leader wants a change that no host waits for.
+    pub(super) fn want_own_change(&mut self, change: Change) {
+        self.want_change(None, vec![change], Transition::Auto);
     }
 
     /// Makes the record of the change that waits, if no other is in flight. Returns whether it made one.
@@ -164,7 +169,7 @@ impl Raft {
         let members = self.membership().members();
         let joins = |member: &&Member| member.is_joining && self.is_caught_up(&member.profile.id);
         let Some(id) = members.iter().find(joins).map(|member| member.profile.id) else { return };
-        self.want_change(None, vec![Change::Promote(id)], Transition::Auto);
+        self.want_own_change(Change::Promote(id));
     }
 
     /// The members that another membership does not list any more.
@@ -211,7 +216,7 @@ impl Raft {
         if !is_leader || is_voter || self.bound.uncommitted.is_some() {
             return false;
         }
-        let best = self.best_successor().and_then(|place| self.other(place));
+        let best = self.best_successor();
         self.send_commit_notices();
         if let Some(best) = best {
             self.send(best, self.bound.term, Body::TimeoutNow);
@@ -222,14 +227,15 @@ impl Raft {
 
     /// The other voter to lead next: one that answers, that has the newest record or the one nearest to it, of
     /// the highest priority.
-    fn best_successor(&self) -> Option<usize> {
+    fn best_successor(&self) -> Option<Peer> {
         let State::Leader(leading) = &self.state else { return None };
         let members = self.membership().members();
-        self.best_place(&|place| {
+        let best = self.best_place(&|place| {
             let (member, progress) = (&members[place], &leading.progress[place]);
             let may_lead = member.may_lead() && member.profile.id != self.config.id;
             may_lead.then_some((self.is_near(progress), progress.matched, member.profile.priority))
-        })
+        });
+        best.and_then(|place| self.other(place))
     }
 
     /// The place of the highest rank, of those that have one.
@@ -318,8 +324,7 @@ impl Raft {
         if matches!(self.state, State::Leader(_)) {
             return self.leave_as_leader();
         }
-        let leader = self.leader.and_then(|leader| self.membership().place(&leader));
-        if let Some(leader) = leader.and_then(|place| self.other(place)) {
+        if let Some(leader) = self.other_leader() {
             self.send(leader, self.bound.term, Body::Leave);
         }
     }
@@ -334,7 +339,7 @@ impl Raft {
         }
         if self.now >= self.hands_over_at {
             self.hands_over_at = self.now.saturating_add(self.config.timing.max());
-            let best = self.best_successor().and_then(|place| self.other(place));
+            let best = self.best_successor();
             if let (Some(best), State::Leader(leading)) = (best, &mut self.state) {
                 let until = self.now.saturating_add(self.config.timing.min());
                 leading.transfer = Some(Transfer { to: best.id, request: None, until });
@@ -342,7 +347,7 @@ impl Raft {
             }
         }
         if self.is_ready_for_change() {
-            self.want_change(None, vec![Change::Remove(self.config.id)], Transition::Auto);
+            self.want_own_change(Change::Remove(self.config.id));
         }
     }
 
@@ -351,7 +356,7 @@ impl Raft {
         self.tell_stranger(message);
         let is_member = self.place_of(message.sender()).is_some();
         if is_member && self.is_ready_for_change() {
-            self.want_change(None, vec![Change::Remove(message.from)], Transition::Auto);
+            self.want_own_change(Change::Remove(message.from));
         }
     }
 

@@ -422,8 +422,13 @@ impl Raft {
             Relation::Blank => {
                 DurableState::Blank { known: known(), heard: self.heard, term: self.bound.term }
             }
-            Relation::Bound if self.bound.is_established => DurableState::Bound(self.bound.clone()),
-            Relation::Bound => DurableState::Bound(Bound { known: known(), ..self.bound.clone() }),
+            Relation::Bound => {
+                let mut bound = self.bound.clone();
+                if !bound.is_established {
+                    bound.known = known();
+                }
+                DurableState::Bound(bound)
+            }
             Relation::Left => DurableState::Left {
                 cluster: committed.cluster,
                 term: self.bound.term,
@@ -571,6 +576,11 @@ impl Raft {
     /// The places of the membership in force.
     pub(super) fn places(&self) -> ::core::ops::Range<usize> {
         0..self.membership().members().len()
+    }
+
+    /// The leader, if it is another member that is listed.
+    pub(super) fn other_leader(&self) -> Option<Peer> {
+        self.other(self.membership().place(&self.leader?)?)
     }
 
     /// The member at a place, unless it is this one.
