@@ -201,8 +201,8 @@ impl<'a> Reader<'a> {
         self.expected = membership;
     }
 
-    /// Why the bytes are invalid, after all fields were read or one could not be. Bytes of a newer version may
-    /// have more fields.
+    /// Why the bytes are invalid, after all fields were read or one could not be. Bytes of a newer version
+    /// may have more fields.
     pub(super) fn finish(self) -> Option<InvalidBytes> {
         let has_more = !self.rest.is_empty() && !self.is_newer;
         self.invalid.or(has_more.then_some(InvalidBytes::Trailing))

@@ -108,16 +108,16 @@ impl Raft {
         match self.relation {
             Relation::Blank => self.hear(from, theirs, leader),
             _ if self.is_outside() => self.join_if(theirs == own, leader, theirs),
-            _ if self.is_open() => {
+            Relation::Bound if self.is_open() => {
                 // The list has begun its cluster without this member, or before the member lost its state.
                 if !theirs.is_open() && own.may_become(theirs) {
                     self.heard = Some((from, theirs));
                     self.join_if(true, leader, theirs);
                 }
             }
-            _ if own.may_be(theirs) => self.tell_stranger(message),
-            _ if theirs == ClusterId::NONE => {}
-            _ if !self.bound.is_established => {
+            Relation::Bound if own.may_be(theirs) => self.tell_stranger(message),
+            Relation::Bound if theirs == ClusterId::NONE => {}
+            Relation::Bound if !self.bound.is_established => {
                 let is_first = (from, theirs) < (self.config.id, own);
                 if introduction.standing != Standing::Founding || theirs.is_open() || is_first {
                     self.yield_to(from, theirs);
