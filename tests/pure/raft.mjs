@@ -35,8 +35,9 @@ function output() {
     return [view.readBigUInt64LE(), view.subarray(8).toString("latin1")];
 }
 
-// Member "a" of incarnation 1, without an address, priority and witness flag; the default times.
-const settings = [...text("a"), ...number(1), ...text(""), 0, 0, ...[100, 200, 800].flatMap(number)];
+// Member "a" of incarnation 1, without an address, priority and witness flag; the default times, no founding
+// list, no durable state.
+const settings = [...text("a"), ...number(1), ...text(""), 0, 0, ...[100, 200, 800].flatMap(number), 0];
 give(text("").concat(settings.slice(2)));
 if (raft.start(host, 7n, 0n) !== 0 || !output()[1].includes("is empty")) {
     fail("a member without an id must be refused, with a reason");

@@ -11,16 +11,14 @@ mod small;
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt::Display;
 use core::time::Duration;
 
 use elector::core::lease::DeposedReason;
 use elector::core::raft::{
-    Bound, Change, ClusterId, Config, Durable, DurableState, ElectionTiming, Event, Incarnation, Input,
-    Leadership, Member, MemberId, Membership, Output, Position, Profile, Raft, Record, Refusal, Refused,
-    Ticket, Transition,
+    Change, Config, Durable, ElectionTiming, Event, Incarnation, Input, Leadership, Member, MemberId,
+    Membership, Output, Profile, Raft, Record, Refusal, Refused, Ticket, Transition,
 };
 use elector::core::{FencingToken, Instant};
 
@@ -57,67 +55,79 @@ pub extern "C" fn output_length(host: &Host) -> usize {
     host.output.len()
 }
 
-/// Reads fields from the input.
+/// Reads fields from the input. Beyond its end they are zero and empty.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
+    fn bytes(&mut self, length: usize) -> &'a [u8] {
+        let (bytes, rest) = self.0.split_at(length.min(self.0.len()));
         self.0 = rest;
-        Some(*first)
+        bytes
     }
 
-    fn number(&mut self) -> Option<u64> {
-        let (first, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u64::from_le_bytes(*first))
+    fn byte(&mut self) -> u8 {
+        self.bytes(1).first().map_or(0, |byte| *byte)
     }
 
-    fn text(&mut self) -> Option<&'a str> {
-        let length = usize::from(self.byte()?);
-        let (text, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        core::str::from_utf8(text).ok()
+    fn flag(&mut self) -> bool {
+        self.byte() == 1
+    }
+
+    fn number(&mut self) -> u64 {
+        self.bytes(8).iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    fn text(&mut self) -> &'a str {
+        let length = self.byte();
+        core::str::from_utf8(self.bytes(length.into())).unwrap_or_default()
     }
 
     fn id(&mut self) -> Result<MemberId, String> {
-        MemberId::new(self.text().unwrap_or_default()).map_err(said)
+        MemberId::new(self.text()).map_err(|invalid| said(&invalid))
     }
 
     fn profile(&mut self) -> Result<Profile, String> {
         Ok(Profile {
             id: self.id()?,
-            incarnation: self.number().and_then(Incarnation::new).unwrap_or_default(),
-            address: self.text().unwrap_or_default().into(),
-            priority: self.byte().unwrap_or_default(),
-            is_witness: self.byte() == Some(1),
+            incarnation: Incarnation::new(self.number()).unwrap_or_default(),
+            address: self.text().into(),
+            priority: self.byte(),
+            is_witness: self.flag(),
         })
     }
 
-    fn change(&mut self, kind: u8) -> Result<Change, String> {
-        Ok(match kind {
-            0 => Change::Voter(self.profile()?),
-            1 => Change::Learner(self.profile()?),
-            2 => Change::Join(self.profile()?),
-            3 => Change::Promote(self.id()?),
-            4 => Change::Demote(self.id()?),
-            _ => Change::Remove(self.id()?),
-        })
+    /// As many changes as the first byte says.
+    fn changes(&mut self) -> Result<Vec<Change>, String> {
+        let mut changes = Vec::new();
+        for _ in 0..self.byte() {
+            let kind = self.byte();
+            changes.push(match kind {
+                0..=2 => {
+                    let profile = self.profile()?;
+                    [Change::Voter, Change::Learner, Change::Join][usize::from(kind)](profile)
+                }
+                _ => {
+                    let id = self.id()?;
+                    [Change::Promote, Change::Demote, Change::Remove][usize::from(kind.clamp(3, 5) - 3)](id)
+                }
+            });
+        }
+        Ok(changes)
     }
 
     fn timing(&mut self) -> Result<ElectionTiming, String> {
-        let mut ms = || Duration::from_millis(self.number().unwrap_or_default());
-        ElectionTiming::new(ms(), ms(), ms()).map_err(said)
+        let mut ms = || Duration::from_millis(self.number());
+        ElectionTiming::new(ms(), ms(), ms()).map_err(|invalid| said(&invalid))
     }
 }
 
-fn said(what: impl Display) -> String {
+fn said(what: &dyn Display) -> String {
     what.to_string()
 }
 
-/// Starts the member with the profile, the times and then the durable state that the input holds, or without
-/// any. A founding list is the names of its voters at the end of the address, behind a line break each.
-/// Returns 1 if it started, else 0 and the refusal's text.
+/// Starts the member with the profile, the times, the founding list and then the durable state that the input
+/// holds, or without any. The list is the changes that make it; without any there is no list. Returns 1 if it
+/// started, else 0 and the refusal's text.
 #[unsafe(no_mangle)]
 pub extern "C" fn start(host: &mut Host, seed: u64, now: u64) -> u32 {
     match make(&host.input, seed, now) {
@@ -137,17 +147,17 @@ fn make(input: &[u8], seed: u64, now: u64) -> Result<Raft, String> {
     let profile = fields.profile()?;
     let timing = fields.timing()?;
     let mut config = Config::new(profile.id, profile.incarnation, seed);
-    config.address = profile.address.clone();
+    config.address = profile.address;
     (config.priority, config.is_witness, config.timing) = (profile.priority, profile.is_witness, timing);
-    let names = profile.address.split('\n').skip(1).map(MemberId::new);
-    let voter = |id: Result<MemberId, _>| id.map(|id| Change::Voter(Profile::new(id)));
-    let list: Vec<Change> = names.map(voter).collect::<Result<_, _>>().map_err(said)?;
-    config.founding = Membership::default().apply(&list, Transition::Auto).ok();
+    config.founding = Membership::default().apply(&fields.changes()?, Transition::Auto).ok();
     let now = Instant::from_nanos(now);
-    if fields.0.is_empty() {
-        return Raft::new(config, now).map_err(said);
-    }
-    Raft::restore(config, Durable::from_bytes(fields.0).map_err(said)?, now).map_err(said)
+    let raft = if fields.0.is_empty() {
+        Raft::new(config, now)
+    } else {
+        let durable = Durable::from_bytes(fields.0).map_err(|invalid| said(&invalid))?;
+        Raft::restore(config, durable, now)
+    };
+    raft.map_err(|refused| said(&refused))
 }
 
 /// Gives the member an input of this kind, with this number and the bytes of the input. Returns 1, or 0 and
@@ -172,18 +182,13 @@ fn parse(bytes: &[u8], kind: u32, number: u64) -> Result<Input, String> {
         1 => Input::Received(bytes.into()),
         2 => Input::Campaign,
         3 => {
-            let expected = (fields.byte() == Some(1)).then(|| fields.number()).flatten();
+            let expected = fields.flag().then(|| fields.number());
             Input::Propose { request: number, expected, data: fields.0.into() }
         }
         4 => Input::Transfer { request: number, to: fields.id()? },
         5 => {
-            let is_joint = fields.byte() == Some(1);
-            let mut changes = Vec::new();
-            while let Some(kind) = fields.byte() {
-                changes.push(fields.change(kind)?);
-            }
-            let transition = if is_joint { Transition::Joint } else { Transition::Auto };
-            Input::ChangeMembership { request: number, changes, transition }
+            let transition = if fields.flag() { Transition::Joint } else { Transition::Auto };
+            Input::ChangeMembership { request: number, changes: fields.changes()?, transition }
         }
         6 => Input::Leave,
         9 => Input::Known(fields.id()?),
@@ -210,40 +215,54 @@ pub extern "C" fn poll(host: &mut Host) -> u32 {
         }
         Output::Send { to, bytes } => {
             put(out, to.len() as u64, to.as_bytes());
-            out.extend(bytes);
+            out.extend_from_slice(&bytes);
             3
         }
-        Output::Event(event) => {
-            let (kind, number, bytes) = parts(event);
-            put(out, number, &bytes);
-            kind
-        }
+        Output::Event(event) => put_event(out, event),
     }
 }
 
 fn put(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
-    out.extend(number.to_le_bytes());
-    out.extend(bytes);
+    out.extend_from_slice(&number.to_le_bytes());
+    out.extend_from_slice(bytes);
 }
 
-/// An event's kind, number and bytes.
-fn parts(event: Event) -> (u32, u64, Vec<u8>) {
-    let id = |id: Option<MemberId>| id.map_or(Vec::new(), |id| id.as_bytes().to_vec());
-    match event {
-        Event::Elected { token } => (10, token.get(), vec![]),
-        Event::StopNewWork { token } => (11, token.get(), vec![]),
-        Event::Renewed { token } => (12, token.get(), vec![]),
-        Event::Deposed { token, reason } => (13, token.get(), reason.name().into()),
-        Event::LeaderChanged { leader, term } => (14, term, id(leader)),
-        Event::Committed(record) => (15, record.position.index, bytes_of(&record)),
-        Event::ChangeRefused { request, refused } => (16, request, said(refused).into()),
-        Event::Left => (17, 0, vec![]),
-        Event::StandingChanged { standing, cluster } => (18, standing as u64, cluster.0.into()),
-        Event::OtherCluster { member, cluster } => (19, 0, [&cluster.0, member.as_bytes()].concat()),
+/// Puts an event's number and bytes, and returns its kind.
+fn put_event(out: &mut Vec<u8>, event: Event) -> u32 {
+    let mut bytes = Vec::new();
+    let (kind, number) = match event {
+        Event::Elected { token } => (10, token.get()),
+        Event::StopNewWork { token } => (11, token.get()),
+        Event::Renewed { token } => (12, token.get()),
+        Event::Deposed { token, reason } => {
+            bytes = reason.name().into();
+            (13, token.get())
+        }
+        Event::LeaderChanged { leader, term } => {
+            bytes = name(&leader);
+            (14, term)
+        }
+        Event::Committed(record) => {
+            put_record(&mut bytes, &record);
+            (15, record.position.index)
+        }
+        Event::ChangeRefused { request, refused } => {
+            bytes = said(&refused).into();
+            (16, request)
+        }
+        Event::Left => (17, 0),
+        Event::StandingChanged { standing, cluster } => {
+            bytes = cluster.0.into();
+            (18, standing as u64)
+        }
+        Event::OtherCluster { member, cluster } => {
+            bytes = cluster.0.into();
+            bytes.extend_from_slice(member.as_bytes());
+            (19, 0)
+        }
         Event::Answered { request, result } => {
             let (code, number) = match result {
                 Ok(index) => (0, index),
-                Err(Refusal::NotLeader(leader)) => return (20, request, id(leader)),
                 Err(Refusal::NotReady) => (1, 0),
                 Err(Refusal::Busy) => (2, 0),
                 Err(Refusal::NoQuorum) => (3, 0),
@@ -251,22 +270,32 @@ fn parts(event: Event) -> (u32, u64, Vec<u8>) {
                 Err(Refusal::TooLarge(limit)) => (5, limit),
                 Err(Refusal::IndexMismatch(index)) => (6, index),
                 Err(Refusal::Unknown) => (7, 0),
+                Err(Refusal::NotLeader(leader)) => {
+                    bytes = name(&leader);
+                    (8, 0)
+                }
             };
-            (21 + code, request, number.to_le_bytes().to_vec())
+            bytes.extend_from_slice(&number.to_le_bytes());
+            (20 + code, request)
         }
-    }
+    };
+    put(out, number, &bytes);
+    kind
 }
 
-fn bytes_of(record: &Record) -> Vec<u8> {
-    let mut out = record.data.to_vec();
+fn name(id: &Option<MemberId>) -> Vec<u8> {
+    id.as_ref().map_or("", |id| id).into()
+}
+
+fn put_record(out: &mut Vec<u8>, record: &Record) {
+    out.extend_from_slice(&record.data);
     for Member { profile, is_voter, is_outgoing, is_learner, is_joining } in record.membership.members() {
-        out.extend(profile.id.bytes());
-        put(&mut out, profile.incarnation.get(), profile.address.as_bytes());
+        out.extend_from_slice(profile.id.as_bytes());
+        put(out, profile.incarnation.get(), profile.address.as_bytes());
+        let flags = [profile.is_witness, *is_voter, *is_outgoing, *is_learner, *is_joining].map(u8::from);
         out.push(profile.priority);
-        let flags = [profile.is_witness, *is_voter, *is_outgoing, *is_learner, *is_joining];
-        out.extend(flags.map(u8::from));
+        out.extend_from_slice(&flags);
     }
-    out
 }
 
 /// The token with which the member leads, 0 if it does not. The ends of trust and of work, the role, why the
@@ -289,6 +318,6 @@ pub extern "C" fn leadership(host: &mut Host, now: u64) -> u64 {
         [invalid, cluster, address, protocol].iter().sum(),
     ];
     numbers.iter().for_each(|number| put(out, *number, &[]));
-    out.extend(reason.map_or("", DeposedReason::name).as_bytes());
+    out.extend_from_slice(reason.map_or("", DeposedReason::name).as_bytes());
     token.filter(|_| is_leader).map_or(0, FencingToken::get)
 }

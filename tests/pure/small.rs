@@ -75,6 +75,14 @@ impl Blocks {
     }
 }
 
+/// What the standard library calls, which was built without the instruction for it.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, size: usize) -> *mut u8 {
+    // SAFETY: as C has it.
+    unsafe { core::ptr::copy(from, to, size) };
+    to
+}
+
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     unreachable()

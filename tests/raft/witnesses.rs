@@ -1,6 +1,6 @@
 //! Two servers and a witness: what the witness keeps alone is not lost.
 
-use elector::core::raft::{Body, Change, Input, Membership, Message, Position, Record, Transition};
+use elector::core::raft::{Body, Change, Input, Membership, Message, Position, Record, Role, Transition};
 
 use crate::cluster::{CLUSTER, Cluster, Start};
 use crate::drive::{MS, answers, id, propose};

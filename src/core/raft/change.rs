@@ -57,7 +57,7 @@ impl Membership {
                 Change::Join(profile) => place(&mut members, profile.clone(), Part::Joining),
                 Change::Promote(id) => replace(&mut members, id, Part::Voter)?,
                 Change::Demote(id) => replace(&mut members, id, Part::Learner)?,
-                Change::Remove(id) => members.retain(|member| member.profile.id != *id),
+                Change::Remove(id) => remove(&mut members, id),
             }
         }
         if !members.iter().any(|member| member.is_voter) {
@@ -133,9 +133,13 @@ enum Part {
     Joining,
 }
 
+fn remove(members: &mut Vec<Member>, id: &MemberId) {
+    members.retain(|member| member.profile.id != *id);
+}
+
 /// Gives a member a part and this profile.
 fn place(members: &mut Vec<Member>, profile: Profile, part: Part) {
-    members.retain(|member| member.profile.id != profile.id);
+    remove(members, &profile.id);
     members.push(Member {
         profile,
         is_voter: part == Part::Voter,

@@ -100,7 +100,7 @@ impl Writer {
         self.0
     }
 
-    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     pub(super) fn byte(&mut self, byte: u8) {
         self.0.push(byte);
     }
@@ -109,7 +109,7 @@ impl Writer {
         self.0.push(u8::from(flag));
     }
 
-    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     pub(super) fn number(&mut self, number: u64) {
         number::write(&mut self.0, number);
     }
@@ -201,13 +201,11 @@ impl<'a> Reader<'a> {
         self.expected = membership;
     }
 
-    /// What was read, or why it is invalid. Bytes of a newer version may have more fields.
-    pub(super) fn finish<T>(self, read: Option<T>) -> Result<T, InvalidBytes> {
-        match (read, self.invalid) {
-            (Some(read), None) if self.rest.is_empty() || self.is_newer => Ok(read),
-            (_, Some(invalid)) => Err(invalid),
-            _ => Err(InvalidBytes::Trailing),
-        }
+    /// Why the bytes are invalid, after all fields were read or one could not be. Bytes of a newer version
+    /// may have more fields.
+    pub(super) fn finish(self) -> Option<InvalidBytes> {
+        let has_more = !self.rest.is_empty() && !self.is_newer;
+        self.invalid.or(has_more.then_some(InvalidBytes::Trailing))
     }
 
     /// Notes why the bytes are invalid.
@@ -221,7 +219,7 @@ impl<'a> Reader<'a> {
         self.fail(InvalidBytes::Field(field))
     }
 
-    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     fn take(&mut self, length: usize, field: &'static str) -> Option<&'a [u8]> {
         if length > self.rest.len() {
             return self.invalid(field);
@@ -231,7 +229,7 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     pub(super) fn byte(&mut self, field: &'static str) -> Option<u8> {
         Some(self.take(1, field)?[0])
     }
@@ -244,7 +242,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     pub(super) fn number(&mut self, field: &'static str) -> Option<u64> {
         match self.rest.split_first() {
             // Most numbers are small.
@@ -271,14 +269,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A length or a count that is at most `most`.
-    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     fn length(&mut self, most: usize, field: &'static str) -> Option<usize> {
         let length = self.number(field)?;
         if length <= most as u64 { Some(length as usize) } else { self.invalid(field) }
     }
 
     /// A length that is at most `most`, and that many bytes.
-    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     fn bytes(&mut self, most: usize, field: &'static str) -> Option<&'a [u8]> {
         let length = self.length(most, field)?;
         self.take(length, field)
@@ -288,7 +286,7 @@ impl<'a> Reader<'a> {
         self.bytes(MAX_DATA_BYTES, "data").map(Arc::from)
     }
 
-    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     pub(super) fn id(&mut self, field: &'static str) -> Option<MemberId> {
         let id = self.bytes(MemberId::MAX_BYTES, field)?;
         MemberId::plain(id).or_else(|| self.other_id(id, field))
@@ -300,9 +298,15 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn known(&mut self) -> Option<KnownIds> {
-        let count = self.length(MAX_KNOWN, "known")?;
-        let ids: Vec<MemberId> = (0..count).map(|_| self.id("known")).collect::<Option<_>>()?;
-        if ids.is_sorted_by(|a, b| a < b) { Some(ids.into_iter().collect()) } else { self.invalid("known") }
+        let mut known = KnownIds::default();
+        for _ in 0..self.length(MAX_KNOWN, "known")? {
+            let id = self.id("known")?;
+            if known.ids().last().is_some_and(|last| *last >= id) {
+                return self.invalid("known");
+            }
+            known.insert(id);
+        }
+        Some(known)
     }
 
     fn text(&mut self, bytes: &'a [u8], field: &'static str) -> Option<&'a str> {
@@ -330,7 +334,7 @@ impl<'a> Reader<'a> {
         Some(ClusterId(cluster))
     }
 
-    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     pub(super) fn position(&mut self, field: &'static str) -> Option<Position> {
         Some(Position { term: self.number(field)?, index: self.number(field)? })
     }
@@ -338,9 +342,13 @@ impl<'a> Reader<'a> {
     pub(super) fn option<T>(
         &mut self,
         field: &'static str,
-        read: impl FnOnce(&mut Reader<'a>) -> Option<T>,
+        read: fn(&mut Reader<'a>, &'static str) -> Option<T>,
     ) -> Option<Option<T>> {
-        if self.flag(field)? { read(self).map(Some) } else { Some(None) }
+        if self.flag(field)? { read(self, field).map(Some) } else { Some(None) }
+    }
+
+    pub(super) fn optional_record(&mut self, field: &'static str) -> Option<Option<Record>> {
+        self.option(field, |r, _| r.record())
     }
 
     fn profile(&mut self) -> Option<Profile> {

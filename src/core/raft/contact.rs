@@ -3,7 +3,6 @@
 #[cfg(feature = "testing")]
 use ::core::hash::{Hash, Hasher};
 use ::core::time::Duration;
-use alloc::collections::VecDeque;
 
 use super::config::ElectionTiming;
 #[cfg(feature = "testing")]
@@ -17,9 +16,9 @@ const MAX_ROUNDS: usize = 64;
 /// The rounds of heartbeats of one term.
 #[derive(Clone, Debug)]
 pub(super) struct Contact {
-    /// The rounds that were sent, with the time of their send.
-    rounds: VecDeque<(u64, Instant)>,
-    next_round: u64,
+    /// When each of the newest rounds was sent, by its number modulo the length.
+    sent: [Instant; MAX_ROUNDS],
+    newest_round: u64,
     /// When trust ends, by the rounds that a quorum answered.
     trusted_until: Instant,
     /// When the newest round was sent whose answers came early enough to give trust; at first when the term
@@ -29,29 +28,26 @@ pub(super) struct Contact {
 
 impl Contact {
     pub(super) fn new(now: Instant) -> Contact {
-        Contact { rounds: VecDeque::new(), next_round: 1, trusted_until: Instant::ZERO, useful: now }
+        let sent = [Instant::ZERO; MAX_ROUNDS];
+        Contact { sent, newest_round: 0, trusted_until: Instant::ZERO, useful: now }
     }
 
     /// Begins a round at `now` and returns its number.
     pub(super) fn begin_round(&mut self, now: Instant) -> u64 {
-        let round = self.next_round;
-        self.next_round += 1;
-        if self.rounds.len() == MAX_ROUNDS {
-            self.rounds.pop_front();
-        }
-        self.rounds.push_back((round, now));
-        round
+        self.newest_round += 1;
+        self.sent[self.newest_round as usize % MAX_ROUNDS] = now;
+        self.newest_round
     }
 
     /// The number of the newest round.
     pub(super) fn newest_round(&self) -> u64 {
-        self.next_round - 1
+        self.newest_round
     }
 
     /// When a round was sent; `None` for one that never was, or is too old.
     pub(super) fn sent(&self, round: u64) -> Option<Instant> {
-        let first = self.rounds.front()?.0;
-        self.rounds.get(usize::try_from(round.checked_sub(first)?).ok()?).map(|(_, sent)| *sent)
+        let is_known = round > 0 && self.newest_round.checked_sub(round)? < MAX_ROUNDS as u64;
+        is_known.then_some(self.sent[round as usize % MAX_ROUNDS])
     }
 
     /// At `now` a quorum has answered rounds that were sent at `sent` or later.
@@ -68,7 +64,7 @@ impl Contact {
     #[cfg(feature = "testing")]
     pub(super) fn fingerprint<H: Hasher>(&self, frame: &Frame<'_>, hasher: &mut H) {
         // Rounds are hashed with the messages that belong to them.
-        let Contact { rounds: _, next_round: _, trusted_until, useful } = self;
+        let Contact { sent: _, newest_round: _, trusted_until, useful } = self;
         (frame.ahead(*trusted_until), frame.age(*useful)).hash(hasher);
     }
 

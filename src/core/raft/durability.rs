@@ -2,7 +2,6 @@
 
 #[cfg(feature = "testing")]
 use ::core::hash::{Hash, Hasher};
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 #[cfg(feature = "testing")]
@@ -31,7 +30,7 @@ pub(super) struct Durability {
     durable: u64,
     /// A write failed, and none succeeded since.
     failed: bool,
-    held: VecDeque<Held>,
+    held: Vec<Held>,
 }
 
 /// A message that is held back.
@@ -112,7 +111,7 @@ impl Durability {
         let is_replaced = |held: &Held| held.version == version && held.to == to && held.kind == kind;
         self.held.retain(|held| !is_replaced(held));
         if self.held.len() < MAX_HELD {
-            self.held.push_back(Held { version, to, kind, bytes });
+            self.held.push(Held { version, to, kind, bytes });
         }
     }
 
@@ -138,7 +137,7 @@ impl Durability {
 
     /// The next message that may leave now, and whom it is for.
     pub(super) fn release(&mut self) -> Option<(MemberId, Vec<u8>)> {
-        let is_ready = self.held.front().is_some_and(|held| held.version <= self.durable);
-        if is_ready { self.held.pop_front().map(|held| (held.to, held.bytes)) } else { None }
+        let is_ready = self.held.first().is_some_and(|held| held.version <= self.durable);
+        is_ready.then(|| self.held.remove(0)).map(|held| (held.to, held.bytes))
     }
 }

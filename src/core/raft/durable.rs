@@ -78,13 +78,18 @@ impl Bound {
             membership: Arc::default(),
             data: Arc::default(),
         };
+        Bound::new(term, record)
+    }
+
+    /// The state of a member of a cluster that has done nothing yet.
+    pub(super) fn new(term: u64, committed: Record) -> Bound {
         Bound {
             term,
             vote: None,
             hold_ms: 0,
             is_established: false,
             known: KnownIds::default(),
-            committed: record,
+            committed,
             uncommitted: None,
         }
     }
@@ -146,10 +151,10 @@ impl Durable {
         if !(BLANK..=LEFT).contains(&kind) {
             return Err(InvalidBytes::UnknownKind(kind));
         }
-        let durable = Durable::read_fields(kind, &mut r);
-        let durable = r.finish(durable)?;
-        durable.check()?;
-        Ok(durable)
+        match (Durable::read_fields(kind, &mut r), r.finish()) {
+            (Some(durable), None) => durable.check().map(|()| durable),
+            (_, invalid) => Err(invalid.unwrap_or(InvalidBytes::Trailing)),
+        }
     }
 
     fn read_fields(kind: u8, r: &mut Reader<'_>) -> Option<Durable> {
@@ -157,7 +162,7 @@ impl Durable {
         let state = match kind {
             BLANK => DurableState::Blank {
                 known: r.known()?,
-                heard: r.option("heard", |r| Some((r.id("heard")?, r.cluster()?)))?,
+                heard: r.option("heard", |r, field| Some((r.id(field)?, r.cluster()?)))?,
                 term: r.number("term")?,
             },
             BOUND => DurableState::Bound(Bound::read(r)?),
@@ -204,12 +209,12 @@ impl Bound {
     fn read(r: &mut Reader<'_>) -> Option<Bound> {
         let bound = Bound {
             term: r.number("term")?,
-            vote: r.option("vote", |r| Some((r.id("vote")?, r.incarnation()?)))?,
+            vote: r.option("vote", |r, field| Some((r.id(field)?, r.incarnation()?)))?,
             hold_ms: r.hold_ms()?,
             is_established: r.flag("is_established")?,
             known: r.known()?,
             committed: r.record()?,
-            uncommitted: r.option("uncommitted", Reader::record)?,
+            uncommitted: r.optional_record("uncommitted")?,
         };
         Some(bound)
     }

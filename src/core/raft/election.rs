@@ -151,7 +151,7 @@ impl Raft {
             (leading.change.take().and_then(|change| change.request), Refusal::NotLeader(None)),
             (leading.transfer.take().and_then(|transfer| transfer.request), Refusal::NotLeader(None)),
         ];
-        for origin in unknown {
+        for (origin, _) in unknown {
             self.answer(origin, Err(Refusal::Unknown));
         }
         for origin in without_effect {

@@ -3,14 +3,14 @@
 
 use ::core::time::Duration;
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 
+use super::change::{Change, Transition};
 use super::checksum::xxh64;
 use super::durable::Bound;
 use super::id::{ClusterId, Incarnation, MemberId};
 use super::interface::Event;
-use super::membership::{Member, Membership, Profile};
+use super::membership::{Membership, Profile};
 use super::record::{Position, Record};
 use super::start::StartRefused;
 use super::state::{Raft, Relation, State};
@@ -32,14 +32,8 @@ impl Raft {
         {
             return;
         }
-        let own = Member {
-            profile: self.profile(),
-            is_voter: true,
-            is_outgoing: false,
-            is_learner: false,
-            is_joining: false,
-        };
-        let Ok(membership) = Membership::new(vec![own]) else { return };
+        let own = Change::Voter(self.profile());
+        let Ok(membership) = Membership::default().apply(&[own], Transition::Auto) else { return };
         let cluster = self.draw_cluster(0);
         self.begin(cluster, membership);
         self.announce_standing();
@@ -117,11 +111,10 @@ impl Raft {
         if own.is_none_or(|own| own.profile.is_witness != self.config.is_witness) {
             return Err(StartRefused::NotInFoundingList);
         }
-        let unknown = |member: &Member| {
-            let profile = Profile { incarnation: Incarnation::UNKNOWN, ..member.profile.clone() };
-            Member { profile, ..member.clone() }
-        };
-        let members = list.members().iter().map(unknown).collect();
+        let mut members = list.members().to_vec();
+        for member in &mut members {
+            member.profile.incarnation = Incarnation::UNKNOWN;
+        }
         let Ok(membership) = Membership::new(members) else { return Err(StartRefused::NotInFoundingList) };
         let hold_ms = self.bound.hold_ms;
         self.begin(ClusterId::of(key, 0), membership);
@@ -158,7 +151,7 @@ impl Raft {
             membership: Arc::new(membership),
             data: Arc::default(),
         };
-        self.bound = Bound { committed, ..Bound::outside(term) };
+        self.bound = Bound::new(term, committed);
         self.relation = Relation::Bound;
         self.durability.changed();
     }

@@ -48,7 +48,7 @@ impl MemberId {
     }
 
     /// The id of these bytes if it is valid and has nothing but printable ASCII, as most ids have.
-    #[inline]
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     pub(super) fn plain(id: &[u8]) -> Option<MemberId> {
         let mut is_plain = (1..=MemberId::MAX_BYTES).contains(&id.len());
         let mut bytes = [0; MemberId::MAX_BYTES];

@@ -190,8 +190,7 @@ impl Raft {
         if is_leader || data.len() > self.max_data() {
             return self.add_proposal(Origin::Host(request), expected, data);
         }
-        let leader = self.leader.and_then(|leader| self.membership().place(&leader));
-        let Some(leader) = leader.and_then(|place| self.other(place)) else {
+        let Some(leader) = self.other_leader() else {
             return self.answer(Origin::Host(request), Err(Refusal::NotLeader(self.leader)));
         };
         // Not sent again by itself: a leader that answered, but was not heard, would have it twice.

@@ -1,13 +1,12 @@
 //! How a member finds a cluster, asks to be admitted, and enters it; and how a leader admits it.
 
 use ::core::time::Duration;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::acquaintances::Says;
-use super::change::{Change, Transition};
+use super::change::Change;
 use super::id::{ClusterId, Incarnation, KnownIds, MAX_KNOWN, MemberId};
-use super::interface::{Event, Output};
+use super::interface::Event;
 use super::membership::{Member, Profile};
 use super::message::{Body, Introduction, Message, Standing};
 use super::peer::Peer;
@@ -81,25 +80,27 @@ impl Raft {
     /// has lost them, or the cluster of a founding list has not begun.
     fn sought(&self) -> Vec<MemberId> {
         let members = self.membership();
-        let known = self.acquaintances.known().ids().iter().copied();
-        let mut sought: Vec<MemberId> = known.filter(|id| members.place(id).is_none()).collect();
+        let mut sought = self.acquaintances.known().ids().to_vec();
+        sought.retain(|id| members.place(id).is_none());
         if self.is_outside() || self.is_open() || self.now >= self.lost_at() {
-            sought.extend(members.members().iter().map(|member| member.profile.id));
+            for member in members.members() {
+                sought.push(member.profile.id);
+            }
         }
         sought.retain(|id| *id != self.config.id);
         sought
     }
 
     fn introduction(&self, wait: u64) -> Introduction {
-        let members = self.membership().members().iter().map(|member| member.profile.id);
-        let known = self.acquaintances.known().ids().iter().copied();
-        Introduction {
-            standing: self.standing(),
-            may_found: self.may_found(),
-            wait,
-            leader: self.leader,
-            known: members.chain(known).take(MAX_KNOWN).collect(),
+        let mut known = KnownIds::default();
+        for member in self.membership().members() {
+            known.insert(member.profile.id);
         }
+        for id in self.acquaintances.known().ids() {
+            known.insert(*id);
+        }
+        let (standing, may_found) = (self.standing(), self.may_found());
+        Introduction { standing, may_found, wait, leader: self.leader, known }
     }
 
     /// A member says which cluster it belongs to.
@@ -117,8 +118,7 @@ impl Raft {
         let leader = introduction.leader.filter(|leader| *leader != self.config.id).unwrap_or(from);
         match self.relation {
             Relation::Blank => self.hear(from, theirs, leader),
-            Relation::Left => self.join_if(theirs == own, leader, theirs),
-            Relation::Bound if self.has_left => self.join_if(theirs == own, leader, theirs),
+            _ if self.is_outside() => self.join_if(theirs == own, leader, theirs),
             Relation::Bound if self.is_open() => {
                 // The list has begun its cluster without this member, or before the member lost its state.
                 if !theirs.is_open() && own.may_become(theirs) {
@@ -134,7 +134,7 @@ impl Raft {
                     self.yield_to(from, theirs);
                 }
             }
-            Relation::Bound => self.tell_of_stranger(from, theirs, introduction.standing),
+            _ => self.tell_of_stranger(from, theirs, introduction.standing),
         }
     }
 
@@ -153,8 +153,10 @@ impl Raft {
         if self.is_settled() || !self.looks_for_cluster() {
             return;
         }
-        let ids = [from].into_iter().chain(known.ids().iter().copied());
-        ids.for_each(|id| self.learn(id));
+        self.learn(from);
+        for id in known.ids() {
+            self.learn(*id);
+        }
     }
 
     /// Remembers an id, and asks a new one at once. The others are asked at the next heartbeat: if each new id
@@ -184,7 +186,7 @@ impl Raft {
         }
         let is_other_member = id != self.config.id && self.membership().place(&id).is_some();
         if is_other_member && self.is_ready_for_change() {
-            self.want_change(None, vec![Change::Remove(id)], Transition::Auto);
+            self.want_own_change(Change::Remove(id));
         }
     }
 
@@ -235,18 +237,15 @@ impl Raft {
             known: self.acquaintances.known().clone(),
         };
         let to = Peer { id: leader, incarnation: Incarnation::UNKNOWN };
-        let message = Message { cluster, ..self.message(to, self.bound.term, body) };
         // The incarnation that is admitted must be durable.
-        self.dispatch_durably(message);
+        self.dispatch_durably(self.message(cluster, to, self.bound.term, body));
     }
 
     /// The leader's record lists this member, which is in no cluster: from now on it is in that one. It takes
     /// only a record that is known to be committed, for it has none before. Returns whether it entered.
     pub(super) fn enter(&mut self, message: &Message) -> bool {
         let Body::Append { record: Some(record), committed, .. } = &message.body else { return false };
-        let listed = record.membership.get(&self.config.id);
-        let is_listed = listed.is_some_and(|own| own.profile.is_of(self.config.incarnation));
-        if !is_listed || record.cluster != message.cluster {
+        if !record.membership.lists(self.own()) || record.cluster != message.cluster {
             return false;
         }
         if self.leaves {
@@ -278,9 +277,7 @@ impl Raft {
     /// removed there.
     pub(super) fn decline_other(&mut self, message: &Message) {
         let Body::Append { record: Some(record), .. } = &message.body else { return };
-        let listed = record.membership.get(&self.config.id);
-        let is_listed = listed.is_some_and(|own| own.profile.is_of(self.config.incarnation));
-        if !is_listed {
+        if !record.membership.lists(self.own()) {
             return;
         }
         if self.standing() == Standing::Founding && !self.is_open() && self.wants_in {
@@ -292,9 +289,7 @@ impl Raft {
     }
 
     fn decline(&mut self, message: &Message) {
-        let answer = self.message(message.sender(), self.bound.term, Body::Leave);
-        let answer = Message { cluster: message.cluster, ..answer };
-        self.outputs.push_back(Output::Send { to: answer.to, bytes: answer.to_bytes() });
+        self.dispatch(self.message(message.cluster, message.sender(), self.bound.term, Body::Leave));
     }
 
     // ---- Admitting ----
@@ -324,7 +319,7 @@ impl Raft {
             is_witness: *is_witness,
         };
         if let Some(change) = self.admission(profile) {
-            self.want_change(None, vec![change], Transition::Auto);
+            self.want_own_change(change);
         }
     }
 
@@ -353,7 +348,7 @@ impl Raft {
             return;
         };
         if self.is_ready_for_change() && self.may_be_established(None) {
-            self.want_change(None, vec![change], Transition::Auto);
+            self.want_own_change(change);
         } else if let Some(leader) = self.leader.filter(|leader| *leader != self.config.id) {
             self.join_if(!self.is_open(), leader, self.bound.committed.cluster);
         }
@@ -366,7 +361,7 @@ impl Raft {
         if is_unknown && self.is_ready_for_change() {
             let profile = Profile { incarnation, ..member.profile.clone() };
             if let Some(change) = listed_as(member, profile) {
-                self.want_change(None, vec![change], Transition::Auto);
+                self.want_own_change(change);
             }
         }
     }
@@ -374,11 +369,11 @@ impl Raft {
 
 /// The change that lists a member with another profile, in the part that it has. It stays a witness, or none.
 /// An empty address is no news.
-fn listed_as(member: &Member, profile: Profile) -> Option<Change> {
-    let is_witness = member.profile.is_witness;
-    let address =
-        if profile.address.is_empty() { member.profile.address.clone() } else { profile.address.clone() };
-    let profile = Profile { is_witness, address, ..profile };
+fn listed_as(member: &Member, mut profile: Profile) -> Option<Change> {
+    profile.is_witness = member.profile.is_witness;
+    if profile.address.is_empty() {
+        profile.address = member.profile.address.clone();
+    }
     if profile == member.profile {
         return None;
     }

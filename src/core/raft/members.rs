@@ -42,11 +42,16 @@ impl Raft {
         is_idle && self.has_committed_in_term() && !self.membership().is_joint()
     }
 
-    pub(super) fn want_change(&mut self, request: Option<u64>, changes: Vec<Change>, transition: Transition) {
+    fn want_change(&mut self, request: Option<u64>, changes: Vec<Change>, transition: Transition) {
         if let Some(leading) = self.leading() {
             leading.change = Some(Changing { request, changes, transition });
         }
         self.make_change();
+    }
+
+    /// The leader wants a change that no host waits for.
+    pub(super) fn want_own_change(&mut self, change: Change) {
+        self.want_change(None, vec![change], Transition::Auto);
     }
 
     /// Makes the record of the change that waits, if no other is in flight. Returns whether it made one.
@@ -118,7 +123,7 @@ impl Raft {
         let members = next.members();
         let answers = |place: usize| {
             let profile = &members[place].profile;
-            let known = self.place_of(Peer { id: profile.id, incarnation: profile.incarnation });
+            let known = self.place_of(profile.peer());
             profile.id == self.config.id || known.is_some_and(|place| self.is_near(&leading.progress[place]))
         };
         let may_lead = |place: usize| members[place].may_lead() && answers(place);
@@ -164,16 +169,19 @@ impl Raft {
         let members = self.membership().members();
         let joins = |member: &&Member| member.is_joining && self.is_caught_up(&member.profile.id);
         let Some(id) = members.iter().find(joins).map(|member| member.profile.id) else { return };
-        self.want_change(None, vec![Change::Promote(id)], Transition::Auto);
+        self.want_own_change(Change::Promote(id));
     }
 
     /// The members that another membership does not list any more.
     pub(super) fn removed_by(&self, next: &Membership) -> Vec<Peer> {
-        let is_gone = |place: &usize| {
-            let profile = &self.membership().members()[*place].profile;
-            next.get(&profile.id).is_none_or(|member| !profile.is_of(member.profile.incarnation))
-        };
-        self.places().filter(is_gone).filter_map(|place| self.other(place)).collect()
+        let mut removed = Vec::new();
+        for Member { profile, .. } in self.membership().members() {
+            let stays = next.get(&profile.id).is_some_and(|next| profile.is_of(next.profile.incarnation));
+            if !stays && profile.id != self.config.id {
+                removed.push(profile.peer());
+            }
+        }
+        removed
     }
 
     /// Tells those that were removed, once. A message that is lost is made good when they stand for election.
@@ -208,7 +216,7 @@ impl Raft {
         if !is_leader || is_voter || self.bound.uncommitted.is_some() {
             return false;
         }
-        let best = self.best_successor().and_then(|place| self.other(place));
+        let best = self.best_successor();
         self.send_commit_notices();
         if let Some(best) = best {
             self.send(best, self.bound.term, Body::TimeoutNow);
@@ -219,15 +227,21 @@ impl Raft {
 
     /// The other voter to lead next: one that answers, that has the newest record or the one nearest to it,
     /// of the highest priority.
-    fn best_successor(&self) -> Option<usize> {
+    fn best_successor(&self) -> Option<Peer> {
         let State::Leader(leading) = &self.state else { return None };
         let members = self.membership().members();
-        let may_lead = |place: &usize| members[*place].may_lead() && self.other(*place).is_some();
-        let rank = |place: &usize| {
-            let progress = &leading.progress[*place];
-            (self.is_near(progress), progress.matched, members[*place].profile.priority)
-        };
-        self.places().filter(may_lead).max_by_key(rank)
+        let best = self.best_place(&|place| {
+            let (member, progress) = (&members[place], &leading.progress[place]);
+            let may_lead = member.may_lead() && member.profile.id != self.config.id;
+            may_lead.then_some((self.is_near(progress), progress.matched, member.profile.priority))
+        });
+        best.and_then(|place| self.other(place))
+    }
+
+    /// The place of the highest rank, of those that have one.
+    pub(super) fn best_place(&self, rank: &dyn Fn(usize) -> Option<(bool, u64, u8)>) -> Option<usize> {
+        let ranked = self.places().filter_map(|place| Some((rank(place)?, place)));
+        ranked.max().map(|(_, place)| place)
     }
 
     /// A record is committed: this member is one of the cluster by that, or is none any more. Then it tells
@@ -255,8 +269,7 @@ impl Raft {
 
     /// Whether the last committed record lists this incarnation of the member.
     pub(super) fn is_listed(&self) -> bool {
-        let listed = self.bound.committed.membership.get(&self.config.id);
-        listed.is_some_and(|member| member.profile.is_of(self.config.incarnation))
+        self.bound.committed.membership.lists(self.own())
     }
 
     /// Whether that record lists it, or the newest one, which it may have acknowledged.
@@ -315,8 +328,7 @@ impl Raft {
         if matches!(self.state, State::Leader(_)) {
             return self.leave_as_leader();
         }
-        let leader = self.leader.and_then(|leader| self.membership().place(&leader));
-        if let Some(leader) = leader.and_then(|place| self.other(place)) {
+        if let Some(leader) = self.other_leader() {
             self.send(leader, self.bound.term, Body::Leave);
         }
     }
@@ -331,7 +343,7 @@ impl Raft {
         }
         if self.now >= self.hands_over_at {
             self.hands_over_at = self.now.saturating_add(self.config.timing.max());
-            let best = self.best_successor().and_then(|place| self.other(place));
+            let best = self.best_successor();
             if let (Some(best), State::Leader(leading)) = (best, &mut self.state) {
                 let until = self.now.saturating_add(self.config.timing.min());
                 leading.transfer = Some(Transfer { to: best.id, request: None, until });
@@ -339,7 +351,7 @@ impl Raft {
             }
         }
         if self.is_ready_for_change() {
-            self.want_change(None, vec![Change::Remove(self.config.id)], Transition::Auto);
+            self.want_own_change(Change::Remove(self.config.id));
         }
     }
 
@@ -348,7 +360,7 @@ impl Raft {
         self.tell_stranger(message);
         let is_member = self.place_of(message.sender()).is_some();
         if is_member && self.is_ready_for_change() {
-            self.want_change(None, vec![Change::Remove(message.from)], Transition::Auto);
+            self.want_own_change(Change::Remove(message.from));
         }
     }
 

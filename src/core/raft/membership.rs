@@ -253,13 +253,18 @@ impl Membership {
     /// no quorum.
     #[must_use]
     pub fn has_quorum(&self, agrees: impl Fn(usize) -> bool) -> bool {
-        self.vote_result(|place| Some(agrees(place))) == VoteResult::Won
+        self.count(&|place| Some(agrees(place))) == VoteResult::Won
     }
 
     /// Counts an election. `vote` is given a member's place and returns whether that voter granted its vote,
     /// or `None` if it has not answered. It is not asked for learners.
     #[must_use]
     pub fn vote_result(&self, vote: impl Fn(usize) -> Option<bool>) -> VoteResult {
+        self.count(&vote)
+    }
+
+    // Once for all functions, which keeps the WebAssembly module small.
+    fn count(&self, vote: &dyn Fn(usize) -> Option<bool>) -> VoteResult {
         let mut result = VoteResult::Won;
         for (at, half) in HALVES.into_iter().enumerate() {
             let (mut voters, mut granted, mut refused) = (0, 0, 0);

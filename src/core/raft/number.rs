@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 /// Appends a number.
-#[inline]
+#[cfg_attr(not(target_family = "wasm"), inline)]
 pub(super) fn write(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);

@@ -64,14 +64,17 @@ impl Proposals {
     /// The data for a record with this index, if a proposal wants one.
     pub(super) fn take(&mut self, index: u64) -> Option<Arc<[u8]>> {
         let data = self.next.take()?;
-        self.in_flight.extend(self.next_origins.drain(..).map(|origin| (origin, index)));
+        for origin in ::core::mem::take(&mut self.next_origins) {
+            self.in_flight.push((origin, index));
+        }
         Some(data)
     }
 
     /// The proposals whose record is committed, now that `index` is, with the index of their record.
     pub(super) fn committed(&mut self, index: u64) -> Vec<(Origin, u64)> {
         let done = self.in_flight.iter().take_while(|(_, of)| *of <= index).count();
-        self.in_flight.drain(..done).collect()
+        let rest = self.in_flight.split_off(done);
+        ::core::mem::replace(&mut self.in_flight, rest)
     }
 
     /// Hashes what decides the next record: whom an answer goes to makes no difference to it.
@@ -83,9 +86,8 @@ impl Proposals {
 
     /// All proposals, for a leader that leads no more: those that took no effect, and those of which that is
     /// not known.
-    pub(super) fn give_up(&mut self) -> (Vec<Origin>, Vec<Origin>) {
+    pub(super) fn give_up(&mut self) -> (Vec<Origin>, Vec<(Origin, u64)>) {
         self.next = None;
-        let unknown = self.in_flight.drain(..).map(|(origin, _)| origin).collect();
-        (::core::mem::take(&mut self.next_origins), unknown)
+        (::core::mem::take(&mut self.next_origins), ::core::mem::take(&mut self.in_flight))
     }
 }

@@ -28,10 +28,10 @@ impl Raft {
         if let Some(leading) = self.leading() {
             leading.own_record = version;
         }
-        let (progress, removed) = known.unzip();
-        let removed = removed.unwrap_or_default();
-        if let Some(progress) = progress {
-            self.take_members(progress, &removed);
+        let mut removed = Vec::new();
+        if let Some((progress, gone)) = known {
+            self.take_members(progress, &gone);
+            removed = gone;
         }
         // With a second voter, trust of an only voter becomes trust by heartbeats.
         self.update_contact();
@@ -45,8 +45,7 @@ impl Raft {
     fn known_in(&self, membership: &Membership) -> (Vec<Progress>, Vec<Peer>) {
         let State::Leader(leading) = &self.state else { return (Vec::new(), Vec::new()) };
         let known = |profile: &Profile| {
-            let peer = Peer { id: profile.id, incarnation: profile.incarnation };
-            self.place_of(peer).and_then(|place| leading.progress.get(place)).copied()
+            self.place_of(profile.peer()).and_then(|place| leading.progress.get(place)).copied()
         };
         let profiles = membership.members().iter().map(|member| &member.profile);
         let first_round = leading.contact.newest_round() + 1;

@@ -322,8 +322,13 @@ impl Raft {
             Relation::Blank => {
                 DurableState::Blank { known: known(), heard: self.heard, term: self.bound.term }
             }
-            Relation::Bound if self.bound.is_established => DurableState::Bound(self.bound.clone()),
-            Relation::Bound => DurableState::Bound(Bound { known: known(), ..self.bound.clone() }),
+            Relation::Bound => {
+                let mut bound = self.bound.clone();
+                if !bound.is_established {
+                    bound.known = known();
+                }
+                DurableState::Bound(bound)
+            }
             Relation::Left => DurableState::Left {
                 cluster: committed.cluster,
                 term: self.bound.term,
@@ -444,29 +449,30 @@ impl Raft {
 
     /// Sends a message that promises nothing durable.
     pub(super) fn send(&mut self, to: Peer, term: u64, body: Body) {
-        let message = self.message(to, term, body);
-        self.outputs.push_back(Output::Send { to: to.id, bytes: message.to_bytes() });
+        self.dispatch(self.message(self.bound.committed.cluster, to, term, body));
+    }
+
+    pub(super) fn dispatch(&mut self, message: Message) {
+        self.outputs.push_back(Output::Send { to: message.to, bytes: message.to_bytes() });
     }
 
     /// Sends a message that promises what the member's state says: once that is durable.
     pub(super) fn send_durably(&mut self, to: Peer, body: Body) {
-        let message = self.message(to, self.bound.term, body);
-        self.dispatch_durably(message);
+        self.dispatch_durably(self.message(self.bound.committed.cluster, to, self.bound.term, body));
     }
 
     /// Sends a message once the member's state is durable.
     pub(super) fn dispatch_durably(&mut self, message: Message) {
-        let bytes = message.to_bytes();
         if self.durability.is_durable(self.durability.current()) {
-            self.outputs.push_back(Output::Send { to: message.to, bytes });
+            self.dispatch(message);
         } else {
-            self.durability.hold(message.to, message.body.name(), bytes);
+            self.durability.hold(message.to, message.body.name(), message.to_bytes());
         }
     }
 
-    pub(super) fn message(&self, to: Peer, term: u64, body: Body) -> Message {
+    pub(super) fn message(&self, cluster: ClusterId, to: Peer, term: u64, body: Body) -> Message {
         Message {
-            cluster: self.bound.committed.cluster,
+            cluster,
             from: self.config.id,
             from_incarnation: self.config.incarnation,
             to: to.id,
@@ -481,10 +487,14 @@ impl Raft {
         0..self.membership().members().len()
     }
 
+    /// The leader, if it is another member that is listed.
+    pub(super) fn other_leader(&self) -> Option<Peer> {
+        self.other(self.membership().place(&self.leader?)?)
+    }
+
     /// The member at a place, unless it is this one.
     pub(super) fn other(&self, place: usize) -> Option<Peer> {
-        let profile = &self.membership().members()[place].profile;
-        let peer = Peer { id: profile.id, incarnation: profile.incarnation };
+        let peer = self.membership().members()[place].profile.peer();
         (peer.id != self.config.id).then_some(peer)
     }
 

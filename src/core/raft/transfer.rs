@@ -85,13 +85,13 @@ impl Raft {
         let members = self.membership().members();
         let own = leading.own_place.map_or(u8::MAX, |place| members[place].profile.priority);
         let until = now.saturating_add(self.config.timing.min());
-        let is_better = |place: usize| {
+        let best = self.best_place(&|place| {
             let (member, progress) = (&members[place], &leading.progress[place]);
             let is_caught_up = progress.matched > 0 && self.is_near(progress);
-            member.may_lead() && member.profile.priority > own && is_caught_up
-        };
-        let better = self.places().filter(|place| is_better(*place));
-        let Some(best) = better.max_by_key(|place| members[*place].profile.priority) else { return };
+            let priority = member.profile.priority;
+            (member.may_lead() && priority > own && is_caught_up).then_some((true, 0, priority))
+        });
+        let Some(best) = best else { return };
         let to = members[best].profile.id;
         if let Some(leading) = self.leading() {
             leading.transfer = Some(Transfer { to, request: None, until });

@@ -75,9 +75,11 @@ impl Message {
         if !Body::has_kind(kind) {
             return Err(InvalidBytes::UnknownKind(kind));
         }
-        let message = Message::read_fields(kind, &mut r);
-        let message = r.finish(message)?;
-        if message.is_sound() { Ok(message) } else { Err(InvalidBytes::Field(message.body.name())) }
+        match (Message::read_fields(kind, &mut r), r.finish()) {
+            (Some(message), None) if message.is_sound() => Ok(message),
+            (Some(message), None) => Err(InvalidBytes::Field(message.body.name())),
+            (_, invalid) => Err(invalid.unwrap_or(InvalidBytes::Trailing)),
+        }
     }
 
     fn read_fields(kind: u8, r: &mut Reader<'_>) -> Option<Message> {
@@ -175,17 +177,12 @@ impl Body {
     fn read(kind: u8, r: &mut Reader<'_>) -> Option<Body> {
         Some(match kind {
             1 => Body::PreVote { last: r.position("last")? },
-            2 => {
-                Body::PreVoteAnswer { granted: r.flag("granted")?, offer: r.option("offer", Reader::record)? }
-            }
-            3 => Body::Vote {
-                last: r.position("last")?,
-                given_up: r.option("given_up", |r| r.number("given_up"))?,
-            },
-            4 => Body::VoteAnswer { granted: r.flag("granted")?, offer: r.option("offer", Reader::record)? },
+            2 => Body::PreVoteAnswer { granted: r.flag("granted")?, offer: r.optional_record("offer")? },
+            3 => Body::Vote { last: r.position("last")?, given_up: r.option("given_up", Reader::number)? },
+            4 => Body::VoteAnswer { granted: r.flag("granted")?, offer: r.optional_record("offer")? },
             5 => Body::Append {
                 last: r.position("last")?,
-                record: r.option("record", Reader::record)?,
+                record: r.optional_record("record")?,
                 committed: r.position("committed")?,
                 round: r.number("round")?,
                 hold_ms: r.hold_ms()?,
@@ -203,7 +200,7 @@ impl Body {
             11 => Body::Leave,
             12 => Body::Propose {
                 request: r.number("request")?,
-                expected: r.option("expected", |r| r.number("expected"))?,
+                expected: r.option("expected", Reader::number)?,
                 data: r.data()?,
             },
             _ => Body::ProposeAnswer { request: r.number("request")?, result: read_result(r)? },
@@ -237,7 +234,7 @@ impl Introduction {
             standing,
             may_found: r.flag("may_found")?,
             wait: r.number("wait")?,
-            leader: r.option("leader", |r| r.id("leader"))?,
+            leader: r.option("leader", Reader::id)?,
             known: r.known()?,
         })
     }
@@ -267,7 +264,7 @@ fn write_result(w: &mut Writer, result: &Result<u64, Refusal>) {
 fn read_result(r: &mut Reader<'_>) -> Option<Result<u64, Refusal>> {
     Some(match r.byte("result")? {
         0 => Ok(r.number("result")?),
-        1 => Err(Refusal::NotLeader(r.option("leader", |r| r.id("leader"))?)),
+        1 => Err(Refusal::NotLeader(r.option("leader", Reader::id)?)),
         2 => Err(Refusal::NotReady),
         3 => Err(Refusal::Busy),
         4 => Err(Refusal::TooLarge(r.number("result")?)),
