@@ -64,7 +64,7 @@ impl Proposals {
     /// The data for a record with this index, if a proposal wants one.
     pub(super) fn take(&mut self, index: u64) -> Option<Arc<[u8]>> {
         let data = self.next.take()?;
-        for origin in ::core::mem::take(&mut self.next_origins) {
+        for origin in self.next_origins.drain(..) {
             self.in_flight.push((origin, index));
         }
         Some(data)
