@@ -123,8 +123,9 @@ impl Raft {
     }
 }
 
-/// The incarnation of a member that left. It dropped its record, so it comes back as another one: nothing counts
-/// for it that is still on its way from its time as a member. That holds also if the host draws none anew.
+/// The incarnation of a member that left. It dropped its record, so it comes back as another one: nothing
+/// counts for it that is still on its way from its time as a member. That holds also if the host draws none
+/// anew.
 fn incarnation_after(left: Incarnation, drawn: Incarnation) -> Incarnation {
     if drawn != left && drawn != Incarnation::UNKNOWN {
         return drawn;

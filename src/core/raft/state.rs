@@ -400,8 +400,8 @@ impl Raft {
         has_numbers && is_bound && is_able && self.votes(self.own())
     }
 
-    /// Whether this is a learner that may lead as a voter. Only witnesses may keep the record that makes it one,
-    /// and the leader may be gone: it asks for votes, which it is refused, to be offered that record.
+    /// Whether this is a learner that may lead as a voter. Only witnesses may keep the record that makes it
+    /// one, and the leader may be gone: it asks for votes, which it is refused, to be offered that record.
     pub(super) fn may_ask(&self) -> bool {
         let own = self.own_place().map(|place| &self.membership().members()[place]);
         let is_learner = own.is_some_and(|member| member.is_learner);
