@@ -97,7 +97,9 @@ pub(super) fn keeps_promise(kept: Option<&Durable>, bytes: &[u8]) -> Result<(), 
         Body::Vote { .. } => votes_for(message.from),
         Body::VoteAnswer { granted: true, .. } => votes_for(message.to),
         Body::AppendAnswer { matched, .. } => {
-            matched == 0 || (last.index >= matched && bound.term >= message.term)
+            // A record of a later leader may have a smaller index.
+            let is_kept = last.index >= matched || last.term > message.term;
+            matched == 0 || (is_kept && bound.term >= message.term)
         }
         _ => true,
     };

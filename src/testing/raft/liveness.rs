@@ -10,7 +10,7 @@ use super::node::Node;
 use super::plan::{Beginning, Fault};
 use super::queue::Happening;
 use super::world::World;
-use crate::core::raft::{Member, Membership, Profile, Protection, Raft, Standing};
+use crate::core::raft::{Member, MemberId, Membership, Profile, Protection, Raft, Standing};
 
 /// The index that all members of each cluster must reach.
 pub(super) type Goals = BTreeMap<[u8; 16], u64>;
@@ -121,8 +121,13 @@ impl World {
             return true;
         }
         let raft = &run.raft;
-        // Nobody will ever hear of it.
-        let is_isolated = node.config.is_witness && raft.known().ids().is_empty();
+        // It founds no cluster, and all that it knows are as blank as it is.
+        let is_blank = |id: &MemberId| {
+            let known = self.nodes.iter().find(|node| node.config.id == *id);
+            let run = known.and_then(|node| node.run.as_ref());
+            run.is_some_and(|run| run.raft.standing() == Standing::Blank)
+        };
+        let is_isolated = node.config.is_witness && raft.known().ids().iter().all(is_blank);
         if raft.standing() == Standing::Blank && is_isolated {
             return true;
         }
