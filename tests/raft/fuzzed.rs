@@ -419,7 +419,10 @@ impl Fuzzed {
             _ => return,
         };
         let DurableState::Bound(kept) = Durable::from_bytes(&self.durable).unwrap().state else { return };
-        assert!(kept.term >= message.term && kept.last().position.index >= promise, "{message:?}");
+        // A record of a later leader may have a smaller index.
+        let last = kept.last().position;
+        let is_kept = last.index >= promise || last.term > message.term;
+        assert!(kept.term >= message.term && is_kept, "{message:?}");
         if promise == 0 {
             let candidate = Some((message.to, message.to_incarnation));
             assert!(kept.term > message.term || kept.vote == candidate, "{message:?} {:?}", kept.vote);
