@@ -105,15 +105,16 @@ impl Durable {
     /// The state as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (kind, room) = match &self.state {
-            DurableState::Blank { .. } => (BLANK, 64),
-            DurableState::Bound(bound) => (BOUND, 256 + bound.committed.data.len() + bound.last().data.len()),
-            DurableState::Left { .. } => (LEFT, 256),
+        let kind = match &self.state {
+            DurableState::Bound(bound) => return bound.to_bytes(&self.id, self.incarnation),
+            DurableState::Blank { .. } => BLANK,
+            DurableState::Left { .. } => LEFT,
         };
-        let mut w = Writer::new(kind, room);
+        let mut w = Writer::new(kind, 256);
         w.id(&self.id);
         w.number(self.incarnation.get());
         match &self.state {
+            DurableState::Bound(_) => {}
             DurableState::Blank { known, heard, term } => {
                 w.known(known);
                 w.option(heard.as_ref(), |w, (by, cluster)| {
@@ -122,7 +123,6 @@ impl Durable {
                 });
                 w.number(*term);
             }
-            DurableState::Bound(bound) => bound.write(&mut w),
             DurableState::Left { cluster, term, membership } => {
                 w.cluster(*cluster);
                 w.number(*term);
@@ -193,6 +193,17 @@ const BOUND: u8 = 66;
 const LEFT: u8 = 67;
 
 impl Bound {
+    /// The durable state of a member of a cluster as bytes.
+    pub(super) fn to_bytes(&self, id: &MemberId, incarnation: Incarnation) -> Vec<u8> {
+        let mut w = Writer::new(BOUND, 256 + self.committed.data.len() + self.last().data.len());
+        w.id(id);
+        w.number(incarnation.get());
+        self.write(&mut w);
+        let bytes = w.finish();
+        debug_assert!(Durable::from_bytes(&bytes).is_ok(), "a member reads its own state");
+        bytes
+    }
+
     fn write(&self, w: &mut Writer) {
         w.number(self.term);
         w.option(self.vote.as_ref(), |w, (id, incarnation)| {

@@ -42,7 +42,8 @@ impl Raft {
 
     /// A member that was suspended asked nobody meanwhile: those that it did not hear were not silent.
     pub(super) fn wait_anew_if_suspended(&mut self) {
-        if self.now > self.seek_at.saturating_add(self.acquaintances.wait()) {
+        let founds = !self.bound.is_established;
+        if founds && self.now > self.seek_at.saturating_add(self.acquaintances.wait()) {
             self.acquaintances.wait_anew(self.now);
         }
     }

@@ -49,7 +49,7 @@ impl Raft {
             return output;
         }
         if let Some(ticket) = self.durability.begin_write() {
-            return Output::Persist { ticket, bytes: self.durable().to_bytes() };
+            return Output::Persist { ticket, bytes: self.durable() };
         }
         Output::WaitUntil(self.due())
     }

@@ -315,7 +315,11 @@ impl Raft {
     // ---- Helpers ----
 
     /// What the member must not forget now.
-    pub(super) fn durable(&self) -> Durable {
+    pub(super) fn durable(&self) -> Vec<u8> {
+        let (id, incarnation) = (self.config.id, self.config.incarnation);
+        if self.relation == Relation::Bound && self.bound.is_established {
+            return self.bound.to_bytes(&id, incarnation);
+        }
         let known = || self.acquaintances.known().clone();
         let committed = &self.bound.committed;
         let state = match self.relation {
@@ -324,9 +328,7 @@ impl Raft {
             }
             Relation::Bound => {
                 let mut bound = self.bound.clone();
-                if !bound.is_established {
-                    bound.known = known();
-                }
+                bound.known = known();
                 DurableState::Bound(bound)
             }
             Relation::Left => DurableState::Left {
@@ -335,7 +337,7 @@ impl Raft {
                 membership: committed.membership.clone(),
             },
         };
-        Durable { id: self.config.id, incarnation: self.config.incarnation, state }
+        Durable { id, incarnation, state }.to_bytes()
     }
 
     /// Answers a proposal.
