@@ -159,8 +159,8 @@ impl Raft {
         }
     }
 
-    /// Remembers an id, and asks a new one at once. The others are asked at the next heartbeat: if each new id
-    /// had all asked, n members would send n³ messages when they start together.
+    /// Remembers an id, and asks a new one at once. The others are asked at the next heartbeat: if each new
+    /// id had all asked, n members would send n³ messages when they start together.
     pub(super) fn learn(&mut self, id: MemberId) {
         let is_member = self.relation == Relation::Bound && self.membership().place(&id).is_some();
         if id != self.config.id && !is_member && self.acquaintances.add(id, self.now) {
