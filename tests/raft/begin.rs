@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use elector::core::raft::{
-    ClusterId, Config, Durable, Event, Incarnation, Input, MemberId, Message, Standing,
+    Body, ClusterId, Config, Durable, Event, Incarnation, Input, KnownIds, Member, MemberId, Membership,
+    Message, Profile, Standing,
 };
 
 use crate::cluster::Cluster;
@@ -29,6 +30,32 @@ pub fn blanks(names: &[&str], knows: &[(&str, &str)]) -> Cluster {
         cluster.input(id(who), Input::Known(id(whom)));
     }
     cluster
+}
+
+/// A founding list: voters with these ids, listed without their incarnations.
+pub fn list(names: &[&str]) -> Membership {
+    let voter = |name: &&str| Member {
+        profile: Profile::new(id(name)),
+        is_voter: true,
+        is_outgoing: false,
+        is_learner: false,
+        is_joining: false,
+    };
+    Membership::new(names.iter().map(voter).collect()).unwrap()
+}
+
+/// What a member sends to a when it asks to be admitted to a cluster.
+pub fn join(cluster: ClusterId, from: &str, number: u64, term: u64) -> Message {
+    let known = KnownIds::default();
+    Message {
+        cluster,
+        from: id(from),
+        from_incarnation: Incarnation::new(number).unwrap(),
+        to: id("a"),
+        to_incarnation: Incarnation::UNKNOWN,
+        term,
+        body: Body::Join { address: "".into(), priority: 0, is_witness: false, known },
+    }
 }
 
 pub fn nothing(_: &Message) -> bool {

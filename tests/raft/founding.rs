@@ -3,12 +3,11 @@
 use elector::core::lease::DeposedReason;
 use elector::core::raft::{
     Body, Change, ClusterId, Config, Durable, ElectionTiming, Event, Incarnation, Input, Introduction,
-    KnownIds, Member, Membership, Message, Output, Position, Profile, Raft, Refusal, Standing, StartRefused,
-    Transition,
+    KnownIds, Message, Output, Position, Profile, Raft, Refusal, Standing, StartRefused, Transition,
 };
 
 use crate::begin::{
-    WAIT, between, blanks, cluster_of, config, durable, nothing, restart, standings, voters, witness,
+    WAIT, between, blanks, cluster_of, config, durable, list, nothing, restart, standings, voters, witness,
 };
 use crate::cluster::Cluster;
 use crate::drive::{MS, answers, id, only, propose};
@@ -306,17 +305,6 @@ fn a_newcomer_enters_while_proposals_come_without_a_pause() {
 }
 
 // ---- Founding list ----
-
-fn list(names: &[&str]) -> Membership {
-    let voter = |name: &&str| Member {
-        profile: Profile::new(id(name)),
-        is_voter: true,
-        is_outgoing: false,
-        is_learner: false,
-        is_joining: false,
-    };
-    Membership::new(names.iter().map(voter).collect()).unwrap()
-}
 
 fn listed(name: &str, number: u64, names: &[&str]) -> Config {
     let mut config = config(name, number);

@@ -1,27 +1,15 @@
 //! How members join a cluster, come back to it and leave it for good: each rule, step by step.
 
 use elector::core::raft::{
-    Body, Change, ClusterId, Config, Event, Incarnation, Input, Introduction, KnownIds, Member, Membership,
-    Message, Profile, Record, Refusal, Standing, Transition,
+    Body, Change, Config, Event, Incarnation, Input, Introduction, KnownIds, Message, Profile, Record,
+    Refusal, Standing, Transition,
 };
 
-use crate::begin::{WAIT, blanks, cluster_of, config, durable, nothing, restart, voters, witness};
+use crate::begin::{
+    WAIT, blanks, cluster_of, config, durable, join, list, nothing, restart, voters, witness,
+};
 use crate::cluster::{CLUSTER, Cluster, INCARNATION, Start};
 use crate::drive::{MS, answers, from_c, id, led, only, propose};
-
-/// What b sends when it asks to be admitted to a cluster.
-fn join(cluster: ClusterId, from: &str, number: u64, term: u64) -> Message {
-    let known = KnownIds::default();
-    Message {
-        cluster,
-        from: id(from),
-        from_incarnation: Incarnation::new(number).unwrap(),
-        to: id("a"),
-        to_incarnation: Incarnation::UNKNOWN,
-        term,
-        body: Body::Join { address: "".into(), priority: 0, is_witness: false, known },
-    }
-}
 
 #[test]
 fn a_member_enters_a_cluster_only_with_a_committed_record_that_lists_it() {
@@ -165,14 +153,7 @@ fn a_term_above_is_reached_without_a_break_for_the_voters_of_the_leader_only() {
 /// Voters of a cluster whose members are listed without incarnations. a stands for election.
 fn listed_without_incarnations(names: &[&str]) -> Cluster {
     let mut cluster = Cluster::new();
-    let voter = |name: &&str| Member {
-        profile: Profile::new(id(name)),
-        is_voter: true,
-        is_outgoing: false,
-        is_learner: false,
-        is_joining: false,
-    };
-    let membership = Membership::new(names.iter().map(voter).collect()).unwrap();
+    let membership = list(names);
     for name in names {
         let start = Start::new(id(name), membership.clone());
         let durable = start.durable().unwrap();

@@ -1,10 +1,10 @@
 //! Messages that come late, and members that come and go meanwhile: each schedule, step by step.
 
 use elector::core::raft::{
-    Body, Change, Config, Event, Incarnation, Input, KnownIds, Message, Profile, Standing, Transition,
+    Change, Config, Event, Incarnation, Input, Message, Profile, Standing, Transition,
 };
 
-use crate::begin::{WAIT, between, blanks, cluster_of, config, nothing, restart, standings, voters};
+use crate::begin::{WAIT, between, blanks, cluster_of, config, join, nothing, restart, standings, voters};
 use crate::cluster::{Cluster, INCARNATION};
 use crate::drive::{MS, id, led, only, propose};
 
@@ -44,19 +44,6 @@ fn a_founder_that_starts_with_another_address_asks_before_it_is_established() {
     assert_eq!((cluster.leaders(), voters(&cluster, "a")), (vec![id("a")], vec![id("a"), id("b")]));
 }
 
-fn join_of(cluster: &Cluster, name: &str, number: u64) -> Message {
-    let known = KnownIds::default();
-    Message {
-        cluster: cluster_of(cluster, "a"),
-        from: id(name),
-        from_incarnation: Incarnation::new(number).unwrap(),
-        to: id("a"),
-        to_incarnation: Incarnation::UNKNOWN,
-        term: 0,
-        body: Body::Join { address: "".into(), priority: 0, is_witness: false, known },
-    }
-}
-
 #[test]
 fn a_member_that_leaves_and_lost_its_cluster_finds_it_by_those_that_left() {
     let mut cluster = led();
@@ -87,7 +74,7 @@ fn a_member_that_leaves_while_it_is_listed_anew_says_that_it_left_if_it_is_not()
     cluster.in_flight.clear();
     // a lists it again in a record that only c keeps, and is gone.
     cluster.nodes.get_mut(&id("a")).unwrap().keeps_writes = true;
-    let asks = join_of(&cluster, "c", INCARNATION.get());
+    let asks = join(cluster_of(&cluster, "a"), "c", INCARNATION.get(), 0);
     cluster.deliver(&asks);
     let record = only(&mut cluster, "c", "append");
     cluster.deliver(&record);

@@ -139,7 +139,8 @@ pub enum Event {
         /// Why.
         refused: ChangeRefused,
     },
-    /// A committed record removed this member from the cluster.
+    /// This member belongs to no cluster any more: a committed record removed it, or its host let it leave
+    /// before it belonged to one.
     Left,
     /// The member founded or joined a cluster, gave one up, or left it; or its cluster became one that yields
     /// to no other.

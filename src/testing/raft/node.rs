@@ -144,16 +144,21 @@ pub(super) fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
 
 /// What a member of a cluster starts with that has done nothing yet.
 fn first_state(config: &Config, first: &Record) -> Durable {
-    let bound = Bound {
+    let bound = first_bound(first.clone());
+    Durable { id: config.id, incarnation: config.incarnation, state: DurableState::Bound(bound) }
+}
+
+/// What a member of an established cluster has made durable before it does anything.
+pub(super) fn first_bound(committed: Record) -> Bound {
+    Bound {
         term: 0,
         vote: None,
         hold_ms: 0,
         is_established: true,
         known: KnownIds::default(),
-        committed: first.clone(),
+        committed,
         uncommitted: None,
-    };
-    Durable { id: config.id, incarnation: config.incarnation, state: DurableState::Bound(bound) }
+    }
 }
 
 /// Whom each host names: so many that everybody is known to everybody over others.

@@ -4,8 +4,9 @@ use ::core::time::Duration;
 use alloc::format;
 use alloc::vec::Vec;
 
+use super::super::node::first_bound;
 use crate::core::raft::{
-    Bound, ClusterId, Config, Durable, DurableState, ElectionTiming, Incarnation, KnownIds, Member, MemberId,
+    Bound, ClusterId, Config, Durable, DurableState, ElectionTiming, Incarnation, Member, MemberId,
     Membership, Position, Profile, Protection, Record,
 };
 
@@ -161,20 +162,12 @@ impl Scope {
         if self.is_founding() {
             return (config, None);
         }
-        let bound = Bound {
-            term: 0,
-            vote: None,
-            hold_ms: 0,
-            is_established: true,
-            known: KnownIds::default(),
-            committed: Record {
-                position: Position::ZERO,
-                cluster: ClusterId([0xC1; 16]),
-                membership: self.voters().into(),
-                data: Vec::new().into(),
-            },
-            uncommitted: None,
-        };
+        let bound = first_bound(Record {
+            position: Position::ZERO,
+            cluster: ClusterId([0xC1; 16]),
+            membership: self.voters().into(),
+            data: Vec::new().into(),
+        });
         let bound = if self.begins == Begin::Rivals { self.rival(index, bound) } else { bound };
         (config, Some(Durable { id, incarnation, state: DurableState::Bound(bound) }))
     }
