@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # each patch in the folders of tests/mutants breaks one safety rule, and the suites must notice
-# limit: 3600
+# limit: 7200
 #
 # A patch is a diff of src. Above it stand `# rule: …`, the rule that it breaks, and `# tests: …`, arguments
 # of `cargo test` that run the suites which must fail. They are built with all features, or, where the core
