@@ -34,13 +34,7 @@ pub fn blanks(names: &[&str], knows: &[(&str, &str)]) -> Cluster {
 
 /// A founding list: voters with these ids, listed without their incarnations.
 pub fn list(names: &[&str]) -> Membership {
-    let voter = |name: &&str| Member {
-        profile: Profile::new(id(name)),
-        is_voter: true,
-        is_outgoing: false,
-        is_learner: false,
-        is_joining: false,
-    };
+    let voter = |name: &&str| Member::voter(Profile::new(id(name)));
     Membership::new(names.iter().map(voter).collect()).unwrap()
 }
 

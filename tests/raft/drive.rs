@@ -13,13 +13,7 @@ impl Cluster {
     pub fn of(ids: &[&str]) -> Cluster {
         let mut cluster = Cluster::new();
         let ids: Vec<MemberId> = ids.iter().map(|id| MemberId::new(id).unwrap()).collect();
-        let voter = |id: &MemberId| Member {
-            profile: Profile { incarnation: INCARNATION, ..Profile::new(*id) },
-            is_voter: true,
-            is_outgoing: false,
-            is_learner: false,
-            is_joining: false,
-        };
+        let voter = |id: &MemberId| Member::voter(Profile { incarnation: INCARNATION, ..Profile::new(*id) });
         let membership = Membership::new(ids.iter().map(voter).collect()).unwrap();
         for id in ids {
             let start = Start::new(id, membership.clone());

@@ -5,6 +5,7 @@ mod cluster;
 mod fuzzed;
 mod json;
 mod members;
+mod network;
 
 mod begin;
 mod bytes;
@@ -24,6 +25,7 @@ mod reconfiguration;
 mod records;
 mod start;
 mod storm;
+mod sweep;
 mod tables;
 mod transfers;
 mod witnesses;

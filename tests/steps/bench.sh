@@ -2,7 +2,7 @@
 # the measured limits: prints each figure beside its limit and fails above it
 need_rust
 must cargo bench -q --all-features --bench limits
-must env ELECTOR_SIM_SEEDS=100000 cargo test --release --all-features --test raft figures:: -- --nocapture
+must env ELECTOR_FIGURES_SEEDS=100000 cargo test --release --all-features --test raft figures:: -- --nocapture
 must cargo run -q --locked --release --manifest-path tests/bench/raft/Cargo.toml
 settings=$(tests/install/postgres.sh)
 eval "$settings"

@@ -140,7 +140,7 @@ impl Frame<'_> {
         self.offer(uncommitted.as_ref(), hasher);
     }
 
-    /// Hashes a message, except for the round that it belongs to: see [`Frame::round_age`].
+    /// Hashes a message, except for the round that it belongs to: see `Frame::round_age`.
     pub fn message<H: Hasher + Default>(&self, message: &Message, hasher: &mut H) {
         let Message { cluster, from, from_incarnation, to, to_incarnation, term, body } = message;
         (cluster, self.id(from), from_incarnation, self.id(to), to_incarnation, term).hash(hasher);

@@ -65,6 +65,12 @@ pub struct Member {
 }
 
 impl Member {
+    /// A voter, as the members of a founding list are.
+    #[must_use]
+    pub fn voter(profile: Profile) -> Member {
+        Member { profile, is_voter: true, is_outgoing: false, is_learner: false, is_joining: false }
+    }
+
     /// Whether the member votes, in either half.
     #[must_use]
     pub fn votes(&self) -> bool {

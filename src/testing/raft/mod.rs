@@ -19,7 +19,7 @@
 
 mod checks;
 mod disk;
-mod explorer;
+pub mod explorer;
 mod faults;
 mod liveness;
 mod network;

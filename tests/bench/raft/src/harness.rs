@@ -32,14 +32,12 @@ pub trait Member {
 pub struct Cluster<M> {
     members: [M; MEMBERS],
     in_flight: Queue,
-    /// How many messages were delivered.
-    pub messages: u64,
 }
 
 impl<M: Member> Cluster<M> {
     pub fn start() -> Cluster<M> {
         let members = std::array::from_fn(M::start);
-        Cluster { members, in_flight: Queue::new(), messages: 0 }
+        Cluster { members, in_flight: Queue::new() }
     }
 
     /// Elects the first member.
@@ -59,7 +57,6 @@ impl<M: Member> Cluster<M> {
     /// Delivers messages in order until none is in flight.
     fn deliver(&mut self) {
         while let Some((to, bytes)) = self.in_flight.pop_front() {
-            self.messages += 1;
             self.members[to].receive(bytes, &mut self.in_flight);
         }
     }

@@ -51,13 +51,8 @@ impl Ours {
 
 impl Member for Ours {
     fn start(place: usize) -> Ours {
-        let voter = |place| Listed {
-            profile: Profile { incarnation: incarnation(place), ..Profile::new(id(place)) },
-            is_voter: true,
-            is_outgoing: false,
-            is_learner: false,
-            is_joining: false,
-        };
+        let voter =
+            |place| Listed::voter(Profile { incarnation: incarnation(place), ..Profile::new(id(place)) });
         let membership = Membership::new((0..MEMBERS).map(voter).collect()).expect("three voters");
         let committed = Record {
             position: Position::ZERO,
