@@ -16,6 +16,11 @@ impl Random {
         Random(Pcg32::seed_from_u64(seed))
     }
 
+    /// A number drawn evenly below 2⁵².
+    pub(crate) fn number(&mut self) -> u64 {
+        self.0.next_u64() >> 12
+    }
+
     /// A duration drawn evenly from zero up to, not including, `below`; zero if `below` is zero.
     pub(crate) fn below(&mut self, below: Duration) -> Duration {
         let span = super::time::nanos(below);

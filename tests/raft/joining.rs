@@ -262,6 +262,7 @@ fn a_leaving_leader_that_cannot_be_removed_hands_leadership_over() {
 #[test]
 fn an_old_request_does_not_remove_a_member_that_answers() {
     let mut cluster = led();
+    cluster.run(300 * MS, nothing);
     // c lost its state once before: what its earlier incarnation asked for is late.
     let of = cluster_of(&cluster, "a");
     cluster.deliver(&join(of, "c", 77, 1));
@@ -321,4 +322,33 @@ fn a_member_asks_every_leader_that_it_is_named() {
         cluster.run(100 * MS, |message| message.from == id("c"));
     }
     assert!(cluster.raft("a").membership().get(&id("d")).is_some());
+}
+
+#[test]
+fn a_new_leader_waits_for_an_answer_before_an_old_request_removes_a_member() {
+    let mut cluster = led();
+    let without_c = |message: &Message| [message.from, message.to].contains(&id("c"));
+    cluster.input(id("a"), Input::Transfer { request: 1, to: id("b") });
+    cluster.run(2 * MS, without_c);
+    assert_eq!(cluster.leaders(), [id("b")]);
+    // c is slow, and has not answered yet.
+    let of = cluster_of(&cluster, "b");
+    let late = Message { to: id("b"), ..join(of, "c", 77, 1) };
+    cluster.deliver(&late);
+    cluster.run(200 * MS, nothing);
+    assert_eq!(voters(&cluster, "b").len(), 3);
+}
+
+#[test]
+fn a_hand_over_that_the_host_waits_for_is_answered_although_the_leader_leaves() {
+    let mut cluster = led();
+    // No quorum answers, so that the removal is refused, and b does not catch up.
+    let alone = |message: &Message| [message.from, message.to].contains(&id("a"));
+    cluster.run(MS, alone);
+    propose(&mut cluster, "a", 1, None, "x");
+    cluster.input(id("a"), Input::Leave);
+    cluster.run(199 * MS, alone);
+    cluster.input(id("a"), Input::Transfer { request: 2, to: id("b") });
+    cluster.run(900 * MS, alone);
+    assert!(answers(&cluster, "a").iter().any(|(request, _)| *request == 2), "{:?}", answers(&cluster, "a"));
 }

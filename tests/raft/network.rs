@@ -1,4 +1,4 @@
-//! Members on a network without faults, where a message takes 5 ms.
+//! Members on a network without faults, where a message takes 5 ms unless a test says otherwise.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use elector::core::raft::{
 use crate::cluster::{INCARNATION, Start};
 use crate::drive::MS;
 
-/// How long a message takes.
+/// How long a message takes, unless a test says otherwise.
 pub const ONE_WAY: Duration = Duration::from_millis(5);
 
 /// What happens at some time.
@@ -24,6 +24,8 @@ enum Happening {
 /// Members that run, in the order of their ids, and what happens next.
 pub struct Network {
     now: Instant,
+    /// How long a message takes.
+    pub one_way: Duration,
     /// How long a write takes.
     write: Duration,
     /// Each with the time at which it wants to be woken; none for one that crashed.
@@ -53,7 +55,16 @@ impl Network {
             Some((Raft::restore(start.config, durable, now).unwrap(), now))
         };
         let members = (0..count).map(member).collect();
-        Network { now, write, members, queue: BTreeMap::new(), queued: 0, messages: 0, elected: vec![] }
+        Network {
+            now,
+            one_way: ONE_WAY,
+            write,
+            members,
+            queue: BTreeMap::new(),
+            queued: 0,
+            messages: 0,
+            elected: vec![],
+        }
     }
 
     fn enqueue(&mut self, after: Duration, happening: Happening) {
@@ -69,7 +80,7 @@ impl Network {
             match raft.poll_output() {
                 Output::Send { to, bytes } => {
                     self.messages += 1;
-                    self.enqueue(ONE_WAY, Happening::Arrives(to.parse().unwrap(), bytes.into()));
+                    self.enqueue(self.one_way, Happening::Arrives(to.parse().unwrap(), bytes.into()));
                 }
                 Output::Persist { ticket, .. } if self.write.is_zero() => {
                     raft.handle_input(self.now, Input::Persisted(ticket));

@@ -2,8 +2,9 @@
 
 use elector::core::raft::{Body, Event, Input, MAX_DATA_BYTES, Message, Refusal};
 
+use crate::begin::durable;
 use crate::cluster::{Cluster, Start};
-use crate::drive::{MS, answers, from_c, id, led, propose};
+use crate::drive::{MS, answers, from_c, id, led, only, propose};
 
 #[test]
 fn data_beyond_the_limit_is_refused() {
@@ -103,4 +104,103 @@ fn the_number_of_proposals_that_wait_has_a_bound() {
     // A member's proposals do not reach the leader.
     (1..=257).for_each(|request| propose(&mut cluster, "b", request, None, "x"));
     assert_eq!(answers(&cluster, "b"), [(257, Err(Refusal::Busy))]);
+}
+
+/// Delivers a copy of a message and what follows from it.
+fn copy(cluster: &mut Cluster, message: &Message) {
+    cluster.deliver(message);
+    cluster.stabilize();
+}
+
+#[test]
+fn a_forwarded_proposal_takes_effect_once_however_often_it_arrives() {
+    let mut cluster = led();
+    let base = cluster.raft("a").committed().position.index;
+    propose(&mut cluster, "c", 1, Some(base), "mine");
+    let mine = only(&mut cluster, "a", "propose");
+    // Both copies arrive before the record of the first one is committed.
+    cluster.deliver(&mine);
+    copy(&mut cluster, &mine);
+    let told = answers(&cluster, "c");
+    assert!([Ok(base + 1), Err(Refusal::Unknown)].contains(&told[0].1), "it has its effect: {told:?}");
+    assert_eq!(&*cluster.raft("a").committed().data, b"mine");
+    // Another copy comes after a later proposal, and does not undo it.
+    propose(&mut cluster, "b", 2, None, "later");
+    cluster.stabilize();
+    copy(&mut cluster, &mine);
+    propose(&mut cluster, "c", 3, None, "plain");
+    let plain = only(&mut cluster, "a", "propose");
+    copy(&mut cluster, &plain);
+    propose(&mut cluster, "b", 4, None, "last");
+    cluster.stabilize();
+    copy(&mut cluster, &plain);
+    assert_eq!(&*cluster.raft("a").committed().data, b"last");
+    assert_eq!(answers(&cluster, "c")[1..], [(3, Ok(base + 3))]);
+}
+
+#[test]
+fn forwarded_proposals_may_overtake_each_other() {
+    let mut cluster = led();
+    propose(&mut cluster, "c", 1, None, "first");
+    let first = only(&mut cluster, "a", "propose");
+    propose(&mut cluster, "c", 2, None, "second");
+    cluster.stabilize();
+    copy(&mut cluster, &first);
+    copy(&mut cluster, &first);
+    let mut found = answers(&cluster, "c");
+    found.sort_by_key(|(request, _)| *request);
+    assert_eq!(found, [(1, Ok(3)), (2, Ok(2))]);
+    assert_eq!(cluster.raft("a").committed().position.index, 3);
+}
+
+#[test]
+fn a_member_that_starts_again_forwards_proposals_that_are_no_copies() {
+    let mut cluster = led();
+    for seed in 1..20 {
+        let mut start = Start::new(id("c"), cluster.raft("a").membership().clone());
+        start.config.seed = seed;
+        let kept = durable(&cluster, "c");
+        cluster.add(start.config, kept);
+        cluster.run(200 * MS, |_| false);
+        propose(&mut cluster, "c", seed, None, "x");
+        cluster.stabilize();
+        assert!(matches!(answers(&cluster, "c")[..], [(_, Ok(_))]), "{:?}", answers(&cluster, "c"));
+    }
+}
+
+#[test]
+fn a_copy_that_reaches_a_leader_that_leads_no_more_is_not_denied_its_effect() {
+    let mut cluster = led();
+    propose(&mut cluster, "c", 1, None, "x");
+    let proposal = only(&mut cluster, "a", "propose");
+    // a makes the record, which reaches b alone, and hears of a later term.
+    cluster.deliver(&proposal);
+    let record = only(&mut cluster, "b", "append");
+    cluster.deliver(&record);
+    cluster.in_flight.clear();
+    cluster.deliver(&from_c("a", 2, Body::AppendAnswer { matched: 0, round: 0 }));
+    cluster.in_flight.clear();
+    copy(&mut cluster, &proposal);
+    assert_eq!(answers(&cluster, "c"), [(1, Err(Refusal::Unknown))]);
+    cluster.run(2_000 * MS, |_| false);
+    assert_eq!(&*cluster.raft("c").committed().data, b"x", "b had the record");
+    // A leader of a later term takes no proposal of an earlier one: that leader may have had it.
+    let leader = cluster.leaders()[0];
+    let late = Message {
+        to: leader,
+        ..from_c("a", 1, Body::Propose { request: 99, expected: None, data: b"y"[..].into() })
+    };
+    let late = if leader == id("c") { Message { from: id("b"), ..late } } else { late };
+    copy(&mut cluster, &late);
+    assert_eq!(&*cluster.raft(&leader).committed().data, b"x");
+}
+
+#[test]
+fn an_expected_index_that_no_record_can_have_is_refused() {
+    let mut cluster = led();
+    for (number, to) in [(1, "a"), (2, "b")] {
+        propose(&mut cluster, to, number, Some(u64::MAX), "x");
+        cluster.stabilize();
+        assert_eq!(answers(&cluster, to), [(number, Err(Refusal::IndexMismatch(1)))]);
+    }
 }

@@ -214,3 +214,13 @@ fn no_record_follows_that_with_the_largest_index() {
     assert_eq!(cluster.raft("a").membership(), &membership);
     assert_eq!(answers(&cluster, "a"), [(6, Err(Refusal::NotReady))]);
 }
+
+#[test]
+fn a_removal_that_is_not_committed_keeps_nobody_from_being_elected() {
+    let mut cluster = led();
+    // a removes c, which b does not hear of, and a dies.
+    change(&mut cluster, 1, vec![Change::Remove(id("c"))]);
+    cluster.run(MS, |message| message.to == id("b"));
+    cluster.run(3_000 * MS, |message| [message.from, message.to].contains(&id("a")));
+    assert!(cluster.leaders().iter().any(|leader| *leader != id("a")), "b and c are two of three");
+}

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use elector::core::Instant;
-use elector::core::raft::{Config, DurableState, ElectionTiming, MAX_ELECTION_MIN, Position, Raft};
+use elector::core::raft::{
+    Bound, ClusterId, Config, DurableState, ElectionTiming, MAX_ELECTION_MIN, Position, Raft, Record,
+};
 
 use crate::cluster::{Cluster, Start};
 use crate::drive::{MS, id};
@@ -41,9 +43,26 @@ fn state_of_another_member_and_state_that_contradicts_itself_are_refused() {
     );
     let mut invalid = durable;
     let DurableState::Bound(bound) = &mut invalid.state else { panic!("a member of a cluster is bound") };
+    let mut beyond = bound.clone();
     bound.committed.position = Position::new(1, 1);
     assert_eq!(
-        refusal(start.config, invalid),
+        refusal(start.config.clone(), invalid.clone()),
         "the durable state is invalid: the field `committed` is invalid or cut off"
     );
+    // A term that no message and no file can hold, and an index, and no cluster.
+    beyond.term = Position::LARGEST + 1;
+    let mut refused = |bound: &Bound| {
+        invalid.state = DurableState::Bound(bound.clone());
+        refusal(start.config.clone(), invalid.clone())
+    };
+    assert_eq!(refused(&beyond), "the durable state is invalid: the field `term` is invalid or cut off");
+    beyond.term = Position::LARGEST;
+    for break_it in [
+        |committed: &mut Record| committed.position.index = Position::LARGEST + 1,
+        |committed: &mut Record| committed.cluster = ClusterId::NONE,
+    ] {
+        let mut broken = beyond.clone();
+        break_it(&mut broken.committed);
+        assert!(refused(&broken).contains("`committed`"), "{broken:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! An election sweep: clusters of one to five voters that have one seed in common, on a network without
-//! faults, elect a leader, and another one after a crash. No seed makes voters stand at the same time again and
-//! again.
+//! faults, elect a leader, and another one after a crash. No seed makes voters stand at the same time again
+//! and again.
 //!
 //! ```text
 //! export ELECTOR_SIM_SEEDS=20000
@@ -49,4 +49,16 @@ fn one_leader_is_elected_soon_whatever_the_seed() {
             play(seeds(30), |seed| elect(voters, timing(times), seed));
         }
     }
+}
+
+#[test]
+fn a_leader_with_fast_heartbeats_is_trusted_over_a_long_way() {
+    // 70 heartbeats are sent before the first one is answered.
+    let timing = timing([1, 200, 800]);
+    let mut network = Network::of(3, timing, Duration::ZERO, 7);
+    network.one_way = Duration::from_millis(35);
+    network.until_led(None);
+    network.run(10 * timing.max());
+    assert!(network.leader().is_some());
+    assert_eq!(network.elected.len(), 1, "and is trusted all the time");
 }

@@ -11,6 +11,16 @@ use super::frame::Frame;
 use super::id::{KnownIds, MemberId};
 use crate::core::Instant;
 
+/// How many bits of a wait's number say when it began, in steps of 2²⁰ ns: more than a hundred days.
+const TIME_BITS: u32 = 33;
+const TIME_SHIFT: u32 = 20;
+
+/// When the wait with this number began, for the first hundred days.
+#[cfg(feature = "testing")]
+pub(super) fn wait_began(number: u64) -> Instant {
+    Instant::from_nanos((number & ((1 << TIME_BITS) - 1)) << TIME_SHIFT)
+}
+
 /// The ids that a member knows, with the newest answer of each.
 #[derive(Clone, Debug)]
 pub(super) struct Acquaintances {
@@ -18,6 +28,8 @@ pub(super) struct Acquaintances {
     answers: Vec<(MemberId, Answer)>,
     /// Since when answers count: the start, or when the known ids last grew.
     since: Instant,
+    /// A random number below 2²⁰: an answer to a question of the member's earlier life must not count.
+    life: u64,
     /// How long a founder waits after that: the maximum election time and a random part.
     wait: Duration,
 }
@@ -43,8 +55,8 @@ pub(super) enum Says {
 }
 
 impl Acquaintances {
-    pub(super) fn new(known: KnownIds, now: Instant, wait: Duration) -> Acquaintances {
-        Acquaintances { known, answers: Vec::new(), since: now, wait }
+    pub(super) fn new(known: KnownIds, now: Instant, wait: Duration, life: u64) -> Acquaintances {
+        Acquaintances { known, answers: Vec::new(), since: now, life, wait }
     }
 
     pub(super) fn known(&self) -> &KnownIds {
@@ -77,9 +89,9 @@ impl Acquaintances {
         self.answers.iter_mut().for_each(|(_, answer)| answer.is_new = false);
     }
 
-    /// The number of the present wait, below 2⁵³: when it began, by this member's clock. Answers repeat it.
+    /// The number of the present wait, below 2⁵³. Answers repeat it.
     pub(super) fn wait_number(&self) -> u64 {
-        self.since.as_nanos() >> 11
+        self.life << TIME_BITS | (self.since.as_nanos() >> TIME_SHIFT) & ((1 << TIME_BITS) - 1)
     }
 
     /// One of the known ids says which cluster it belongs to, in answer to a question of this wait, or of
@@ -126,7 +138,7 @@ impl Acquaintances {
     /// Hashes what decides when a cluster is founded; see [`Frame`].
     #[cfg(feature = "testing")]
     pub(super) fn fingerprint<H: Hasher + Default>(&self, frame: &Frame<'_>, hasher: &mut H) {
-        let Acquaintances { known, answers, since, wait } = self;
+        let Acquaintances { known, answers, since, life: _, wait } = self;
         frame.known(known, hasher);
         let absent = |at: Instant| frame.ahead(at.max(*since).saturating_add(4 * *wait));
         (frame.ahead(self.waits_until()), absent(*since)).hash(hasher);

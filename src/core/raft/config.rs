@@ -115,8 +115,8 @@ pub struct Config {
     pub timing: ElectionTiming,
     /// The longest data of a proposal, in bytes; 65 536 by default, at most [`MAX_DATA_BYTES`].
     pub max_data: usize,
-    /// Seeds the election times and the ids of clusters that the member founds, together with the id: a
-    /// random number.
+    /// Seeds the election times, the ids of clusters that the member founds, and the numbers of its
+    /// questions, together with the id: a random number, drawn anew at each start.
     pub seed: u64,
     /// The founding list: the first members of the cluster, equal on all of them, with this one among them.
     /// None if one member founds the cluster alone and the others join. Taken only by a member that belongs

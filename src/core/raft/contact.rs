@@ -10,7 +10,8 @@ use super::frame::Frame;
 use crate::core::Instant;
 use crate::core::time::percent;
 
-/// How many unanswered rounds of heartbeats are remembered.
+/// How many rounds of heartbeats are remembered. Together they last a minimum election time: an older answer
+/// is of no use.
 const MAX_ROUNDS: usize = 64;
 
 /// The rounds of heartbeats of one term.
@@ -19,6 +20,10 @@ pub(super) struct Contact {
     /// When each of the newest rounds was sent, by its number modulo the length.
     sent: [Instant; MAX_ROUNDS],
     newest_round: u64,
+    /// When the term began.
+    began: Instant,
+    /// When the next round may begin.
+    next_at: Instant,
     /// When trust ends, by the rounds that a quorum answered.
     trusted_until: Instant,
     /// When the newest round was sent whose answers came early enough to give trust; at first when the term
@@ -29,14 +34,31 @@ pub(super) struct Contact {
 impl Contact {
     pub(super) fn new(now: Instant) -> Contact {
         let sent = [Instant::ZERO; MAX_ROUNDS];
-        Contact { sent, newest_round: 0, trusted_until: Instant::ZERO, useful: now }
+        let (next_at, trusted_until) = (Instant::ZERO, Instant::ZERO);
+        Contact { sent, newest_round: 0, began: now, next_at, trusted_until, useful: now }
     }
 
-    /// Begins a round at `now` and returns its number.
-    pub(super) fn begin_round(&mut self, now: Instant) -> u64 {
-        self.newest_round += 1;
-        self.sent[self.newest_round as usize % MAX_ROUNDS] = now;
+    /// The number of the round that what is sent at `now` belongs to. Heartbeats that follow each other fast
+    /// are one round, sent with the first of them: each record is a heartbeat, and answers that are on their
+    /// way for long must find their round.
+    pub(super) fn begin_round(&mut self, now: Instant, timing: &ElectionTiming) -> u64 {
+        if now >= self.next_at {
+            self.next_at = now.saturating_add(timing.min() / MAX_ROUNDS as u32);
+            self.newest_round += 1;
+            self.sent[self.newest_round as usize % MAX_ROUNDS] = now;
+        }
         self.newest_round
+    }
+
+    /// What is sent next begins a round. Returns its number.
+    pub(super) fn end_round(&mut self) -> u64 {
+        self.next_at = Instant::ZERO;
+        self.newest_round + 1
+    }
+
+    /// When the term began.
+    pub(super) fn began(&self) -> Instant {
+        self.began
     }
 
     /// The number of the newest round.
@@ -64,8 +86,9 @@ impl Contact {
     #[cfg(feature = "testing")]
     pub(super) fn fingerprint<H: Hasher>(&self, frame: &Frame<'_>, hasher: &mut H) {
         // Rounds are hashed with the messages that belong to them.
-        let Contact { sent: _, newest_round: _, trusted_until, useful } = self;
-        (frame.ahead(*trusted_until), frame.age(*useful)).hash(hasher);
+        let Contact { sent: _, newest_round: _, began, next_at, trusted_until, useful } = self;
+        (frame.ahead(*next_at), frame.ahead(*trusted_until)).hash(hasher);
+        (frame.age(*began), frame.age(*useful)).hash(hasher);
     }
 
     /// When trust ends: 0.9 of the minimum election time after the send of the newest round that a quorum

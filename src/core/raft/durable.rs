@@ -30,8 +30,8 @@ pub enum DurableState {
         known: KnownIds,
         /// The cluster that it will join, and the member that named it. Only that member can change its mind.
         heard: Option<(MemberId, ClusterId)>,
-        /// The largest term that it had in a cluster which it gave up: it joins or founds another one above
-        /// it, so that tokens grow.
+        /// Above each term that it had in a cluster which it gave up. It joins or founds another one in this
+        /// term or a later one, so that tokens grow.
         term: u64,
     },
     /// The member belongs to a cluster.
@@ -184,6 +184,12 @@ impl Durable {
         if self.incarnation == Incarnation::UNKNOWN {
             return Err(InvalidBytes::Field("incarnation"));
         }
+        let (DurableState::Bound(Bound { term, .. })
+        | DurableState::Blank { term, .. }
+        | DurableState::Left { term, .. }) = &self.state;
+        if *term > Position::LARGEST {
+            return Err(InvalidBytes::Field("term"));
+        }
         if let DurableState::Bound(bound) = &self.state { bound.check() } else { Ok(()) }
     }
 }
@@ -232,7 +238,9 @@ impl Bound {
 
     fn check(&self) -> Result<(), InvalidBytes> {
         let committed = &self.committed;
-        if committed.position.term > self.term {
+        let is_in_range =
+            committed.position.term <= self.term && self.last().position.index <= Position::LARGEST;
+        if !is_in_range || committed.cluster == ClusterId::NONE {
             return Err(InvalidBytes::Field("committed"));
         }
         let is_sound = |record: &Record| {

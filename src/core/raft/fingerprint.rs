@@ -123,7 +123,7 @@ impl Raft {
             (is_new, listed).hash(one);
         });
         contact.fingerprint(frame, hasher);
-        proposals.fingerprint(hasher);
+        proposals.fingerprint(frame, hasher);
         transfer
             .as_ref()
             .map(|Transfer { to, request: _, until }| (frame.id(to), frame.ahead(*until)))

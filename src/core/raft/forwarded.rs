@@ -2,7 +2,6 @@
 
 #[cfg(feature = "testing")]
 use ::core::hash::{Hash, Hasher};
-use ::core::time::Duration;
 use alloc::vec::Vec;
 
 #[cfg(feature = "testing")]
@@ -28,10 +27,10 @@ struct Waiting {
 }
 
 impl Forwarded {
-    /// Numbers begin at random: an answer to the member's earlier life must not answer a proposal of this
-    /// one.
-    pub(super) fn new(random: Duration) -> Forwarded {
-        Forwarded { waiting: Vec::new(), next: random.as_nanos() as u64 }
+    /// Begins with this number, which is random and below 2⁵²: an answer to the member's earlier life must not
+    /// answer a proposal of this one, and the leader must not take this one for a copy of an earlier one.
+    pub(super) fn new(first: u64) -> Forwarded {
+        Forwarded { waiting: Vec::new(), next: first }
     }
 
     /// Adds a proposal and returns its number; `None` if too many wait.

@@ -24,12 +24,8 @@ impl Raft {
     ///
     /// [`Acquaintances::may_found`]: super::acquaintances::Acquaintances::may_found
     pub(super) fn found_alone(&mut self) {
-        let is_blank = self.relation == Relation::Blank && self.heard.is_none();
-        if !is_blank
-            || !self.may_found()
-            || self.durability.has_failed()
-            || !self.acquaintances.may_found(self.config.id, self.now)
-        {
+        let is_time = self.waits_to_found() && self.acquaintances.may_found(self.config.id, self.now);
+        if !is_time || self.durability.has_failed() {
             return;
         }
         let own = Change::Voter(self.profile());
@@ -50,9 +46,12 @@ impl Raft {
 
     /// When a blank member that knows nobody founds a cluster. With others it looks at every heartbeat.
     pub(super) fn founding_due(&self) -> Instant {
-        let waits = self.relation == Relation::Blank && self.may_found() && self.heard.is_none();
         let until = self.acquaintances.waits_until();
-        if waits && until > self.now { until } else { Instant::MAX }
+        if self.waits_to_found() && until > self.now { until } else { Instant::MAX }
+    }
+
+    fn waits_to_found(&self) -> bool {
+        self.relation == Relation::Blank && self.may_found() && self.heard.is_none()
     }
 
     /// Whether this member is one that may found a cluster.
@@ -82,7 +81,8 @@ impl Raft {
         self.state = State::Follower;
         self.restart_election_time();
         self.set_leader(None);
-        self.bound = Bound::outside(self.bound.term);
+        // Whoever admits it leads in this term or a later one: tokens grow.
+        self.bound = Bound::outside((self.bound.term + 1).min(Position::LARGEST));
         self.relation = Relation::Blank;
         self.heard = (!cluster.is_open()).then_some((by, cluster));
         self.acquaintances.wait_anew(self.now);
@@ -117,9 +117,10 @@ impl Raft {
             member.profile.incarnation = Incarnation::UNKNOWN;
         }
         let Ok(membership) = Membership::new(members) else { return Err(StartRefused::NotInFoundingList) };
-        let hold_ms = self.bound.hold_ms;
+        // What it promised with another list holds.
+        let (vote, hold_ms) = (self.bound.vote, self.bound.hold_ms);
         self.begin(ClusterId::of(key, 0), membership);
-        self.bound.hold_ms = hold_ms;
+        (self.bound.vote, self.bound.hold_ms) = (vote, hold_ms);
         Ok(())
     }
 

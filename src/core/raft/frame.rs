@@ -7,6 +7,7 @@
 use ::core::hash::{Hash, Hasher};
 use ::core::time::Duration;
 
+use super::acquaintances::wait_began;
 use super::change::Change;
 use super::durable::{Bound, Durable, DurableState};
 use super::id::{KnownIds, MemberId};
@@ -181,7 +182,7 @@ impl Frame<'_> {
                 Some((self.sent)(message.term, round).unwrap_or(Instant::ZERO))
             }
             Body::Seek(Introduction { wait, .. }) | Body::Here(Introduction { wait, .. }) => {
-                Some(Instant::from_nanos(wait << 11))
+                Some(wait_began(wait))
             }
             _ => None,
         }

@@ -186,6 +186,8 @@ impl Raft {
     }
 
     fn propose(&mut self, request: u64, expected: Option<u64>, data: Arc<[u8]>) {
+        // No record that could be replaced has the largest index.
+        let expected = expected.map(|index| index.min(Position::LARGEST));
         let is_leader = matches!(self.state, State::Leader(_));
         if is_leader || data.len() > self.max_data() {
             return self.add_proposal(Origin::Host(request), expected, data);
@@ -193,7 +195,7 @@ impl Raft {
         let Some(leader) = self.other_leader() else {
             return self.answer(Origin::Host(request), Err(Refusal::NotLeader(self.leader)));
         };
-        // Not sent again by itself: a leader that answered, but was not heard, would have it twice.
+        // Not sent again by itself: the leader takes no copy, and may have answered without being heard.
         let deadline = self.now.saturating_add(self.config.timing.max() * 2);
         match self.forwarded.add(request, deadline) {
             Some(number) => {
@@ -204,9 +206,22 @@ impl Raft {
     }
 
     /// A member forwards a proposal. Only members of the cluster propose.
+    ///
+    /// A copy of a proposal that the leader has had takes no effect, and neither does one of another term,
+    /// whose leader may have had it. What became of the first one is not known here: a refusal would deny an
+    /// effect that it may have.
     fn receive_proposal(&mut self, message: &Message, request: u64, expected: Option<u64>, data: Arc<[u8]>) {
-        if self.place_of(message.sender()).is_some() {
-            self.add_proposal(Origin::Member(message.sender(), request), expected, data);
+        let sender = message.sender();
+        if self.place_of(sender).is_none() {
+            return;
+        }
+        let is_this_term = message.term == self.bound.term;
+        let is_first = self.leading().is_some_and(|leading| leading.proposals.is_first(sender, request));
+        let origin = Origin::Member(sender, request);
+        if is_this_term && is_first {
+            self.add_proposal(origin, expected, data);
+        } else {
+            self.answer(origin, Err(Refusal::Unknown));
         }
     }
 
@@ -215,11 +230,11 @@ impl Raft {
     }
 
     fn add_proposal(&mut self, origin: Origin, expected: Option<u64>, data: Arc<[u8]>) {
-        let (limit, newest, leader) = (self.max_data(), self.last().position.index, self.leader);
+        let (limit, newest) = (self.max_data(), self.last().position.index);
         let is_ready = self.has_committed_in_term() && self.may_be_established(None);
         let result = match self.leading() {
             _ if data.len() > limit => Err(Refusal::TooLarge(limit as u64)),
-            None => Err(Refusal::NotLeader(leader)),
+            None => Err(Refusal::NotLeader(None)),
             Some(_) if newest + 2 > Position::LARGEST => Err(Refusal::NotReady),
             Some(leading) if !is_ready || leading.transfer.is_some() => Err(Refusal::NotReady),
             Some(leading) => leading.proposals.add(origin, expected, data, newest),

@@ -61,7 +61,8 @@ pub enum Input {
     Gone(MemberId),
     /// Leave the cluster: the member asks to be removed until it is, and hands leadership over if it leads.
     /// [`Event::Left`] says when it is no member any more. It joins again when it is restored, not before.
-    /// The only member of a cluster stays: the state would be lost with it.
+    /// The only member of a cluster stays: the state would be lost with it. The only voter that may lead
+    /// waits until another one may.
     Leave,
     /// The state of this ticket is durable.
     Persisted(Ticket),

@@ -331,10 +331,11 @@ impl Raft {
             return listed_as(member, profile);
         }
         // It lost its state: the voter that it was is gone. It is admitted when it asks again. If the one
-        // that is listed answers, this is an old message.
+        // that is listed answers, this is an old message. A new leader waits for its answer.
         let State::Leader(leading) = &self.state else { return None };
-        let is_gone = !self.is_near(&leading.progress[place]) && profile.id != self.config.id;
-        is_gone.then_some(Change::Remove(profile.id))
+        let heard = leading.progress[place].answered.max(leading.contact.began());
+        let is_gone = self.now >= heard.saturating_add(self.config.timing.min());
+        (is_gone && profile.id != self.config.id).then_some(Change::Remove(profile.id))
     }
 
     /// Lists this member with the address and the priority of its settings, if the start changed them.
@@ -342,7 +343,7 @@ impl Raft {
         if !self.is_profile_news || self.relation != Relation::Bound {
             return;
         }
-        let own = self.own_place().map(|place| &self.bound.last().membership.members()[place]);
+        let own = self.own_place().map(|place| &self.membership().members()[place]);
         let Some(change) = own.and_then(|own| listed_as(own, self.profile())) else {
             self.is_profile_news = false;
             return;

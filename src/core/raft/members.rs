@@ -13,7 +13,7 @@ use super::message::{Body, Message, Refusal};
 use super::peer::Peer;
 use super::proposals::Origin;
 use super::record::Position;
-use super::state::{Changing, Progress, Raft, Relation, State, Transfer, Trust};
+use super::state::{Changing, Progress, Raft, Relation, State, Trust};
 use crate::core::Instant;
 use crate::core::lease::DeposedReason;
 
@@ -343,11 +343,8 @@ impl Raft {
         }
         if self.now >= self.hands_over_at {
             self.hands_over_at = self.now.saturating_add(self.config.timing.max());
-            let best = self.best_successor();
-            if let (Some(best), State::Leader(leading)) = (best, &mut self.state) {
-                let until = self.now.saturating_add(self.config.timing.min());
-                leading.transfer = Some(Transfer { to: best.id, request: None, until });
-                return self.go_on_with_transfer();
+            if let Some(best) = self.best_successor() {
+                return self.hand_over(best.id, None);
             }
         }
         if self.is_ready_for_change() {

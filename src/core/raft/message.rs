@@ -123,8 +123,7 @@ pub struct Introduction {
     pub standing: Standing,
     /// Whether the sender may found a cluster: it is no witness, and its host has not left.
     pub may_found: bool,
-    /// When the asking member's present wait began, by its own clock: see [`Body::Seek`]. The answer repeats
-    /// it.
+    /// The number of the asking member's present wait: see [`Body::Seek`]. The answer repeats it.
     pub wait: u64,
     /// The leader of the sender's cluster, if it knows it.
     pub leader: Option<MemberId>,

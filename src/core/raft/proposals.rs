@@ -5,11 +5,21 @@ use ::core::hash::{Hash, Hasher};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+#[cfg(feature = "testing")]
+use super::frame::Frame;
+use super::membership::MAX_MEMBERS;
 use super::message::Refusal;
 use super::peer::Peer;
 
 /// Maximum number of proposals that wait for an answer.
 const MAX_WAITING: usize = 1024;
+
+/// Maximum number of members whose forwarded proposals are remembered: more than a cluster has, since members
+/// come and go in a term.
+const MAX_FORWARDERS: usize = 2 * MAX_MEMBERS;
+
+/// A number that is farther from the newest one than this is of another life of the member.
+const NUMBERS_OF_A_LIFE: u64 = 1 << 20;
 
 /// Who waits for the answer to a proposal.
 #[derive(Clone, Copy, Debug)]
@@ -32,9 +42,51 @@ pub(super) struct Proposals {
     next_origins: Vec<Origin>,
     /// The proposals in the record in flight, with its index.
     in_flight: Vec<(Origin, u64)>,
+    forwarders: Vec<Forwarder>,
+}
+
+/// Which proposals of a member the leader has had.
+#[derive(Clone, Copy, Debug)]
+struct Forwarder {
+    peer: Peer,
+    /// The largest number.
+    newest: u64,
+    /// Bit `n` says whether that number minus `n` was among them.
+    had: u64,
+}
+
+impl Forwarder {
+    /// Whether the leader has not had this number before. One that is too old to say counts as had.
+    fn is_first(&mut self, number: u64) -> bool {
+        if number.abs_diff(self.newest) > NUMBERS_OF_A_LIFE {
+            (self.newest, self.had) = (number, 0);
+        }
+        if number > self.newest {
+            self.had = self.had.checked_shl((number - self.newest) as u32).unwrap_or(0);
+            self.newest = number;
+        }
+        let bit = 1_u64.checked_shl((self.newest - number) as u32).unwrap_or(0);
+        let is_first = bit & !self.had != 0;
+        self.had |= bit;
+        is_first
+    }
 }
 
 impl Proposals {
+    /// Whether a member forwards the proposal with this number for the first time. A network may deliver it
+    /// twice.
+    pub(super) fn is_first(&mut self, peer: Peer, number: u64) -> bool {
+        let known = self.forwarders.iter().position(|known| known.peer == peer);
+        let place = known.unwrap_or_else(|| {
+            if self.forwarders.len() >= MAX_FORWARDERS {
+                self.forwarders.remove(0);
+            }
+            self.forwarders.push(Forwarder { peer, newest: number, had: 0 });
+            self.forwarders.len() - 1
+        });
+        self.forwarders[place].is_first(number)
+    }
+
     /// Adds a proposal. `newest` is the index of the newest record.
     pub(super) fn add(
         &mut self,
@@ -79,9 +131,12 @@ impl Proposals {
 
     /// Hashes what decides the next record: whom an answer goes to makes no difference to it.
     #[cfg(feature = "testing")]
-    pub(super) fn fingerprint<H: Hasher>(&self, hasher: &mut H) {
-        let Proposals { next, is_next_expected, next_origins: _, in_flight: _ } = self;
+    pub(super) fn fingerprint<H: Hasher + Default>(&self, frame: &Frame<'_>, hasher: &mut H) {
+        let Proposals { next, is_next_expected, next_origins: _, in_flight: _, forwarders } = self;
         (next, is_next_expected).hash(hasher);
+        frame.unordered(forwarders.iter(), hasher, |Forwarder { peer, newest, had }, one| {
+            (frame.id(&peer.id), peer.incarnation, newest, had).hash(one);
+        });
     }
 
     /// All proposals, for a leader that leads no more: those that took no effect, and those of which that is

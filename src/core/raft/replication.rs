@@ -28,34 +28,32 @@ impl Raft {
         if let Some(leading) = self.leading() {
             leading.own_record = version;
         }
-        let mut removed = Vec::new();
-        if let Some((progress, gone)) = known {
-            self.take_members(progress, &gone);
-            removed = gone;
+        if let Some((progress, removed)) = known {
+            self.take_members(progress, removed);
         }
         // With a second voter, trust of an only voter becomes trust by heartbeats.
         self.update_contact();
-        for peer in removed {
-            self.tell(peer);
-        }
         self.heartbeat();
     }
 
     /// What is known of the members of another membership, and which members it does not list any more.
-    fn known_in(&self, membership: &Membership) -> (Vec<Progress>, Vec<Peer>) {
+    fn known_in(&mut self, membership: &Membership) -> (Vec<Progress>, Vec<Peer>) {
+        let first_round = self.leading().map_or(0, |leading| leading.contact.end_round());
         let State::Leader(leading) = &self.state else { return (Vec::new(), Vec::new()) };
         let known = |profile: &Profile| {
             self.place_of(profile.peer()).and_then(|place| leading.progress.get(place)).copied()
         };
         let profiles = membership.members().iter().map(|member| &member.profile);
-        let first_round = leading.contact.newest_round() + 1;
         let new = Progress { first_round, ..Progress::default() };
         let progress = profiles.map(|profile| known(profile).unwrap_or(new)).collect();
         (progress, self.removed_by(membership))
     }
 
     /// Leads by the membership of the newest record from now on.
-    fn take_members(&mut self, progress: Vec<Progress>, removed: &[Peer]) {
+    ///
+    /// Those that it removes are told once it is committed. Before that they could only keep others from
+    /// being elected: they would refuse candidates that lack the record, and could not lead with it.
+    fn take_members(&mut self, progress: Vec<Progress>, removed: Vec<Peer>) {
         let (own_place, is_only_voter) = (self.own_place(), self.is_only_voter());
         if let Some(leading) = self.leading() {
             leading.own_place = own_place;
@@ -67,10 +65,10 @@ impl Raft {
 
     /// Begins a round of heartbeats. Each member that lacks the newest record gets it, again if need be.
     pub(super) fn heartbeat(&mut self) {
-        let (now, heartbeat) = (self.now, self.config.timing.heartbeat());
+        let (now, timing) = (self.now, self.config.timing);
         let Some(leading) = self.leading() else { return };
-        leading.heartbeat_at = now.saturating_add(heartbeat);
-        let round = leading.contact.begin_round(now);
+        leading.heartbeat_at = now.saturating_add(timing.heartbeat());
+        let round = leading.contact.begin_round(now, &timing);
         for place in self.places() {
             self.send_append(place, round);
         }

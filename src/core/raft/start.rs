@@ -1,7 +1,6 @@
 //! How a machine starts: without durable state, or with what the member made durable.
 
 use ::core::fmt;
-use ::core::time::Duration;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -86,7 +85,8 @@ impl Raft {
         // The seed of a member depends on its id through a strong mix: with a weak one two members can draw
         // the same times for ever.
         let mut random = Random::new(xxh64(&seed));
-        let forwarded = Forwarded::new(random.below(Duration::from_secs(1)));
+        // Below 2⁵². Messages of an earlier life have other numbers.
+        let first_number = random.number();
         let wait = config.timing.max() + random.below(config.timing.min());
         Raft {
             random,
@@ -94,7 +94,7 @@ impl Raft {
             relation,
             bound,
             heard: None,
-            acquaintances: Acquaintances::new(known, now, wait),
+            acquaintances: Acquaintances::new(known, now, wait, first_number >> 32),
             seek_at: now,
             joins: Vec::new(),
             wants_in: true,
@@ -111,7 +111,7 @@ impl Raft {
             retry_at: Instant::MAX,
             reason: None,
             refused: Refused::default(),
-            forwarded,
+            forwarded: Forwarded::new(first_number),
             offered: Vec::new(),
             leaves_at: None,
             hands_over_at: Instant::MAX,

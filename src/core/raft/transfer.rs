@@ -12,20 +12,25 @@ use crate::core::lease::DeposedReason;
 impl Raft {
     /// Begins to hand leadership over to a voter.
     pub(super) fn begin_transfer(&mut self, request: u64, to: MemberId) {
-        let until = self.now.saturating_add(self.config.timing.min());
         let may_lead = self.membership().get(&to).is_some_and(Member::may_lead) && to != self.config.id;
         let leader = self.leader;
-        let transfer = Transfer { to, request: Some(request), until };
         let refusal = match self.leading() {
             None => Refusal::NotLeader(leader),
             Some(_) if !may_lead => Refusal::NotVoter,
             Some(leading) if leading.transfer.is_some() => Refusal::Busy,
-            Some(leading) => {
-                leading.transfer = Some(transfer);
-                return self.go_on_with_transfer();
-            }
+            Some(_) => return self.hand_over(to, Some(request)),
         };
         self.answer(Origin::Host(request), Err(refusal));
+    }
+
+    /// Hands leadership over to a voter, unless another hand-over is under way: that one ends by itself, and
+    /// its host waits for the answer.
+    pub(super) fn hand_over(&mut self, to: MemberId, request: Option<u64>) {
+        let until = self.now.saturating_add(self.config.timing.min());
+        if let Some(leading) = self.leading() {
+            leading.transfer.get_or_insert(Transfer { to, request, until });
+        }
+        self.go_on_with_transfer();
     }
 
     /// Completes a hand-over once the voter has the newest record.
@@ -84,7 +89,6 @@ impl Raft {
         }
         let members = self.membership().members();
         let own = leading.own_place.map_or(u8::MAX, |place| members[place].profile.priority);
-        let until = now.saturating_add(self.config.timing.min());
         let best = self.best_place(&|place| {
             let (member, progress) = (&members[place], &leading.progress[place]);
             let is_caught_up = progress.matched > 0 && self.is_near(progress);
@@ -92,11 +96,7 @@ impl Raft {
             (member.may_lead() && priority > own && is_caught_up).then_some((true, 0, priority))
         });
         let Some(best) = best else { return };
-        let to = members[best].profile.id;
-        if let Some(leading) = self.leading() {
-            leading.transfer = Some(Transfer { to, request: None, until });
-        }
-        self.go_on_with_transfer();
+        self.hand_over(members[best].profile.id, None);
     }
 
     /// How long a new leader leads before it looks for a voter of higher priority: longer after each
