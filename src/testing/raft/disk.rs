@@ -8,11 +8,12 @@ use super::checks::Broken;
 use crate::core::raft::{Body, Durable, DurableState, Message, Ticket};
 
 /// Keeps the newest state that was written as a whole: writes are atomic, as a file that is renamed into
-/// place.
+/// place. Only a write that [`Disk::tear`] ends damages the file.
 pub(super) struct Disk {
     durable: Option<Vec<u8>>,
-    /// What `durable` says.
+    /// What `durable` says; for a torn file what the last whole one said.
     kept: Option<Durable>,
+    is_torn: bool,
     writing: Option<(Ticket, Vec<u8>)>,
     /// No write is answered before.
     pub(super) stuck_until: u64,
@@ -25,6 +26,7 @@ impl Disk {
         Disk {
             durable: durable.map(Durable::to_bytes),
             kept: durable.cloned(),
+            is_torn: false,
             writing: None,
             stuck_until: 0,
             fails_until: 0,
@@ -59,9 +61,32 @@ impl Disk {
         }
     }
 
-    pub(super) fn read(&self) -> Option<Durable> {
-        let bytes = self.durable.as_ref()?;
-        Some(Durable::from_bytes(bytes).expect("the disk keeps whole states"))
+    /// The process ends in the middle of its write: the file has only the beginning of the new state, or one
+    /// bit of it is wrong.
+    pub(super) fn tear(&mut self, random: &mut Random) {
+        let Some((_, mut bytes)) = self.writing.take() else { return };
+        let at = random.below(bytes.len() as u64) as usize;
+        if random.chance(50) {
+            bytes.truncate(at);
+        } else {
+            bytes[at] ^= 1 << random.below(8);
+        }
+        self.durable = Some(bytes);
+        self.is_torn = true;
+    }
+
+    pub(super) fn is_torn(&self) -> bool {
+        self.is_torn
+    }
+
+    /// The state at a start, if there is one. A whole file is read, and a torn one refused.
+    pub(super) fn read(&self) -> Result<Option<Durable>, Broken> {
+        let Some(bytes) = &self.durable else { return Ok(None) };
+        match Durable::from_bytes(bytes) {
+            Ok(_) if self.is_torn => Err("it reads a torn state".into()),
+            Err(invalid) if !self.is_torn => Err(format!("it refuses a whole state: {invalid}")),
+            read => Ok(read.ok()),
+        }
     }
 
     /// The disk is replaced by an empty one.

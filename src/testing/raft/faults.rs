@@ -78,15 +78,17 @@ impl World {
             | Fault::VeryLate
             | Fault::Damage
             | Fault::Winner
+            | Fault::TornWrite
             | Fault::SlowDisk => {}
         }
         Ok(())
     }
 
-    /// Whether a quorum of the voters is left if a member forgets, in each cluster that counts on it: whoever
-    /// forgot before is no voter any more or counts as gone. While others leave or are removed nobody
-    /// forgets: a change that is made just then counts on the one that is gone.
-    fn may_forget(&self, index: usize) -> bool {
+    /// Whether each cluster that counts on a member has a quorum without it, so that it may lose its state.
+    /// Members that lost theirs before, and whose torn file nobody has given up yet, count as gone. Where
+    /// members leave or are removed, no state is lost: a change of members that is in progress counts on all
+    /// that answered it.
+    pub(super) fn may_forget(&self, index: usize) -> bool {
         if self.plan.has(Fault::Churn) || self.plan.has(Fault::Leave) {
             return false;
         }
@@ -97,8 +99,8 @@ impl World {
             membership.get(&own.id).is_some_and(|member| member.profile.is_of(own.incarnation))
         };
         let mut concerned = leaders.filter(|run| lists(run.raft.membership())).peekable();
-        // Whoever never knew the cluster of a founding list counts as one that forgot, and whoever does not
-        // know the incarnations of its members counts one that forgot as the voter that it was.
+        // A member of a founding list that never knew its cluster is like one that lost its state. And one
+        // that does not know the incarnations of the members counts the votes of any incarnation.
         let knows = |node: &Node| {
             let Some(run) = &node.run else { return false };
             let members = run.raft.last().membership.members();
@@ -118,14 +120,15 @@ impl World {
             let profile = &committed.membership.members()[place].profile;
             let is_it = |(other, node): (usize, &Node)| {
                 let listed = (profile.id, profile.incarnation);
-                other != index && listed == (node.config.id, node.config.incarnation)
+                let keeps_state = other != index && !node.disk.is_torn();
+                keeps_state && listed == (node.config.id, node.config.incarnation)
             };
             self.nodes.iter().enumerate().any(is_it)
         };
         let members = committed.membership.members();
         let may_lead = (0..members.len()).any(|place| members[place].may_lead() && remembers(place));
         let changes = committed.membership.is_joint() || members.iter().any(|member| member.is_joining);
-        committed.position == last.position
+        committed.membership == last.membership
             && !changes
             && may_lead
             && committed.membership.has_quorum(remembers)

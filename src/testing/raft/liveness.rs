@@ -43,7 +43,8 @@ impl World {
         };
         // Whoever leaves before it is in a cluster tells nobody of those that only it knows.
         let speaks = !can_be_silent.into_iter().chain([Fault::Leave]).any(|fault| self.plan.has(fault));
-        !self.plan.has(Fault::Amnesia) && (is_listed || speaks)
+        let forgets = self.plan.has(Fault::Amnesia) || self.plan.has(Fault::TornWrite);
+        !forgets && (is_listed || speaks)
     }
 
     /// Whether a member is not cut off from all others.

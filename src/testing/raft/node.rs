@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::super::clock::Clock;
 use super::super::plan::MS;
 use super::super::random::Random;
-use super::checks::Watch;
+use super::checks::{Broken, Watch};
 use super::disk::Disk;
 use super::plan::{Beginning, Plan};
 use crate::core::raft::{
@@ -52,14 +52,19 @@ impl Node {
         Instant::from_nanos(self.clock.read(at))
     }
 
-    pub(super) fn start(&mut self, at: u64, random: &mut Random) {
+    /// Starts the process. With a torn file it stays down: the host must not take that for "no state".
+    pub(super) fn start(&mut self, at: u64, random: &mut Random) -> Result<(), Broken> {
+        let durable = self.disk.read()?;
+        if self.disk.is_torn() {
+            return Ok(());
+        }
         let now = self.now(at);
         self.config.incarnation = draw_incarnation(random);
-        let raft = match self.disk.read() {
+        let raft = match durable {
             Some(durable) => Raft::restore(self.config.clone(), durable, now),
             None => Raft::new(self.config.clone(), now),
         };
-        let raft = raft.expect("its own state");
+        let raft = raft.map_err(|refused| format!("it refuses its own state: {refused}"))?;
         self.config.incarnation = raft.config().incarnation;
         let last = raft.last().position;
         let watch = Watch::new(&raft);
@@ -67,6 +72,7 @@ impl Node {
         self.runs += 1;
         self.timer_at = u64::MAX;
         self.trusted_until = 0;
+        Ok(())
     }
 
     /// The process crashes, and its disk is replaced by an empty one.
@@ -78,9 +84,19 @@ impl Node {
     }
 
     pub(super) fn crash(&mut self, random: &mut Random) {
+        self.end();
+        self.disk.crash(random);
+    }
+
+    /// The process crashes in the middle of its write, which damages its file.
+    pub(super) fn tear(&mut self, random: &mut Random) {
+        self.end();
+        self.disk.tear(random);
+    }
+
+    fn end(&mut self) {
         self.run = None;
         self.trusted_until = 0;
-        self.disk.crash(random);
     }
 }
 

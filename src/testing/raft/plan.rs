@@ -49,6 +49,9 @@ pub enum Fault {
     /// A voter loses its durable state and comes back as another incarnation, while the other voters are a
     /// quorum.
     Amnesia,
+    /// A process crashes in the middle of a write, and its file is damaged. It stays down until its host
+    /// gives the file up as lost, while the other voters are a quorum: see [`Fault::Amnesia`].
+    TornWrite,
 }
 
 /// How a cluster begins.
@@ -64,7 +67,7 @@ pub enum Beginning {
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Fault; 19] = [
+    pub const ALL: [Fault; 20] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Delay,
@@ -84,6 +87,7 @@ impl Fault {
         Fault::Leave,
         Fault::Winner,
         Fault::Amnesia,
+        Fault::TornWrite,
     ];
 }
 
@@ -176,7 +180,7 @@ impl Plan {
         self.witnesses = self.witnesses.min(self.voters - 1);
         self.learners = self.learners.min(3);
         self.spares = self.spares.min(3);
-        let changes = [Fault::Churn, Fault::Leave, Fault::Amnesia];
+        let changes = [Fault::Churn, Fault::Leave, Fault::Amnesia, Fault::TornWrite];
         let has_changes = self.faults.iter().any(|fault| changes.contains(fault));
         let is_fixed = self.beginning != Beginning::Blank && !has_changes && self.learners + self.spares == 0;
         self.lost_voters = if !is_fixed { 0 } else { self.lost_voters.min((self.voters - 1) / 2) };

@@ -208,14 +208,7 @@ impl World {
                 self.input(to, Input::Received(bytes))
             }
             Happening::Written { node, run, ticket } => self.written(node, run, ticket),
-            Happening::Restart(node) => {
-                if self.nodes[node].run.is_none() {
-                    self.nodes[node].start(self.at, &mut self.random);
-                    self.input(node, Input::Timeout)?;
-                    self.introduce(node);
-                }
-                Ok(())
-            }
+            Happening::Restart(node) => self.restart(node),
             Happening::Known { node, other } => {
                 let id = self.nodes[other].config.id;
                 self.input(node, Input::Known(id))
@@ -223,6 +216,26 @@ impl World {
             Happening::Propose => self.propose(),
             Happening::Fault => self.blow(),
         }
+    }
+
+    /// The host starts a process, unless it runs. A torn file is given up as lost once the other voters are
+    /// a quorum: the member comes back as another incarnation.
+    fn restart(&mut self, index: usize) -> Result<(), Broken> {
+        if self.nodes[index].run.is_some() {
+            return Ok(());
+        }
+        if self.nodes[index].disk.is_torn() && self.may_forget(index) {
+            self.nodes[index].forget(&mut self.random);
+        }
+        let started = self.nodes[index].start(self.at, &mut self.random);
+        started.map_err(|broken| format!("n{index}: {broken}"))?;
+        if self.nodes[index].run.is_none() {
+            self.enqueue(self.at + self.longest.1, Happening::Restart(index));
+            return Ok(());
+        }
+        self.input(index, Input::Timeout)?;
+        self.introduce(index);
+        Ok(())
     }
 
     /// A line about what happens now.
@@ -278,6 +291,14 @@ impl World {
             self.enqueue(waits_until, Happening::Written { node: index, run, ticket });
             return Ok(());
         }
+        if self.strikes(Fault::TornWrite, 1) && self.may_forget(index) {
+            self.line(&format!("n{index} crashes and tears its file"));
+            self.nodes[index].tear(&mut self.random);
+            let at = self.at + self.random.below(3 * self.longest.1);
+            self.enqueue(at, Happening::Restart(index));
+            return Ok(());
+        }
+        let node = &mut self.nodes[index];
         let succeeds = node.disk.fails_until <= self.at;
         if !node.disk.end_write(ticket, succeeds, &mut self.random) {
             return Ok(());
