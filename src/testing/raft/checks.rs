@@ -153,6 +153,13 @@ impl Histories {
         self.0.iter().map(|(_, history)| history.commits).sum()
     }
 
+    /// A cluster begins with this record, which counts as committed, and yields to no other.
+    pub(super) fn begin(&mut self, first: &Record) {
+        let history = self.of(first.cluster);
+        history.records.push((first.clone(), first.position));
+        history.is_established = true;
+    }
+
     /// How many clusters became such that yield to no other.
     pub(super) fn established(&self) -> usize {
         self.0.iter().filter(|(_, history)| history.is_established).count()

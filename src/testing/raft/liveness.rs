@@ -25,7 +25,7 @@ impl World {
     }
 
     /// Whether everything that happens leaves one cluster at most that yields to no other. Members found a
-    /// second one only if they are silent to each other for long, or forget.
+    /// second one only if they are silent to each other for long, or lose their state.
     pub(super) fn has_one_cluster(&self) -> bool {
         let can_be_silent = [
             Fault::Partition,
@@ -37,11 +37,12 @@ impl World {
             Fault::Winner,
         ];
         let is_listed = match self.plan.beginning {
+            // The processes that are no members have the state of one that was removed: they found none.
             Beginning::Members => true,
             Beginning::List => self.nodes.len() == self.plan.voters,
             Beginning::Blank => false,
         };
-        // Whoever leaves before it is in a cluster tells nobody of those that only it knows.
+        // A member that leaves before it is in a cluster tells none of those that only it knows.
         let speaks = !can_be_silent.into_iter().chain([Fault::Leave]).any(|fault| self.plan.has(fault));
         let forgets = self.plan.has(Fault::Amnesia) || self.plan.has(Fault::TornWrite);
         !forgets && (is_listed || speaks)

@@ -57,9 +57,9 @@ pub enum Fault {
 /// How a cluster begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Beginning {
-    /// All members start with the cluster's first record.
+    /// All processes start with the cluster's first record. Those that it does not list ask to be admitted.
     Members,
-    /// Nobody belongs to a cluster, and each member is told of some others: one founds, the others join.
+    /// No process belongs to a cluster, and each member is told of some others: one founds, the others join.
     Blank,
     /// The voters start with a founding list, and the others are told of some of them.
     List,

@@ -15,7 +15,7 @@ use super::node::{Node, nodes};
 use super::plan::{Fault, Plan};
 use super::queue::{Happening, Queue};
 use crate::core::Instant;
-use crate::core::raft::{Event, Input, Message, Output, Position, Role, Ticket};
+use crate::core::raft::{Durable, DurableState, Event, Input, Message, Output, Position, Role, Ticket};
 
 /// Maximum number of outputs after one input, for each member of the cluster.
 const OUTPUTS_EACH: usize = 6;
@@ -92,6 +92,9 @@ impl World {
             proposed: 0,
         };
         world.has_one_cluster = world.has_one_cluster();
+        if let Ok(Some(Durable { state: DurableState::Bound(bound), .. })) = world.nodes[0].disk.read() {
+            world.histories.begin(&bound.committed);
+        }
         for node in 0..world.nodes.len() {
             let at = world.random.below(100 * MS);
             world.enqueue(at, Happening::Restart(node));
