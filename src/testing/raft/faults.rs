@@ -102,7 +102,8 @@ impl World {
         // A member of a founding list that never knew its cluster is like one that lost its state. And one
         // that does not know the incarnations of the members counts the votes of any incarnation.
         let knows = |node: &Node| {
-            let Some(run) = &node.run else { return false };
+            // All knew when its file was torn.
+            let Some(run) = &node.run else { return node.disk.is_torn() };
             let members = run.raft.last().membership.members();
             let is_known = |member: &Member| member.profile.incarnation != Incarnation::UNKNOWN;
             run.raft.standing() != Standing::Founding && members.iter().all(is_known)
