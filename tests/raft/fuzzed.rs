@@ -9,6 +9,7 @@ use elector::core::raft::{
     Protection, Raft, Record, Refusal, Role, Standing, Ticket, Transition,
 };
 use elector::core::{FencingToken, Instant};
+use elector::testing::raft::check_promise;
 
 use crate::bytes::{durables, messages};
 use crate::cluster::{CLUSTER, INCARNATION, Start};
@@ -396,7 +397,7 @@ impl Fuzzed {
                 Output::Send { to, bytes } => {
                     let message = Message::from_bytes(&bytes).unwrap();
                     assert!(to == message.to && to != self.raft.id(), "{message:?} after {what}");
-                    self.keeps_promise(&message);
+                    self.keeps_promise(&message, &bytes);
                     self.sent.truncate(15);
                     self.sent.push_front(message);
                 }
@@ -412,23 +413,17 @@ impl Fuzzed {
     }
 
     /// What a message promises is durable, and the member voted for no other candidate in that term.
-    fn keeps_promise(&mut self, message: &Message) {
-        let promise = match message.body {
-            Body::VoteAnswer { granted: true, .. } => 0,
-            Body::AppendAnswer { matched, .. } if matched > 0 => matched,
+    fn keeps_promise(&mut self, message: &Message, bytes: &[u8]) {
+        let kept = Durable::from_bytes(&self.durable).unwrap();
+        check_promise(Some(&kept), bytes, None).unwrap_or_else(|broken| panic!("{broken}"));
+        let candidate = match message.body {
+            Body::Vote { .. } => (message.from, message.from_incarnation),
+            Body::VoteAnswer { granted: true, .. } => (message.to, message.to_incarnation),
             _ => return,
         };
-        let DurableState::Bound(kept) = Durable::from_bytes(&self.durable).unwrap().state else { return };
-        // A record of a later leader may have a smaller index.
-        let last = kept.last().position;
-        let is_kept = last.index >= promise || last.term > message.term;
-        assert!(kept.term >= message.term && is_kept, "{message:?}");
-        if promise == 0 {
-            let candidate = Some((message.to, message.to_incarnation));
-            assert!(kept.term > message.term || kept.vote == candidate, "{message:?} {:?}", kept.vote);
-            assert!(message.term > self.voted.0 || self.voted == (message.term, candidate), "{message:?}");
-            self.voted = (message.term, candidate);
-        }
+        let vote = (message.term, Some(candidate));
+        assert!(message.term > self.voted.0 || self.voted == vote, "{message:?}");
+        self.voted = vote;
     }
 
     fn event(&mut self, event: &Event) {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::super::random::Random;
 use super::checks::Broken;
-use crate::core::raft::{Body, Durable, DurableState, Message, Ticket};
+use crate::core::raft::{Body, Durable, DurableState, Message, Position, Protection, Ticket};
 
 /// Keeps the newest state that was written as a whole: writes are atomic, as a file that is renamed into
 /// place. Only a write that [`Disk::tear`] ends damages the file.
@@ -94,16 +94,39 @@ impl Disk {
         *self = Disk::new(None);
     }
 
-    /// Whether a message that the member sends promises only what the disk keeps.
-    pub(super) fn keeps_promise(&self, bytes: &[u8]) -> Result<(), Broken> {
-        keeps_promise(self.kept.as_ref(), bytes)
+    /// Whether a message that the member sends promises only what the disk keeps: see [`check_promise`].
+    pub(super) fn check_promise(&self, bytes: &[u8], without: Option<Protection>) -> Result<(), Broken> {
+        check_promise(self.kept.as_ref(), bytes, without)
     }
 }
 
-/// Whether a message that a member sends promises only what its disk keeps: a vote, or a record.
+/// The kinds of message that promise something: a vote is asked for or given, a record is acknowledged.
+const PROMISES: [u8; 3] = [3, 4, 6];
+
+/// The kind of message that answers a forwarded proposal.
+pub(super) const PROPOSE_ANSWER: u8 = 13;
+
+/// The kind of a message.
+pub(super) fn kind_of(bytes: &[u8]) -> Option<u8> {
+    bytes.get(4).copied()
+}
+
+/// As [`check_promise`], for members that may acknowledge records of earlier terms.
 pub(super) fn keeps_promise(kept: Option<&Durable>, bytes: &[u8]) -> Result<(), Broken> {
-    // Kinds 3, 4 and 6: a vote is asked for or given, a record is acknowledged.
-    if !bytes.get(4).is_some_and(|kind| [3, 4, 6].contains(kind)) {
+    check_promise(kept, bytes, Some(Protection::OwnTerm))
+}
+
+/// Checks that a message promises only what the sender's disk keeps: a vote, or a record.
+///
+/// # Errors
+/// When the message cannot be read, or the disk does not keep what it promises.
+pub fn check_promise(
+    kept: Option<&Durable>,
+    bytes: &[u8],
+    without: Option<Protection>,
+) -> Result<(), String> {
+    // Most messages promise nothing, and need not be decoded.
+    if !kind_of(bytes).is_some_and(|kind| PROMISES.contains(&kind)) {
         return Ok(());
     }
     let Ok(message) = Message::from_bytes(bytes) else {
@@ -114,24 +137,23 @@ pub(super) fn keeps_promise(kept: Option<&Durable>, bytes: &[u8]) -> Result<(), 
     };
     // In a later term the member gives no vote of this one any more, which keeps the promise as well.
     let votes_for = |candidate| {
-        let vote = bound.vote.map(|(id, _)| id);
-        bound.term > message.term || (bound.term == message.term && vote == Some(candidate))
+        bound.term > message.term || (bound.term == message.term && bound.vote == Some(candidate))
     };
-    let last = bound.last().position;
+    // A record that is acknowledged is of the term of the message, unless that rule is off.
+    let keeps = |matched| {
+        let last = bound.last().position;
+        let keeps_older = without == Some(Protection::OwnTerm) && last.index >= matched;
+        keeps_older || last >= Position::new(message.term, matched)
+    };
     let is_kept = match message.body {
-        Body::Vote { .. } => votes_for(message.from),
-        Body::VoteAnswer { granted: true, .. } => votes_for(message.to),
-        Body::AppendAnswer { matched, .. } => {
-            // A record of a later leader may have a smaller index.
-            let is_kept = last.index >= matched || last.term > message.term;
-            matched == 0 || (is_kept && bound.term >= message.term)
-        }
+        Body::Vote { .. } => votes_for((message.from, message.from_incarnation)),
+        Body::VoteAnswer { granted: true, .. } => votes_for((message.to, message.to_incarnation)),
+        Body::AppendAnswer { matched, .. } => matched == 0 || (keeps(matched) && bound.term >= message.term),
         _ => true,
     };
-    let what = message.body.name();
     if is_kept {
-        Ok(())
-    } else {
-        Err(format!("it promises by {what} what its disk does not keep: {bound:?}"))
+        return Ok(());
     }
+    let what = message.body.name();
+    Err(format!("it promises by {what} in term {} what its disk does not keep: {bound:?}", message.term))
 }

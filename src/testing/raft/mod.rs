@@ -28,6 +28,7 @@ mod plan;
 mod queue;
 mod world;
 
+pub use disk::check_promise;
 pub use explorer::{Begin, Counterexample, Explored, Explorer, Scope, Walked};
 pub use plan::{Beginning, Fault, Plan};
 pub use world::{Figures, World};

@@ -342,7 +342,8 @@ impl World {
             match run.raft.poll_output() {
                 Output::Send { to, bytes } => {
                     let node = &self.nodes[index];
-                    node.disk.keeps_promise(&bytes).map_err(|broken| format!("n{index}: {broken}"))?;
+                    let promise = node.disk.check_promise(&bytes, self.plan.without);
+                    promise.map_err(|broken| format!("n{index}: {broken}"))?;
                     self.send(index, to, bytes.into());
                 }
                 Output::Persist { ticket, bytes } => {
