@@ -4,10 +4,13 @@ use ::core::hash::{Hash, Hasher};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::core::FencingToken;
-use crate::core::raft::{ClusterId, Event, Incarnation, MemberId, Position, Raft, Record, Standing};
+use crate::core::raft::{
+    ClusterId, Event, Incarnation, Member, MemberId, Membership, Position, Profile, Raft, Record, Standing,
+};
 
 /// What was broken.
 pub(super) type Broken = String;
@@ -30,12 +33,14 @@ pub(super) struct History {
     /// How many terms began.
     elections: u64,
     commits: u64,
+    /// The records before this one are not kept here any more.
+    since: Position,
 }
 
 impl Hash for History {
     /// What decides which records may still follow. The members in them are hashed with those that keep them.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let History { records, committed, token, is_established, elections: _, commits: _ } = self;
+        let History { records, committed, token, is_established, elections: _, commits: _, since: _ } = self;
         for (record, before) in records {
             (record.position, &record.data, before).hash(hasher);
         }
@@ -45,18 +50,48 @@ impl Hash for History {
 
 impl History {
     /// A member keeps a record in place of the one at `before`. At one position there is only one record. Its
-    /// leader is the first that keeps it, and has what was committed before.
+    /// leader is the first that keeps it, made it from the one before, and has what was committed before.
     pub(super) fn kept(&mut self, record: &Record, before: Position) -> Result<(), Broken> {
         let position = record.position;
+        if position < self.since {
+            return Ok(());
+        }
         let place = match self.find(position) {
             Ok((known, _)) if known == record => return Ok(()),
             Ok((known, _)) => return Err(format!("two records at {position}: {known:?} and {record:?}")),
             Err(place) => place,
         };
+        let is_root = self.records.is_empty();
+        if !is_root && before.index + 1 != position.index {
+            return Err(format!("the record {position} was made from {before}"));
+        }
+        if let Ok((parent, _)) = self.find(before) {
+            self.follows(record, parent)?;
+        }
         self.records.insert(place, (record.clone(), before));
         let Some(newest) = self.committed.back().copied() else { return Ok(()) };
         if position.term > newest.term && !self.descends(position, newest) {
             return Err(format!("the record {position} was made without the committed {newest}"));
+        }
+        Ok(())
+    }
+
+    /// Whether the members of a record may follow those of its parent: their quorums meet, and other voters
+    /// need a committed parent of the same term.
+    fn follows(&self, record: &Record, parent: &Record) -> Result<(), Broken> {
+        let (new, old) = (&record.membership, &parent.membership);
+        if Arc::ptr_eq(new, old) || new == old {
+            return Ok(());
+        }
+        let (position, before) = (record.position, parent.position);
+        if !do_quorums_meet(old, new) {
+            return Err(format!("not all quorums of {position} meet those of {before}: {new:?}, {old:?}"));
+        }
+        let is_committed = self.committed.iter().rev().any(|committed| *committed == before);
+        if has_other_voters(old, new) && !(is_committed && before.term == position.term) {
+            return Err(format!(
+                "{position} changes the voters of {before}, which is not committed in its term"
+            ));
         }
         Ok(())
     }
@@ -106,6 +141,7 @@ impl History {
         if self.records.len() > 4_096 {
             let oldest = self.committed.front().copied().unwrap_or(Position::ZERO);
             self.records.retain(|(record, _)| record.position >= oldest);
+            self.since = oldest;
         }
         Ok(())
     }
@@ -191,6 +227,47 @@ pub(super) fn lineage(cluster: ClusterId) -> [u8; 16] {
     lineage
 }
 
+/// Whether the member at a place is the same voter in another membership: with the same incarnation, or one
+/// that a founding list does not know.
+fn is_voter_in(of: &Membership, place: usize, other: &Membership) -> bool {
+    let Member { profile, .. } = &of.members()[place];
+    let listed = other.get(&profile.id).filter(|member| member.votes()).map(|member| &member.profile);
+    listed.is_some_and(|listed| {
+        listed.is_of(profile.incarnation) || profile.incarnation == Incarnation::UNKNOWN
+    })
+}
+
+/// Whether a membership has voters that the other one lacks, in one of its halves.
+fn has_other_voters(one: &Membership, other: &Membership) -> bool {
+    let parts = |membership: &Membership, id: &MemberId| {
+        membership.get(id).map_or((false, false), |member| (member.is_voter, member.is_outgoing))
+    };
+    let differs = |of: &Membership, than: &Membership| {
+        let mut members = of.members().iter().enumerate();
+        members.any(|(place, Member { profile: Profile { id, .. }, .. })| {
+            of.votes(id) && !(is_voter_in(of, place, than) && parts(of, id) == parts(than, id))
+        })
+    };
+    differs(one, other) || differs(other, one)
+}
+
+/// Whether every quorum of one membership and every quorum of the other have a voter in common. The voters of
+/// both are shared out between two groups in each way; the others are in the group of their membership.
+fn do_quorums_meet(one: &Membership, other: &Membership) -> bool {
+    let common: Vec<MemberId> = (0..one.members().len())
+        .filter(|place| one.members()[*place].votes() && is_voter_in(one, *place, other))
+        .map(|place| one.members()[place].profile.id)
+        .collect();
+    let has_quorum = |of: &Membership, set: u64| {
+        of.has_quorum(|place| {
+            let id = &of.members()[place].profile.id;
+            common.iter().position(|common| common == id).is_none_or(|bit| set >> bit & 1 == 1)
+        })
+    };
+    let all = (1_u64 << common.len()) - 1;
+    (0..=all).all(|set| !(has_quorum(one, set) && has_quorum(other, all & !set)))
+}
+
 /// What one run of a member said so far.
 #[derive(Clone)]
 pub(super) struct Watch {
@@ -200,8 +277,25 @@ pub(super) struct Watch {
     elected: Option<FencingToken>,
     is_stopped: bool,
     term: u64,
+    /// The newest record that it told of as committed.
     committed: Position,
+    /// What only grows in one cluster: its newest record, and the newest that it knows to be committed.
+    grown: Grown,
     has_left: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Grown {
+    cluster: ClusterId,
+    last: Position,
+    committed: Position,
+}
+
+impl Grown {
+    fn new(raft: &Raft) -> Grown {
+        let committed = raft.committed();
+        Grown { cluster: committed.cluster, last: raft.last().position, committed: committed.position }
+    }
 }
 
 impl Watch {
@@ -212,8 +306,9 @@ impl Watch {
             cluster: raft.committed().cluster,
             elected: None,
             is_stopped: false,
-            term: 0,
+            term: raft.term(),
             committed: Position::ZERO,
+            grown: Grown::new(raft),
             has_left: false,
         }
     }
@@ -294,6 +389,16 @@ impl Watch {
         self.term = raft.term();
         if raft.last().position.term > raft.term() {
             return Err(format!("it keeps the record {} in term {}", raft.last().position, raft.term()));
+        }
+        let (before, now) = (self.grown, Grown::new(raft));
+        self.grown = now;
+        let is_outside = matches!(raft.standing(), Standing::Blank | Standing::Left);
+        let is_same = before.cluster == now.cluster || lineage(before.cluster) == lineage(now.cluster);
+        if is_same && !is_outside && (now.last < before.last || now.committed < before.committed) {
+            return Err(format!(
+                "its records fell from {} ({} committed) to {} ({} committed)",
+                before.last, before.committed, now.last, now.committed
+            ));
         }
         if is_leader && self.elected.is_none() {
             return Err("it leads without having said so".into());
