@@ -158,6 +158,45 @@ impl History {
         from == to
     }
 
+    /// The newest committed record.
+    fn newest(&self) -> Option<Position> {
+        self.committed.back().copied()
+    }
+
+    /// A leader answers reads with the newest committed record.
+    fn read(&self, committed: Position) -> Result<(), Broken> {
+        match self.newest().filter(|newest| committed < *newest) {
+            Some(newest) => Err(format!("it leads without the committed {newest}: it reads {committed}")),
+            None => Ok(()),
+        }
+    }
+
+    /// A proposal was answered with an index: the record with it is committed. It has the data of the
+    /// proposal and replaced the record with the expected index; or, if none was expected, it has the data of
+    /// another proposal that expected none.
+    fn answered(&self, index: u64, proposal: &Proposal) -> Result<(), Broken> {
+        if self.committed.front().is_none_or(|oldest| index < oldest.index) {
+            // Records that lie so far back are not kept here.
+            let is_known = self.committed.len() == KEPT;
+            return if is_known {
+                Ok(())
+            } else {
+                Err(format!("{index} was answered, which is not committed"))
+            };
+        }
+        let place = self.committed.binary_search_by_key(&index, |position| position.index);
+        let record = place.ok().and_then(|place| self.find(self.committed[place]).ok());
+        let Some((record, before)) = record else {
+            return Err(format!("{index} was answered, which is not committed"));
+        };
+        let is_own = record.data == proposal.data;
+        match proposal.expected {
+            Some(expected) if is_own && expected == before.index => Ok(()),
+            None if is_own || !is_conditional(&record.data) => Ok(()),
+            _ => Err(format!("{proposal:?} was answered with {record:?}, made from {before}")),
+        }
+    }
+
     /// A term began: its token is larger than all before.
     fn elected(&mut self, token: FencingToken) -> Result<(), Broken> {
         if self.token.is_some_and(|before| before >= token) {
@@ -167,6 +206,26 @@ impl History {
         self.elections += 1;
         Ok(())
     }
+}
+
+/// What a host proposed.
+#[derive(Clone, Debug)]
+pub(super) struct Proposal {
+    pub(super) expected: Option<u64>,
+    pub(super) data: Arc<[u8]>,
+}
+
+impl Proposal {
+    /// The proposal with this number. Its data say whether it expects an index.
+    pub(super) fn new(number: u64, expected: Option<u64>) -> Proposal {
+        let mark = if expected.is_some() { "!" } else { "" };
+        Proposal { expected, data: format!("{number}{mark}").into_bytes().into() }
+    }
+}
+
+/// Whether data are those of a proposal that expected an index.
+fn is_conditional(data: &[u8]) -> bool {
+    data.last() == Some(&b'!')
 }
 
 /// The histories of all clusters.
@@ -183,6 +242,11 @@ impl Histories {
             self.0.len() - 1
         });
         &mut self.0[place].1
+    }
+
+    /// A leader answers reads with this record.
+    pub(super) fn read(&mut self, committed: &Record) -> Result<(), Broken> {
+        self.of(committed.cluster).read(committed.position)
     }
 
     pub(super) fn commits(&self) -> u64 {
@@ -213,7 +277,7 @@ impl Histories {
 
     /// The largest index that was committed.
     pub(super) fn newest_committed(&self) -> u64 {
-        let newest = self.0.iter().filter_map(|(_, history)| history.committed.back());
+        let newest = self.0.iter().filter_map(|(_, history)| history.newest());
         newest.map(|position| position.index).max().unwrap_or_default()
     }
 }
@@ -311,6 +375,16 @@ impl Watch {
             grown: Grown::new(raft),
             has_left: false,
         }
+    }
+
+    /// A proposal of this member's host was answered with an index.
+    pub(super) fn answered(
+        &self,
+        index: u64,
+        proposal: &Proposal,
+        histories: &mut Histories,
+    ) -> Result<(), Broken> {
+        histories.of(self.cluster).answered(index, proposal)
     }
 
     /// Whether the member was removed, and has not come back since.

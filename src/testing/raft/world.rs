@@ -3,14 +3,13 @@
 use ::core::time::Duration;
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::super::log::Listener;
 use super::super::plan::{MS, nanos};
 use super::super::random::Random;
 use super::super::violation::Violation;
-use super::checks::{Broken, Histories, lineage};
+use super::checks::{Broken, Histories, Proposal, lineage};
 use super::node::{Node, nodes};
 use super::plan::{Fault, Plan};
 use super::queue::{Happening, Queue};
@@ -57,7 +56,8 @@ pub struct World {
     digest: u64,
     listener: Option<Box<Listener>>,
     queue: Queue,
-    proposed: u64,
+    /// All proposals; the request of each is its place plus one.
+    proposals: Vec<Proposal>,
 }
 
 impl World {
@@ -89,7 +89,7 @@ impl World {
             digest: seed,
             listener: None,
             queue: Queue::default(),
-            proposed: 0,
+            proposals: Vec::new(),
         };
         world.has_one_cluster = world.has_one_cluster();
         if let Ok(Some(Durable { state: DurableState::Bound(bound), .. })) = world.nodes[0].disk.read() {
@@ -124,7 +124,8 @@ impl World {
     #[must_use]
     pub fn figures(&self) -> Figures {
         let simulated = Duration::from_nanos(self.at);
-        Figures { simulated, committed: self.histories.commits(), ..self.figures }
+        let (elected, committed) = (self.histories.elections(), self.histories.commits());
+        Figures { simulated, elected, committed, ..self.figures }
     }
 
     /// A digest of everything that happened: equal for equal runs.
@@ -320,9 +321,18 @@ impl World {
         if self.nodes[node].run.is_none() || self.nodes[node].stopped_until > self.at {
             return Ok(());
         }
-        self.proposed += 1;
-        let data = self.proposed.to_string().into_bytes().into();
-        self.input(node, Input::Propose { request: self.proposed, expected: None, data })
+        let request = self.proposals.len() as u64 + 1;
+        let expected = self.random.chance(30).then(|| self.expected(node));
+        let proposal = Proposal::new(request, expected);
+        let data = proposal.data.clone();
+        self.proposals.push(proposal);
+        self.input(node, Input::Propose { request, expected, data })
+    }
+
+    /// The index that a proposal at a member expects: mostly that of the member's newest record.
+    fn expected(&mut self, node: usize) -> u64 {
+        let newest = self.nodes[node].run.as_ref().map_or(0, |run| run.raft.last().position.index);
+        if self.random.chance(70) { newest } else { newest + self.random.below(3) }
     }
 
     /// Gives an input to a running member, carries its outputs out and checks what must hold.
@@ -332,7 +342,7 @@ impl World {
         let Some(run) = &mut node.run else { return Ok(()) };
         run.raft.handle_input(now, input);
         let most = OUTPUTS_EACH * self.nodes.len() + 1_100;
-        let mut outputs = 0;
+        let (mut outputs, mut is_read_news) = (0, false);
         let due = loop {
             let Some(run) = &mut self.nodes[index].run else { return Ok(()) };
             outputs += 1;
@@ -351,24 +361,16 @@ impl World {
                     self.write(index, ticket, bytes);
                 }
                 Output::Event(event) => {
-                    if self.listener.is_some() {
-                        self.line(&format!("n{index} ! {event:?}"));
-                    }
-                    let Some(run) = &mut self.nodes[index].run else { return Ok(()) };
-                    let result = run.watch.event(&event, &mut self.histories);
-                    result.map_err(|broken| format!("n{index}: {broken}"))?;
-                    if let Event::Elected { token } = event {
-                        self.figures.elected += 1;
-                        let before = self.nodes[index].token.replace(token);
-                        if before.is_some_and(|before| before >= token) {
-                            return Err(format!("n{index} was elected to {token} after {before:?}"));
-                        }
-                    }
+                    is_read_news |= matches!(event, Event::Committed(_) | Event::Elected { .. });
+                    self.event(index, &event).map_err(|broken| format!("n{index}: {broken}"))?;
                 }
                 Output::WaitUntil(due) => break due,
             }
         };
         self.check(index, now)?;
+        if is_read_news {
+            self.check_reads()?;
+        }
         if due <= now {
             return Err(format!("n{index} wants to be woken at {due:?}, which has passed at {now:?}"));
         }
@@ -376,6 +378,41 @@ impl World {
         let due = if self.strikes(Fault::Timers, 20) { due + self.random.below(50 * MS) } else { due };
         if due < u64::MAX / 2 {
             self.set_timer(index, due);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, index: usize, event: &Event) -> Result<(), Broken> {
+        if self.listener.is_some() {
+            self.line(&format!("n{index} ! {event:?}"));
+        }
+        let node = &mut self.nodes[index];
+        let Some(run) = &mut node.run else { return Ok(()) };
+        run.watch.event(event, &mut self.histories)?;
+        match event {
+            Event::Elected { token } => {
+                let before = node.token.replace(*token);
+                if before.is_some_and(|before| before >= *token) {
+                    return Err(format!("elected to {token} after {before:?}"));
+                }
+                Ok(())
+            }
+            // Request 0 is a hand-over, or a change of members.
+            Event::Answered { request, result: Ok(committed) } if *request > 0 => {
+                let proposal = &self.proposals[*request as usize - 1];
+                run.watch.answered(*committed, proposal, &mut self.histories)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A record was committed, or a member was elected: each leader knows the newest committed record.
+    fn check_reads(&mut self) -> Result<(), Broken> {
+        for (index, node) in self.nodes.iter().enumerate() {
+            if let Some(run) = node.run.as_ref().filter(|_| self.at < node.trusted_until) {
+                let read = self.histories.read(run.raft.committed());
+                read.map_err(|broken| format!("n{index}: {broken}"))?;
+            }
         }
         Ok(())
     }
