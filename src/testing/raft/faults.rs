@@ -58,7 +58,14 @@ impl World {
                     return self.input(index, Input::Timeout);
                 }
             }
-            Fault::Churn => return self.churn(index),
+            Fault::Churn => return self.churn(index, other),
+            Fault::ClockRates => {
+                let rate = self.plan.draw_rate(&mut self.random);
+                self.nodes[index].set_rate(self.at, rate);
+                if self.nodes[index].stopped_until <= self.at {
+                    return self.input(index, Input::Timeout);
+                }
+            }
             Fault::Amnesia => {
                 if self.may_forget(index) {
                     let node = &mut self.nodes[index];
@@ -135,27 +142,34 @@ impl World {
             && committed.membership.has_quorum(remembers)
     }
 
-    /// An operator changes the members, by way of one of them.
-    fn churn(&mut self, index: usize) -> Result<(), Broken> {
+    /// An operator changes the members by way of one of them, or tells it that another one is gone.
+    fn churn(&mut self, index: usize, other: usize) -> Result<(), Broken> {
         if self.nodes[index].stopped_until > self.at {
             return Ok(());
         }
+        let is_member =
+            self.nodes[index].run.as_ref().is_some_and(|run| run.raft.standing() == Standing::Bound);
+        if is_member && self.random.chance(10) {
+            return self.input(index, Input::Gone(self.nodes[other].config.id));
+        }
         let count = self.random.between(1, 3);
-        let changes = (0..count)
-            .map(|_| {
-                let other = self.random.below(self.nodes.len() as u64) as usize;
-                let config = &self.nodes[other].config;
-                let (incarnation, is_witness) = (config.incarnation, config.is_witness);
-                let profile = Profile { incarnation, is_witness, ..Profile::new(config.id) };
-                match self.random.below(10) {
-                    0..4 => Change::Voter(profile),
-                    4..8 => Change::Remove(config.id),
-                    8 => Change::Learner(profile),
-                    _ => Change::Demote(config.id),
-                }
-            })
-            .collect();
+        let changes = (0..count).map(|_| self.change()).collect();
         let transition = if self.random.chance(30) { Transition::Joint } else { Transition::Auto };
         self.input(index, Input::ChangeMembership { request: 0, changes, transition })
+    }
+
+    fn change(&mut self) -> Change {
+        let other = self.random.below(self.nodes.len() as u64) as usize;
+        let config = &self.nodes[other].config;
+        let (incarnation, priority, is_witness) = (config.incarnation, config.priority, config.is_witness);
+        let profile = Profile { incarnation, priority, is_witness, ..Profile::new(config.id) };
+        match self.random.below(12) {
+            0..4 => Change::Voter(profile),
+            4..8 => Change::Remove(config.id),
+            8 => Change::Learner(profile),
+            9 => Change::Join(profile),
+            10 => Change::Promote(config.id),
+            _ => Change::Demote(config.id),
+        }
     }
 }

@@ -52,6 +52,15 @@ impl Node {
         Instant::from_nanos(self.clock.read(at))
     }
 
+    /// From now on its clock runs at another rate, so its trust ends at another true time.
+    pub(super) fn set_rate(&mut self, at: u64, rate: i64) {
+        self.clock.set_rate(at, rate);
+        let now = self.now(at);
+        if let Some(run) = self.run.as_ref().filter(|_| at < self.trusted_until) {
+            self.trusted_until = self.clock.reaches(run.raft.leadership(now).trusted_until.as_nanos());
+        }
+    }
+
     /// Starts the process. With a torn file it stays down: the host must not take that for "no state".
     pub(super) fn start(&mut self, at: u64, random: &mut Random) -> Result<(), Broken> {
         let durable = self.disk.read()?;
@@ -112,6 +121,7 @@ pub(super) fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
     let member = |index: usize| Member {
         profile: Profile {
             incarnation: incarnations[index],
+            priority: plan.priority(index),
             is_witness: index < plan.witnesses,
             ..Profile::new(id(index))
         },
@@ -131,6 +141,7 @@ pub(super) fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
     let node = |(index, knows): (usize, Vec<usize>)| {
         let mut config = Config::new(id(index), incarnations[index], random.number());
         config.timing = plan.timing(index);
+        config.priority = plan.priority(index);
         config.is_witness = index < plan.witnesses;
         if plan.beginning == Beginning::List && index < plan.voters {
             config.founding = Some(membership(plan.voters));
@@ -139,11 +150,9 @@ pub(super) fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
             config = config.without(protection);
         }
         let durable = (plan.beginning == Beginning::Members).then(|| first_state(&config, &first));
-        let drift = random.between(0, 2 * plan.drift_ppb as u64) as i64 - plan.drift_ppb;
-        let drift = if random.chance(40) { random.pick(&[-plan.drift_ppb, plan.drift_ppb]) } else { drift };
         Node {
             config,
-            clock: Clock::new(random.between(1_000 * MS, 3_600_000 * MS), drift),
+            clock: Clock::new(random.between(1_000 * MS, 3_600_000 * MS), plan.draw_rate(random)),
             disk: Disk::new(durable.as_ref()),
             knows,
             run: None,

@@ -40,7 +40,8 @@ pub enum Fault {
     Campaign,
     /// Timers fire late, early and twice.
     Timers,
-    /// Operators add, remove, promote and demote members, one and several at a time.
+    /// Operators add, remove, promote and demote members, one and several at a time, and say that one is
+    /// gone.
     Churn,
     /// Members leave by themselves.
     Leave,
@@ -52,6 +53,8 @@ pub enum Fault {
     /// A process crashes in the middle of a write, and its file is damaged. It stays down until its host
     /// gives the file up as lost, while the other voters are a quorum: see [`Fault::Amnesia`].
     TornWrite,
+    /// Clocks change their rates, within the largest difference of the plan.
+    ClockRates,
 }
 
 /// How a cluster begins.
@@ -67,7 +70,7 @@ pub enum Beginning {
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Fault; 20] = [
+    pub const ALL: [Fault; 21] = [
         Fault::Loss,
         Fault::Duplicate,
         Fault::Delay,
@@ -88,6 +91,7 @@ impl Fault {
         Fault::Winner,
         Fault::Amnesia,
         Fault::TornWrite,
+        Fault::ClockRates,
     ];
 }
 
@@ -106,6 +110,8 @@ pub struct Plan {
     pub beginning: Beginning,
     /// The times of elections and heartbeats of each member, voters first; repeated if there are fewer.
     pub timings: Vec<ElectionTiming>,
+    /// The priority of each member, voters first; repeated if there are fewer.
+    pub priorities: Vec<u8>,
     /// The largest difference of a clock's rate from true time, in parts per billion. Up to 52 000 000 is
     /// promised.
     pub drift_ppb: i64,
@@ -163,6 +169,10 @@ impl Plan {
                 Beginning::List,
             ]),
             timings,
+            priorities: match random.chance(25) {
+                true => (0..5).map(|_| random.pick(&[0, 1, 2])).collect(),
+                false => alloc::vec![0],
+            },
             drift_ppb: random.pick(&[0, 10_000_000, 40_000_000, 52_000_000]),
             faults,
             without: random.chance(20).then_some(Protection::PreVote),
@@ -198,6 +208,17 @@ impl Plan {
 
     pub(super) fn timing(&self, node: usize) -> ElectionTiming {
         self.timings.get(node % self.timings.len().max(1)).copied().unwrap_or_default()
+    }
+
+    pub(super) fn priority(&self, node: usize) -> u8 {
+        self.priorities.get(node % self.priorities.len().max(1)).copied().unwrap_or_default()
+    }
+
+    /// The rate of a clock, in parts per billion more than that of true time. The largest differences are
+    /// drawn often.
+    pub(super) fn draw_rate(&self, random: &mut Random) -> i64 {
+        let rate = random.between(0, 2 * self.drift_ppb as u64) as i64 - self.drift_ppb;
+        if random.chance(40) { random.pick(&[-self.drift_ppb, self.drift_ppb]) } else { rate }
     }
 
     /// The longest minimum and maximum election time of all members.
