@@ -36,8 +36,14 @@ impl Queue {
         if *at > end { None } else { self.0.pop() }
     }
 
-    /// Loses all messages that are under way.
-    pub(super) fn lose_messages(&mut self) {
-        self.0.retain(|(_, happening)| !matches!(happening, Happening::Arrives { .. }));
+    /// All writes in progress end now.
+    pub(super) fn end_writes(&mut self, now: u64) {
+        let is_write = |(_, happening): &(u64, Happening)| matches!(happening, Happening::Written { .. });
+        let (mut writes, others) =
+            ::core::mem::take(&mut self.0).into_iter().partition::<Vec<_>, _>(is_write);
+        self.0 = others;
+        while let Some((_, write)) = writes.pop() {
+            self.add(now, write);
+        }
     }
 }

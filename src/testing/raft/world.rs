@@ -477,13 +477,14 @@ impl World {
         self.enqueue(self.at + delay, Happening::Written { node: index, run, ticket });
     }
 
-    /// All faults end. Only lost voters stay cut off.
+    /// All faults end. Only lost voters stay cut off, and messages that are on their way arrive, however old
+    /// they are by then.
     fn heal(&mut self) -> Result<(), Broken> {
         self.striking = 0;
         self.line("everything heals");
         self.plan.propose_every = self.plan.propose_every.min(Duration::from_millis(300));
         self.enqueue(self.at, Happening::Propose);
-        self.queue.lose_messages();
+        self.queue.end_writes(self.at);
         self.one_way.clear();
         for node in &mut self.nodes {
             (node.cut_until, node.stopped_until) = (0, 0);
