@@ -59,8 +59,11 @@ impl World {
         self.nodes.iter().all(|node| node.config.is_witness || has_left(node))
     }
 
-    /// How long founding and joining may take besides elections.
+    /// How long founding, joining and leaving may take besides elections, where members do that.
     pub(super) fn settling(&self) -> u64 {
+        if self.plan.has_fixed_members() {
+            return 0;
+        }
         let (min, max) = self.longest;
         20 * (min + max) + self.nodes.len() as u64 * 1_000 * MS
     }

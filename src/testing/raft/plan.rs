@@ -190,11 +190,22 @@ impl Plan {
         self.witnesses = self.witnesses.min(self.voters - 1);
         self.learners = self.learners.min(3);
         self.spares = self.spares.min(3);
-        let changes = [Fault::Churn, Fault::Leave, Fault::Amnesia, Fault::TornWrite];
-        let has_changes = self.faults.iter().any(|fault| changes.contains(fault));
-        let is_fixed = self.beginning != Beginning::Blank && !has_changes && self.learners + self.spares == 0;
-        self.lost_voters = if !is_fixed { 0 } else { self.lost_voters.min((self.voters - 1) / 2) };
+        let has_only_voters = self.has_fixed_members() && self.learners == 0;
+        self.lost_voters = if has_only_voters { self.lost_voters.min((self.voters - 1) / 2) } else { 0 };
         self
+    }
+
+    /// Whether all members are listed from the start on, and stay.
+    pub(super) fn has_fixed_members(&self) -> bool {
+        let changes = [Fault::Churn, Fault::Leave, Fault::Amnesia, Fault::TornWrite];
+        let has_changes = changes.iter().any(|fault| self.has(*fault));
+        let are_listed = match self.beginning {
+            Beginning::Members => self.spares == 0,
+            // A list names the voters.
+            Beginning::List => self.spares + self.learners == 0,
+            Beginning::Blank => false,
+        };
+        are_listed && !has_changes
     }
 
     pub(super) fn has(&self, fault: Fault) -> bool {
