@@ -10,14 +10,18 @@ use super::super::plan::{MS, nanos};
 use super::super::random::Random;
 use super::super::violation::Violation;
 use super::checks::{Broken, Histories, Proposal, lineage};
+use super::disk::{PROPOSE_ANSWER, kind_of};
 use super::node::{Node, nodes};
 use super::plan::{Fault, Plan};
 use super::queue::{Happening, Queue};
 use crate::core::Instant;
 use crate::core::raft::{Durable, DurableState, Event, Input, Message, Output, Position, Role, Ticket};
 
-/// Maximum number of outputs after one input, for each member of the cluster.
+/// Maximum number of outputs after one input for each process, besides answers to proposals.
 const OUTPUTS_EACH: usize = 6;
+
+/// Maximum number of answers after one input: all proposals that wait at a leader, and all that it forwarded.
+const MAX_ANSWERS: usize = 1_024 + 256;
 
 /// What a run was like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -341,15 +345,13 @@ impl World {
         let now = node.now(self.at);
         let Some(run) = &mut node.run else { return Ok(()) };
         run.raft.handle_input(now, input);
-        let most = OUTPUTS_EACH * self.nodes.len() + 1_100;
-        let (mut outputs, mut is_read_news) = (0, false);
+        let mut left = Bound { outputs: OUTPUTS_EACH * self.nodes.len(), answers: MAX_ANSWERS };
+        let mut is_read_news = false;
         let due = loop {
             let Some(run) = &mut self.nodes[index].run else { return Ok(()) };
-            outputs += 1;
-            if outputs > most {
-                return Err(format!("n{index} gave more than {most} outputs after one input"));
-            }
-            match run.raft.poll_output() {
+            let output = run.raft.poll_output();
+            left.count(&output).map_err(|broken| format!("n{index}: {broken}"))?;
+            match output {
                 Output::Send { to, bytes } => {
                     let node = &self.nodes[index];
                     let promise = node.disk.check_promise(&bytes, self.plan.without);
@@ -510,6 +512,25 @@ impl World {
             let lost = others.swap_remove(self.random.below(others.len() as u64) as usize);
             self.nodes[lost].cut_until = u64::MAX;
         }
+    }
+}
+
+/// How many more outputs a machine may give after one input.
+struct Bound {
+    outputs: usize,
+    answers: usize,
+}
+
+impl Bound {
+    fn count(&mut self, output: &Output) -> Result<(), Broken> {
+        let left = match output {
+            Output::WaitUntil(_) => return Ok(()),
+            Output::Event(Event::Answered { .. }) => &mut self.answers,
+            Output::Send { bytes, .. } if kind_of(bytes) == Some(PROPOSE_ANSWER) => &mut self.answers,
+            _ => &mut self.outputs,
+        };
+        *left = left.checked_sub(1).ok_or("more outputs after one input than are promised")?;
+        Ok(())
     }
 }
 
