@@ -218,6 +218,11 @@ impl World {
             Happening::Written { node, run, ticket } => self.written(node, run, ticket),
             Happening::Restart(node) => self.restart(node),
             Happening::Known { node, other } => {
+                let wakes = self.nodes[node].stopped_until;
+                if wakes > self.at {
+                    self.enqueue(wakes, Happening::Known { node, other });
+                    return Ok(());
+                }
                 let id = self.nodes[other].config.id;
                 self.input(node, Input::Known(id))
             }
