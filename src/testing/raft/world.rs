@@ -212,7 +212,9 @@ impl World {
                     self.enqueue(wakes, Happening::Arrives { from, to, bytes });
                     return Ok(());
                 }
-                self.digest = mix(self.digest, to as u64 ^ (bytes.len() as u64) << 8);
+                // A message ends with its checksum.
+                let checksum = bytes.last_chunk().map_or(0, |checksum| u64::from_le_bytes(*checksum));
+                self.digest = mix(self.digest, to as u64 ^ checksum);
                 self.input(to, Input::Received(bytes))
             }
             Happening::Written { node, run, ticket } => self.written(node, run, ticket),
