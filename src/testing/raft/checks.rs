@@ -317,7 +317,7 @@ fn has_other_voters(one: &Membership, other: &Membership) -> bool {
 
 /// Whether every quorum of one membership and every quorum of the other have a voter in common. The voters of
 /// both are shared out between two groups in each way; the others are in the group of their membership.
-fn do_quorums_meet(one: &Membership, other: &Membership) -> bool {
+pub(super) fn do_quorums_meet(one: &Membership, other: &Membership) -> bool {
     let common: Vec<MemberId> = (0..one.members().len())
         .filter(|place| one.members()[*place].votes() && is_voter_in(one, *place, other))
         .map(|place| one.members()[place].profile.id)

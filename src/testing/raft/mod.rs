@@ -26,6 +26,8 @@ mod network;
 mod node;
 mod plan;
 mod queue;
+#[cfg(test)]
+mod tests;
 mod world;
 
 pub use disk::check_promise;

@@ -54,7 +54,7 @@ pub struct World {
     pub(super) one_way: Vec<(usize, usize, u64)>,
     /// The faults that may strike, as [`Plan::fault_set`] has them; none once everything has healed.
     pub(super) striking: u32,
-    histories: Histories,
+    pub(super) histories: Histories,
     has_one_cluster: bool,
     pub(super) figures: Figures,
     digest: u64,
@@ -352,7 +352,7 @@ impl World {
         let now = node.now(self.at);
         let Some(run) = &mut node.run else { return Ok(()) };
         run.raft.handle_input(now, input);
-        let mut left = Bound { outputs: OUTPUTS_EACH * self.nodes.len(), answers: MAX_ANSWERS };
+        let mut left = Allowance::new(self.nodes.len());
         let mut is_read_news = false;
         let due = loop {
             let Some(run) = &mut self.nodes[index].run else { return Ok(()) };
@@ -523,13 +523,18 @@ impl World {
 }
 
 /// How many more outputs a machine may give after one input.
-struct Bound {
+pub(super) struct Allowance {
     outputs: usize,
     answers: usize,
 }
 
-impl Bound {
-    fn count(&mut self, output: &Output) -> Result<(), Broken> {
+impl Allowance {
+    /// For one input in a world with so many processes.
+    pub(super) fn new(processes: usize) -> Allowance {
+        Allowance { outputs: OUTPUTS_EACH * processes, answers: MAX_ANSWERS }
+    }
+
+    pub(super) fn count(&mut self, output: &Output) -> Result<(), Broken> {
         let left = match output {
             Output::WaitUntil(_) => return Ok(()),
             Output::Event(Event::Answered { .. }) => &mut self.answers,
