@@ -29,10 +29,16 @@ fn promises_hold_in_every_world() {
         total.elected += figures.elected;
         total.committed += figures.committed;
         total.simulated += figures.simulated;
-        total.led_after_heal = total.led_after_heal.max(figures.led_after_heal);
+        total.messages += figures.messages;
+        total.led_after_heal += figures.led_after_heal;
     }
-    println!("{} worlds: {total:?}", seeds.end - seeds.start);
-    assert!(total.elected >= seeds.end - seeds.start && total.committed > total.elected, "{total:?}");
+    let worlds = seeds.end - seeds.start;
+    let led_after_heal = total.led_after_heal / u32::try_from(worlds).unwrap();
+    println!("{worlds} worlds: {total:?}, led after the heal in the mean {led_after_heal:?}");
+    assert!(total.elected >= worlds && total.committed > total.elected, "{total:?}");
+    // Each world has a limit of its own; a few may need several rounds of elections, and most none.
+    let is_mean = worlds >= 40;
+    assert!(!is_mean || led_after_heal < Duration::from_millis(400), "{led_after_heal:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::core::raft::{
 
 impl World {
     /// One random fault, of a kind that the plan allows.
-    pub(super) fn blow(&mut self) -> Result<(), Broken> {
+    pub(super) fn random_fault(&mut self) -> Result<(), Broken> {
         if self.striking == 0 {
             return Ok(());
         }
@@ -21,7 +21,7 @@ impl World {
         self.enqueue(self.at + pause, Happening::Fault);
         let count = self.nodes.len() as u64;
         let (index, other) = (self.random.below(count) as usize, self.random.below(count) as usize);
-        // Often the leader: that is where it hurts.
+        // Often the leader, where most faults have the largest effect.
         let index = if self.random.chance(40) { self.leader().unwrap_or(index) } else { index };
         let max = self.longest.1;
         let until = self.at + self.random.below(3 * max);
@@ -92,9 +92,8 @@ impl World {
     }
 
     /// Whether each cluster that counts on a member has a quorum without it, so that it may lose its state.
-    /// Members that lost theirs before, and whose torn file nobody has given up yet, count as gone. Where
-    /// members leave or are removed, no state is lost: a change of members that is in progress counts on all
-    /// that answered it.
+    /// Members that lost theirs before, and members with a torn file, count as gone. False where members leave
+    /// or are removed: a change of members that is in progress counts on all that answered the leader lately.
     pub(super) fn may_forget(&self, index: usize) -> bool {
         if self.plan.has(Fault::Churn) || self.plan.has(Fault::Leave) {
             return false;
@@ -106,8 +105,8 @@ impl World {
             membership.get(&own.id).is_some_and(|member| member.profile.is_of(own.incarnation))
         };
         let mut concerned = leaders.filter(|run| lists(run.raft.membership())).peekable();
-        // A member of a founding list that never knew its cluster is like one that lost its state. And one
-        // that does not know the incarnations of the members counts the votes of any incarnation.
+        // A member of a founding list that has not heard of its cluster keeps as little of it as a member
+        // that lost its state. And while a member's record lists no incarnations, it counts the votes of any.
         let knows = |node: &Node| {
             // All knew when its file was torn.
             let Some(run) = &node.run else { return node.disk.is_torn() };

@@ -1,16 +1,18 @@
 //! What must follow once all faults have ended: every member belongs to a cluster that leads and commits.
 
+use ::core::time::Duration;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::super::plan::MS;
-use super::checks::lineage;
+use super::checks::{Broken, lineage};
 use super::node::Node;
 use super::plan::{Beginning, Fault};
 use super::queue::Happening;
 use super::world::World;
-use crate::core::raft::{Member, MemberId, Membership, Profile, Protection, Raft, Standing};
+use crate::core::raft::{Input, Member, MemberId, Membership, Profile, Protection, Raft, Standing};
 
 /// The index that all members of each cluster must reach.
 pub(super) type Goals = BTreeMap<[u8; 16], u64>;
@@ -48,12 +50,47 @@ impl World {
         !forgets && (is_listed || speaks)
     }
 
+    /// All faults end. Only lost voters stay cut off, and messages that are on their way arrive, however old
+    /// they are by then.
+    pub(super) fn heal(&mut self) -> Result<(), Broken> {
+        self.striking = 0;
+        self.line("everything heals");
+        self.plan.propose_every = self.plan.propose_every.min(Duration::from_millis(300));
+        self.enqueue(self.at, Happening::Propose);
+        self.queue.end_writes(self.at);
+        self.one_way.clear();
+        for node in &mut self.nodes {
+            (node.cut_until, node.stopped_until) = (0, 0);
+            (node.disk.stuck_until, node.disk.fails_until) = (0, 0);
+        }
+        self.lose_voters();
+        for index in 0..self.nodes.len() {
+            if self.nodes[index].run.is_none() {
+                self.enqueue(self.at, Happening::Restart(index));
+            } else {
+                self.input(index, Input::Timeout)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts some voters off for good. A quorum is left, and a voter in it that may lead.
+    fn lose_voters(&mut self) {
+        let may_lead = (self.plan.voters - self.plan.witnesses) as u64;
+        let is_left = self.plan.witnesses + self.random.below(may_lead) as usize;
+        let mut others: Vec<usize> = (0..self.plan.voters).filter(|voter| *voter != is_left).collect();
+        for _ in 0..self.plan.lost_voters {
+            let lost = others.swap_remove(self.random.below(others.len() as u64) as usize);
+            self.nodes[lost].cut_until = u64::MAX;
+        }
+    }
+
     /// Whether a member is not cut off from all others.
     pub(super) fn is_healed(&self, node: &Node) -> bool {
         node.cut_until <= self.at
     }
 
-    /// Whether nobody who may lead wants to be a member any more.
+    /// Whether all members that may lead have left.
     pub(super) fn have_all_left(&self) -> bool {
         let has_left = |node: &Node| node.run.as_ref().is_some_and(|run| run.watch.has_left());
         self.nodes.iter().all(|node| node.config.is_witness || has_left(node))
@@ -82,7 +119,7 @@ impl World {
 
     /// A member that does not follow a leader up to the goal, if there is one.
     pub(super) fn unsettled(&self, goals: &Goals) -> Option<String> {
-        // Without the pre-vote one that does not know that it was removed may disturb the others for ever.
+        // Without the pre-vote, a member that does not know of its removal may raise the term again and again.
         let comes_and_goes = self.plan.has(Fault::Churn) || self.plan.has(Fault::Leave);
         let is_disturbed = comes_and_goes && self.plan.without == Some(Protection::PreVote);
         if is_disturbed || self.have_all_left() {
@@ -144,7 +181,7 @@ impl World {
             && self.nodes.iter().any(|leader| self.is_led_by(raft, leader))
     }
 
-    /// Whether a member is on its way to become a voter. One that forgot since never will.
+    /// Whether a member is on its way to become a voter. One that lost its state since never will.
     fn is_still_joining(&self, member: &Member) -> bool {
         let profile = &member.profile;
         let is_alive = |node: &Node| node.config.id == profile.id && profile.is_of(node.config.incarnation);

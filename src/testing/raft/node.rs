@@ -167,13 +167,13 @@ pub(super) fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
     knows.into_iter().enumerate().map(node).collect()
 }
 
-/// What a member of a cluster starts with that has done nothing yet.
+/// The state of a member at the beginning of a cluster.
 fn first_state(config: &Config, first: &Record) -> Durable {
     let bound = first_bound(first.clone());
     Durable { id: config.id, incarnation: config.incarnation, state: DurableState::Bound(bound) }
 }
 
-/// What a member of an established cluster has made durable before it does anything.
+/// The state of a member at the beginning of an established cluster, without its id.
 pub(super) fn first_bound(committed: Record) -> Bound {
     Bound {
         term: 0,
@@ -186,7 +186,8 @@ pub(super) fn first_bound(committed: Record) -> Bound {
     }
 }
 
-/// Whom each host names: so many that everybody is known to everybody over others.
+/// The members that each host names at a start. They connect all members, over others and in one direction
+/// at least.
 fn acquaintances(plan: &Plan, random: &mut Random) -> Vec<Vec<usize>> {
     let count = plan.voters + plan.learners + plan.spares;
     let mut knows = alloc::vec![Vec::new(); count];

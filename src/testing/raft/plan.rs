@@ -133,8 +133,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of [`World::new`](super::World::new) with this seed: one to five voters, the default times
-    /// and others, a random choice of faults.
+    /// The plan of [`World::new`](super::World::new) with this seed. It has one to five voters, the default
+    /// times or others, and faults that are drawn at random.
     #[must_use]
     pub fn drawn(seed: u64) -> Plan {
         Plan::draw(&mut Random::new(seed))

@@ -1,16 +1,17 @@
 //! Each check of a world fires at a history that breaks what it checks.
 
+use ::core::time::Duration;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::super::random::Random;
-use super::checks::{Histories, Proposal, Watch, do_quorums_meet};
+use super::checks::{Histories, Proposal, Watch};
 use super::disk::{Disk, PROPOSE_ANSWER, check_promise, kind_of};
 use super::node::first_bound;
-use super::world::Allowance;
+use super::outputs::Allowance;
+use super::steps::do_quorums_meet;
 use super::{Beginning, Fault, Plan, World};
 use crate::core::lease::DeposedReason;
 use crate::core::raft::{

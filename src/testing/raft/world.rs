@@ -10,18 +10,12 @@ use super::super::plan::{MS, nanos};
 use super::super::random::Random;
 use super::super::violation::Violation;
 use super::checks::{Broken, Histories, Proposal, lineage};
-use super::disk::{PROPOSE_ANSWER, kind_of};
 use super::node::{Node, nodes};
+use super::outputs::Allowance;
 use super::plan::{Fault, Plan};
 use super::queue::{Happening, Queue};
 use crate::core::Instant;
 use crate::core::raft::{Durable, DurableState, Event, Input, Message, Output, Position, Role, Ticket};
-
-/// Maximum number of outputs after one input for each process, besides answers to proposals.
-const OUTPUTS_EACH: usize = 6;
-
-/// Maximum number of answers after one input: all proposals that wait at a leader, and all that it forwarded.
-const MAX_ANSWERS: usize = 1_024 + 256;
 
 /// What a run was like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +44,7 @@ pub struct World {
     pub(super) at: u64,
     pub(super) random: Random,
     pub(super) nodes: Vec<Node>,
-    /// From whom to whom no message comes through, with the true time until which.
+    /// The links that lose all messages: sender, receiver, and the true time until which they do.
     pub(super) one_way: Vec<(usize, usize, u64)>,
     /// The faults that may strike, as [`Plan::fault_set`] has them; none once everything has healed.
     pub(super) striking: u32,
@@ -59,7 +53,7 @@ pub struct World {
     pub(super) figures: Figures,
     digest: u64,
     listener: Option<Box<Listener>>,
-    queue: Queue,
+    pub(super) queue: Queue,
     /// All proposals; the request of each is its place plus one.
     proposals: Vec<Proposal>,
 }
@@ -229,7 +223,7 @@ impl World {
                 self.input(node, Input::Known(id))
             }
             Happening::Propose => self.propose(),
-            Happening::Fault => self.blow(),
+            Happening::Fault => self.random_fault(),
         }
     }
 
@@ -484,65 +478,6 @@ impl World {
         };
         let run = self.nodes[index].runs;
         self.enqueue(self.at + delay, Happening::Written { node: index, run, ticket });
-    }
-
-    /// All faults end. Only lost voters stay cut off, and messages that are on their way arrive, however old
-    /// they are by then.
-    fn heal(&mut self) -> Result<(), Broken> {
-        self.striking = 0;
-        self.line("everything heals");
-        self.plan.propose_every = self.plan.propose_every.min(Duration::from_millis(300));
-        self.enqueue(self.at, Happening::Propose);
-        self.queue.end_writes(self.at);
-        self.one_way.clear();
-        for node in &mut self.nodes {
-            (node.cut_until, node.stopped_until) = (0, 0);
-            (node.disk.stuck_until, node.disk.fails_until) = (0, 0);
-        }
-        self.lose_voters();
-        for index in 0..self.nodes.len() {
-            if self.nodes[index].run.is_none() {
-                self.enqueue(self.at, Happening::Restart(index));
-            } else {
-                self.input(index, Input::Timeout)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Cuts some voters off for good. A quorum is left, and a voter in it that may lead.
-    fn lose_voters(&mut self) {
-        let may_lead = (self.plan.voters - self.plan.witnesses) as u64;
-        let is_left = self.plan.witnesses + self.random.below(may_lead) as usize;
-        let mut others: Vec<usize> = (0..self.plan.voters).filter(|voter| *voter != is_left).collect();
-        for _ in 0..self.plan.lost_voters {
-            let lost = others.swap_remove(self.random.below(others.len() as u64) as usize);
-            self.nodes[lost].cut_until = u64::MAX;
-        }
-    }
-}
-
-/// How many more outputs a machine may give after one input.
-pub(super) struct Allowance {
-    outputs: usize,
-    answers: usize,
-}
-
-impl Allowance {
-    /// For one input in a world with so many processes.
-    pub(super) fn new(processes: usize) -> Allowance {
-        Allowance { outputs: OUTPUTS_EACH * processes, answers: MAX_ANSWERS }
-    }
-
-    pub(super) fn count(&mut self, output: &Output) -> Result<(), Broken> {
-        let left = match output {
-            Output::WaitUntil(_) => return Ok(()),
-            Output::Event(Event::Answered { .. }) => &mut self.answers,
-            Output::Send { bytes, .. } if kind_of(bytes) == Some(PROPOSE_ANSWER) => &mut self.answers,
-            _ => &mut self.outputs,
-        };
-        *left = left.checked_sub(1).ok_or("more outputs after one input than are promised")?;
-        Ok(())
     }
 }
 
