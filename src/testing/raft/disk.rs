@@ -119,7 +119,8 @@ pub(super) fn keeps_promise(kept: Option<&Durable>, bytes: &[u8]) -> Result<(), 
 /// Checks that a message promises only what the sender's disk keeps: a vote, or a record.
 ///
 /// # Errors
-/// When the message cannot be read, or the disk does not keep what it promises.
+/// When the message cannot be read, or the disk does not keep what it promises. A member `without` the rule
+/// of the own term may acknowledge a record of an earlier term.
 pub fn check_promise(
     kept: Option<&Durable>,
     bytes: &[u8],

@@ -92,8 +92,8 @@ impl World {
     }
 
     /// Whether each cluster that counts on a member has a quorum without it, so that it may lose its state.
-    /// Members that lost theirs before, and members with a torn file, count as gone. False where members leave
-    /// or are removed: a change of members that is in progress counts on all that answered the leader lately.
+    /// Members that lost theirs before, and members with a torn file, count as gone. False where members
+    /// leave or are removed: a change of members that is in progress counts on all that answered lately.
     pub(super) fn may_forget(&self, index: usize) -> bool {
         if self.plan.has(Fault::Churn) || self.plan.has(Fault::Leave) {
             return false;
@@ -146,9 +146,9 @@ impl World {
         if self.nodes[index].stopped_until > self.at {
             return Ok(());
         }
-        let is_member =
-            self.nodes[index].run.as_ref().is_some_and(|run| run.raft.standing() == Standing::Bound);
-        if is_member && self.random.chance(10) {
+        // A process outside the cluster that no other one knows any more would found a second cluster.
+        let are_members = self.nodes[index].is_bound() && self.nodes[other].is_bound();
+        if are_members && self.random.chance(10) {
             return self.input(index, Input::Gone(self.nodes[other].config.id));
         }
         let count = self.random.between(1, 3);

@@ -119,7 +119,7 @@ impl World {
 
     /// A member that does not follow a leader up to the goal, if there is one.
     pub(super) fn unsettled(&self, goals: &Goals) -> Option<String> {
-        // Without the pre-vote, a member that does not know of its removal may raise the term again and again.
+        // Without the pre-vote, a member that does not know of its removal may raise the term for ever.
         let comes_and_goes = self.plan.has(Fault::Churn) || self.plan.has(Fault::Leave);
         let is_disturbed = comes_and_goes && self.plan.without == Some(Protection::PreVote);
         if is_disturbed || self.have_all_left() {

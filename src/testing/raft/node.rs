@@ -12,7 +12,7 @@ use super::disk::Disk;
 use super::plan::{Beginning, Plan};
 use crate::core::raft::{
     Bound, ClusterId, Config, Durable, DurableState, Incarnation, KnownIds, Member, MemberId, Membership,
-    Position, Profile, Raft, Record,
+    Position, Profile, Raft, Record, Standing,
 };
 use crate::core::{FencingToken, Instant};
 
@@ -50,6 +50,15 @@ pub(super) struct Run {
 impl Node {
     pub(super) fn now(&self, at: u64) -> Instant {
         Instant::from_nanos(self.clock.read(at))
+    }
+
+    /// Whether it belongs to a cluster for good; while it is down, by what its disk keeps.
+    pub(super) fn is_bound(&self) -> bool {
+        match (&self.run, self.disk.read()) {
+            (Some(run), _) => run.raft.standing() == Standing::Bound,
+            (None, Ok(Some(Durable { state: DurableState::Bound(bound), .. }))) => bound.is_established,
+            _ => false,
+        }
     }
 
     /// From now on its clock runs at another rate, so its trust ends at another true time.

@@ -169,9 +169,10 @@ impl Plan {
                 Beginning::List,
             ]),
             timings,
-            priorities: match random.chance(25) {
-                true => (0..5).map(|_| random.pick(&[0, 1, 2])).collect(),
-                false => alloc::vec![0],
+            priorities: if random.chance(25) {
+                (0..5).map(|_| random.pick(&[0, 1, 2])).collect()
+            } else {
+                alloc::vec![0]
             },
             drift_ppb: random.pick(&[0, 10_000_000, 40_000_000, 52_000_000]),
             faults,
