@@ -306,7 +306,7 @@ pub(super) struct Watch {
     has_left: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 struct Grown {
     cluster: ClusterId,
     last: Position,
@@ -413,24 +413,32 @@ impl Watch {
         }
     }
 
+    /// Its records changed: in one cluster they only grow.
+    fn grows(&mut self, now: Grown, raft: &Raft) -> Result<(), Broken> {
+        let before = ::core::mem::replace(&mut self.grown, now);
+        if now.last.term > raft.term() {
+            return Err(format!("it keeps the record {} in term {}", now.last, raft.term()));
+        }
+        let is_outside = matches!(raft.standing(), Standing::Blank | Standing::Left);
+        let is_same = lineage(before.cluster) == lineage(now.cluster);
+        if is_same && !is_outside && (now.last < before.last || now.committed < before.committed) {
+            return Err(format!(
+                "its records fell from {} ({} committed) to {} ({} committed)",
+                before.last, before.committed, now.last, now.committed
+            ));
+        }
+        Ok(())
+    }
+
     /// What must hold of a machine after every input.
     pub(super) fn machine(&mut self, raft: &Raft, is_leader: bool) -> Result<(), Broken> {
         if raft.term() < self.term {
             return Err(format!("the term fell from {} to {}", self.term, raft.term()));
         }
         self.term = raft.term();
-        if raft.last().position.term > raft.term() {
-            return Err(format!("it keeps the record {} in term {}", raft.last().position, raft.term()));
-        }
-        let (before, now) = (self.grown, Grown::new(raft));
-        self.grown = now;
-        let is_outside = matches!(raft.standing(), Standing::Blank | Standing::Left);
-        let is_same = before.cluster == now.cluster || lineage(before.cluster) == lineage(now.cluster);
-        if is_same && !is_outside && (now.last < before.last || now.committed < before.committed) {
-            return Err(format!(
-                "its records fell from {} ({} committed) to {} ({} committed)",
-                before.last, before.committed, now.last, now.committed
-            ));
+        let now = Grown::new(raft);
+        if now != self.grown {
+            self.grows(now, raft)?;
         }
         if is_leader && self.elected.is_none() {
             return Err("it leads without having said so".into());
