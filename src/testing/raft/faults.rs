@@ -2,7 +2,7 @@
 
 use super::super::plan::nanos;
 use super::checks::Broken;
-use super::node::Node;
+use super::node::{Node, Run};
 use super::plan::{Beginning, Fault};
 use super::queue::Happening;
 use super::world::World;
@@ -117,6 +117,12 @@ impl World {
         let list = &self.nodes[..self.plan.voters];
         let is_list = self.plan.beginning == Beginning::List;
         let is_known = !is_list || (list.len() > 1 && list.iter().all(knows));
+        // A process of the list may lose its state again before it is a member anew: nobody counts on it.
+        let counts = |run: &Run| lists(run.raft.membership()) || lists(&run.raft.committed().membership);
+        let mut runs = self.nodes.iter().filter_map(|node| node.run.as_ref());
+        if is_list && index < list.len() && !runs.any(counts) {
+            return is_known;
+        }
         is_known && concerned.peek().is_some() && concerned.all(|run| self.stands_without(&run.raft, index))
     }
 
