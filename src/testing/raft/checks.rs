@@ -162,6 +162,12 @@ impl History {
         self.committed.back().copied()
     }
 
+    /// The committed record with this index, and the position of the record that it replaced.
+    pub(super) fn committed_at(&self, index: u64) -> Option<&(Record, Position)> {
+        let place = self.committed.binary_search_by_key(&index, |position| position.index).ok()?;
+        self.find(self.committed[place]).ok()
+    }
+
     /// A leader answers reads with the newest committed record.
     fn read(&self, committed: Position) -> Result<(), Broken> {
         match self.newest().filter(|newest| committed < *newest) {
@@ -174,18 +180,12 @@ impl History {
     /// proposal and replaced the record with the expected index; or, if none was expected, it has the data of
     /// another proposal that expected none.
     fn answered(&self, index: u64, proposal: &Proposal) -> Result<(), Broken> {
-        if self.committed.front().is_none_or(|oldest| index < oldest.index) {
+        let oldest = self.committed.front().map_or(0, |oldest| oldest.index);
+        if index < oldest && self.committed.len() == KEPT {
             // Records that lie so far back are not kept here.
-            let is_known = self.committed.len() == KEPT;
-            return if is_known {
-                Ok(())
-            } else {
-                Err(format!("{index} was answered, which is not committed"))
-            };
+            return Ok(());
         }
-        let place = self.committed.binary_search_by_key(&index, |position| position.index);
-        let record = place.ok().and_then(|place| self.find(self.committed[place]).ok());
-        let Some((record, before)) = record else {
+        let Some((record, before)) = self.committed_at(index) else {
             return Err(format!("{index} was answered, which is not committed"));
         };
         let is_own = record.data == proposal.data;
@@ -243,9 +243,15 @@ impl Histories {
         &mut self.0[place].1
     }
 
+    /// The history of a cluster, if anything happened in it.
+    pub(super) fn get(&self, cluster: ClusterId) -> Option<&History> {
+        let lineage = lineage(cluster);
+        self.0.iter().find(|(known, _)| *known == lineage).map(|(_, history)| history)
+    }
+
     /// A leader answers reads with this record.
-    pub(super) fn read(&mut self, committed: &Record) -> Result<(), Broken> {
-        self.of(committed.cluster).read(committed.position)
+    pub(super) fn read(&self, committed: &Record) -> Result<(), Broken> {
+        self.get(committed.cluster).map_or(Ok(()), |history| history.read(committed.position))
     }
 
     pub(super) fn commits(&self) -> u64 {

@@ -111,11 +111,6 @@ pub(super) fn kind_of(bytes: &[u8]) -> Option<u8> {
     bytes.get(4).copied()
 }
 
-/// As [`check_promise`], for members that may acknowledge records of earlier terms.
-pub(super) fn keeps_promise(kept: Option<&Durable>, bytes: &[u8]) -> Result<(), Broken> {
-    check_promise(kept, bytes, Some(Protection::OwnTerm))
-}
-
 /// Checks that a message promises only what the sender's disk keeps: a vote, or a record.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::network::Packet;
 use super::process::Keeps;
 use super::scope::Scope;
-use crate::core::raft::{Body, Change, Membership, Record};
+use crate::core::raft::{Body, Change, Membership, Record, Transition};
 
 /// One thing that can happen. Members are numbers.
 #[derive(Clone)]
@@ -20,10 +20,11 @@ pub(super) enum Action {
     Written(usize),
     WriteFails(usize, Keeps),
     Crash(usize, Keeps),
-    Propose(usize),
+    /// With the index of the record that it may replace; `None` for any.
+    Propose(usize, Option<u64>),
     Transfer(usize, usize),
     /// An operator asks a leader for these voters, as a set of bits.
-    Change(usize, u32),
+    Change(usize, u32, Transition),
     Leave(usize),
 }
 
@@ -40,10 +41,13 @@ impl fmt::Display for Action {
             Action::Written(member) => write!(f, "n{member}: written"),
             Action::WriteFails(member, keeps) => write!(f, "n{member}: write fails, disk keeps {keeps:?}"),
             Action::Crash(member, keeps) => write!(f, "n{member}: crash, disk keeps {keeps:?}"),
-            Action::Propose(member) => write!(f, "n{member}: propose"),
+            Action::Propose(member, None) => write!(f, "n{member}: propose"),
+            Action::Propose(member, Some(expected)) => {
+                write!(f, "n{member}: propose in place of index {expected}")
+            }
             Action::Transfer(member, to) => write!(f, "n{member}: transfer to n{to}"),
-            Action::Change(member, voters) => {
-                write!(f, "n{member}: change voters to {voters:#b} (bit 0 is n0)")
+            Action::Change(member, voters, transition) => {
+                write!(f, "n{member}: change voters to {voters:#b} (bit 0 is n0), {transition:?}")
             }
             Action::Leave(member) => write!(f, "n{member}: leave"),
         }

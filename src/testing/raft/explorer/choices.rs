@@ -6,6 +6,7 @@ use super::action::Action;
 use super::process::{Keeps, Process};
 use super::scope::Scope;
 use super::state::State;
+use crate::core::raft::Transition;
 
 impl State {
     /// All that can happen next within the scope.
@@ -15,35 +16,41 @@ impl State {
             self.actions_of(member, process, scope, &mut actions);
         }
         actions.extend(self.network.packets().iter().cloned().map(Action::Deliver));
-        if self.left.pauses > 0 {
+        if self.budget.pauses > 0 {
             actions.push(Action::Pause);
         }
         actions
     }
 
     fn actions_of(&self, member: usize, process: &Process, scope: &Scope, actions: &mut Vec<Action>) {
-        let left = &self.left;
+        let budget = &self.budget;
         if process.is_due(self.now) {
             actions.push(Action::Timeout(member));
         }
         if process.leads() {
-            if left.proposals > 0 {
-                actions.push(Action::Propose(member));
+            if budget.proposals > 0 {
+                let (newest, known) = (process.raft.last(), process.raft.committed());
+                // While a record is in flight, the committed one is not what a proposal would replace.
+                let stale = (newest.position != known.position).then_some(Some(known.position.index));
+                let expected = [None, Some(newest.position.index)].into_iter().chain(stale);
+                actions.extend(expected.map(|expected| Action::Propose(member, expected)));
             }
             let others = (0..scope.count()).filter(|other| *other != member);
-            if left.transfers > 0 {
+            if budget.transfers > 0 {
                 actions.extend(others.map(|other| Action::Transfer(member, other)));
             }
-            if left.changes > 0 {
+            if budget.changes > 0 {
                 let sets = (1..1_u32 << scope.count()).filter(|set| *set != voters(process, scope));
-                actions.extend(sets.map(|set| Action::Change(member, set)));
+                let both = [Transition::Auto, Transition::Joint];
+                let change = |set| both.map(|transition| Action::Change(member, set, transition));
+                actions.extend(sets.flat_map(change));
             }
         } else if process.raft.is_free_to_stand(self.now)
             && process.raft.membership().votes(&process.raft.id())
         {
             actions.push(Action::Campaign(member));
         }
-        if left.leaves > 0 {
+        if budget.leaves > 0 {
             actions.push(Action::Leave(member));
         }
         let is_writing = process.is_writing();
@@ -51,10 +58,10 @@ impl State {
             actions.push(Action::Written(member));
         }
         let outcomes = if is_writing { &[Keeps::Old, Keeps::New][..] } else { &[Keeps::Old][..] };
-        if left.failures > 0 && is_writing {
+        if budget.failures > 0 && is_writing {
             actions.extend(outcomes.iter().map(|keeps| Action::WriteFails(member, *keeps)));
         }
-        if left.crashes > 0 {
+        if budget.crashes > 0 {
             actions.extend(outcomes.iter().map(|keeps| Action::Crash(member, *keeps)));
         }
     }

@@ -6,7 +6,9 @@
 //! lead to them ([`Frame`](crate::core::raft::Frame)). It runs the machine itself, not a model of it.
 //!
 //! [`Explorer::search`] goes breadth first, so that the trace to what is broken is a shortest one. It is
-//! exhausted if no state is left: then no sequence of happenings within the [`Scope`] breaks a promise.
+//! exhausted if no state is left: then no sequence of happenings within the [`Scope`] breaks a promise. From
+//! three members on, states count as one that differ only by which member is which ("up to symmetry"). That
+//! misses something, because the machine breaks ties by ids: see [`Explorer::search`].
 //! [`Explorer::walk`] draws long sequences, which get farther, and shortens the trace to what is broken.
 //!
 //! ```
@@ -23,6 +25,7 @@ mod choices;
 mod counterexample;
 mod network;
 mod process;
+mod request;
 mod scope;
 mod search;
 mod seen;

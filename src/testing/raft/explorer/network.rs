@@ -1,5 +1,6 @@
-//! The messages between the members of an explored state. They only grow in number: one that was delivered
-//! may come again, and one that never is, is lost.
+//! The messages between the members of an explored state. One that was delivered stays on its way, so it may
+//! come again; one that is never delivered is lost. A message is taken out when newer ones fill its link, and
+//! when its age no longer tells it from another one. A walk takes most of those out that it delivers.
 
 use ::core::hash::Hasher;
 use ::core::time::Duration;
@@ -9,7 +10,7 @@ use alloc::vec::Vec;
 use super::scope::MAX_ORDERS;
 use super::seen::Mix;
 use crate::core::Instant;
-use crate::core::raft::{Body, Message};
+use crate::core::raft::Message;
 
 /// The hashes of one thing, for each order of the members that is looked at.
 pub(super) type Prints = [u64; MAX_ORDERS];
@@ -30,16 +31,6 @@ impl Packet {
     /// How long ago its round began.
     pub(super) fn age(&self, now: Instant, horizon: Duration) -> Option<Duration> {
         self.round_began.map(|began| now.saturating_since(began).min(horizon))
-    }
-
-    /// Whether it does nothing to a member that will have at least this term for ever: an answer of an
-    /// earlier term.
-    fn is_over(&self, term: u64) -> bool {
-        match &self.message.body {
-            Body::PreVoteAnswer { offer: None, granted } => self.message.term < term + u64::from(*granted),
-            Body::VoteAnswer { offer: None, .. } | Body::AppendAnswer { .. } => self.message.term < term,
-            _ => false,
-        }
     }
 }
 
@@ -89,14 +80,6 @@ impl Network {
     /// Takes a message out.
     pub(super) fn remove(&mut self, packet: &Arc<Packet>) {
         Arc::make_mut(&mut self.packets).retain(|other| !Arc::ptr_eq(other, packet));
-    }
-
-    /// Drops what will never do anything to this member, whose disk keeps `term`.
-    pub(super) fn forget(&mut self, to: usize, term: u64) {
-        let is_over = |packet: &Arc<Packet>| packet.to == to && packet.is_over(term);
-        if self.packets.iter().any(is_over) {
-            Arc::make_mut(&mut self.packets).retain(|packet| !is_over(packet));
-        }
     }
 
     /// Time passed: messages that only the age of their round told apart may be the same now.

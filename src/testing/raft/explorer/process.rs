@@ -6,10 +6,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::super::checks::{Broken, Histories, Watch};
-use super::super::disk::keeps_promise;
+use super::super::disk::check_promise;
+use super::request::check_answer;
 use crate::core::raft::{
-    Config, Durable, DurableState, Event, Frame, Incarnation, Input, Output, Position, Raft, Role, Standing,
-    Ticket,
+    Config, Durable, DurableState, Event, Frame, Incarnation, Input, Output, Position, Protection, Raft,
+    Role, Standing, Ticket,
 };
 use crate::core::{FencingToken, Instant};
 
@@ -31,8 +32,16 @@ pub(super) struct Process {
     token: Option<FencingToken>,
     /// How many clusters it founded.
     founded: u64,
-    /// Whether it asks others which cluster they belong to.
-    seeks: bool,
+    rules: Rules,
+}
+
+/// What a scope says of all its members.
+#[derive(Clone, Copy)]
+pub(super) struct Rules {
+    /// Whether they ask others which cluster they belong to.
+    pub(super) seeks: bool,
+    /// The rule of the own term, if they lack it.
+    pub(super) without: Option<Protection>,
 }
 
 /// What a member gave out.
@@ -52,7 +61,7 @@ pub(super) enum Keeps {
 }
 
 impl Process {
-    pub(super) fn new(config: Config, kept: Option<Durable>, seeks: bool, now: Instant) -> Process {
+    pub(super) fn new(config: Config, kept: Option<Durable>, rules: Rules, now: Instant) -> Process {
         let raft = match kept.clone() {
             Some(kept) => Raft::restore(config, kept, now),
             None => Raft::new(config, now),
@@ -66,7 +75,7 @@ impl Process {
             due: now,
             token: None,
             founded: 0,
-            seeks,
+            rules,
             raft,
         }
     }
@@ -82,7 +91,7 @@ impl Process {
         }
         let (token, founded) = (self.token, self.founded);
         let kept = self.kept.as_deref().cloned();
-        *self = Process { token, founded, ..Process::new(config, kept, self.seeks, now) };
+        *self = Process { token, founded, ..Process::new(config, kept, self.rules, now) };
     }
 
     /// Gives an input and takes the outputs. A write that begins stays in progress.
@@ -97,13 +106,13 @@ impl Process {
         self.raft.reseed(self.founded);
         self.raft.handle_input(now, input);
         self.raft.postpone_election();
-        if !self.seeks {
+        if !self.rules.seeks {
             self.raft.postpone_seeking();
         }
         for _ in 0..MAX_OUTPUTS {
             match self.raft.poll_output() {
                 Output::Send { bytes, .. } => {
-                    keeps_promise(self.kept.as_deref(), &bytes)?;
+                    check_promise(self.kept.as_deref(), &bytes, self.rules.without)?;
                     given.sent.push(bytes);
                 }
                 Output::Persist { ticket, bytes } => {
@@ -116,7 +125,8 @@ impl Process {
                 }
                 Output::WaitUntil(due) => {
                     self.due = due;
-                    return self.check(now, histories);
+                    self.check(now, histories)?;
+                    return self.check_answers(&given.events, histories);
                 }
             }
         }
@@ -158,6 +168,14 @@ impl Process {
             self.last = last.position;
         }
         Ok(())
+    }
+
+    fn check_answers(&self, events: &[Event], histories: &Histories) -> Result<(), Broken> {
+        let history = histories.get(self.raft.committed().cluster);
+        events.iter().try_for_each(|event| match event {
+            Event::Answered { request, result: Ok(index) } => check_answer(*request, *index, history),
+            _ => Ok(()),
+        })
     }
 
     /// Ends the write in progress. Returns what to tell the machine.

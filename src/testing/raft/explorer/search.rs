@@ -29,20 +29,28 @@ pub struct Explored {
     pub depth: u64,
     /// Whether no state is left that was not looked at.
     pub is_exhausted: bool,
+    /// Whether states counted as one that differ only by which member is which: see [`Explorer::search`].
+    pub is_up_to_symmetry: bool,
     /// The largest term in which a member was trusted.
     pub elected: u64,
     /// The largest index that was committed.
     pub committed: u64,
+    /// The smallest and the largest number of voters in a record that a member knew to be committed; 0 of a
+    /// member without a cluster.
+    pub voters: (usize, usize),
 }
 
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Explored { states, transitions, beyond, depth, is_exhausted, elected, committed } = self;
-        let what = if *is_exhausted { "exhausted" } else { "bounded" };
+        let Explored { states, transitions, beyond, depth, elected, committed, .. } = self;
+        let (fewest, most) = self.voters;
+        let what = if self.is_exhausted { "exhausted" } else { "bounded" };
+        let symmetry = if self.is_up_to_symmetry { " up to symmetry" } else { "" };
         write!(
             f,
-            "{what}: {states} states, {transitions} transitions ({beyond} beyond the largest term), depth \
-             {depth}, elected up to term {elected}, committed up to index {committed}"
+            "{what}{symmetry}: {states} states, {transitions} transitions ({beyond} beyond the largest \
+             term), depth {depth}, elected up to term {elected}, committed up to index {committed}, {fewest} \
+             to {most} voters"
         )
     }
 }
@@ -62,6 +70,12 @@ impl Explorer {
 
     /// Visits every state within the scope, nearest first, until none is left or `most` were found.
     ///
+    /// From three members on, states that differ only by which member is which count as one, unless the
+    /// members found a cluster. That misses something, because the machine breaks ties by ids: of two members
+    /// that ask each other for a pre-vote the larger one gives way, a leader that is removed prefers the
+    /// largest of equal successors, and of two new members the smaller one becomes a voter first. Of two
+    /// mirrored states one is followed, so of each such tie the search may see one outcome only.
+    ///
     /// # Errors
     /// When a promise is broken: a shortest trace to that.
     pub fn search(&self, most: usize) -> Result<Explored, Counterexample> {
@@ -69,8 +83,10 @@ impl Explorer {
         let start = State::start(&setting).map_err(Counterexample::at_start)?;
         let (mut seen, mut origins) = (Seen::new(), vec![Origin::default()]);
         seen.insert(start.key(&setting));
+        let voters = start.committed_voters();
+        let is_up_to_symmetry = setting.orders.len() > 1;
+        let mut explored = Explored { states: 1, is_up_to_symmetry, voters, ..Explored::default() };
         let mut queue = VecDeque::from([(0_u32, 0_u64, start)]);
-        let mut explored = Explored { states: 1, ..Explored::default() };
         while let Some((number, depth, state)) = queue.pop_front() {
             explored.depth = depth;
             for (choice, action) in state.actions(&self.scope).into_iter().enumerate() {
@@ -90,6 +106,8 @@ impl Explorer {
                 explored.states += 1;
                 explored.elected = explored.elected.max(next.histories.newest_token());
                 explored.committed = explored.committed.max(next.histories.newest_committed());
+                let (smallest, largest) = next.committed_voters();
+                explored.voters = (smallest.min(explored.voters.0), largest.max(explored.voters.1));
                 queue.push_back((origins.len() as u32, depth + 1, next));
                 origins.push((number, choice as u16));
                 if origins.len() >= most {

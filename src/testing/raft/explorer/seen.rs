@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// Mixes words quickly and well. For 10 million states the chance that two share a hash is below 1 in
-/// 300 000.
+/// 300 000, and below 1 in 100 000 where the least of six hashes counts.
 #[derive(Clone, Default)]
 pub(super) struct Mix(u64);
 

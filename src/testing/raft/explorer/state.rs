@@ -10,11 +10,12 @@ use alloc::vec::Vec;
 use super::super::checks::{Broken, Histories, lineage};
 use super::action::{Action, changes_to};
 use super::network::{Network, Packet, Prints};
-use super::process::{Given, Process};
+use super::process::{Given, Process, Rules};
+use super::request::Request;
 use super::scope::{Begin, Scope, timing};
 use super::seen::Mix;
 use crate::core::Instant;
-use crate::core::raft::{Event, Frame, Input, MemberId, Message, Position, Transition};
+use crate::core::raft::{Event, Frame, Input, MemberId, Message, Position, Protection};
 
 /// When the members start.
 const START: Instant = Instant::from_millis(10_000);
@@ -35,9 +36,9 @@ impl Setting {
     }
 }
 
-/// What may still happen.
+/// How often the actions that the scope bounds may still happen.
 #[derive(Clone, Copy, Debug, Hash)]
-pub(super) struct Left {
+pub(super) struct Budget {
     pub(super) proposals: u8,
     pub(super) transfers: u8,
     pub(super) changes: u8,
@@ -53,18 +54,20 @@ pub(super) struct State {
     members: Vec<(Arc<Process>, Prints)>,
     pub(super) network: Network,
     pub(super) histories: Arc<Histories>,
-    pub(super) left: Left,
+    pub(super) budget: Budget,
 }
 
 impl State {
     /// The members at their start, as late as they may give a vote.
     pub(super) fn start(setting: &Setting) -> Result<State, Broken> {
         let scope = &setting.scope;
+        let without = Some(Protection::OwnTerm).filter(|rule| scope.without.contains(rule));
+        let rules = Rules { seeks: scope.is_founding(), without };
         let process = |index| {
             let (config, kept) = scope.start(index);
-            (Arc::new(Process::new(config, kept, scope.is_founding(), START)), Prints::default())
+            (Arc::new(Process::new(config, kept, rules, START)), Prints::default())
         };
-        let left = Left {
+        let budget = Budget {
             proposals: scope.proposals,
             transfers: scope.transfers,
             changes: scope.changes,
@@ -78,7 +81,7 @@ impl State {
             members: (0..scope.count()).map(process).collect(),
             network: Network::default(),
             histories: Arc::default(),
-            left,
+            budget,
         };
         for (process, _) in &state.members {
             let last = process.raft.last();
@@ -107,19 +110,30 @@ impl State {
         Ok(())
     }
 
-    /// The first member stands for election, and all messages arrive.
+    /// The first member stands for election, and all messages between voters arrive: it leads, and they know
+    /// its first record as committed. What spare members have sent is still on its way.
     fn elect_first(&mut self, setting: &Setting) -> Result<(), Broken> {
+        let voters = setting.scope.voters;
         self.apply(&Action::Campaign(0), setting, &mut Vec::new())?;
         for _ in 0..1_000 {
             let writing = self.processes().position(Process::is_writing);
+            let is_between_voters = |packet: &&Arc<Packet>| packet.from < voters && packet.to < voters;
             if let Some(member) = writing {
                 self.apply(&Action::Written(member), setting, &mut Vec::new())?;
-            } else if let Some(packet) = self.network.packets().first().cloned() {
+            } else if let Some(packet) = self.network.packets().iter().find(is_between_voters).cloned() {
                 self.network.remove(&packet);
                 self.apply(&Action::Deliver(packet), setting, &mut Vec::new())?;
+            } else {
+                break;
             }
         }
-        Ok(())
+        let leads = self.processes().next().is_some_and(|first| first.raft.leadership(self.now).is_leader);
+        let committed = |process: &Process| process.raft.committed().position.index;
+        if leads && self.processes().take(voters).all(|process| committed(process) == 1) {
+            return Ok(());
+        }
+        let known: Vec<u64> = self.processes().map(committed).collect();
+        Err(format!("n0 leads: {leads}; the members know up to these indices as committed: {known:?}"))
     }
 
     pub(super) fn processes(&self) -> impl Iterator<Item = &Process> {
@@ -140,33 +154,35 @@ impl State {
             Action::Deliver(packet) => (packet.to, Some(Input::Received(packet.bytes.clone()))),
             Action::Written(member) => (*member, self.process(*member).end_write()),
             Action::WriteFails(member, keeps) => {
-                self.left.failures -= 1;
+                self.budget.failures -= 1;
                 (*member, self.process(*member).fail_write(*keeps))
             }
             Action::Crash(member, keeps) => {
-                self.left.crashes -= 1;
+                self.budget.crashes -= 1;
                 let now = self.now;
                 self.process(*member).restart(now, *keeps);
                 return self.begin(*member, setting, log);
             }
-            Action::Propose(member) => {
-                let data = [self.left.proposals];
-                self.left.proposals -= 1;
-                (*member, Some(Input::Propose { request: 0, expected: None, data: data.into() }))
+            Action::Propose(member, expected) => {
+                let proposal = Request::Proposal { number: self.budget.proposals, expected: *expected };
+                self.budget.proposals -= 1;
+                let (request, data) = (proposal.number(), proposal.data());
+                (*member, Some(Input::Propose { request, expected: *expected, data }))
             }
             Action::Transfer(member, to) => {
-                self.left.transfers -= 1;
-                (*member, Some(Input::Transfer { request: 0, to: setting.scope.profile(*to).id }))
+                self.budget.transfers -= 1;
+                let request = Request::Transfer.number();
+                (*member, Some(Input::Transfer { request, to: setting.scope.profile(*to).id }))
             }
-            Action::Change(member, voters) => {
-                self.left.changes -= 1;
+            Action::Change(member, voters, transition) => {
+                self.budget.changes -= 1;
                 let membership = self.process(*member).raft.membership();
                 let changes = changes_to(*voters, membership, &setting.scope);
-                let transition = Transition::Auto;
-                (*member, Some(Input::ChangeMembership { request: 0, changes, transition }))
+                let (request, transition) = (Request::Change.number(), *transition);
+                (*member, Some(Input::ChangeMembership { request, changes, transition }))
             }
             Action::Leave(member) => {
-                self.left.leaves -= 1;
+                self.budget.leaves -= 1;
                 (*member, Some(Input::Leave))
             }
         };
@@ -178,8 +194,8 @@ impl State {
     }
 
     fn pause(&mut self, setting: &Setting) -> Result<(), Broken> {
-        if self.left.pauses < u8::MAX {
-            self.left.pauses -= 1;
+        if self.budget.pauses < u8::MAX {
+            self.budget.pauses -= 1;
         }
         self.now = self.now.saturating_add(setting.scope.pause);
         self.network.pass_time(self.now, setting.horizon);
@@ -200,22 +216,17 @@ impl State {
         let mut given = Given::default();
         let (now, mut histories) = (self.now, ::core::mem::take(&mut self.histories));
         let process = self.process(member);
-        let term = process.durable_term();
         let mut result = process.input(now, input, &mut histories, &mut given);
         while let (Ok(()), false) = (&result, setting.scope.has_slow_disks) {
             let Some(written) = process.end_write() else { break };
             result = process.input(now, written, &mut histories, &mut given);
         }
-        let durable_term = process.durable_term();
         self.histories = histories;
         log.extend(given.events.iter().map(|event| match event {
             Event::Committed(record) => format!("n{member} ! Committed({})", record.position),
             event => format!("n{member} ! {event:?}"),
         }));
         result.map_err(named)?;
-        if durable_term > term {
-            self.network.forget(member, durable_term);
-        }
         for bytes in given.sent {
             self.send(bytes, setting).map_err(named)?;
         }
@@ -262,16 +273,21 @@ impl State {
         }
     }
 
-    /// Computes the hashes of a member anew.
+    /// Computes the hashes of a member anew. A member that has made nothing durable has only its number to
+    /// tell it from another one.
     fn print(&mut self, member: usize, setting: &Setting) {
         let mut prints = Prints::default();
         let process = self.members[member].0.clone();
-        self.print_with(setting, &mut prints, |frame, hasher| process.fingerprint(frame, hasher));
+        self.print_with(setting, &mut prints, |frame, hasher| {
+            frame.numbers[member].1.hash(hasher);
+            process.fingerprint(frame, hasher);
+        });
         self.members[member].1 = prints;
     }
 
-    /// At most one member of a cluster leads, and members that know each other establish one cluster, unless
-    /// one may have been silent for so long that it counts as absent.
+    /// At most one member of a cluster leads, and it knows the newest committed record. Members that know
+    /// each other establish one cluster, unless one may have been silent for so long that it counts as
+    /// absent.
     fn check(&self, setting: &Setting) -> Result<(), Broken> {
         let leads = |(_, process): &(usize, &Process)| process.raft.leadership(self.now).is_leader;
         let cluster = |process: &Process| lineage(process.raft.committed().cluster);
@@ -280,18 +296,32 @@ impl State {
             if let Some((other, _)) = others.find(|(_, other)| cluster(other) == cluster(process)) {
                 return Err(format!("n{one} and n{other} lead at once"));
             }
+            self.knows_newest(process, setting).map_err(|broken| format!("n{one}: {broken}"))?;
         }
-        let is_early = self.now < START.saturating_add(timing().max() * 4);
-        if is_early && setting.scope.is_connected() && self.histories.established() > 1 {
+        if self.is_early() && setting.scope.is_connected() && self.histories.established() > 1 {
             return Err("two clusters of one start are established".into());
         }
         Ok(())
     }
 
+    /// Whether a member that leads knows the newest committed record. It does because the first record of its
+    /// own term is committed, so it need not where members lack that rule: what they lose then is sought.
+    fn knows_newest(&self, leader: &Process, setting: &Setting) -> Result<(), Broken> {
+        let has_rule = !setting.scope.without.contains(&Protection::OwnTerm);
+        if has_rule { self.histories.read(leader.raft.committed()) } else { Ok(()) }
+    }
+
+    /// Whether no member can have been silent for so long that it counts as absent.
+    fn is_early(&self) -> bool {
+        self.now < START.saturating_add(timing().max() * 4)
+    }
+
     /// The state's hash: the least over all orders of the members.
     pub(super) fn key(&self, setting: &Setting) -> u64 {
         let mut rest = Mix::default();
-        (self.left, &*self.histories).hash(&mut rest);
+        // It decides only whether two clusters may be established.
+        let is_early = setting.scope.is_founding() && self.is_early();
+        (self.budget, is_early, &*self.histories).hash(&mut rest);
         let rest = rest.finish();
         let packets = self.network.prints(self.now, setting.horizon, setting.orders.len());
         let key = |order: usize| {
@@ -307,6 +337,15 @@ impl State {
     pub(super) fn leaders(&self) -> u32 {
         let leads = |(_, process): &(usize, &Process)| process.leads();
         self.processes().enumerate().filter(leads).map(|(member, _)| 1 << member).sum()
+    }
+
+    /// The smallest and the largest number of voters in the records that members know to be committed.
+    pub(super) fn committed_voters(&self) -> (usize, usize) {
+        let voters = |process: &Process| {
+            process.raft.committed().membership.members().iter().filter(|member| member.is_voter).count()
+        };
+        let count = |(fewest, most): (usize, usize), count: usize| (fewest.min(count), most.max(count));
+        self.processes().map(voters).fold((usize::MAX, 0), count)
     }
 
     pub(super) fn term(&self) -> u64 {

@@ -9,7 +9,7 @@ use super::counterexample::Counterexample;
 use super::search::Explorer;
 use super::state::{Setting, State};
 
-/// What walks found: no promise was broken in them.
+/// What walks found: no promise was broken in them. What a walk begins with does not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walked {
     /// How many walks there were.
@@ -20,12 +20,18 @@ pub struct Walked {
     pub elected: u64,
     /// How many records were committed.
     pub committed: u64,
+    /// The largest number of voters in a record that a member knew to be committed.
+    pub most_voters: usize,
 }
 
 impl fmt::Display for Walked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Walked { walks, steps, elected, committed } = self;
-        write!(f, "{walks} walks: {steps} steps, {elected} elections, {committed} commits")
+        let Walked { walks, steps, elected, committed, most_voters } = self;
+        write!(
+            f,
+            "{walks} walks: {steps} steps, {elected} elections, {committed} commits, up to {most_voters} \
+             voters"
+        )
     }
 }
 
@@ -69,14 +75,15 @@ impl Explorer {
                 return Err(shortened.unwrap_or_else(|| Counterexample::of(what, setting, &trace)));
             }
             walked.steps += 1;
+            walked.most_voters = walked.most_voters.max(state.committed_voters().1);
             if state.term() > self.scope.terms {
                 break;
             }
             cut = self.draw_cut(cut, state.leaders() & !leaders, random);
             leaders = state.leaders();
         }
-        walked.elected += state.histories.elections();
-        walked.committed += state.histories.commits();
+        walked.elected += state.histories.elections() - start.histories.elections();
+        walked.committed += state.histories.commits() - start.histories.commits();
         Ok(())
     }
 
