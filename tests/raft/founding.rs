@@ -1,6 +1,5 @@
 //! How clusters are founded, by one member or by a list: each rule, step by step.
 
-use elector::core::Instant;
 use elector::core::lease::DeposedReason;
 use elector::core::raft::{
     Body, Change, ClusterId, Config, Durable, ElectionTiming, Event, Incarnation, Input, Introduction,
@@ -519,36 +518,5 @@ fn a_vote_outlasts_a_founding_list_that_was_changed_and_changed_back() {
     for list in [&["a", "b"][..], &names] {
         restart(&mut cluster, listed("a", 11, list));
         assert_eq!((cluster.raft("a").term(), cluster.raft("a").vote()), (term, vote));
-    }
-}
-
-#[test]
-fn an_answer_to_a_question_of_an_earlier_life_says_nothing() {
-    // The clock of a process may begin at zero.
-    let life = |seed: u64| {
-        let mut cluster = Cluster::new();
-        cluster.now = Instant::ZERO;
-        let mut settings = config("a", 11);
-        settings.seed = seed;
-        cluster.add_blank(settings);
-        cluster.input(id("a"), Input::Known(id("b")));
-        cluster
-    };
-    let mut earlier = life(1);
-    let seek = only(&mut earlier, "b", "seek");
-    let Body::Seek(asked) = seek.body.clone() else { panic!("{seek:?}") };
-    let answer = Message {
-        from: seek.to,
-        from_incarnation: Incarnation::new(12).unwrap(),
-        to: seek.from,
-        to_incarnation: seek.from_incarnation,
-        body: Body::Here(Introduction { known: KnownIds::default(), ..asked }),
-        ..seek
-    };
-    for (seed, founds) in [(1, true), (2, false)] {
-        let mut later = life(seed);
-        later.deliver(&answer);
-        later.run(2 * WAIT, nothing);
-        assert_eq!(later.leaders() == [id("a")], founds, "seed {seed}");
     }
 }

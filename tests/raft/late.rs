@@ -1,7 +1,9 @@
 //! Messages that come late, and members that come and go meanwhile: each schedule, step by step.
 
+use elector::core::Instant;
 use elector::core::raft::{
-    Change, Config, Event, Incarnation, Input, Message, Profile, Standing, Transition,
+    Body, Change, Config, Event, Incarnation, Input, Introduction, KnownIds, Message, Profile, Standing,
+    Transition,
 };
 
 use crate::begin::{WAIT, between, blanks, cluster_of, config, join, nothing, restart, standings, voters};
@@ -153,4 +155,35 @@ fn a_member_that_an_operator_adds_after_it_founded_alone_yields_and_enters() {
     let mut cluster = added_by_an_operator(3, 2 * WAIT);
     cluster.run(3 * WAIT, nothing);
     assert_eq!(voters(&cluster, "d"), ["a", "b", "c", "d"].map(id));
+}
+
+#[test]
+fn an_answer_to_a_question_of_an_earlier_life_says_nothing() {
+    // The clock of a process may begin at zero.
+    let life = |seed: u64| {
+        let mut cluster = Cluster::new();
+        cluster.now = Instant::ZERO;
+        let mut settings = config("a", 11);
+        settings.seed = seed;
+        cluster.add_blank(settings);
+        cluster.input(id("a"), Input::Known(id("b")));
+        cluster
+    };
+    let mut earlier = life(1);
+    let seek = only(&mut earlier, "b", "seek");
+    let Body::Seek(asked) = seek.body.clone() else { panic!("{seek:?}") };
+    let answer = Message {
+        from: seek.to,
+        from_incarnation: Incarnation::new(12).unwrap(),
+        to: seek.from,
+        to_incarnation: seek.from_incarnation,
+        body: Body::Here(Introduction { known: KnownIds::default(), ..asked }),
+        ..seek
+    };
+    for (seed, founds) in [(1, true), (2, false)] {
+        let mut later = life(seed);
+        later.deliver(&answer);
+        later.run(2 * WAIT, nothing);
+        assert_eq!(later.leaders() == [id("a")], founds, "seed {seed}");
+    }
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# the simulations and elections, optimised: 20 000 fixed seeds, 20 000 drawn from the commit; the Raft explorer
+# simulations and elections, optimised: 20 000 fixed seeds, 20 000 drawn from the commit; the Raft explorer
 #
 # ELECTOR_SIM_SEEDS is the number of fixed seeds, ELECTOR_EXPLORER_STATES the most states of each search.
 # limit: 2400

@@ -9,17 +9,8 @@ use alloc::vec::Vec;
 #[cfg(feature = "testing")]
 use super::frame::Frame;
 use super::id::{KnownIds, MemberId};
+use super::wait;
 use crate::core::Instant;
-
-/// How many bits of a wait's number say when it began, in steps of 2²⁰ ns: more than a hundred days.
-const TIME_BITS: u32 = 33;
-const TIME_SHIFT: u32 = 20;
-
-/// When the wait with this number began, for the first hundred days.
-#[cfg(feature = "testing")]
-pub(super) fn wait_began(number: u64) -> Instant {
-    Instant::from_nanos((number & ((1 << TIME_BITS) - 1)) << TIME_SHIFT)
-}
 
 /// The ids that a member knows, with the newest answer of each.
 #[derive(Clone, Debug)]
@@ -91,7 +82,7 @@ impl Acquaintances {
 
     /// The number of the present wait, below 2⁵³. Answers repeat it.
     pub(super) fn wait_number(&self) -> u64 {
-        self.life << TIME_BITS | (self.since.as_nanos() >> TIME_SHIFT) & ((1 << TIME_BITS) - 1)
+        wait::number(self.life, self.since)
     }
 
     /// One of the known ids says which cluster it belongs to, in answer to a question of this wait, or of

@@ -27,8 +27,8 @@ struct Waiting {
 }
 
 impl Forwarded {
-    /// Begins with this number, which is random and below 2⁵²: an answer to the member's earlier life must not
-    /// answer a proposal of this one, and the leader must not take this one for a copy of an earlier one.
+    /// Begins with this number, random and below 2⁵². An answer to the member's earlier life must not answer
+    /// a proposal of this one, nor may the leader take that for a copy of an earlier one.
     pub(super) fn new(first: u64) -> Forwarded {
         Forwarded { waiting: Vec::new(), next: first }
     }

@@ -7,13 +7,13 @@
 use ::core::hash::{Hash, Hasher};
 use ::core::time::Duration;
 
-use super::acquaintances::wait_began;
 use super::change::Change;
 use super::durable::{Bound, Durable, DurableState};
 use super::id::{KnownIds, MemberId};
 use super::membership::{Member, Membership, Profile};
 use super::message::{Body, Introduction, Message};
 use super::record::Record;
+use super::wait;
 use crate::core::Instant;
 
 /// What distances and numbers are measured by.
@@ -182,7 +182,7 @@ impl Frame<'_> {
                 Some((self.sent)(message.term, round).unwrap_or(Instant::ZERO))
             }
             Body::Seek(Introduction { wait, .. }) | Body::Here(Introduction { wait, .. }) => {
-                Some(wait_began(wait))
+                Some(wait::began(wait))
             }
             _ => None,
         }

@@ -101,7 +101,7 @@
 //   the replicated state;
 // * `checksum` and `codec`, the fields of all bytes; `durable`, what a member keeps; `message` and `wire`,
 //   what members send, and its bytes; `frame`, by what they are compared in a search;
-// * `config`; `acquaintances`, `contact`, `durability` and `proposals`, values with one rule each;
+// * `config`; `wait`, `acquaintances`, `contact`, `durability` and `proposals`, values with one rule each;
 //   `interface`, inputs and outputs;
 // * `state`, what they make up, and `start`, how it begins; `election`, `offer`, `replication`, `transfer`,
 //   `members`, `joining` and `founding`, the protocol; `input`, which handles every input with their help;
@@ -137,6 +137,7 @@ mod replication;
 mod start;
 mod state;
 mod transfer;
+mod wait;
 mod wire;
 
 pub use change::{Change, ChangeRefused, Transition};

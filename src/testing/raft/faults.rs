@@ -44,38 +44,22 @@ impl World {
             Fault::FailingDisk => node.disk.fails_until = until,
             Fault::Transfer => {
                 let to = self.nodes[other].config.id;
-                if self.nodes[index].stopped_until <= self.at {
-                    return self.input(index, Input::Transfer { request: 0, to });
-                }
+                return self.host_input(index, Input::Transfer { request: 0, to });
             }
-            Fault::Campaign => {
-                if node.stopped_until <= self.at {
-                    return self.input(index, Input::Campaign);
-                }
-            }
-            Fault::Timers => {
-                if node.stopped_until <= self.at {
-                    return self.input(index, Input::Timeout);
-                }
-            }
+            Fault::Campaign => return self.host_input(index, Input::Campaign),
+            Fault::Timers => return self.host_input(index, Input::Timeout),
+            Fault::Leave => return self.host_input(index, Input::Leave),
             Fault::Churn => return self.churn(index, other),
             Fault::ClockRates => {
                 let rate = self.plan.draw_rate(&mut self.random);
                 self.nodes[index].set_rate(self.at, rate);
-                if self.nodes[index].stopped_until <= self.at {
-                    return self.input(index, Input::Timeout);
-                }
+                return self.host_input(index, Input::Timeout);
             }
             Fault::Amnesia => {
                 if self.may_forget(index) {
                     let node = &mut self.nodes[index];
                     node.forget(&mut self.random);
                     self.enqueue(until, Happening::Restart(index));
-                }
-            }
-            Fault::Leave => {
-                if node.stopped_until <= self.at {
-                    return self.input(index, Input::Leave);
                 }
             }
             // These strike with every message or write.
@@ -89,6 +73,12 @@ impl World {
             | Fault::SlowDisk => {}
         }
         Ok(())
+    }
+
+    /// An input of the host, unless the process is suspended.
+    fn host_input(&mut self, index: usize, input: Input) -> Result<(), Broken> {
+        let is_suspended = self.nodes[index].stopped_until > self.at;
+        if is_suspended { Ok(()) } else { self.input(index, input) }
     }
 
     /// Whether each cluster that counts on a member has a quorum without it, so that it may lose its state.
