@@ -130,7 +130,12 @@ impl World {
         };
         let members = committed.membership.members();
         let may_lead = (0..members.len()).any(|place| members[place].may_lead() && remembers(place));
-        let changes = committed.membership.is_joint() || members.iter().any(|member| member.is_joining);
+        // A joining learner that has been down for so long that it does not become a voter any more may lose
+        // its state as well.
+        let (node, max) = (&self.nodes[index], self.longest.1);
+        let is_out = node.disk.is_torn() && self.at >= node.torn_at + 2 * max;
+        let joins = |member: &Member| member.is_joining && !(is_out && member.profile.id == node.config.id);
+        let changes = committed.membership.is_joint() || members.iter().any(joins);
         committed.membership == last.membership
             && !changes
             && may_lead

@@ -32,6 +32,8 @@ pub(super) struct Node {
     pub(super) cut_until: u64,
     /// Until when the process does nothing.
     pub(super) stopped_until: u64,
+    /// When its file was last torn.
+    pub(super) torn_at: u64,
     /// The true time of the next timer that is in the queue; `u64::MAX` if none is.
     pub(super) timer_at: u64,
     /// Until when the member trusts itself, in true time, as far as it knew at its last input.
@@ -107,8 +109,9 @@ impl Node {
     }
 
     /// The process crashes in the middle of its write, which damages its file.
-    pub(super) fn tear(&mut self, random: &mut Random) {
+    pub(super) fn tear(&mut self, at: u64, random: &mut Random) {
         self.end();
+        self.torn_at = at;
         self.disk.tear(random);
     }
 
@@ -169,6 +172,7 @@ pub(super) fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
             token: None,
             cut_until: 0,
             stopped_until: 0,
+            torn_at: 0,
             timer_at: u64::MAX,
             trusted_until: 0,
         }

@@ -302,7 +302,7 @@ impl World {
         }
         if self.strikes(Fault::TornWrite, 1) && self.may_forget(index) {
             self.line(&format!("n{index} crashes and tears its file"));
-            self.nodes[index].tear(&mut self.random);
+            self.nodes[index].tear(self.at, &mut self.random);
             let at = self.at + self.random.below(3 * self.longest.1);
             self.enqueue(at, Happening::Restart(index));
             return Ok(());
