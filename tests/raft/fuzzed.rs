@@ -201,7 +201,9 @@ impl Fuzzed {
             }
             60..=66 => Input::Campaign,
             67..=72 => {
-                let expected = dice.chance(30).then(|| dice.near(index));
+                // A host may give any number, also one that no bytes hold.
+                let beyond = if dice.chance(10) { 1 << 53 } else { 0 };
+                let expected = dice.chance(30).then(|| dice.near(index) + beyond);
                 Input::Propose { request, expected, data: vec![7; dice.below(40)].into() }
             }
             73..=74 => Input::Transfer { request, to: anyone(dice) },

@@ -29,7 +29,8 @@ impl Allowance {
             Output::Persist { .. } | Output::WaitUntil(_) => false,
         };
         let left = if is_answer { &mut self.answers } else { &mut self.outputs };
-        *left = left.wrapping_sub(1);
-        *left < usize::MAX / 2
+        let rest = left.checked_sub(1);
+        *left = rest.unwrap_or_default();
+        rest.is_some()
     }
 }
