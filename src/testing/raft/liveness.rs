@@ -118,15 +118,14 @@ impl World {
     }
 
     /// A member that does not follow a leader up to the goal, if there is one.
-    pub(super) fn unsettled(&self, goals: &Goals) -> Option<String> {
+    pub(super) fn unsettled(&self, goals: &Goals) -> Option<usize> {
         // Without the pre-vote, a member that does not know of its removal may raise the term for ever.
         let comes_and_goes = self.plan.has(Fault::Churn) || self.plan.has(Fault::Leave);
         let is_disturbed = comes_and_goes && self.plan.without == Some(Protection::PreVote);
         if is_disturbed || self.have_all_left() {
             return None;
         }
-        let unsettled = self.nodes.iter().position(|node| !self.is_settled(node, goals))?;
-        Some(format!("n{unsettled}{}", self.members()))
+        self.nodes.iter().position(|node| !self.is_settled(node, goals))
     }
 
     /// A line for each member: what became of it.

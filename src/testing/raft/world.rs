@@ -158,7 +158,8 @@ impl World {
         let limit = self.at + 4 * max + 1_000 * MS + self.settling();
         while let Some(unsettled) = self.unsettled(&goals) {
             if !self.step(limit)? {
-                return Err(format!("not all members keep the newest records after the heal: {unsettled}"));
+                let what = "not all members keep the newest records after the heal";
+                return Err(format!("{what}: n{unsettled}{}", self.members()));
             }
         }
         Ok(())
