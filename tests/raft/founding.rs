@@ -165,7 +165,7 @@ fn a_blank_member_joins_the_first_cluster_that_it_hears_of() {
     propose(&mut cluster, "a", 1, None, "x");
     propose(&mut cluster, "c", 2, None, "y");
     cluster.add_blank(config("b", 12));
-    let here = |from: &str, cluster_id, standing| Message {
+    let here = |from: &str, wait: u64, cluster_id, standing| Message {
         cluster: cluster_id,
         from: id(from),
         from_incarnation: Incarnation::new(11).unwrap(),
@@ -175,23 +175,34 @@ fn a_blank_member_joins_the_first_cluster_that_it_hears_of() {
         body: Body::Here(Introduction {
             standing,
             may_found: true,
-            wait: 0,
+            wait,
             leader: None,
             known: KnownIds::default(),
         }),
     };
     let (first, second) = (cluster_of(&cluster, "a"), cluster_of(&cluster, "c"));
-    let mut hears = |message: Message| {
-        cluster.deliver(&message);
+    // The answer to what b asked now, or to what it asked before.
+    let mut late = 0;
+    let mut hears = |from: &str, is_late: bool, cluster_id, standing| {
+        cluster.now = cluster.now.saturating_add(100 * MS);
+        let asked = cluster.input(id("b"), Input::Timeout).into_iter().find_map(|sent| match sent.body {
+            Body::Seek(introduction) => Some(introduction.wait),
+            _ => None,
+        });
+        let wait = if is_late { late } else { asked.unwrap_or_default() };
+        late = asked.unwrap_or_default();
+        cluster.deliver(&here(from, wait, cluster_id, standing));
         cluster.in_flight.clear();
         cluster.raft("b").heard()
     };
-    assert_eq!(hears(here("a", first, Standing::Bound)), Some((id("a"), first)));
-    assert_eq!(hears(here("c", second, Standing::Bound)), Some((id("a"), first)), "another member's word");
-    assert_eq!(hears(here("c", ClusterId::NONE, Standing::Blank)), Some((id("a"), first)));
-    assert_eq!(hears(here("a", second, Standing::Bound)), Some((id("a"), second)), "it changed itself");
-    assert_eq!(hears(here("a", ClusterId::NONE, Standing::Blank)), None);
-    assert_eq!(hears(here("c", second, Standing::Left)), Some((id("c"), second)));
+    assert_eq!(hears("a", false, first, Standing::Bound), Some((id("a"), first)));
+    assert_eq!(hears("a", true, ClusterId::NONE, Standing::Blank), Some((id("a"), first)), "from before");
+    assert_eq!(hears("c", false, second, Standing::Bound), Some((id("a"), first)), "another member's word");
+    assert_eq!(hears("c", false, ClusterId::NONE, Standing::Blank), Some((id("a"), first)));
+    assert_eq!(hears("a", false, second, Standing::Bound), Some((id("a"), second)), "it changed itself");
+    assert_eq!(hears("a", true, first, Standing::Bound), Some((id("a"), second)), "from before");
+    assert_eq!(hears("a", false, ClusterId::NONE, Standing::Blank), None);
+    assert_eq!(hears("c", false, second, Standing::Left), Some((id("c"), second)));
     // What it heard is durable, and the host can give up on who said it.
     let kept = durable(&cluster, "b");
     cluster.add(config("b", 12), kept);

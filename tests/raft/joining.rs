@@ -352,3 +352,17 @@ fn a_hand_over_that_the_host_waits_for_is_answered_although_the_leader_leaves() 
     cluster.run(900 * MS, alone);
     assert!(answers(&cluster, "a").iter().any(|(request, _)| *request == 2), "{:?}", answers(&cluster, "a"));
 }
+
+#[test]
+fn a_member_that_was_just_listed_is_not_removed_by_an_old_request() {
+    let mut cluster = led();
+    cluster.run(500 * MS, nothing);
+    // d lost its state while it asked to be admitted: what it asked for before is late.
+    let of = cluster_of(&cluster, "a");
+    cluster.deliver(&join(of, "d", 78, 0));
+    cluster.run(MS, nothing);
+    cluster.deliver(&join(of, "d", 77, 0));
+    cluster.run(MS, nothing);
+    let listed = cluster.raft("a").membership().get(&id("d")).map(|member| member.profile.incarnation.get());
+    assert_eq!(listed, Some(78));
+}

@@ -187,3 +187,24 @@ fn an_answer_to_a_question_of_an_earlier_life_says_nothing() {
         assert_eq!(later.leaders() == [id("a")], founds, "seed {seed}");
     }
 }
+
+#[test]
+fn an_address_that_was_listed_in_a_record_that_is_lost_is_listed_again() {
+    let mut cluster = Cluster::of(&["a", "b", "c", "d", "e"]);
+    cluster.now = cluster.now.saturating_add(200 * MS);
+    cluster.input(id("a"), Input::Campaign);
+    cluster.stabilize();
+    let mut settings = again("c");
+    settings.address = "new".into();
+    restart(&mut cluster, settings);
+    // The record that lists it reaches c alone, and a is gone. The others elect one of them.
+    cluster.run(150 * MS, without(&["b", "d", "e"]));
+    let address = |cluster: &Cluster, of: &str| {
+        cluster.raft(of).membership().get(&id("c")).unwrap().profile.address.to_string()
+    };
+    assert_eq!(address(&cluster, "c"), "new");
+    cluster.run(3 * WAIT, without(&["a", "c"]));
+    assert_eq!(address(&cluster, &cluster.leaders()[0]), "");
+    cluster.run(2 * WAIT, without(&["a"]));
+    assert_eq!(address(&cluster, "b"), "new");
+}

@@ -121,8 +121,7 @@ fn a_forwarded_proposal_takes_effect_once_however_often_it_arrives() {
     // Both copies arrive before the record of the first one is committed.
     cluster.deliver(&mine);
     copy(&mut cluster, &mine);
-    let told = answers(&cluster, "c");
-    assert!([Ok(base + 1), Err(Refusal::Unknown)].contains(&told[0].1), "it has its effect: {told:?}");
+    assert_eq!(answers(&cluster, "c"), [(1, Ok(base + 1))]);
     assert_eq!(&*cluster.raft("a").committed().data, b"mine");
     // Another copy comes after a later proposal, and does not undo it.
     propose(&mut cluster, "b", 2, None, "later");
@@ -154,18 +153,54 @@ fn forwarded_proposals_may_overtake_each_other() {
 }
 
 #[test]
-fn a_member_that_starts_again_forwards_proposals_that_are_no_copies() {
+fn copies_from_an_earlier_life_of_a_member_take_no_effect() {
     let mut cluster = led();
+    let mut earlier: Vec<Message> = vec![];
     for seed in 1..20 {
         let mut start = Start::new(id("c"), cluster.raft("a").membership().clone());
         start.config.seed = seed;
         let kept = durable(&cluster, "c");
         cluster.add(start.config, kept);
         cluster.run(200 * MS, |_| false);
-        propose(&mut cluster, "c", seed, None, "x");
-        cluster.stabilize();
-        assert!(matches!(answers(&cluster, "c")[..], [(_, Ok(_))]), "{:?}", answers(&cluster, "c"));
+        propose(&mut cluster, "c", seed, None, &format!("{seed}"));
+        let proposal = only(&mut cluster, "a", "propose");
+        copy(&mut cluster, &proposal);
+        earlier.push(proposal);
+        earlier.iter().for_each(|proposal| copy(&mut cluster, proposal));
+        // It is the only record of this life, and the newest one.
+        let index = cluster.raft("a").committed().position.index;
+        assert_eq!(answers(&cluster, "c"), [(seed, Ok(index))]);
+        assert_eq!(&*cluster.raft("a").committed().data, format!("{seed}").as_bytes());
     }
+}
+
+#[test]
+fn a_copy_of_another_term_does_not_let_copies_of_this_one_pass() {
+    let mut cluster = led();
+    propose(&mut cluster, "c", 1, None, "x");
+    let earlier = only(&mut cluster, "a", "propose");
+    copy(&mut cluster, &earlier);
+    // Another life of c, and another term of a.
+    let mut start = Start::new(id("c"), cluster.raft("a").membership().clone());
+    start.config.seed = 8;
+    let kept = durable(&cluster, "c");
+    cluster.add(start.config, kept);
+    cluster.input(id("a"), Input::Transfer { request: 2, to: id("b") });
+    cluster.run(10 * MS, |_| false);
+    cluster.input(id("b"), Input::Transfer { request: 3, to: id("a") });
+    cluster.run(10 * MS, |_| false);
+    assert_eq!(cluster.leaders(), [id("a")]);
+    let index = cluster.raft("a").committed().position.index;
+    propose(&mut cluster, "c", 4, Some(index), "y");
+    let proposal = only(&mut cluster, "a", "propose");
+    cluster.deliver(&proposal);
+    cluster.in_flight.retain(|message| message.body.name() != "propose_answer");
+    for message in [&earlier, &proposal, &earlier, &proposal] {
+        copy(&mut cluster, message);
+    }
+    let refused = answers(&cluster, "c").into_iter().find(|(_, result)| result.is_err());
+    assert_eq!(refused, None, "it took effect");
+    assert_eq!(&*cluster.raft("a").committed().data, b"y");
 }
 
 #[test]

@@ -212,14 +212,16 @@ fn no_record_follows_that_with_the_largest_index() {
     assert_eq!(cluster.leaders(), [id("a")]);
     assert_eq!(cluster.raft("b").committed().position, Position { term: 2, index: largest });
     assert_eq!(cluster.raft("a").membership(), &membership);
-    assert_eq!(answers(&cluster, "a"), [(6, Err(Refusal::NotReady))]);
+    assert_eq!(answers(&cluster, "a"), [(5, Err(Refusal::NotReady)), (6, Err(Refusal::NotReady))]);
 }
 
 #[test]
 fn a_removal_that_is_not_committed_keeps_nobody_from_being_elected() {
     let mut cluster = led();
-    // a removes c, which b does not hear of, and a dies.
+    // a removes c, which b does not hear of. c asks why it hears nothing, and a dies.
     change(&mut cluster, 1, vec![Change::Remove(id("c"))]);
+    cluster.run(790 * MS, |message| message.to == id("b"));
+    cluster.input(id("c"), Input::Campaign);
     cluster.run(MS, |message| message.to == id("b"));
     cluster.run(3_000 * MS, |message| [message.from, message.to].contains(&id("a")));
     assert!(cluster.leaders().iter().any(|leader| *leader != id("a")), "b and c are two of three");

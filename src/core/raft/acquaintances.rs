@@ -19,7 +19,7 @@ pub(super) struct Acquaintances {
     answers: Vec<(MemberId, Answer)>,
     /// Since when answers count: the start, or when the known ids last grew.
     since: Instant,
-    /// A random number below 2²⁰: an answer to a question of the member's earlier life must not count.
+    /// A random number below 2²⁰, by which an answer to a question of the member's earlier life is told.
     life: u64,
     /// How long a founder waits after that: the maximum election time and a random part.
     wait: Duration,
@@ -86,12 +86,12 @@ impl Acquaintances {
     }
 
     /// One of the known ids says which cluster it belongs to, in answer to a question of this wait, or of
-    /// another one, or unasked.
-    pub(super) fn answered(&mut self, id: MemberId, says: Says, wait: Option<u64>, now: Instant) {
-        if !self.known.contains(&id) {
-            return;
-        }
+    /// another one, or unasked. Returns whether it answers one of this wait.
+    pub(super) fn answered(&mut self, id: MemberId, says: Says, wait: Option<u64>, now: Instant) -> bool {
         let is_new = wait == Some(self.wait_number());
+        if !self.known.contains(&id) {
+            return is_new;
+        }
         let before = self.answers.iter_mut().find(|(of, _)| *of == id);
         match before {
             // It lives. That it belongs to no cluster may be long ago.
@@ -99,6 +99,7 @@ impl Acquaintances {
             Some((_, answer)) => *answer = Answer { at: now, is_new, says },
             None => self.answers.push((id, Answer { at: now, is_new, says })),
         }
+        is_new
     }
 
     /// Whether everybody known, but `except`, said since the wait began that it belongs to no cluster, or is

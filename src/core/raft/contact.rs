@@ -10,8 +10,8 @@ use super::frame::Frame;
 use crate::core::Instant;
 use crate::core::time::percent;
 
-/// How many rounds of heartbeats are remembered. Together they last a minimum election time: an older answer
-/// is of no use.
+/// How many rounds of heartbeats are remembered. Together they last nearly a minimum election time: an older
+/// answer is of no use.
 const MAX_ROUNDS: usize = 64;
 
 /// The rounds of heartbeats of one term.
@@ -20,8 +20,6 @@ pub(super) struct Contact {
     /// When each of the newest rounds was sent, by its number modulo the length.
     sent: [Instant; MAX_ROUNDS],
     newest_round: u64,
-    /// When the term began.
-    began: Instant,
     /// When the next round may begin.
     next_at: Instant,
     /// When trust ends, by the rounds that a quorum answered.
@@ -35,7 +33,7 @@ impl Contact {
     pub(super) fn new(now: Instant) -> Contact {
         let sent = [Instant::ZERO; MAX_ROUNDS];
         let (next_at, trusted_until) = (Instant::ZERO, Instant::ZERO);
-        Contact { sent, newest_round: 0, began: now, next_at, trusted_until, useful: now }
+        Contact { sent, newest_round: 0, next_at, trusted_until, useful: now }
     }
 
     /// The number of the round that what is sent at `now` belongs to. Heartbeats that follow each other fast
@@ -54,11 +52,6 @@ impl Contact {
     pub(super) fn end_round(&mut self) -> u64 {
         self.next_at = Instant::ZERO;
         self.newest_round + 1
-    }
-
-    /// When the term began.
-    pub(super) fn began(&self) -> Instant {
-        self.began
     }
 
     /// The number of the newest round.
@@ -86,9 +79,8 @@ impl Contact {
     #[cfg(feature = "testing")]
     pub(super) fn fingerprint<H: Hasher>(&self, frame: &Frame<'_>, hasher: &mut H) {
         // Rounds are hashed with the messages that belong to them.
-        let Contact { sent: _, newest_round: _, began, next_at, trusted_until, useful } = self;
-        (frame.ahead(*next_at), frame.ahead(*trusted_until)).hash(hasher);
-        (frame.age(*began), frame.age(*useful)).hash(hasher);
+        let Contact { sent: _, newest_round: _, next_at, trusted_until, useful } = self;
+        (frame.ahead(*next_at), frame.ahead(*trusted_until), frame.age(*useful)).hash(hasher);
     }
 
     /// When trust ends: 0.9 of the minimum election time after the send of the newest round that a quorum

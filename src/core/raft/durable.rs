@@ -105,6 +105,12 @@ impl Durable {
     /// The state as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
+        let bytes = self.write();
+        debug_assert_eq!(Durable::from_bytes(&bytes).as_ref(), Ok(self), "a member reads its own state");
+        bytes
+    }
+
+    fn write(&self) -> Vec<u8> {
         let kind = match &self.state {
             DurableState::Bound(bound) => return bound.to_bytes(&self.id, self.incarnation),
             DurableState::Blank { .. } => BLANK,
@@ -129,9 +135,7 @@ impl Durable {
                 w.membership(membership);
             }
         }
-        let bytes = w.finish();
-        debug_assert_eq!(Durable::from_bytes(&bytes).as_ref(), Ok(self), "a member reads its own state");
-        bytes
+        w.finish()
     }
 
     /// The state that these bytes are.
@@ -152,7 +156,7 @@ impl Durable {
             return Err(InvalidBytes::UnknownKind(kind));
         }
         match (Durable::read_fields(kind, &mut r), r.finish()) {
-            (Some(durable), None) => durable.check().map(|()| durable),
+            (Some(durable), None) => durable.agree().map(|()| durable),
             (_, invalid) => Err(invalid.unwrap_or(InvalidBytes::Trailing)),
         }
     }
@@ -175,22 +179,26 @@ impl Durable {
         Some(Durable { id, incarnation, state })
     }
 
-    /// Checks that the parts of the state agree with each other.
+    /// Checks that a member can start with the state: that its bytes can be read again.
     ///
     /// # Errors
-    /// When the incarnation is unknown, or a bound member has a committed record of a later term than its
-    /// own, or an uncommitted one that does not follow the committed.
+    /// As [`Durable::from_bytes`]: when a number is beyond its bounds, the incarnation is unknown, no cluster is
+    /// named, or a bound member has a committed record of a later term than its own, or an uncommitted one that
+    /// does not follow the committed.
     pub fn check(&self) -> Result<(), InvalidBytes> {
+        Durable::from_bytes(&self.write()).map(drop)
+    }
+
+    /// Whether the parts of the state agree with each other.
+    fn agree(&self) -> Result<(), InvalidBytes> {
         if self.incarnation == Incarnation::UNKNOWN {
             return Err(InvalidBytes::Field("incarnation"));
         }
-        let (DurableState::Bound(Bound { term, .. })
-        | DurableState::Blank { term, .. }
-        | DurableState::Left { term, .. }) = &self.state;
-        if *term > Position::LARGEST {
-            return Err(InvalidBytes::Field("term"));
+        match &self.state {
+            DurableState::Bound(bound) => bound.agree(),
+            DurableState::Left { cluster: ClusterId::NONE, .. } => Err(InvalidBytes::Field("cluster")),
+            _ => Ok(()),
         }
-        if let DurableState::Bound(bound) = &self.state { bound.check() } else { Ok(()) }
     }
 }
 
@@ -205,9 +213,7 @@ impl Bound {
         w.id(id);
         w.number(incarnation.get());
         self.write(&mut w);
-        let bytes = w.finish();
-        debug_assert!(Durable::from_bytes(&bytes).is_ok(), "a member reads its own state");
-        bytes
+        w.finish()
     }
 
     fn write(&self, w: &mut Writer) {
@@ -236,11 +242,9 @@ impl Bound {
         Some(bound)
     }
 
-    fn check(&self) -> Result<(), InvalidBytes> {
+    fn agree(&self) -> Result<(), InvalidBytes> {
         let committed = &self.committed;
-        let is_in_range =
-            committed.position.term <= self.term && self.last().position.index <= Position::LARGEST;
-        if !is_in_range || committed.cluster == ClusterId::NONE {
+        if committed.position.term > self.term || committed.cluster == ClusterId::NONE {
             return Err(InvalidBytes::Field("committed"));
         }
         let is_sound = |record: &Record| {

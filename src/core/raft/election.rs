@@ -100,7 +100,7 @@ impl Raft {
         self.state = State::Leader(Box::new(Leading {
             own_place: self.own_place(),
             is_only_voter: self.is_only_voter(),
-            progress: vec![Progress::default(); self.membership().members().len()],
+            progress: vec![Progress::new(0, self.now); self.membership().members().len()],
             contact: Contact::new(self.now),
             own_record: self.durability.current(),
             heartbeat_at: self.now,

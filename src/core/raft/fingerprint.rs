@@ -116,8 +116,8 @@ impl Raft {
             frame.ahead(at).hash(hasher);
         }
         frame.by_place(self.membership(), progress, hasher, |progress, one| {
-            let Progress { matched, answered, incarnation, first_round } = progress;
-            (matched, frame.age(*answered), incarnation).hash(one);
+            let Progress { matched, answered, since, incarnation, first_round } = progress;
+            (matched, frame.age(*answered), frame.age(*since), incarnation).hash(one);
             let is_new = *first_round > 1;
             let listed = contact.sent(*first_round).filter(|_| is_new).map(|began| frame.age(began));
             (is_new, listed).hash(one);

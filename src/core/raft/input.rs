@@ -207,21 +207,22 @@ impl Raft {
 
     /// A member forwards a proposal. Only members of the cluster propose.
     ///
-    /// A copy of a proposal that the leader has had takes no effect, and neither does one of another term,
-    /// whose leader may have had it. What became of the first one is not known here: a refusal would deny an
-    /// effect that it may have.
+    /// A copy of a proposal that this leader has had takes no effect and gets no answer: the first one gets
+    /// it. The leader of another term may have had it too: a refusal could deny an effect.
     fn receive_proposal(&mut self, message: &Message, request: u64, expected: Option<u64>, data: Arc<[u8]>) {
         let sender = message.sender();
         if self.place_of(sender).is_none() {
             return;
         }
         let is_this_term = message.term == self.bound.term;
-        let is_first = self.leading().is_some_and(|leading| leading.proposals.is_first(sender, request));
         let origin = Origin::Member(sender, request);
-        if is_this_term && is_first {
-            self.add_proposal(origin, expected, data);
-        } else {
-            self.answer(origin, Err(Refusal::Unknown));
+        match self.leading().filter(|_| is_this_term) {
+            None => self.answer(origin, Err(Refusal::Unknown)),
+            Some(leading) => {
+                if leading.proposals.is_first(sender, request) {
+                    self.add_proposal(origin, expected, data);
+                }
+            }
         }
     }
 

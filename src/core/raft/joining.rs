@@ -10,7 +10,7 @@ use super::interface::Event;
 use super::membership::{Member, Profile};
 use super::message::{Body, Introduction, Message, Standing};
 use super::peer::Peer;
-use super::state::{Raft, Relation, State};
+use super::state::{Progress, Raft, Relation, State};
 use crate::core::Instant;
 
 impl Raft {
@@ -113,11 +113,11 @@ impl Raft {
             _ => Says::Cluster,
         };
         let wait = matches!(message.body, Body::Here(_)).then_some(introduction.wait);
-        self.acquaintances.answered(from, says, wait, self.now);
+        let is_news = self.acquaintances.answered(from, says, wait, self.now);
         let (own, theirs) = (self.bound.committed.cluster, message.cluster);
         let leader = introduction.leader.filter(|leader| *leader != self.config.id).unwrap_or(from);
         match self.relation {
-            Relation::Blank => self.hear(from, theirs, leader),
+            Relation::Blank => self.hear(from, theirs, leader, is_news),
             _ if self.is_outside() => self.join_if(theirs == own, leader, theirs),
             Relation::Bound if self.is_open() => {
                 // The list has begun its cluster without this member, or before the member lost its state.
@@ -201,11 +201,12 @@ impl Raft {
     // ---- Joining ----
 
     /// A blank member hears which cluster another one belongs to. It joins the first that it hears of, and
-    /// changes its mind only if the same member names another, or none: two clusters could otherwise admit
-    /// it.
-    fn hear(&mut self, from: MemberId, theirs: ClusterId, leader: MemberId) {
+    /// changes its mind only if the same member names another, or none, in answer to a question of the
+    /// present wait: two clusters could otherwise admit it, and what is late may be from before the member
+    /// joined that cluster.
+    fn hear(&mut self, from: MemberId, theirs: ClusterId, leader: MemberId, is_news: bool) {
         let before = self.heard;
-        let may_change = before.is_none_or(|(by, _)| by == from);
+        let may_change = before.is_none_or(|(by, _)| by == from && is_news);
         if !self.wants_in {
             return;
         }
@@ -331,9 +332,11 @@ impl Raft {
             return listed_as(member, profile);
         }
         // It lost its state: the voter that it was is gone. It is admitted when it asks again. If the one
-        // that is listed answers, this is an old message. A new leader waits for its answer.
+        // that is listed answers, this is an old message. A new leader and a new member have time to hear of
+        // each other.
         let State::Leader(leading) = &self.state else { return None };
-        let heard = leading.progress[place].answered.max(leading.contact.began());
+        let Progress { answered, since, .. } = leading.progress[place];
+        let heard = answered.max(since);
         let is_gone = self.now >= heard.saturating_add(self.config.timing.min());
         (is_gone && profile.id != self.config.id).then_some(Change::Remove(profile.id))
     }
@@ -343,7 +346,9 @@ impl Raft {
         if !self.is_profile_news || self.relation != Relation::Bound {
             return;
         }
-        let own = self.own_place().map(|place| &self.membership().members()[place]);
+        // A record that is not committed may still be lost.
+        let own = self.bound.committed.membership.get(&self.config.id);
+        let own = own.filter(|own| own.profile.is_of(self.config.incarnation));
         let Some(change) = own.and_then(|own| listed_as(own, self.profile())) else {
             self.is_profile_news = false;
             return;

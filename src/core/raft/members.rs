@@ -20,8 +20,8 @@ use crate::core::lease::DeposedReason;
 impl Raft {
     /// The host wants other members.
     pub(super) fn change_membership(&mut self, request: u64, changes: Vec<Change>, transition: Transition) {
-        let is_ready =
-            self.has_committed_in_term() && !self.membership().is_joint() && self.may_be_established(None);
+        let is_free = !self.membership().is_joint() && self.has_next_index();
+        let is_ready = self.has_committed_in_term() && is_free && self.may_be_established(None);
         let leader = self.leader;
         let refusal = match self.leading() {
             None => Some(Refusal::NotLeader(leader)),
@@ -199,10 +199,12 @@ impl Raft {
         self.send(peer, self.bound.term, body);
     }
 
-    /// One that is no member any more stands for election, or asks for its cluster: the leader tells it so.
+    /// One that is no member any more stands for election, or asks for its cluster: the leader tells it so,
+    /// once that is committed.
     pub(super) fn tell_stranger(&mut self, message: &Message) {
         let is_leader = matches!(self.state, State::Leader(_));
-        if is_leader && self.place_of(message.sender()).is_none() {
+        let is_member = self.bound.committed.membership.lists(message.sender());
+        if is_leader && !is_member && self.place_of(message.sender()).is_none() {
             self.tell(message.sender());
         }
     }
@@ -291,7 +293,7 @@ impl Raft {
         if !was_in && !was_leaving {
             self.emit(Event::Left);
         }
-        if was_in {
+        if was_in && self.leaves_at.is_none() {
             self.leaves_at = Some(self.now);
             self.hands_over_at = self.now.saturating_add(self.config.timing.min());
             self.ask_to_leave();

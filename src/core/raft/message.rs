@@ -162,8 +162,8 @@ pub enum Refusal {
     TooLarge(u64),
     /// The record that the proposal would replace has another index than expected. Names it.
     IndexMismatch(u64),
-    /// Leadership was lost while the proposal was in flight, or the leader did not answer. The proposal may
-    /// still take effect.
+    /// Leadership was lost while the proposal was in flight, the member to which it was forwarded leads no
+    /// more in that term, or nobody answered. The proposal may still take effect.
     Unknown,
 }
 

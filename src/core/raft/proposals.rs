@@ -7,19 +7,17 @@ use alloc::vec::Vec;
 
 #[cfg(feature = "testing")]
 use super::frame::Frame;
-use super::membership::MAX_MEMBERS;
 use super::message::Refusal;
 use super::peer::Peer;
 
 /// Maximum number of proposals that wait for an answer.
 const MAX_WAITING: usize = 1024;
 
-/// Maximum number of members whose forwarded proposals are remembered: more than a cluster has, since members
-/// come and go in a term.
-const MAX_FORWARDERS: usize = 2 * MAX_MEMBERS;
+/// Maximum number of lives of members whose forwarded proposals are remembered. More in one term are not heard.
+const MAX_FORWARDERS: usize = 1024;
 
-/// A number that is farther from the newest one than this is of another life of the member.
-const NUMBERS_OF_A_LIFE: u64 = 1 << 20;
+/// The bits of a number that count the proposals of one life of a member.
+const COUNT_BITS: u32 = 32;
 
 /// Who waits for the answer to a proposal.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +43,7 @@ pub(super) struct Proposals {
     forwarders: Vec<Forwarder>,
 }
 
-/// Which proposals of a member the leader has had.
+/// Which proposals of one life of a member the leader has had.
 #[derive(Clone, Copy, Debug)]
 struct Forwarder {
     peer: Peer,
@@ -56,11 +54,12 @@ struct Forwarder {
 }
 
 impl Forwarder {
+    fn is_of(&self, peer: Peer, number: u64) -> bool {
+        self.peer == peer && self.newest >> COUNT_BITS == number >> COUNT_BITS
+    }
+
     /// Whether the leader has not had this number before. One that is too old to say counts as had.
     fn is_first(&mut self, number: u64) -> bool {
-        if number.abs_diff(self.newest) > NUMBERS_OF_A_LIFE {
-            (self.newest, self.had) = (number, 0);
-        }
         if number > self.newest {
             self.had = self.had.checked_shl((number - self.newest) as u32).unwrap_or(0);
             self.newest = number;
@@ -74,17 +73,16 @@ impl Forwarder {
 
 impl Proposals {
     /// Whether a member forwards the proposal with this number for the first time. A network may deliver it
-    /// twice.
+    /// twice. What is remembered of a life is not forgotten in this term: a copy may be late.
     pub(super) fn is_first(&mut self, peer: Peer, number: u64) -> bool {
-        let known = self.forwarders.iter().position(|known| known.peer == peer);
-        let place = known.unwrap_or_else(|| {
-            if self.forwarders.len() >= MAX_FORWARDERS {
-                self.forwarders.remove(0);
-            }
-            self.forwarders.push(Forwarder { peer, newest: number, had: 0 });
-            self.forwarders.len() - 1
-        });
-        self.forwarders[place].is_first(number)
+        if let Some(known) = self.forwarders.iter_mut().find(|known| known.is_of(peer, number)) {
+            return known.is_first(number);
+        }
+        let has_room = self.forwarders.len() < MAX_FORWARDERS;
+        if has_room {
+            self.forwarders.push(Forwarder { peer, newest: number, had: 1 });
+        }
+        has_room
     }
 
     /// Adds a proposal. `newest` is the index of the newest record.

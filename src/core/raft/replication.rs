@@ -44,7 +44,7 @@ impl Raft {
             self.place_of(profile.peer()).and_then(|place| leading.progress.get(place)).copied()
         };
         let profiles = membership.members().iter().map(|member| &member.profile);
-        let new = Progress { first_round, ..Progress::default() };
+        let new = Progress::new(first_round, self.now);
         let progress = profiles.map(|profile| known(profile).unwrap_or(new)).collect();
         (progress, self.removed_by(membership))
     }
@@ -178,8 +178,8 @@ impl Raft {
         if progress.incarnation != message.from_incarnation {
             // The first answer, or another incarnation of a member that is listed without one: it keeps
             // nothing of what the first acknowledged.
-            let (incarnation, first_round) = (message.from_incarnation, progress.first_round);
-            *progress = Progress { incarnation, first_round, ..Progress::default() };
+            *progress = Progress::new(progress.first_round, progress.since);
+            progress.incarnation = message.from_incarnation;
         }
         if let Some(sent) = leading.contact.sent(round) {
             progress.answered = progress.answered.max(sent);

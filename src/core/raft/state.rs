@@ -165,6 +165,15 @@ pub(super) struct Progress {
     pub(super) matched: u64,
     /// When the newest heartbeat that the member answered was sent.
     pub(super) answered: Instant,
+    /// Since when this leader counts on the member: the beginning of the term, or when it was listed.
+    pub(super) since: Instant,
+}
+
+impl Progress {
+    /// Nothing is known yet.
+    pub(super) fn new(first_round: u64, since: Instant) -> Progress {
+        Progress { first_round, since, ..Progress::default() }
+    }
 }
 
 /// How far a leader's term has come.
@@ -318,7 +327,9 @@ impl Raft {
     pub(super) fn durable(&self) -> Vec<u8> {
         let (id, incarnation) = (self.config.id, self.config.incarnation);
         if self.relation == Relation::Bound && self.bound.is_established {
-            return self.bound.to_bytes(&id, incarnation);
+            let bytes = self.bound.to_bytes(&id, incarnation);
+            debug_assert!(Durable::from_bytes(&bytes).is_ok(), "a member reads its own state");
+            return bytes;
         }
         let known = || self.acquaintances.known().clone();
         let committed = &self.bound.committed;
