@@ -182,9 +182,9 @@ impl Durable {
     /// Checks that a member can start with the state: that its bytes can be read again.
     ///
     /// # Errors
-    /// As [`Durable::from_bytes`]: when a number is beyond its bounds, the incarnation is unknown, no cluster is
-    /// named, or a bound member has a committed record of a later term than its own, or an uncommitted one that
-    /// does not follow the committed.
+    /// As [`Durable::from_bytes`]: when a number is beyond its bounds, the incarnation is unknown, no cluster
+    /// is named, or a bound member has a committed record of a later term than its own, or an uncommitted one
+    /// that does not follow the committed.
     pub fn check(&self) -> Result<(), InvalidBytes> {
         Durable::from_bytes(&self.write()).map(drop)
     }

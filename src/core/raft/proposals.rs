@@ -13,7 +13,8 @@ use super::peer::Peer;
 /// Maximum number of proposals that wait for an answer.
 const MAX_WAITING: usize = 1024;
 
-/// Maximum number of lives of members whose forwarded proposals are remembered. More in one term are not heard.
+/// Maximum number of lives of members whose forwarded proposals are remembered. More in one term are not
+/// heard.
 const MAX_FORWARDERS: usize = 1024;
 
 /// The bits of a number that count the proposals of one life of a member.
