@@ -1,6 +1,7 @@
 //! A member's disk: one state, and perhaps a write in progress.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::super::random::Random;

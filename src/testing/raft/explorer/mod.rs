@@ -13,8 +13,11 @@
 //!
 //! ```
 //! use elector::testing::raft::{Explorer, Scope};
+//! use std::time::Duration;
 //!
-//! let scope = Scope { voters: 2, terms: 1, ..Scope::default() };
+//! // The clock goes on by more than a minimum election time.
+//! let pause = Duration::from_millis(201);
+//! let scope = Scope { voters: 2, terms: 1, in_flight: 1, pause, ..Scope::default() };
 //! let explored = Explorer::new(scope).search(100_000).unwrap_or_else(|broken| panic!("{broken}"));
 //! assert!(explored.is_exhausted, "{explored}");
 //! assert!(explored.committed > 0, "a leader was elected and committed its record");
