@@ -86,6 +86,8 @@ impl Raft {
         self.relation = Relation::Blank;
         self.heard = (!cluster.is_open()).then_some((by, cluster));
         self.acquaintances.wait_anew(self.now);
+        // What it would promise is of a record that it has dropped.
+        self.durability.drop_held();
         self.durability.changed();
         self.announce_standing();
     }

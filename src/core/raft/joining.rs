@@ -348,12 +348,13 @@ impl Raft {
         }
         // A record that is not committed may still be lost.
         let own = self.bound.committed.membership.get(&self.config.id);
-        let own = own.filter(|own| own.profile.is_of(self.config.incarnation));
-        let Some(change) = own.and_then(|own| listed_as(own, self.profile())) else {
+        let Some(own) = own.filter(|own| own.profile.is_of(self.config.incarnation)) else { return };
+        let Some(change) = listed_as(own, self.profile()) else {
             self.is_profile_news = false;
             return;
         };
-        if self.is_ready_for_change() && self.may_be_established(None) {
+        let is_idle = self.bound.uncommitted.is_none();
+        if is_idle && self.is_ready_for_change() && self.may_be_established(None) {
             self.want_own_change(change);
         } else if let Some(leader) = self.leader.filter(|leader| *leader != self.config.id) {
             self.join_if(!self.is_open(), leader, self.bound.committed.cluster);

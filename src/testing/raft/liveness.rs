@@ -157,7 +157,8 @@ impl World {
     }
 
     fn is_settled(&self, node: &Node, goals: &Goals) -> bool {
-        let Some(run) = &node.run else { return false };
+        // With a torn file it stays down until its operator gives it up.
+        let Some(run) = &node.run else { return node.disk.is_torn() };
         if run.watch.has_left() || !self.is_healed(node) {
             return true;
         }
@@ -169,7 +170,13 @@ impl World {
             run.is_some_and(|run| run.raft.standing() == Standing::Blank)
         };
         let is_isolated = node.config.is_witness && raft.known().ids().iter().all(is_blank);
-        if raft.standing() == Standing::Blank && is_isolated {
+        // It waits for what the member says that named a cluster, which has left: until its host is told so.
+        let has_left = |by: &MemberId| {
+            let run = self.nodes.iter().find(|node| node.config.id == *by).and_then(|node| node.run.as_ref());
+            run.is_some_and(|run| run.watch.has_left())
+        };
+        let is_misled = raft.heard().is_some_and(|(by, _)| has_left(&by));
+        if raft.standing() == Standing::Blank && (is_isolated || is_misled) {
             return true;
         }
         let is_bound = matches!(raft.standing(), Standing::Bound | Standing::Founding);
