@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::super::plan::MS;
 use super::checks::{Broken, lineage};
-use super::node::Node;
+use super::node::{Node, Run};
 use super::plan::{Beginning, Fault};
 use super::queue::Happening;
 use super::world::World;
@@ -157,8 +157,8 @@ impl World {
     }
 
     fn is_settled(&self, node: &Node, goals: &Goals) -> bool {
-        // With a torn file it stays down until its operator gives it up.
-        let Some(run) = &node.run else { return node.disk.is_torn() };
+        // With a torn file, and nobody who counts on it, it stays down until its operator gives it up.
+        let Some(run) = &node.run else { return node.disk.is_torn() && !self.is_counted_on(node) };
         if run.watch.has_left() || !self.is_healed(node) {
             return true;
         }
@@ -185,6 +185,16 @@ impl World {
         is_bound
             && raft.committed().position.index >= goal
             && self.nodes.iter().any(|leader| self.is_led_by(raft, leader))
+    }
+
+    /// Whether a running member lists this incarnation of a process.
+    fn is_counted_on(&self, node: &Node) -> bool {
+        let own = &node.config;
+        let lists = |run: &Run| {
+            let listed = run.raft.membership().get(&own.id);
+            listed.is_some_and(|member| member.profile.is_of(own.incarnation))
+        };
+        self.nodes.iter().filter_map(|node| node.run.as_ref()).any(lists)
     }
 
     /// Whether a member is on its way to become a voter. One that lost its state since never will.
