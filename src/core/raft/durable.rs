@@ -156,7 +156,7 @@ impl Durable {
             return Err(InvalidBytes::UnknownKind(kind));
         }
         match (Durable::read_fields(kind, &mut r), r.finish()) {
-            (Some(durable), None) => durable.agree().map(|()| durable),
+            (Some(durable), None) => durable.check().map(|()| durable),
             (_, invalid) => Err(invalid.unwrap_or(InvalidBytes::Trailing)),
         }
     }
@@ -179,23 +179,24 @@ impl Durable {
         Some(Durable { id, incarnation, state })
     }
 
-    /// Checks that a member can start with the state: that its bytes can be read again.
+    /// Checks that the parts of the state agree with each other.
     ///
     /// # Errors
-    /// As [`Durable::from_bytes`]: when a number is beyond its bounds, the incarnation is unknown, no cluster
-    /// is named, or a bound member has a committed record of a later term than its own, or an uncommitted one
+    /// When the incarnation is unknown, the term or an index is beyond [`Position::LARGEST`], no cluster is
+    /// named, or a bound member has a committed record of a later term than its own, or an uncommitted one
     /// that does not follow the committed.
     pub fn check(&self) -> Result<(), InvalidBytes> {
-        Durable::from_bytes(&self.write()).map(drop)
-    }
-
-    /// Whether the parts of the state agree with each other.
-    fn agree(&self) -> Result<(), InvalidBytes> {
         if self.incarnation == Incarnation::UNKNOWN {
             return Err(InvalidBytes::Field("incarnation"));
         }
+        let (DurableState::Bound(Bound { term, .. })
+        | DurableState::Blank { term, .. }
+        | DurableState::Left { term, .. }) = &self.state;
+        if *term > Position::LARGEST {
+            return Err(InvalidBytes::Field("term"));
+        }
         match &self.state {
-            DurableState::Bound(bound) => bound.agree(),
+            DurableState::Bound(bound) => bound.check(),
             DurableState::Left { cluster: ClusterId::NONE, .. } => Err(InvalidBytes::Field("cluster")),
             _ => Ok(()),
         }
@@ -242,9 +243,11 @@ impl Bound {
         Some(bound)
     }
 
-    fn agree(&self) -> Result<(), InvalidBytes> {
+    fn check(&self) -> Result<(), InvalidBytes> {
         let committed = &self.committed;
-        if committed.position.term > self.term || committed.cluster == ClusterId::NONE {
+        let is_in_range =
+            committed.position.term <= self.term && self.last().position.index <= Position::LARGEST;
+        if !is_in_range || committed.cluster == ClusterId::NONE {
             return Err(InvalidBytes::Field("committed"));
         }
         let is_sound = |record: &Record| {

@@ -134,7 +134,9 @@ impl World {
         // its state as well.
         let (node, max) = (&self.nodes[index], self.longest.1);
         let is_out = node.disk.is_torn() && self.at >= node.torn_at + 2 * max;
-        let joins = |member: &Member| member.is_joining && !(is_out && member.profile.id == node.config.id);
+        let joins = |member: &Member| {
+            self.is_still_joining(member) && !(is_out && member.profile.id == node.config.id)
+        };
         let changes = committed.membership.is_joint() || members.iter().any(joins);
         committed.membership == last.membership
             && !changes

@@ -198,7 +198,7 @@ impl World {
     }
 
     /// Whether a member is on its way to become a voter. One that lost its state since never will.
-    fn is_still_joining(&self, member: &Member) -> bool {
+    pub(super) fn is_still_joining(&self, member: &Member) -> bool {
         let profile = &member.profile;
         let is_alive = |node: &Node| node.config.id == profile.id && profile.is_of(node.config.incarnation);
         member.is_joining && self.nodes.iter().any(is_alive)
