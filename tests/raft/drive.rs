@@ -42,6 +42,13 @@ impl Cluster {
         }
     }
 
+    /// A member stands for election, as soon as no vote is withheld after the start, and all messages arrive.
+    pub fn elect(&mut self, name: &str) {
+        self.now = self.now.saturating_add(200 * MS);
+        self.input(id(name), Input::Campaign);
+        self.stabilize();
+    }
+
     pub fn raft(&self, id: &str) -> &Raft {
         &self.nodes[&MemberId::new(id).unwrap()].raft
     }
@@ -62,9 +69,7 @@ pub const MS: Duration = Duration::from_millis(1);
 /// A cluster of three in which a leads, with a record of its term committed everywhere.
 pub fn led() -> Cluster {
     let mut cluster = Cluster::of(&["a", "b", "c"]);
-    cluster.now = cluster.now.saturating_add(200 * MS);
-    cluster.input(id("a"), Input::Campaign);
-    cluster.stabilize();
+    cluster.elect("a");
     assert_eq!(cluster.leaders(), [id("a")]);
     cluster
 }

@@ -404,9 +404,7 @@ fn a_leader_that_is_too_far_away_to_be_trusted_gives_up() {
 fn a_candidate_whose_disk_hangs_does_not_raise_its_term_again_and_again() {
     let mut cluster = Cluster::of(&["a", "b", "c"]);
     cluster.nodes.get_mut(&id("a")).unwrap().keeps_writes = true;
-    cluster.now = cluster.now.saturating_add(200 * MS);
-    cluster.input(id("a"), Input::Campaign);
-    cluster.stabilize();
+    cluster.elect("a");
     assert_eq!((cluster.raft("a").term(), cluster.raft("a").role()), (1, Role::Candidate));
     for _ in 0..10 {
         cluster.now = cluster.now.saturating_add(1_000 * MS);

@@ -191,9 +191,7 @@ fn an_answer_to_a_question_of_an_earlier_life_says_nothing() {
 #[test]
 fn an_address_that_was_listed_in_a_record_that_is_lost_is_listed_again() {
     let mut cluster = Cluster::of(&["a", "b", "c", "d", "e"]);
-    cluster.now = cluster.now.saturating_add(200 * MS);
-    cluster.input(id("a"), Input::Campaign);
-    cluster.stabilize();
+    cluster.elect("a");
     let mut settings = again("c");
     settings.address = "new".into();
     restart(&mut cluster, settings);

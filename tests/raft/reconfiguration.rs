@@ -100,9 +100,7 @@ fn a_change_waits_for_the_record_in_flight_and_a_second_change_is_refused() {
 #[test]
 fn a_change_of_two_voters_goes_through_a_joint_configuration_and_leaves_it_by_itself() {
     let mut cluster = Cluster::of(&["a", "b", "c", "d", "e"]);
-    cluster.now = cluster.now.saturating_add(200 * MS);
-    cluster.input(id("a"), Input::Campaign);
-    cluster.stabilize();
+    cluster.elect("a");
     change(&mut cluster, 1, vec![Change::Remove(id("d")), Change::Demote(id("e"))]);
     let joint = cluster.raft("a").membership().clone();
     assert!(joint.is_joint() && joint.votes(&id("d")) && joint.votes(&id("e")));
@@ -176,9 +174,7 @@ fn only_members_ask_to_leave() {
 #[test]
 fn a_voter_that_only_an_uncommitted_record_removes_can_still_be_elected() {
     let mut cluster = Cluster::of(&["a", "b"]);
-    cluster.now = cluster.now.saturating_add(200 * MS);
-    cluster.input(id("a"), Input::Campaign);
-    cluster.stabilize();
+    cluster.elect("a");
     // Only a keeps the record that removes it: b can elect nobody without the vote of a, which has the newer
     // record.
     change(&mut cluster, 1, vec![Change::Remove(id("a"))]);
@@ -202,9 +198,7 @@ fn no_record_follows_that_with_the_largest_index() {
         let durable = start.durable().unwrap();
         cluster.add(start.config, durable);
     }
-    cluster.now = cluster.now.saturating_add(200 * MS);
-    cluster.input(id("a"), Input::Campaign);
-    cluster.stabilize();
+    cluster.elect("a");
     let changes = vec![Change::Remove(id("c"))];
     cluster.input(id("a"), Input::ChangeMembership { request: 5, changes, transition: Transition::Joint });
     propose(&mut cluster, "a", 6, None, "data");

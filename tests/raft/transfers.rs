@@ -89,9 +89,7 @@ fn a_transfer_to_a_voter_that_does_not_catch_up_is_given_up() {
 #[test]
 fn a_voter_of_higher_priority_is_handed_leadership_once_it_has_caught_up() {
     let mut cluster = with_priorities([0, 1, 2]);
-    cluster.now = cluster.now.saturating_add(200 * MS);
-    cluster.input(id("a"), Input::Campaign);
-    cluster.stabilize();
+    cluster.elect("a");
     assert_eq!(cluster.leaders(), [id("a")], "no vote is refused because of a priority");
     // c, the best, is cut off: b leads meanwhile.
     let without_c = |message: &Message| message.to == id("c") || message.from == id("c");
@@ -107,9 +105,7 @@ fn a_voter_of_higher_priority_is_handed_leadership_once_it_has_caught_up() {
 #[test]
 fn hand_overs_in_vain_become_rare() {
     let mut cluster = with_priorities([0, 1, 0]);
-    cluster.now = cluster.now.saturating_add(200 * MS);
-    cluster.input(id("a"), Input::Campaign);
-    cluster.stabilize();
+    cluster.elect("a");
     // b answers heartbeats, but is never told to stand.
     cluster.run(20_000 * MS, |message| message.body == Body::TimeoutNow);
     let terms = cluster.raft("a").term();
@@ -119,9 +115,7 @@ fn hand_overs_in_vain_become_rare() {
 #[test]
 fn a_voter_of_higher_priority_is_handed_leadership_while_proposals_come_without_a_pause() {
     let mut cluster = with_priorities([0, 1, 0]);
-    cluster.now = cluster.now.saturating_add(200 * MS);
-    cluster.input(id("a"), Input::Campaign);
-    cluster.stabilize();
+    cluster.elect("a");
     let mut request = 0;
     while cluster.leaders() == [id("a")] {
         // Two at a time: one record is always in flight.
@@ -138,9 +132,7 @@ fn a_voter_of_higher_priority_is_handed_leadership_while_proposals_come_without_
 #[test]
 fn a_voter_of_higher_priority_that_lags_does_not_stop_proposals_for_long() {
     let mut cluster = with_priorities([0, 1, 0]);
-    cluster.now = cluster.now.saturating_add(200 * MS);
-    cluster.input(id("a"), Input::Campaign);
-    cluster.stabilize();
+    cluster.elect("a");
     // b keeps the first record. From now on it answers each heartbeat, and keeps no record any more.
     let round_to_b = Cell::new(0);
     let lost = |message: &Message| {

@@ -18,9 +18,7 @@ fn with_witness() -> Cluster {
         cluster.add(start.config, durable);
     }
     cluster.in_flight.clear();
-    cluster.now = cluster.now.saturating_add(200 * MS);
-    cluster.input(id("a"), Input::Campaign);
-    cluster.stabilize();
+    cluster.elect("a");
     assert_eq!(cluster.leaders(), [id("a")]);
     cluster
 }

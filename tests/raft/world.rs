@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use elector::core::raft::{ElectionTiming, Protection};
-use elector::testing::raft::{Beginning, Fault, Figures, Plan, World};
+use elector::testing::raft::{Fault, Figures, Plan, World};
 use elector_kit::seeds::{self, seeds};
 
 #[test]
@@ -56,10 +56,7 @@ fn a_seed_gives_the_same_world_again() {
 fn a_majority_leads_and_commits_while_the_other_voters_stay_cut_off() {
     for seed in 0..20 {
         let faults = vec![Fault::Crash, Fault::Partition, Fault::Loss];
-        let drawn = Plan::drawn(seed);
-        let (learners, spares, beginning) = (0, 0, Beginning::Members);
-        let plan =
-            Plan { voters: 5, witnesses: 2, lost_voters: 2, learners, spares, beginning, faults, ..drawn };
+        let plan = Plan { witnesses: 2, lost_voters: 2, faults, ..Plan::drawn(seed).of_voters(5) };
         World::with(seed, plan).run().unwrap();
     }
 }
@@ -67,19 +64,12 @@ fn a_majority_leads_and_commits_while_the_other_voters_stay_cut_off() {
 /// Worlds in which members lack a rule, until one breaks a promise.
 fn broken_without(protection: Protection, faults: &[Fault], change: impl Fn(Plan) -> Plan) -> String {
     for seed in 0..400 {
-        let drawn = Plan::drawn(seed);
         let plan = Plan {
-            voters: 3,
-            witnesses: 0,
-            learners: 0,
-            spares: 0,
-            beginning: Beginning::Members,
-            lost_voters: 0,
             faults: faults.to_vec(),
             without: Some(protection),
             chaos: Duration::from_secs(20),
             fault_every: Duration::from_millis(60),
-            ..drawn.clone()
+            ..Plan::drawn(seed).of_voters(3)
         };
         let plan = change(plan);
         if let Err(violation) = World::with(seed, plan).run() {

@@ -48,10 +48,9 @@ impl Contact {
         self.newest_round
     }
 
-    /// What is sent next begins a round. Returns its number.
-    pub(super) fn end_round(&mut self) -> u64 {
+    /// What is sent next begins a round.
+    pub(super) fn end_round(&mut self) {
         self.next_at = Instant::ZERO;
-        self.newest_round + 1
     }
 
     /// The number of the newest round.

@@ -105,12 +105,6 @@ impl Durable {
     /// The state as bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let bytes = self.write();
-        debug_assert_eq!(Durable::from_bytes(&bytes).as_ref(), Ok(self), "a member reads its own state");
-        bytes
-    }
-
-    fn write(&self) -> Vec<u8> {
         let kind = match &self.state {
             DurableState::Bound(bound) => return bound.to_bytes(&self.id, self.incarnation),
             DurableState::Blank { .. } => BLANK,
@@ -135,7 +129,9 @@ impl Durable {
                 w.membership(membership);
             }
         }
-        w.finish()
+        let bytes = w.finish();
+        debug_assert_eq!(Durable::from_bytes(&bytes).as_ref(), Ok(self), "a member reads its own state");
+        bytes
     }
 
     /// The state that these bytes are.
@@ -214,7 +210,9 @@ impl Bound {
         w.id(id);
         w.number(incarnation.get());
         self.write(&mut w);
-        w.finish()
+        let bytes = w.finish();
+        debug_assert!(Durable::from_bytes(&bytes).is_ok(), "a member reads its own state");
+        bytes
     }
 
     fn write(&self, w: &mut Writer) {

@@ -37,14 +37,13 @@ impl Raft {
     }
 
     /// What is known of the members of another membership, and which members it does not list any more.
-    fn known_in(&mut self, membership: &Membership) -> (Vec<Progress>, Vec<Peer>) {
-        let first_round = self.leading().map_or(0, |leading| leading.contact.end_round());
+    fn known_in(&self, membership: &Membership) -> (Vec<Progress>, Vec<Peer>) {
         let State::Leader(leading) = &self.state else { return (Vec::new(), Vec::new()) };
         let known = |profile: &Profile| {
             self.place_of(profile.peer()).and_then(|place| leading.progress.get(place)).copied()
         };
         let profiles = membership.members().iter().map(|member| &member.profile);
-        let new = Progress::new(first_round, self.now);
+        let new = Progress::new(leading.contact.newest_round() + 1, self.now);
         let progress = profiles.map(|profile| known(profile).unwrap_or(new)).collect();
         (progress, self.removed_by(membership))
     }
@@ -56,6 +55,7 @@ impl Raft {
     fn take_members(&mut self, progress: Vec<Progress>, removed: Vec<Peer>) {
         let (own_place, is_only_voter) = (self.own_place(), self.is_only_voter());
         if let Some(leading) = self.leading() {
+            leading.contact.end_round();
             leading.own_place = own_place;
             leading.is_only_voter = is_only_voter;
             leading.progress = progress;

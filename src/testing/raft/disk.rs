@@ -14,7 +14,8 @@ pub(super) struct Disk {
     durable: Option<Vec<u8>>,
     /// What `durable` says; for a torn file what the last whole one said.
     kept: Option<Durable>,
-    is_torn: bool,
+    /// When the file was torn, if it is.
+    torn_at: Option<u64>,
     writing: Option<(Ticket, Vec<u8>)>,
     /// No write is answered before.
     pub(super) stuck_until: u64,
@@ -27,7 +28,7 @@ impl Disk {
         Disk {
             durable: durable.map(Durable::to_bytes),
             kept: durable.cloned(),
-            is_torn: false,
+            torn_at: None,
             writing: None,
             stuck_until: 0,
             fails_until: 0,
@@ -64,7 +65,7 @@ impl Disk {
 
     /// The process ends in the middle of its write: the file has only the beginning of the new state, or one
     /// bit of it is wrong.
-    pub(super) fn tear(&mut self, random: &mut Random) {
+    pub(super) fn tear(&mut self, now: u64, random: &mut Random) {
         let Some((_, mut bytes)) = self.writing.take() else { return };
         let at = random.below(bytes.len() as u64) as usize;
         if random.chance(50) {
@@ -73,19 +74,24 @@ impl Disk {
             bytes[at] ^= 1 << random.below(8);
         }
         self.durable = Some(bytes);
-        self.is_torn = true;
+        self.torn_at = Some(now);
     }
 
     pub(super) fn is_torn(&self) -> bool {
-        self.is_torn
+        self.torn_at.is_some()
+    }
+
+    /// When the file was torn, if it is.
+    pub(super) fn torn_at(&self) -> Option<u64> {
+        self.torn_at
     }
 
     /// The state at a start, if there is one. A whole file is read, and a torn one refused.
     pub(super) fn read(&self) -> Result<Option<Durable>, Broken> {
         let Some(bytes) = &self.durable else { return Ok(None) };
         match Durable::from_bytes(bytes) {
-            Ok(_) if self.is_torn => Err("it reads a torn state".into()),
-            Err(invalid) if !self.is_torn => Err(format!("it refuses a whole state: {invalid}")),
+            Ok(_) if self.is_torn() => Err("it reads a torn state".into()),
+            Err(invalid) if !self.is_torn() => Err(format!("it refuses a whole state: {invalid}")),
             read => Ok(read.ok()),
         }
     }

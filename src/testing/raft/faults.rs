@@ -2,13 +2,11 @@
 
 use super::super::plan::nanos;
 use super::checks::Broken;
-use super::node::{Node, Run};
+use super::node::Node;
 use super::plan::{Beginning, Fault};
 use super::queue::Happening;
 use super::world::World;
-use crate::core::raft::{
-    Change, Incarnation, Input, Member, Membership, Profile, Raft, Standing, Transition,
-};
+use crate::core::raft::{Change, Incarnation, Input, Member, Profile, Raft, Standing, Transition};
 
 impl World {
     /// One random fault, of a kind that the plan allows.
@@ -90,11 +88,8 @@ impl World {
         }
         let leads = |node: &&Node| node.trusted_until > self.at;
         let leaders = self.nodes.iter().filter(leads).filter_map(|node| node.run.as_ref());
-        let own = &self.nodes[index].config;
-        let lists = |membership: &Membership| {
-            membership.get(&own.id).is_some_and(|member| member.profile.is_of(own.incarnation))
-        };
-        let mut concerned = leaders.filter(|run| lists(run.raft.membership())).peekable();
+        let node = &self.nodes[index];
+        let mut concerned = leaders.filter(|run| node.is_listed_in(run.raft.membership())).peekable();
         // A member of a founding list that has not heard of its cluster keeps as little of it as a member
         // that lost its state. And while a member's record lists no incarnations, it counts the votes of any.
         let knows = |node: &Node| {
@@ -108,9 +103,7 @@ impl World {
         let is_list = self.plan.beginning == Beginning::List;
         let is_known = !is_list || (list.len() > 1 && list.iter().all(knows));
         // A process of the list may lose its state again before it is a member anew: nobody counts on it.
-        let counts = |run: &Run| lists(run.raft.membership()) || lists(&run.raft.committed().membership);
-        let mut runs = self.nodes.iter().filter_map(|node| node.run.as_ref());
-        if is_list && index < list.len() && !runs.any(counts) {
+        if is_list && index < list.len() && !self.is_counted_on(node) {
             return is_known;
         }
         is_known && concerned.peek().is_some() && concerned.all(|run| self.stands_without(&run.raft, index))
@@ -133,7 +126,7 @@ impl World {
         // A joining learner that has been down for so long that it does not become a voter any more may lose
         // its state as well.
         let (node, max) = (&self.nodes[index], self.longest.1);
-        let is_out = node.disk.is_torn() && self.at >= node.torn_at + 2 * max;
+        let is_out = node.disk.torn_at().is_some_and(|at| self.at >= at + 2 * max);
         let joins = |member: &Member| {
             self.is_still_joining(member) && !(is_out && member.profile.id == node.config.id)
         };

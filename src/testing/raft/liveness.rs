@@ -187,12 +187,11 @@ impl World {
             && self.nodes.iter().any(|leader| self.is_led_by(raft, leader))
     }
 
-    /// Whether a running member lists this incarnation of a process.
-    fn is_counted_on(&self, node: &Node) -> bool {
-        let own = &node.config;
+    /// Whether a running member lists this incarnation of a process, in its newest or its committed record.
+    pub(super) fn is_counted_on(&self, node: &Node) -> bool {
         let lists = |run: &Run| {
-            let listed = run.raft.membership().get(&own.id);
-            listed.is_some_and(|member| member.profile.is_of(own.incarnation))
+            let committed = &run.raft.committed().membership;
+            node.is_listed_in(run.raft.membership()) || node.is_listed_in(committed)
         };
         self.nodes.iter().filter_map(|node| node.run.as_ref()).any(lists)
     }

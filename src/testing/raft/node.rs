@@ -32,8 +32,6 @@ pub(super) struct Node {
     pub(super) cut_until: u64,
     /// Until when the process does nothing.
     pub(super) stopped_until: u64,
-    /// When its file was last torn.
-    pub(super) torn_at: u64,
     /// The true time of the next timer that is in the queue; `u64::MAX` if none is.
     pub(super) timer_at: u64,
     /// Until when the member trusts itself, in true time, as far as it knew at its last input.
@@ -56,11 +54,19 @@ impl Node {
 
     /// Whether it belongs to a cluster for good; while it is down, by what its disk keeps.
     pub(super) fn is_bound(&self) -> bool {
-        match (&self.run, self.disk.read()) {
-            (Some(run), _) => run.raft.standing() == Standing::Bound,
-            (None, Ok(Some(Durable { state: DurableState::Bound(bound), .. }))) => bound.is_established,
+        if let Some(run) = &self.run {
+            return run.raft.standing() == Standing::Bound;
+        }
+        match self.disk.read() {
+            Ok(Some(Durable { state: DurableState::Bound(bound), .. })) => bound.is_established,
             _ => false,
         }
+    }
+
+    /// Whether a membership lists this incarnation of the process, or none of it yet.
+    pub(super) fn is_listed_in(&self, membership: &Membership) -> bool {
+        let listed = membership.get(&self.config.id);
+        listed.is_some_and(|member| member.profile.is_of(self.config.incarnation))
     }
 
     /// From now on its clock runs at another rate, so its trust ends at another true time.
@@ -111,8 +117,7 @@ impl Node {
     /// The process crashes in the middle of its write, which damages its file.
     pub(super) fn tear(&mut self, at: u64, random: &mut Random) {
         self.end();
-        self.torn_at = at;
-        self.disk.tear(random);
+        self.disk.tear(at, random);
     }
 
     fn end(&mut self) {
@@ -172,7 +177,6 @@ pub(super) fn nodes(plan: &Plan, random: &mut Random) -> Vec<Node> {
             token: None,
             cut_until: 0,
             stopped_until: 0,
-            torn_at: 0,
             timer_at: u64::MAX,
             trusted_until: 0,
         }

@@ -140,6 +140,14 @@ impl Plan {
         Plan::draw(&mut Random::new(seed))
     }
 
+    /// The same with this many voters, of which none is lost, and no other processes. All start with the
+    /// cluster's first record.
+    #[must_use]
+    pub fn of_voters(self, voters: usize) -> Plan {
+        let beginning = Beginning::Members;
+        Plan { voters, witnesses: 0, learners: 0, spares: 0, lost_voters: 0, beginning, ..self }
+    }
+
     pub(super) fn draw(random: &mut Random) -> Plan {
         let often = random.pick(&[10, 30, 60]);
         let faults = Fault::ALL.into_iter().filter(|_| random.chance(often)).collect();

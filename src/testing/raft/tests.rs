@@ -12,7 +12,7 @@ use super::disk::{Disk, PROPOSE_ANSWER, check_promise, kind_of};
 use super::node::first_bound;
 use super::outputs::Allowance;
 use super::steps::do_quorums_meet;
-use super::{Beginning, Fault, Plan, World};
+use super::{Fault, Plan, World};
 use crate::core::lease::DeposedReason;
 use crate::core::raft::{
     Body, Bound, ClusterId, Config, Durable, DurableState, Event, Incarnation, Introduction, KnownIds,
@@ -33,12 +33,8 @@ fn incarnation(number: u64) -> Incarnation {
 
 /// Voters, each with an incarnation.
 fn voters(voters: &[(&str, u64)]) -> Membership {
-    let member = |(name, number): &(&str, u64)| Member {
-        profile: Profile { incarnation: incarnation(*number), ..Profile::new(id(name)) },
-        is_voter: true,
-        is_outgoing: false,
-        is_learner: false,
-        is_joining: false,
+    let member = |(name, number): &(&str, u64)| {
+        Member::voter(Profile { incarnation: incarnation(*number), ..Profile::new(id(name)) })
     };
     Membership::new(voters.iter().map(member).collect()).unwrap()
 }
@@ -307,7 +303,7 @@ fn a_torn_state_is_refused() {
     for _ in 0..500 {
         let mut disk = Disk::new(Some(&durable));
         disk.write(Ticket(1), durable.to_bytes());
-        disk.tear(&mut random);
+        disk.tear(0, &mut random);
         assert!(disk.is_torn() && disk.read() == Ok(None));
     }
 }
@@ -328,15 +324,10 @@ fn more_outputs_than_are_promised_are_noticed() {
 /// A world of three voters in which nothing goes wrong, changed before it is played.
 fn world(change: impl Fn(&mut World)) -> Result<(), String> {
     let plan = Plan {
-        voters: 3,
-        witnesses: 0,
-        learners: 0,
-        spares: 0,
-        beginning: Beginning::Members,
         // None happens, but a torn file is never given up.
         faults: [Fault::Churn].into(),
         chaos: Duration::ZERO,
-        ..Plan::drawn(1)
+        ..Plan::drawn(1).of_voters(3)
     };
     let mut world = World::with(1, plan);
     change(&mut world);
@@ -347,7 +338,7 @@ fn tear(world: &mut World, index: usize) {
     let node = &mut world.nodes[index];
     let durable = node.disk.read().unwrap().unwrap();
     node.disk.write(Ticket(0), durable.to_bytes());
-    node.disk.tear(&mut world.random);
+    node.disk.tear(0, &mut world.random);
 }
 
 #[test]

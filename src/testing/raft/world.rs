@@ -90,7 +90,8 @@ impl World {
             proposals: Vec::new(),
         };
         world.has_one_cluster = world.has_one_cluster();
-        if let Ok(Some(Durable { state: DurableState::Bound(bound), .. })) = world.nodes[0].disk.read() {
+        let first = world.nodes[0].disk.read().expect("a whole file");
+        if let Some(Durable { state: DurableState::Bound(bound), .. }) = first {
             world.histories.begin(&bound.committed);
         }
         for node in 0..world.nodes.len() {
