@@ -247,11 +247,14 @@ fn a_leaving_leader_that_cannot_be_removed_hands_leadership_over() {
     // c is gone: without a only b of two would be left.
     let without_c = |message: &Message| [message.from, message.to].contains(&id("c"));
     cluster.run(400 * MS, without_c);
-    cluster.input(id("a"), Input::Leave);
+    // The host may ask again and again.
+    for _ in 0..4 {
+        assert_eq!(cluster.leaders(), [id("a")]);
+        cluster.input(id("a"), Input::Leave);
+        cluster.run(50 * MS, without_c);
+    }
     cluster.run(100 * MS, without_c);
-    assert_eq!(cluster.leaders(), [id("a")]);
-    cluster.run(300 * MS, without_c);
-    assert_eq!(cluster.leaders(), [id("b")], "after a minimum election time");
+    assert_eq!(cluster.leaders(), [id("b")], "a minimum election time after it first asked");
     assert_eq!(cluster.raft("b").membership().members().len(), 3);
     // Once c is back the new leader removes it.
     cluster.run(500 * MS, nothing);
