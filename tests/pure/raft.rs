@@ -179,7 +179,7 @@ fn parse(bytes: &[u8], kind: u32, number: u64) -> Result<Input, String> {
     let mut fields = Fields(bytes);
     Ok(match kind {
         0 => Input::Timeout,
-        1 => Input::Received(bytes.into()),
+        1 => Input::Received(bytes.to_vec()),
         2 => Input::Campaign,
         3 => {
             let expected = fields.flag().then(|| fields.number());

@@ -143,7 +143,7 @@ impl Cluster {
     }
 
     pub fn deliver(&mut self, message: &Message) -> Vec<Message> {
-        self.input(message.to, Input::Received(message.to_bytes().into()))
+        self.input(message.to, Input::Received(message.to_bytes()))
     }
 
     /// Delivers everything until no message is in flight; at most 10 000.

@@ -225,9 +225,9 @@ fn messages_for_others_and_of_other_clusters_are_refused_and_counted() {
         Message { cluster: ClusterId([9; 16]), ..vote.clone() },
     ];
     for message in &strange {
-        cluster.input(id("b"), Input::Received(message.to_bytes().into()));
+        cluster.input(id("b"), Input::Received(message.to_bytes()));
     }
-    cluster.input(id("b"), Input::Received(b"GET / HTTP/1.1".to_vec().into()));
+    cluster.input(id("b"), Input::Received(b"GET / HTTP/1.1".to_vec()));
     let refused = cluster.raft("b").refused();
     assert_eq!((refused.address, refused.cluster, refused.invalid, refused.protocol), (2, 1, 1, 0));
     assert_eq!(cluster.raft("b").term(), 1, "nothing took effect");

@@ -197,7 +197,7 @@ impl Fuzzed {
                         changed(dice, corpus, bytes)
                     }
                 };
-                Input::Received(bytes.into())
+                Input::Received(bytes)
             }
             60..=66 => Input::Campaign,
             67..=72 => {

@@ -1,7 +1,6 @@
 //! Members on a network without faults, where a message takes 5 ms unless a test says otherwise.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use elector::core::Instant;
@@ -17,7 +16,7 @@ pub const ONE_WAY: Duration = Duration::from_millis(5);
 
 /// What happens at some time.
 enum Happening {
-    Arrives(usize, Arc<[u8]>),
+    Arrives(usize, Vec<u8>),
     Written(usize, Ticket),
 }
 
@@ -80,7 +79,7 @@ impl Network {
             match raft.poll_output() {
                 Output::Send { to, bytes } => {
                     self.messages += 1;
-                    self.enqueue(self.one_way, Happening::Arrives(to.parse().unwrap(), bytes.into()));
+                    self.enqueue(self.one_way, Happening::Arrives(to.parse().unwrap(), bytes));
                 }
                 Output::Persist { ticket, .. } if self.write.is_zero() => {
                     raft.handle_input(self.now, Input::Persisted(ticket));

@@ -19,9 +19,10 @@ use alloc::vec::Vec;
 /// # Ok::<(), elector::core::raft::InvalidId>(())
 /// ```
 #[derive(Clone, Copy)]
+#[cfg_attr(not(target_family = "wasm"), repr(C, align(8)))]
 pub struct MemberId {
-    length: u8,
     bytes: [u8; MemberId::MAX_BYTES],
+    length: u8,
 }
 
 impl MemberId {
@@ -33,6 +34,9 @@ impl MemberId {
     /// # Errors
     /// When the id is empty, longer than [`MemberId::MAX_BYTES`] or holds a control character.
     pub fn new(id: &str) -> Result<MemberId, InvalidId> {
+        if let Some(plain) = MemberId::plain(id.as_bytes()) {
+            return Ok(plain);
+        }
         if id.is_empty() {
             return Err(InvalidId::Empty);
         }
@@ -44,19 +48,29 @@ impl MemberId {
         }
         let mut bytes = [0; MemberId::MAX_BYTES];
         bytes[..id.len()].copy_from_slice(id.as_bytes());
-        Ok(MemberId { length: id.len() as u8, bytes })
+        Ok(MemberId { bytes, length: id.len() as u8 })
     }
 
-    /// The id of these bytes if it is valid and has nothing but printable ASCII, as most ids have.
+    /// The id of these bytes if it is valid and has nothing but printable ASCII, as most ids have. In
+    /// WebAssembly always `None`: small code counts more there.
     #[cfg_attr(not(target_family = "wasm"), inline)]
     pub(super) fn plain(id: &[u8]) -> Option<MemberId> {
-        let mut is_plain = (1..=MemberId::MAX_BYTES).contains(&id.len());
-        let mut bytes = [0; MemberId::MAX_BYTES];
-        for (to, byte) in bytes.iter_mut().zip(id) {
-            *to = *byte;
-            is_plain &= (0x20..0x7F).contains(byte);
+        if cfg!(target_family = "wasm") {
+            return None;
         }
-        is_plain.then_some(MemberId { length: id.len() as u8, bytes })
+        let is_plain = id.iter().fold(true, |is_plain, byte| is_plain & (0x20..0x7F).contains(byte));
+        if !is_plain || !(1..=MemberId::MAX_BYTES).contains(&id.len()) {
+            return None;
+        }
+        let mut bytes = [0; MemberId::MAX_BYTES];
+        if id.len() <= 8 {
+            // Written as one word: a processor waits when it reads a word that was written byte by byte.
+            let head = id.iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte));
+            bytes[..8].copy_from_slice(&head.to_le_bytes());
+        } else {
+            bytes[..id.len()].copy_from_slice(id);
+        }
+        Some(MemberId { bytes, length: id.len() as u8 })
     }
 
     /// The id as a string.

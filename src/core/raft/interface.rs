@@ -18,7 +18,7 @@ pub enum Input {
     Timeout,
     /// Bytes came from another member. Read the clock for `now` after they arrived: the time at which a
     /// leader was heard must not lie before it.
-    Received(Arc<[u8]>),
+    Received(Vec<u8>),
     /// Stand for election now rather than at the election time, unless a leader was heard lately.
     Campaign,
     /// Replace the replicated data. A member that does not lead forwards the proposal to the leader that it

@@ -140,16 +140,18 @@ impl fmt::Debug for Membership {
 /// The count of the members, then each: id, incarnation, address, priority, whether it is a witness, and its
 /// parts as bits: voter, outgoing, learner, joining.
 fn to_bytes(members: &[Member]) -> Box<[u8]> {
-    let mut bytes = Vec::with_capacity(1 + 48 * members.len());
+    // No more than 15 bytes besides the texts of a member.
+    let length = |member: &Member| 15 + member.profile.id.as_bytes().len() + member.profile.address.len();
+    let mut bytes = Vec::with_capacity(1 + members.iter().map(length).sum::<usize>());
     number::write(&mut bytes, members.len() as u64);
-    let text = |bytes: &mut Vec<u8>, text: &str| {
+    let text = |bytes: &mut Vec<u8>, text: &[u8]| {
         number::write(bytes, text.len() as u64);
-        bytes.extend_from_slice(text.as_bytes());
+        bytes.extend_from_slice(text);
     };
     for Member { profile, is_voter, is_outgoing, is_learner, is_joining } in members {
-        text(&mut bytes, &profile.id);
+        text(&mut bytes, profile.id.as_bytes());
         number::write(&mut bytes, profile.incarnation.get());
-        text(&mut bytes, &profile.address);
+        text(&mut bytes, profile.address.as_bytes());
         bytes.extend_from_slice(&[profile.priority, u8::from(profile.is_witness)]);
         let parts = [is_voter, is_outgoing, is_learner, is_joining];
         bytes.push(parts.into_iter().rev().fold(0, |bits, part| bits << 1 | u8::from(*part)));
@@ -330,6 +332,9 @@ impl Membership {
 /// The members in the order of their ids. Sorted by insertion: there are few, most are in order already, and
 /// the code is a tenth of the standard library's.
 fn sorted(members: Vec<Member>) -> Result<Vec<Member>, InvalidMembership> {
+    if members.is_sorted_by(|a, b| a.profile.id < b.profile.id) {
+        return Ok(members);
+    }
     let mut sorted: Vec<Member> = Vec::with_capacity(members.len());
     for member in members {
         match sorted.binary_search_by_key(&member.profile.id, |other| other.profile.id) {

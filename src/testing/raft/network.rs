@@ -1,6 +1,6 @@
 //! What lies between the members, and what it does to their messages.
 
-use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::super::plan::nanos;
 use super::plan::Fault;
@@ -16,7 +16,7 @@ impl World {
         until(from) > self.at || until(to) > self.at || one_way()
     }
 
-    pub(super) fn send(&mut self, from: usize, to: MemberId, bytes: Arc<[u8]>) {
+    pub(super) fn send(&mut self, from: usize, to: MemberId, bytes: Vec<u8>) {
         self.figures.messages += 1;
         let Some(to) = self.nodes.iter().position(|node| node.config.id == to) else { return };
         if self.strikes(Fault::Loss, 15) {
@@ -24,10 +24,8 @@ impl World {
         }
         let mut bytes = bytes;
         if self.strikes(Fault::Damage, 3) {
-            let mut damaged = bytes.to_vec();
-            let at = self.random.below(damaged.len() as u64) as usize;
-            damaged[at] ^= 1 << self.random.below(8);
-            bytes = damaged.into();
+            let at = self.random.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << self.random.below(8);
         }
         if self.strikes(Fault::Duplicate, 10) {
             let at = self.at + self.random.below(3 * self.longest.1);

@@ -1,6 +1,5 @@
 //! What will happen in a world, in the order of time.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::core::raft::Ticket;
@@ -9,7 +8,7 @@ use crate::core::raft::Ticket;
 #[derive(Debug)]
 pub(super) enum Happening {
     Timer(usize),
-    Arrives { from: usize, to: usize, bytes: Arc<[u8]> },
+    Arrives { from: usize, to: usize, bytes: Vec<u8> },
     Written { node: usize, run: u64, ticket: Ticket },
     Restart(usize),
     Known { node: usize, other: usize },

@@ -361,7 +361,7 @@ impl World {
                     let node = &self.nodes[index];
                     let promise = node.disk.check_promise(&bytes, self.plan.without);
                     promise.map_err(|broken| format!("n{index}: {broken}"))?;
-                    self.send(index, to, bytes.into());
+                    self.send(index, to, bytes);
                 }
                 Output::Persist { ticket, bytes } => self.write(index, ticket, bytes),
                 Output::Event(event) => {

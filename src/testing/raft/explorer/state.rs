@@ -151,7 +151,7 @@ impl State {
             Action::Pause => return self.pause(setting),
             Action::Timeout(member) => (*member, Some(Input::Timeout)),
             Action::Campaign(member) => (*member, Some(Input::Campaign)),
-            Action::Deliver(packet) => (packet.to, Some(Input::Received(packet.bytes.clone()))),
+            Action::Deliver(packet) => (packet.to, Some(Input::Received(packet.bytes.to_vec()))),
             Action::Written(member) => (*member, self.process(*member).end_write()),
             Action::WriteFails(member, keeps) => {
                 self.budget.failures -= 1;
