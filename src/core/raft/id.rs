@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 /// # Ok::<(), elector::core::raft::InvalidId>(())
 /// ```
 #[derive(Clone, Copy)]
+// Aligned, an id is copied in whole words. In WebAssembly that would only make the module larger.
 #[cfg_attr(not(target_family = "wasm"), repr(C, align(8)))]
 pub struct MemberId {
     bytes: [u8; MemberId::MAX_BYTES],

@@ -16,13 +16,12 @@ impl World {
         until(from) > self.at || until(to) > self.at || one_way()
     }
 
-    pub(super) fn send(&mut self, from: usize, to: MemberId, bytes: Vec<u8>) {
+    pub(super) fn send(&mut self, from: usize, to: MemberId, mut bytes: Vec<u8>) {
         self.figures.messages += 1;
         let Some(to) = self.nodes.iter().position(|node| node.config.id == to) else { return };
         if self.strikes(Fault::Loss, 15) {
             return;
         }
-        let mut bytes = bytes;
         if self.strikes(Fault::Damage, 3) {
             let at = self.random.below(bytes.len() as u64) as usize;
             bytes[at] ^= 1 << self.random.below(8);
