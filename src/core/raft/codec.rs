@@ -86,6 +86,7 @@ impl ::core::error::Error for InvalidBytes {}
 pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
+    #[cfg_attr(not(target_family = "wasm"), inline)]
     pub(super) fn new(kind: u8, room: usize) -> Writer {
         let mut bytes = Vec::with_capacity(HEADER + room + CHECKSUM);
         bytes.extend_from_slice(&MAGIC);
@@ -286,7 +287,7 @@ impl<'a> Reader<'a> {
         self.bytes(MAX_DATA_BYTES, "data").map(Arc::from)
     }
 
-    #[cfg_attr(not(target_family = "wasm"), inline)]
+    #[cfg_attr(not(target_family = "wasm"), inline(always))]
     pub(super) fn id(&mut self, field: &'static str) -> Option<MemberId> {
         let id = self.bytes(MemberId::MAX_BYTES, field)?;
         MemberId::plain(id).or_else(|| self.other_id(id, field))
@@ -298,8 +299,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn known(&mut self) -> Option<KnownIds> {
-        let mut known = KnownIds::default();
-        for _ in 0..self.length(MAX_KNOWN, "known")? {
+        let count = self.length(MAX_KNOWN, "known")?;
+        let mut known = KnownIds::with_room(count);
+        for _ in 0..count {
             let id = self.id("known")?;
             if known.ids().last().is_some_and(|last| *last >= id) {
                 return self.invalid("known");

@@ -19,12 +19,21 @@ use alloc::vec::Vec;
 /// # Ok::<(), elector::core::raft::InvalidId>(())
 /// ```
 #[derive(Clone, Copy)]
-// Aligned, an id is copied in whole words. In WebAssembly that would only make the module larger.
-#[cfg_attr(not(target_family = "wasm"), repr(C, align(8)))]
+#[cfg_attr(not(target_family = "wasm"), repr(C))]
 pub struct MemberId {
     bytes: [u8; MemberId::MAX_BYTES],
-    length: u8,
+    length: Length,
 }
+
+/// Whether small code counts more than fast code: in WebAssembly.
+const SMALL: bool = cfg!(target_family = "wasm");
+
+/// A whole word: ids are copied in words, and a processor waits when it reads a word that was written byte by
+/// byte. In WebAssembly that would only make the module larger.
+#[cfg(not(target_family = "wasm"))]
+type Length = u64;
+#[cfg(target_family = "wasm")]
+type Length = u8;
 
 impl MemberId {
     /// Maximum length of an id, in bytes.
@@ -49,29 +58,30 @@ impl MemberId {
         }
         let mut bytes = [0; MemberId::MAX_BYTES];
         bytes[..id.len()].copy_from_slice(id.as_bytes());
-        Ok(MemberId { bytes, length: id.len() as u8 })
+        Ok(MemberId { bytes, length: id.len() as Length })
     }
 
     /// The id of these bytes if it is valid and has nothing but printable ASCII, as most ids have. In
     /// WebAssembly always `None`: small code counts more there.
-    #[cfg_attr(not(target_family = "wasm"), inline)]
+    #[cfg_attr(not(target_family = "wasm"), inline(always))]
     pub(super) fn plain(id: &[u8]) -> Option<MemberId> {
-        if cfg!(target_family = "wasm") {
+        if SMALL || !(1..=MemberId::MAX_BYTES).contains(&id.len()) {
             return None;
         }
-        let is_plain = id.iter().fold(true, |is_plain, byte| is_plain & (0x20..0x7F).contains(byte));
-        if !is_plain || !(1..=MemberId::MAX_BYTES).contains(&id.len()) {
-            return None;
-        }
-        let mut bytes = [0; MemberId::MAX_BYTES];
+        let (mut bytes, mut is_plain) = ([0; MemberId::MAX_BYTES], true);
         if id.len() <= 8 {
-            // Written as one word: a processor waits when it reads a word that was written byte by byte.
-            let head = id.iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte));
-            bytes[..8].copy_from_slice(&head.to_le_bytes());
+            // Written as one word: see `Length`.
+            let mut head = 0;
+            for byte in id.iter().rev() {
+                is_plain &= (0x20..0x7F).contains(byte);
+                head = head << 8 | u64::from(*byte);
+            }
+            bytes[..8].copy_from_slice(&u64::to_le_bytes(head));
         } else {
+            is_plain = id.iter().all(|byte| (0x20..0x7F).contains(byte));
             bytes[..id.len()].copy_from_slice(id);
         }
-        Some(MemberId { bytes, length: id.len() as u8 })
+        is_plain.then_some(MemberId { bytes, length: id.len() as Length })
     }
 
     /// The id as a string.
@@ -86,7 +96,7 @@ impl MemberId {
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+        &self.bytes[..self.length as usize]
     }
 }
 
@@ -258,9 +268,17 @@ pub const MAX_KNOWN: usize = 64;
 pub struct KnownIds(Vec<MemberId>);
 
 impl KnownIds {
+    /// No id yet, and room for so many.
+    pub(super) fn with_room(count: usize) -> KnownIds {
+        if SMALL { KnownIds::default() } else { KnownIds(Vec::with_capacity(count.min(MAX_KNOWN))) }
+    }
+
     /// Adds an id. Returns false if it was known, or if the set is full.
     pub fn insert(&mut self, id: MemberId) -> bool {
-        match self.0.binary_search(&id) {
+        // Mostly they come in order.
+        let is_last = !SMALL && self.0.last().is_none_or(|last| *last < id);
+        let place = if is_last { Err(self.0.len()) } else { self.0.binary_search(&id) };
+        match place {
             Err(place) if self.0.len() < MAX_KNOWN => {
                 self.0.insert(place, id);
                 true

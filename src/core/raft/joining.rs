@@ -92,11 +92,12 @@ impl Raft {
     }
 
     fn introduction(&self, wait: u64) -> Introduction {
-        let mut known = KnownIds::default();
-        for member in self.membership().members() {
+        let (members, others) = (self.membership().members(), self.acquaintances.known().ids());
+        let mut known = KnownIds::with_room(members.len() + others.len());
+        for member in members {
             known.insert(member.profile.id);
         }
-        for id in self.acquaintances.known().ids() {
+        for id in others {
             known.insert(*id);
         }
         let (standing, may_found) = (self.standing(), self.may_found());

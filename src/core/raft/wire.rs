@@ -75,10 +75,13 @@ impl Message {
         if !Body::has_kind(kind) {
             return Err(InvalidBytes::UnknownKind(kind));
         }
-        match (Message::read_fields(kind, &mut r), r.finish()) {
-            (Some(message), None) if message.is_sound() => Ok(message),
-            (Some(message), None) => Err(InvalidBytes::Field(message.body.name())),
-            (_, invalid) => Err(invalid.unwrap_or(InvalidBytes::Trailing)),
+        let Some(message) = Message::read_fields(kind, &mut r) else {
+            return Err(r.finish().unwrap_or(InvalidBytes::Trailing));
+        };
+        match r.finish() {
+            Some(invalid) => Err(invalid),
+            None if message.is_sound() => Ok(message),
+            None => Err(InvalidBytes::Field(message.body.name())),
         }
     }
 
@@ -127,6 +130,7 @@ impl Body {
                 record.data.len() + 48 * record.membership.members().len()
             }
             Body::Propose { data, .. } => data.len(),
+            Body::Seek(introduction) | Body::Here(introduction) => 16 * introduction.known.ids().len(),
             _ => 0,
         }
     }
