@@ -20,16 +20,23 @@ const TOLERANCE_MS = 2;
  * wall clock was set back by as much.
  */
 export function bootClock(read: { performance(): number; date(): number }): () => number {
-    let apart = read.date() - read.performance();
+    const started = read.performance();
+    let apart = read.date() - started;
     let added = 0;
     return () => {
         const steady = read.performance();
-        const now = read.date() - steady;
-        if (now - apart > TOLERANCE_MS) {
-            added += now - apart;
-            apart = now;
-        } else if (apart - now > TOLERANCE_MS) {
-            apart = now;
+        const date = read.date();
+        const ahead = date - steady - apart;
+        if (ahead > TOLERANCE_MS) {
+            // A busy machine may have held the process up between the two readings: that is no suspend, and
+            // the first clock has counted it by now.
+            const missed = date - read.performance() - apart;
+            if (missed > TOLERANCE_MS) {
+                added += missed;
+                apart += missed;
+            }
+        } else if (ahead < -TOLERANCE_MS) {
+            apart += ahead;
         }
         return steady + added;
     };

@@ -98,6 +98,26 @@ test("a suspend that only the wall clock counts advances the boot clock; noise d
     assert.ok(now() - before >= 69_995);
 });
 
+test("time for which the process was held up while it read its clocks is counted once", () => {
+    let [steady, wall, heldUp] = [5_000, 1_700_000_000_000, 40];
+    const pass = (ms) => [steady, wall] = [steady + ms, wall + ms];
+    // Held up between the readings, before and after them.
+    const performance = () => { pass(heldUp); return steady; };
+    const date = () => { pass(heldUp); const read = wall; pass(heldUp); return read; };
+    const now = bootClock({ performance, date });
+    for (let round = 0; round < 100; round++) {
+        const before = steady;
+        const read = now();
+        assert.ok(read >= before && read <= steady, `${read - steady} ms beyond the clock in round ${round}`);
+    }
+    // A suspend still counts.
+    wall += 60_000;
+    const before = steady;
+    assert.ok(now() >= before + 60_000 - 3 * heldUp);
+    heldUp = 0;
+    assert.ok(Math.abs(now() - steady - 60_000) <= 3 * 40, `${now() - steady}`);
+});
+
 test("a process whose candidate stands by can exit", () => {
     const program = `
         const { Elector, memoryStore } = require(${JSON.stringify(new URL("cjs/index.js", dist).pathname)});
