@@ -439,6 +439,30 @@ fn a_voter_that_lost_its_state_is_admitted_anew_and_its_old_votes_do_not_count()
 }
 
 #[test]
+fn a_member_that_lost_its_state_is_found_by_those_that_count_on_it() {
+    // b comes back with nothing. The only member that it knows is down, and the others do not ask members.
+    for of_list in [true, false] {
+        let mut cluster = if of_list { by_list(&["a", "b"], 11) } else { blanks(&["a", "b"], &[("b", "a")]) };
+        cluster.run(2 * WAIT, nothing);
+        for (number, name) in [(21, "c"), (22, "d"), (23, "e")] {
+            cluster.add_blank(config(name, number));
+            cluster.input(id(name), Input::Known(id("a")));
+            cluster.run(2 * WAIT, nothing);
+        }
+        let leader = cluster.leaders()[0];
+        propose(&mut cluster, &leader, 1, None, "x");
+        cluster.run(WAIT, nothing);
+        let is_down = |message: &Message| [message.from, message.to].contains(&id("a"));
+        cluster.run(2 * WAIT, is_down);
+        cluster.add_blank(if of_list { listed("b", 99, &["a", "b"]) } else { config("b", 99) });
+        cluster.input(id("b"), Input::Known(id("a")));
+        cluster.run(4 * WAIT, is_down);
+        assert_eq!(voters(&cluster, "b"), ["a", "b", "c", "d", "e"].map(id), "of a list: {of_list}");
+        assert_eq!(&*cluster.raft("b").committed().data, b"x");
+    }
+}
+
+#[test]
 fn members_that_forgot_do_not_begin_a_list_anew_while_they_hear_of_its_cluster() {
     let names = ["a", "b", "c"];
     let mut cluster = by_list(&names, 11);

@@ -128,6 +128,10 @@ impl Raft {
             && [Incarnation::UNKNOWN, self.config.incarnation].contains(&message.to_incarnation);
         if !is_for_me || message.from == self.config.id {
             self.refused.address += 1;
+            if message.to == self.config.id {
+                // Meant for the member before it lost its state: its cluster may be known by nobody else.
+                self.learn_of(message.from, &[]);
+            }
             return;
         }
         if let Body::Seek(introduction) | Body::Here(introduction) = &message.body {

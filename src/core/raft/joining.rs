@@ -107,7 +107,7 @@ impl Raft {
     /// A member says which cluster it belongs to.
     pub(super) fn meet(&mut self, message: &Message, introduction: &Introduction) {
         let from = message.from;
-        self.learn_of(from, &introduction.known);
+        self.learn_of(from, introduction.known.ids());
         let says = match (introduction.standing, introduction.may_found) {
             (Standing::Blank, true) => Says::MayFound,
             (Standing::Blank, false) => Says::Blank,
@@ -150,12 +150,12 @@ impl Raft {
 
     /// Remembers ids that another member knows, for as long as this one looks for a cluster, founds or leaves
     /// one.
-    fn learn_of(&mut self, from: MemberId, known: &KnownIds) {
+    pub(super) fn learn_of(&mut self, from: MemberId, known: &[MemberId]) {
         if self.is_settled() || !self.looks_for_cluster() {
             return;
         }
         self.learn(from);
-        for id in known.ids() {
+        for id in known {
             self.learn(*id);
         }
     }
@@ -303,7 +303,7 @@ impl Raft {
         if !is_asked || !matches!(self.state, State::Leader(_)) {
             return;
         }
-        self.learn_of(message.from, known);
+        self.learn_of(message.from, known.ids());
         if !self.may_be_established(Some(message.from)) {
             return;
         }
