@@ -34,6 +34,8 @@ impl World {
             Fault::OneWay,
             Fault::Suspend,
             Fault::Crash,
+            // A process says nothing before its first state is written, and others may have founded by then.
+            Fault::SlowDisk,
             Fault::StuckDisk,
             Fault::FailingDisk,
             Fault::Winner,
