@@ -19,7 +19,6 @@ use alloc::vec::Vec;
 /// # Ok::<(), elector::core::raft::InvalidId>(())
 /// ```
 #[derive(Clone, Copy)]
-#[cfg_attr(not(target_family = "wasm"), repr(C))]
 pub struct MemberId {
     bytes: [u8; MemberId::MAX_BYTES],
     length: Length,
@@ -61,24 +60,25 @@ impl MemberId {
         Ok(MemberId { bytes, length: id.len() as Length })
     }
 
-    /// The id of these bytes if it is valid and has nothing but printable ASCII, as most ids have. In
-    /// WebAssembly always `None`: small code counts more there.
+    /// The id of these bytes if it is valid and has nothing but printable ASCII, as most ids have. Always
+    /// `None` where [`SMALL`] code counts more.
     #[cfg_attr(not(target_family = "wasm"), inline(always))]
     pub(super) fn plain(id: &[u8]) -> Option<MemberId> {
         if SMALL || !(1..=MemberId::MAX_BYTES).contains(&id.len()) {
             return None;
         }
+        let is_printable = |byte: &u8| (0x20..0x7F).contains(byte);
         let (mut bytes, mut is_plain) = ([0; MemberId::MAX_BYTES], true);
         if id.len() <= 8 {
             // Written as one word: see `Length`.
             let mut head = 0;
             for byte in id.iter().rev() {
-                is_plain &= (0x20..0x7F).contains(byte);
+                is_plain &= is_printable(byte);
                 head = head << 8 | u64::from(*byte);
             }
             bytes[..8].copy_from_slice(&u64::to_le_bytes(head));
         } else {
-            is_plain = id.iter().all(|byte| (0x20..0x7F).contains(byte));
+            is_plain = id.iter().all(is_printable);
             bytes[..id.len()].copy_from_slice(id);
         }
         is_plain.then_some(MemberId { bytes, length: id.len() as Length })

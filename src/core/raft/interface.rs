@@ -201,7 +201,8 @@ pub struct Leadership {
     pub reason: Option<DeposedReason>,
 }
 
-/// How many messages a member refused, by reason. Nothing of them took effect.
+/// How many messages a member refused, by reason. None did what it is for: at most the member, while it looks
+/// for a cluster, asks the sender which one that belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
     /// Damaged, foreign, or of another version.

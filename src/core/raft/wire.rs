@@ -121,7 +121,7 @@ impl Body {
         }
     }
 
-    /// The approximate length of record and data, for one allocation.
+    /// The approximate length of record, data and known ids, for one allocation.
     fn long_part(&self) -> usize {
         match self {
             Body::PreVoteAnswer { offer: Some(record), .. }
