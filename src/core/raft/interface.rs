@@ -201,8 +201,8 @@ pub struct Leadership {
     pub reason: Option<DeposedReason>,
 }
 
-/// How many messages a member refused, by reason. None did what it is for: at most the member, while it looks
-/// for a cluster, asks the sender which one that belongs to.
+/// How many messages a member refused, by reason. None took effect. But a member that looks for a cluster may
+/// ask the sender of such a message which cluster the sender belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Refused {
     /// Damaged, foreign, or of another version.
