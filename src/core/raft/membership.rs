@@ -329,8 +329,8 @@ impl Membership {
     }
 }
 
-/// The members in the order of their ids. Most lists are in order already. The others are sorted by insertion:
-/// there are few members, and the code is a tenth of the standard library's.
+/// The members in the order of their ids. Most lists are in order already. The others are sorted by
+/// insertion: there are few members, and the code is a tenth of the standard library's.
 fn sorted(members: Vec<Member>) -> Result<Vec<Member>, InvalidMembership> {
     if members.is_sorted_by(|a, b| a.profile.id < b.profile.id) {
         return Ok(members);
