@@ -42,6 +42,17 @@ fn a_transfer_to_a_member_without_the_newest_record_does_nothing() {
 }
 
 #[test]
+fn a_successor_answers_and_has_the_newest_record_and_then_the_highest_priority() {
+    let mut cluster = with_priorities([1, 0, 1]);
+    cluster.elect("a");
+    assert_eq!(cluster.raft("a").successor(), Some(id("c")));
+    assert_eq!(cluster.raft("b").successor(), None, "it does not lead");
+    propose(&mut cluster, "a", 1, None, "x");
+    cluster.run(50 * MS, |message| message.to == id("c"));
+    assert_eq!(cluster.raft("a").successor(), Some(id("b")), "c lacks the newest record");
+}
+
+#[test]
 fn an_old_order_to_stand_is_ignored_in_a_later_term() {
     let mut cluster = led();
     cluster.input(id("a"), Input::Transfer { request: 9, to: id("c") });

@@ -240,6 +240,14 @@ impl Raft {
         best.and_then(|place| self.other(place))
     }
 
+    /// The voter that a host best hands leadership to ([`Input::Transfer`](super::Input::Transfer)): one that
+    /// answers before the others, then by the newest record, then by priority. None unless this member leads
+    /// and another one may.
+    #[must_use]
+    pub fn successor(&self) -> Option<MemberId> {
+        self.best_successor().map(|peer| peer.id)
+    }
+
     /// The place of the highest rank, of those that have one.
     pub(super) fn best_place(&self, rank: &dyn Fn(usize) -> Option<(bool, u64, u8)>) -> Option<usize> {
         let ranked = self.places().filter_map(|place| Some((rank(place)?, place)));
