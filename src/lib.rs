@@ -101,7 +101,7 @@
 //! | [`Elector`] | what a Rust user holds |
 //! | `testing` | a simulated world, and the properties of stores, with the feature of this name |
 //! | `capi` | the C ABI, with the feature of this name: `include/elector.h`, `bindings/c` |
-//! | `wasm` | the core for JavaScript, with the feature of this name: `bindings/js` |
+//! | `wasm` | the core for JavaScript, with the features `wasm` and `wasm-raft`: `bindings/js` |
 //! | [`docs`] | guarantees, design, Raft, how to operate it, figures, contributing, changes |
 //!
 //! # Cargo features
@@ -109,7 +109,7 @@
 //! * `sqlite` (default): the embedded store.
 //! * `postgres` (default): the production store, with TLS.
 //! * `capi`: the C ABI. Alone it has the pure machine only; with a store's feature it has all functions.
-//! * `wasm`: the pure core and its SQL for JavaScript.
+//! * `wasm`: the lease machine and its SQL for JavaScript; `wasm-raft`: the Raft machine.
 //! * `cli` (default): the command line. A library user takes `default-features = false, features =
 //!   ["sqlite"]`.
 //! * `driver`: the hub, [`Elector`] and the store in memory; implied by the stores.
@@ -117,7 +117,7 @@
 //!   store must have.
 //! * none: the pure core only, `no_std` with `alloc`; builds for `wasm32-unknown-unknown`.
 
-#![cfg_attr(not(any(feature = "driver", feature = "capi", feature = "wasm")), no_std)]
+#![cfg_attr(not(any(feature = "driver", feature = "capi", feature = "wasm", feature = "wasm-raft")), no_std)]
 extern crate alloc;
 
 #[forbid(unsafe_code)]
@@ -132,7 +132,7 @@ mod elector;
 #[cfg(feature = "testing")]
 #[forbid(unsafe_code)]
 pub mod testing;
-#[cfg(feature = "wasm")]
+#[cfg(any(feature = "wasm", feature = "wasm-raft"))]
 pub mod wasm;
 
 #[cfg(feature = "driver")]

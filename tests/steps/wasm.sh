@@ -6,7 +6,7 @@ check "the npm package builds" test -s bindings/js/dist/cjs/index.js
 . tests/pure/modules.sh
 core --target $triple
 module raft
-node tests/pure/traps.mjs "$modules/raft.wasm" "$modules/raft-traps.wasm"
+node bindings/js/scripts/traps.mjs "$modules/raft.wasm" "$modules/raft-traps.wasm"
 # Compressed, a function that is called once is smaller where it is than in its caller.
 node bindings/js/node_modules/binaryen/bin/wasm-opt "$modules/raft-traps.wasm" --flatten --rereloop -Oz -Oz \
   --one-caller-inline-max-function-size 0 -o "$modules/raft-small.wasm"

@@ -4,7 +4,8 @@ use crate::graph::{self, Import};
 use crate::{File, Tree, holds};
 
 const PACKAGE: &str = "bindings/js/package.json";
-const TYPES: &str = "src/wasm/types.d.ts";
+const TYPES: &str = "src/wasm/lease/types.d.ts";
+const RAFT_TYPES: &str = "src/wasm/raft/types.d.ts";
 const README: &str = "bindings/js/README.md";
 const BINDGEN: &str = "bindings/js/scripts/bindgen/Cargo.toml";
 
@@ -63,15 +64,23 @@ fn no_dependencies(tree: &Tree) -> Vec<String> {
         .collect()
 }
 
+/// The files of names that the core gives out, what stands before each, and the types that must have it.
+const NAMES: [(&str, &str, &str); 4] = [
+    ("src/wasm/lease/output.rs", "named(\"", TYPES),
+    ("src/wasm/lease/sql.rs", "        \"", TYPES),
+    ("src/wasm/raft/output.rs", "named(\"", RAFT_TYPES),
+    ("src/wasm/raft/output.rs", "=> \"", RAFT_TYPES),
+];
+
 /// The types are written by hand, so each name that the core gives out must be among them.
 fn names(tree: &Tree) -> Vec<String> {
     let mut found = Vec::new();
-    for (path, before) in [("src/wasm/object.rs", "named(\""), ("src/wasm/sql.rs", "        \"")] {
-        for line in tree.text(path).lines().filter(|line| line.contains(" => ")) {
+    for (path, before, types) in NAMES {
+        for line in tree.text(path).lines().filter(|line| line.contains("=> ")) {
             let Some((_, rest)) = line.split_once(before) else { continue };
             let name = rest.split('"').next().unwrap_or_default();
-            if !tree.text(TYPES).contains(&format!("\"{name}\"")) {
-                found.push(format!("{TYPES}:1: lacks \"{name}\" of {path}"));
+            if !tree.text(types).contains(&format!("\"{name}\"")) {
+                found.push(format!("{types}:1: lacks \"{name}\" of {path}"));
             }
         }
     }
@@ -167,7 +176,9 @@ fn the_npm_package_depends_on_nothing() {
 
 #[test]
 fn every_name_that_the_core_gives_out_has_a_type() {
-    holds(names, &[&[("src/wasm/object.rs", "Event::A => named(\"a\"),\n"), (TYPES, "\"b\"")]]);
+    let lease = ("src/wasm/lease/output.rs", "Event::A => named(\"a\"),\n");
+    let raft = ("src/wasm/raft/output.rs", "Role::A => \"a\",\n");
+    holds(names, &[&[lease, (TYPES, "\"b\"")], &[raft, (RAFT_TYPES, "\"b\"")]]);
 }
 
 #[test]

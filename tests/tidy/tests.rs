@@ -102,7 +102,8 @@ fn mutants(tree: &Tree) -> Vec<String> {
                 found.push(file.finding(1, format_args!("no line `{key}…` above the patch")));
             }
         }
-        if !file.text.lines().any(|line| line.starts_with("+++ b/src/")) {
+        let broken = ["+++ b/src/", "+++ b/bindings/js/src/"];
+        if !file.text.lines().any(|line| broken.iter().any(|start| line.starts_with(start))) {
             found.push(file.finding(1, "breaks nothing of src; a patch changes a file there"));
         }
     }
@@ -146,7 +147,9 @@ fn every_mutant_says_what_it_breaks_and_what_notices_it() {
             &[("tests/mutants/hub/a.patch", "# rule: a\n# tests: --lib\n+++ b/tests/a.rs\n")],
         ],
     );
-    assert!(mutants(&Tree::planted(&[("tests/mutants/hub/a.patch", text)])).is_empty());
+    let js = "# rule: b\n# tests: npm cluster\n+++ b/bindings/js/src/a.ts\n";
+    let sound = [("tests/mutants/hub/a.patch", text), ("tests/mutants/raftq/b.patch", js)];
+    assert!(mutants(&Tree::planted(&sound)).is_empty());
 }
 
 /// Starting a server needs a user who is not root, free ports, and a watch that cleans up: the kit does that

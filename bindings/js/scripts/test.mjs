@@ -1,8 +1,8 @@
 // Runs tests, and sums them up in one line.
-//   npm test                   the quick level: those of test/, which no busy machine can fail
+//   npm test                   the quick level, which no busy machine can fail: test/ and test/raftq/
 //   npm test -- --deep         those of test/deep/: what measures time, and clients that are slow to install
 //   npm test -- --all          both
-//   npm test -- stall hub      the files of these names, in either folder; a name with a slash is a path
+//   npm test -- stall hub      the files of these names, in any folder; a name with a slash is a path
 import { existsSync, readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -11,6 +11,7 @@ import { runFiles } from "./runner.mjs";
 
 const ENDING = ".test.mjs";
 const quick = join(dirname(fileURLToPath(import.meta.url)), "../test");
+const raftq = join(quick, "raftq");
 const deep = join(quick, "deep");
 
 const inFolder = (folder) => {
@@ -20,15 +21,16 @@ const inFolder = (folder) => {
 /** The files that a word of the command line selects. */
 function filesOf(word) {
     if (word === "--deep") return inFolder(deep);
-    if (word === "--all") return [...inFolder(quick), ...inFolder(deep)];
+    if (word === "--all") return [...all(), ...inFolder(deep)];
     if (word.includes("/")) return [resolve(word)];
-    const found = [quick, deep].map((folder) => join(folder, word + ENDING)).filter(existsSync);
-    if (found.length === 0) throw new Error(`there is no ${word}${ENDING} in test and test/deep`);
+    const found = [quick, raftq, deep].map((folder) => join(folder, word + ENDING)).filter(existsSync);
+    if (found.length === 0) throw new Error(`no ${word}${ENDING} in test, test/raftq and test/deep`);
     return found;
 }
 
 const words = process.argv.slice(2);
-const chosen = words.length > 0 ? [...new Set(words.flatMap(filesOf))] : inFolder(quick);
+const all = () => [...inFolder(quick), ...inFolder(raftq)];
+const chosen = words.length > 0 ? [...new Set(words.flatMap(filesOf))] : all();
 const isDeep = (file) => dirname(file) === deep;
 const needsAll = words.includes("--deep") || words.includes("--all");
 if (needsAll && !existsSync(join(deep, "node_modules/better-sqlite3"))) {

@@ -6,10 +6,11 @@ use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
 use super::batch::RequestObject;
-use super::object::{Object, millis};
+use super::output::millis;
 use crate::core::lease::{Acquire, LeaderId, Op, Outcome, Row, Version};
 use crate::core::table::Table;
 use crate::core::{FencingToken, Name, StoreTime};
+use crate::wasm::object::Object;
 
 #[wasm_bindgen]
 extern "C" {

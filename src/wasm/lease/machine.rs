@@ -1,13 +1,12 @@
 //! The lease machine as a class. Give it an input, then poll until it says `wait`.
 
-use std::time::Duration;
-
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
-use super::object::{self, LeaderObject, LeadershipObject, OutputObject};
+use super::output::{self, LeaderObject, LeadershipObject, OutputObject};
 use super::reply::{self, ReplyObject};
 use crate::core::lease::{Config, Input, Lease};
-use crate::core::{Instant, Name, TimingOptions};
+use crate::core::{Name, TimingOptions};
+use crate::wasm::object::{duration, instant};
 
 #[wasm_bindgen]
 extern "C" {
@@ -153,17 +152,17 @@ impl Machine {
 
     /// The next output. Poll until it is a `wait`.
     pub fn poll(&mut self) -> OutputObject {
-        object::output(&self.lease.poll_output())
+        output::output(&self.lease.poll_output())
     }
 
     /// Whether this candidate leads at `nowMs`: false from the instant on at which trust ends.
     pub fn leadership(&self, #[wasm_bindgen(js_name = nowMs)] now: f64) -> LeadershipObject {
-        object::leadership(&self.lease.leadership(instant(now)))
+        output::leadership(&self.lease.leadership(instant(now)))
     }
 
     /// The leader, as far as this machine knows.
     pub fn leader(&self) -> LeaderObject {
-        object::leader(self.lease.leader())
+        output::leader(self.lease.leader())
     }
 
     /// This candidate's id as the store keeps it.
@@ -198,13 +197,4 @@ impl Machine {
     pub fn panic(&mut self, message: &str) {
         panic!("{message}");
     }
-}
-
-/// A reading of the host's clock, to the nearest nanosecond; `NaN` counts as zero.
-fn instant(ms: f64) -> Instant {
-    Instant::from_nanos((ms * 1e6 + 0.5) as u64)
-}
-
-fn duration(ms: f64) -> Duration {
-    Duration::from_nanos((ms * 1e6 + 0.5) as u64)
 }

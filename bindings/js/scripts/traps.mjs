@@ -1,10 +1,10 @@
-// Rewrites a module whose panic handler only traps: the functions of Rust's standard library that begin a
+// Rewrites a module whose panics only trap: the functions of Rust's standard library that begin a
 // panic trap at once. Every check stays; the texts of panics, which nobody could read, are not formatted.
 //
-// node tests/pure/traps.mjs FROM TO
+//   node traps.mjs FROM TO
 import { readFileSync, writeFileSync } from "node:fs";
 
-import binaryen from "../../bindings/js/node_modules/binaryen/index.js";
+import binaryen from "binaryen";
 
 /** Parts of the names of functions that never return. */
 const PANICS = /panicking|(unwrap|expect|assert)_failed|_fail\d|capacity_overflow|handle(_alloc)?_error/;

@@ -3,9 +3,9 @@
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::object::Object;
 use crate::core::batch::{MOST_JOBS, SHORTEST_PATIENCE, Urgency, waited_for};
 use crate::core::table::CLEAN_UP_EVERY;
+use crate::wasm::object::Object;
 
 #[wasm_bindgen]
 extern "C" {

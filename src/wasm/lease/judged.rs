@@ -3,10 +3,10 @@
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 
-use super::object::Object;
 use super::sql::{IdTypeName, id_type};
 use crate::core::sql::postgres::judged::{self, Column, Hidden, Verdict, commands_of_candidates};
 use crate::core::sql::sqlstate;
+use crate::wasm::object::Object;
 
 #[wasm_bindgen]
 extern "C" {

@@ -1,0 +1,11 @@
+// Instantiates the Raft core as WebAssembly. It imports nothing but its own glue.
+import * as glue from "../wasm/raft_bg.js";
+import { wasmModule } from "../wasm/raft-module.js";
+
+const instance = new WebAssembly.Instance(wasmModule(), { "./raft_bg.js": glue as never }).exports as {
+    __wbindgen_start(): void;
+};
+(glue as unknown as { __wbg_set_wasm(exports: unknown): void }).__wbg_set_wasm(instance);
+instance.__wbindgen_start();
+
+export * from "../wasm/raft_bg.js";

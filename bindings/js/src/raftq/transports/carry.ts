@@ -1,0 +1,20 @@
+import type { Raftq } from "../raftq.js";
+import type { RaftMessage, UnsubscribeFunc } from "../types.js";
+
+/** The events with which messages leave a node, each with the one with which they arrive at another. */
+export const ARRIVALS = {
+    voteRequest: "voteRequestReceived",
+    voteResponse: "voteResponseReceived",
+    syncData: "dataReceived",
+    dataResponse: "dataResponseReceived",
+} as const;
+
+/** The event with which a message arrives. */
+export type Arrival = (typeof ARRIVALS)[keyof typeof ARRIVALS];
+
+/** Gives each message of a node to `send`, which carries it to `message.destination.id`. */
+export function carry(raft: Raftq, send: (arrival: Arrival, message: RaftMessage) => void): UnsubscribeFunc {
+    const events = Object.keys(ARRIVALS) as (keyof typeof ARRIVALS)[];
+    const ends = events.map((event) => raft.subscribe(event, (message) => send(ARRIVALS[event], message)));
+    return () => ends.forEach((end) => end());
+}

@@ -1,0 +1,105 @@
+// The program of RAFTQ.md, as it stands there, in processes that are killed.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { sleep, until } from "../support.mjs";
+
+const text = readFileSync(new URL("../../RAFTQ.md", import.meta.url), "utf8");
+const programs = [...text.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code]) => code);
+
+/** Ports of localhost that were free a moment ago. */
+async function freePorts(count) {
+    const servers = Array.from({ length: count }, () => createServer().listen(0, "localhost"));
+    await Promise.all(servers.map((server) => once(server, "listening")));
+    const ports = servers.map((server) => String(server.address().port));
+    await Promise.all(servers.map((server) => once(server.close(), "close")));
+    return ports;
+}
+
+/** A running program, and what it said. */
+class Run {
+    said = "";
+
+    constructor(folder, port, others, program = "node.mjs") {
+        this.child = spawn(process.execPath, [program, port, ...others], { cwd: folder });
+        for (const stream of [this.child.stdout, this.child.stderr]) {
+            stream.on("data", (data) => (this.said += data));
+        }
+        this.ended = once(this.child, "exit");
+    }
+
+    /** The port of the leader whose data it printed last. */
+    get from() {
+        return [...this.said.matchAll(/^data \{ from: '(\d+)'/gm)].at(-1)?.[1];
+    }
+
+    /** Its line that it leads is the newest one about that. */
+    get leads() {
+        return /.*this node leads(, term|.*no more)/s.exec(this.said)?.[1] === ", term";
+    }
+}
+
+/** The program of a node that is added later: the first one without `members`, with the block for that. */
+function added() {
+    const block = programs.find((program) => program.includes('"ackNode"'));
+    const joins = block.replace("runningNodes", "others").replace("newId", "port");
+    const start = /^    const started = [^]*?exit\(1\)\);$/m;
+    const unlisted = programs[0].replace(/^    members: .*\n/m, "");
+    const changed = unlisted.replace('"localhost", () =>', '"localhost", async () =>');
+    assert.match(changed, start);
+    return changed.replace(start, joins);
+}
+
+test("one of three processes leads, another after kill -9 and SIGTERM; a fourth joins", async (t) => {
+    assert.ok(programs[0].includes("createServer"));
+    // In the package's folder, where its name resolves.
+    const folder = mkdtempSync(fileURLToPath(new URL("document-", import.meta.url)));
+    const runs = new Map();
+    t.after(() => {
+        for (const { child } of runs.values()) child.kill("SIGKILL");
+        rmSync(folder, { recursive: true, force: true });
+    });
+    writeFileSync(join(folder, "node.mjs"), programs[0]);
+    writeFileSync(join(folder, "added.mjs"), added());
+    const [fourth, ...ports] = await freePorts(4);
+    const start = (port) => runs.set(port, new Run(folder, port, ports.filter((other) => other !== port)));
+    const about = () => [...runs].map(([port, { said }]) => `--- ${port}\n${said}`).join("\n");
+    /** Waits until one leads, and all that run print its data. */
+    const led = () => until(() => {
+        const leaders = [...runs].filter(([, run]) => run.leads).map(([port]) => port);
+        if (leaders.length !== 1) return undefined;
+        return [...runs.values()].every(({ from }) => from === leaders[0]) && leaders[0];
+    }, about);
+
+    start(ports[0]);
+    await sleep(1_500);
+    assert.ok(!runs.get(ports[0]).leads, "one of three leads alone");
+    start(ports[1]);
+    await led();
+    start(ports[2]);
+    const first = await led();
+    const killed = runs.get(first);
+    runs.delete(first);
+    killed.child.kill("SIGKILL");
+    await killed.ended;
+    const second = await led();
+    assert.notEqual(second, first);
+    start(first);
+    await led();
+    const [stopped] = [...runs].find(([, run]) => run.leads);
+    const { child, ended } = runs.get(stopped);
+    child.kill("SIGTERM");
+    const [code] = await ended;
+    assert.equal(code, 0, about());
+    runs.delete(stopped);
+    assert.notEqual(await led(), stopped);
+    start(stopped);
+    await led();
+    runs.set(fourth, new Run(folder, fourth, ports, "added.mjs"));
+    await led();
+});
