@@ -4,7 +4,7 @@
 // Needs Rust 1.86 or newer. tests/install/wasm.sh finds or makes a toolchain for wasm32-unknown-unknown.
 // Says each step before it begins, and what it waits for.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -20,6 +20,9 @@ const CORES = {
     elector: { feature: "wasm", traps: false, largest: 60 * 1024 },
     raft: { feature: "wasm-raft", traps: true, largest: 50 * 1024 },
 };
+
+/** Copies with the times by which cargo sees what has changed. */
+const COPY = { recursive: true, preserveTimestamps: true };
 
 function run(command, args, options = {}) {
     execFileSync(command, args, { stdio: ["ignore", "inherit", "inherit"], cwd: here, ...options });
@@ -60,8 +63,11 @@ function bindgen() {
 /** Builds a core and its glue into a folder, and returns the WebAssembly. */
 function core(name, glue, env, folder) {
     const { feature, traps } = CORES[name];
-    // Each has its own folder: with other features cargo would replace the library of the same name.
+    // Each has its own folder, because cargo gives the libraries of both the same name. All dependencies are
+    // equal, so the second folder begins as a copy of the first.
     const target = join(targets, feature);
+    const other = join(targets, CORES.elector.feature);
+    if (!existsSync(target) && existsSync(other)) cpSync(other, target, COPY);
     step(`compiling the core ${name} to WebAssembly`);
     const flags = ["--quiet", "--locked", "--lib", "--crate-type", "cdylib", "--profile", "wasm"];
     const features = ["--no-default-features", "--features", feature];
