@@ -18,4 +18,3 @@ need_js
 need_kit
 must node bindings/js/scripts/figures.mjs
 must node bindings/js/bench/nest.mjs
-must node bindings/js/bench/raftq.mjs

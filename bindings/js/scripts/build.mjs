@@ -21,9 +21,6 @@ const CORES = {
     raft: { feature: "wasm-raft", traps: true, largest: 50 * 1024 },
 };
 
-/** Copies with the times by which cargo sees what has changed. */
-const COPY = { recursive: true, preserveTimestamps: true };
-
 function run(command, args, options = {}) {
     execFileSync(command, args, { stdio: ["ignore", "inherit", "inherit"], cwd: here, ...options });
 }
@@ -64,10 +61,12 @@ function bindgen() {
 function core(name, glue, env, folder) {
     const { feature, traps } = CORES[name];
     // Each has its own folder, because cargo gives the libraries of both the same name. All dependencies are
-    // equal, so the second folder begins as a copy of the first.
+    // equal, so the second folder begins as a copy of the first, with the times by which cargo sees changes.
     const target = join(targets, feature);
     const other = join(targets, CORES.elector.feature);
-    if (!existsSync(target) && existsSync(other)) cpSync(other, target, COPY);
+    if (!existsSync(target) && existsSync(other)) {
+        cpSync(other, target, { recursive: true, preserveTimestamps: true });
+    }
     step(`compiling the core ${name} to WebAssembly`);
     const flags = ["--quiet", "--locked", "--lib", "--crate-type", "cdylib", "--profile", "wasm"];
     const features = ["--no-default-features", "--features", feature];

@@ -9,6 +9,7 @@ import { until } from "./support.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 
+/** The code blocks of a document, whose path is relative to this folder. */
 function blocksOf(path) {
     const text = readFileSync(join(here, path), "utf8");
     const found = [...text.matchAll(/^```(\w*)\n([^]*?)^```$/gm)];
@@ -18,6 +19,8 @@ const programsOf = (from) => from.filter(({ language }) => language === "js").ma
 
 export const blocks = blocksOf("../README.md");
 export const programs = programsOf(blocks);
+/** The programs of RAFTQ.md. */
+export const raftqPrograms = programsOf(blocksOf("../RAFTQ.md"));
 /** The programs of the repository's README.md. */
 export const frontPrograms = programsOf(blocksOf("../../../README.md"));
 

@@ -31,8 +31,6 @@ extern "C" {
     fn priority(this: &RaftMachineOptions) -> u8;
     #[wasm_bindgen(method, getter, structural, js_name = isWitness)]
     fn is_witness(this: &RaftMachineOptions) -> bool;
-    #[wasm_bindgen(method, getter, structural, js_name = maxData)]
-    fn max_data(this: &RaftMachineOptions) -> Option<u32>;
     #[wasm_bindgen(method, getter, structural)]
     fn members(this: &RaftMachineOptions) -> Option<Vec<Founder>>;
 
@@ -87,7 +85,6 @@ impl RaftMachine {
             [options.heartbeat_ms(), options.election_min_ms(), options.election_max_ms()].map(duration);
         config.timing = ElectionTiming::new(heartbeat, min, max)?;
         (config.priority, config.is_witness) = (options.priority(), options.is_witness());
-        config.max_data = options.max_data().map_or(config.max_data, |most| most as usize);
         config.founding = options.members().map(founding).transpose()?;
         let now = instant(now);
         let raft = match state {
@@ -192,7 +189,7 @@ impl RaftMachine {
         }
     }
 
-    /// Whether this member leads at `nowMs`, with the token and the end of trust.
+    /// The token and the end of trust while this member leads.
     pub fn leadership(&self, #[wasm_bindgen(js_name = nowMs)] now: f64) -> RaftLeadershipObject {
         output::leadership(&self.raft.leadership(instant(now)))
     }

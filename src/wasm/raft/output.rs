@@ -145,13 +145,10 @@ pub(super) fn standing(standing: Standing) -> &'static str {
 
 pub(super) fn leadership(answer: &Leadership) -> RaftLeadershipObject {
     // The only voter of a cluster is trusted without end.
-    let end = |at: Instant| if at == Instant::MAX { f64::INFINITY } else { floor(at) };
+    let endless = answer.trusted_until == Instant::MAX;
     let made = Object::new()
-        .with("isLeader", answer.is_leader)
         .with_some("token", answer.token.map(number))
-        .with("trustedUntilMs", end(answer.trusted_until))
-        .with("workUntilMs", end(answer.work_until))
-        .with_some("reason", answer.reason.map(|reason| reason.name()));
+        .with("trustedUntilMs", if endless { f64::INFINITY } else { floor(answer.trusted_until) });
     made.unchecked_into()
 }
 

@@ -13,8 +13,6 @@ export interface RaftMachineOptions {
     readonly priority: number;
     /** Votes and keeps the record, and never leads. */
     readonly isWitness: boolean;
-    /** The longest data of a proposal in bytes. Default: 65 536; at most 1 048 576. */
-    readonly maxData?: number | undefined;
     /** The founding list, equal on all members of it. */
     readonly members?: Founder[] | undefined;
 }
@@ -31,16 +29,12 @@ export type Standing = "blank" | "founding" | "bound" | "left";
 /** Why a term ended. */
 export type DeposedReason = "released" | "expired" | "lost" | "stalled" | "revoked";
 
-/** One consistent answer to the question whether a member leads. */
+/** The right of a member to act as the leader. */
 export interface RaftLeadership {
-    readonly isLeader: boolean;
     /** The term while the member leads. */
     readonly token?: number;
     /** When trust ends unless a quorum answers another heartbeat; 0 without a term. */
     readonly trustedUntilMs: number;
-    readonly workUntilMs: number;
-    /** Why the latest term ended. */
-    readonly reason?: DeposedReason;
 }
 
 /** A member as a record lists it. */

@@ -1,3 +1,4 @@
+import { remember } from "./bounded.js";
 import { isName } from "./names.js";
 
 /** A node that left, as this node was told. */
@@ -16,7 +17,7 @@ interface Run {
     /** When it was heard first, on the clock of this node. */
     readonly sinceMs: number;
     /** When it was heard last, in milliseconds since 1970. */
-    time: number;
+    readonly time: number;
 }
 
 /** The most runs and departures that a node remembers: more than a cluster has members. */
@@ -34,9 +35,7 @@ export class Departures {
     add(departure: Departure): boolean {
         const { id, session } = departure;
         if (!this.mayHaveLeft(id, session, departure.atMs)) return false;
-        this.#departures.delete(id);
-        this.#departures.set(id, departure);
-        if (this.#departures.size > MOST) this.#departures.delete(first(this.#departures));
+        remember(this.#departures, id, departure, MOST);
         return true;
     }
 
@@ -50,7 +49,7 @@ export class Departures {
         return session === undefined ? newest.sinceMs <= beforeMs : newest.session === session;
     }
 
-    /** A node is there, or is no member any more: it need not be removed. */
+    /** Forgets that a node has left. */
     remove(id: string): void {
         this.#departures.delete(id);
     }
@@ -59,9 +58,7 @@ export class Departures {
     heard(id: string, session: string, nowMs: number): void {
         const before = this.#runs.get(id);
         const sinceMs = before?.session === session ? before.sinceMs : nowMs;
-        this.#runs.delete(id);
-        this.#runs.set(id, { session, sinceMs, time: Date.now() });
-        if (this.#runs.size > MOST) this.#runs.delete(first(this.#runs));
+        remember(this.#runs, id, { session, sinceMs, time: Date.now() }, MOST);
         const departure = this.#departures.get(id);
         if (!departure || this.mayHaveLeft(id, departure.session, departure.atMs)) return;
         this.#departures.delete(id);
@@ -83,10 +80,6 @@ export class Departures {
         }
         return [...this.#departures.values()];
     }
-}
-
-function first(map: Map<string, unknown>): string {
-    return map.keys().next().value as string;
 }
 
 /** A departure in a message to the leader. */

@@ -1,4 +1,4 @@
-import { isName } from "./names.js";
+import { isName, shown } from "./names.js";
 import type { RaftMessage, RaftMessageKind } from "./types.js";
 
 /** The event with which each kind of message leaves. */
@@ -32,8 +32,8 @@ export function read(value: unknown): Arrived | string {
     try {
         const message = (value ?? {}) as { [K in keyof RaftMessage]?: unknown };
         const { v, kind, cluster, from, destination, body } = message;
-        if (v !== 1) return `its version \`v\` is ${short(v)}, not 1`;
-        if (typeof kind !== "string") return `its \`kind\` is ${short(kind)}`;
+        if (v !== 1) return `its version \`v\` is ${shown(v)}, not 1`;
+        if (typeof kind !== "string") return `its \`kind\` is ${shown(kind)}`;
         if (typeof body !== "string") return "its `body` is no string";
         if (body.length > LONGEST_BODY) return `its \`body\` has more than ${LONGEST_BODY} characters`;
         const { id, session } = (from ?? {}) as { id?: unknown; session?: unknown };
@@ -55,11 +55,6 @@ function bytesOf(text: string): Uint8Array | undefined {
     } catch {
         return undefined;
     }
-}
-
-/** A value in a few characters. */
-function short(value: unknown): string {
-    return typeof value === "object" ? "an object" : String(value).slice(0, 40);
 }
 
 /** Bytes as base64. */

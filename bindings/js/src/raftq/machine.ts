@@ -1,31 +1,22 @@
+import { random64 } from "../options.js";
 import { RaftMachine } from "./core.js";
-import type { RaftqOptions } from "./options.js";
-
-/** The founding list of these options. */
-export function founders(options: RaftqOptions): { id: string; isWitness: boolean }[] | undefined {
-    return options.members?.map((member) => {
-        return typeof member === "string"
-            ? { id: member, isWitness: false }
-            : { id: member.id, isWitness: member.witness ?? false };
-    });
-}
+import type { CheckedOptions } from "./options.js";
 
 /** A machine of these options. */
 export function machineOf(
-    options: RaftqOptions, id: string, state: Uint8Array | undefined, now: number,
+    options: CheckedOptions, id: string, state: Uint8Array | undefined, now: number,
 ): RaftMachine {
-    const [random] = crypto.getRandomValues(new BigUint64Array(1)) as unknown as [bigint];
     const machineOptions = {
         id,
         // From 1 to 2^53 - 1.
-        incarnation: Number(random >> 11n) || 1,
-        seed: options.seed ?? random,
+        incarnation: Number(random64() >> 11n) || 1,
+        seed: options.seed ?? random64(),
         heartbeatMs: options.heartbeat,
         electionMinMs: options.minimumElectionTime,
         electionMaxMs: options.maximumElectionTime,
-        priority: options.priority ?? 0,
-        isWitness: options.witness ?? false,
-        members: founders(options),
+        priority: options.priority,
+        isWitness: options.witness,
+        members: options.members?.map((member) => ({ id: member.id, isWitness: member.witness })),
     };
     return new RaftMachine(machineOptions, state, now);
 }

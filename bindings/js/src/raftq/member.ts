@@ -9,7 +9,7 @@ import { Driver } from "./driver.js";
 import type { Arrived } from "./envelope.js";
 import { eventOf, toBase64 } from "./envelope.js";
 import { Leaderless } from "./leaderless.js";
-import type { RaftqOptions } from "./options.js";
+import type { CheckedOptions } from "./options.js";
 import { Writer } from "./persistence.js";
 import { Proposals } from "./proposals.js";
 import { Removals } from "./removals.js";
@@ -18,7 +18,7 @@ import { RaftRole } from "./types.js";
 
 /** What a member needs of its node. */
 export interface Host {
-    readonly options: RaftqOptions;
+    readonly options: CheckedOptions;
     readonly clock: Clock;
     readonly bus: Bus;
     readonly self: RaftNode;
@@ -86,7 +86,7 @@ export class Member {
             died: (error) => this.#died(error),
         });
         this.#writer = new Writer(options.persistAgent, {
-            node: () => self,
+            node: self,
             clock,
             limitMs: options.maximumElectionTime,
             ended: (ticket, isDurable) => this.#written(ticket, isDurable),
@@ -177,7 +177,7 @@ export class Member {
         return !this.#isOver && this.#machine.isLeader(this.#host.clock.now());
     }
 
-    /** Whether it leads at this instant, with its token; nothing once it is over. */
+    /** Its token and the end of its trust, if it leads; nothing once it is over. */
     leadership(): RaftLeadership | undefined {
         return this.#isOver ? undefined : this.#machine.leadership(this.#host.clock.now());
     }
@@ -329,7 +329,7 @@ export class Member {
 
     /** A node may belong to the cluster. */
     known(id: RaftNodeId): void {
-        this.#removals.known(id);
+        this.#removals.forget(id);
         this.#tell(id, (machine, now) => machine.known(now, id));
     }
 
@@ -463,7 +463,7 @@ export class Member {
         const removed = this.#committedMembers.map(({ id }) => id).filter((id) => !ids.has(id));
         this.#committedData = text;
         this.#committedMembers = list;
-        for (const id of removed) this.#removals.removed(id);
+        for (const id of removed) this.#removals.forget(id);
         this.#host.removed(removed);
         if (isNewList) this.#host.bus.emit("membershipChanged", { members: publicMembers(members) });
         if (isNewData) this.#host.bus.emit("committed", this.data());

@@ -9,7 +9,8 @@ export function isName(value: unknown): value is string {
     return isShort && !/\p{Surrogate}/u.test(value);
 }
 
-/** A value as it would be written in code. */
+/** A value in a few characters, for errors. Never throws. */
 export function shown(value: unknown): string {
-    return typeof value === "string" ? JSON.stringify(value).slice(0, 80) : oneLine(value).slice(0, 80);
+    if (typeof value === "object" && value !== null) return "an object";
+    return (typeof value === "string" ? JSON.stringify(value) : oneLine(value)).slice(0, 80);
 }

@@ -38,12 +38,19 @@ export interface RaftqOptions {
     readonly seed?: bigint | undefined;
 }
 
+/** Options that were checked, with their defaults. */
+export interface CheckedOptions extends RaftqOptions {
+    readonly members: readonly Required<Founder>[] | undefined;
+    readonly priority: number;
+    readonly witness: boolean;
+}
+
 function refuse(message: string): never {
     throw new ElectorError("INVALID_OPTIONS", message);
 }
 
 /** A copy of the options. Refuses what only JavaScript can get wrong; the machine checks the rest. */
-export function checked(options: RaftqOptions): RaftqOptions {
+export function checked(options: RaftqOptions): CheckedOptions {
     const given: Partial<RaftqOptions> | undefined = options;
     if (typeof given !== "object" || given === null) refuse("the options are missing; give an object");
     const unknown = Object.keys(options).find((name) => !NAMES.includes(name));
@@ -87,7 +94,7 @@ function checkedWitness(value: unknown): boolean {
     return typeof value === "boolean" ? value : refuse(`\`witness\` is ${shown(value)}; give true or false`);
 }
 
-function checkedMembers(members: unknown): Founder[] {
+function checkedMembers(members: unknown): Required<Founder>[] {
     if (!Array.isArray(members)) return refuse("`members` is no array; give the ids of the first members");
     return (members as unknown[]).map((member) => {
         const founder: unknown = typeof member === "object" && member !== null ? member : { id: member };

@@ -8,7 +8,7 @@ import type { LogMessage, PersistAgent, PersistedState, RaftNode } from "./types
 
 /** What a writer needs of its node. */
 export interface Host {
-    readonly node: () => RaftNode;
+    readonly node: RaftNode;
     readonly clock: Clock;
     /** How long a write may take, in milliseconds. */
     readonly limitMs: number;
@@ -53,7 +53,7 @@ export class Writer {
 
     /** Writes this state once the agent is free. The machine waits for one write at a time. */
     write(ticket: number, bytes: Uint8Array): void {
-        const data: PersistedState = { raftq: 1, id: this.#host.node().id, state: toBase64(bytes) };
+        const data: PersistedState = { raftq: 1, id: this.#host.node.id, state: toBase64(bytes) };
         const timer = this.#host.clock.setTimeout(() => this.#late(ticket), this.#host.limitMs);
         hold(timer, "alive");
         this.#awaited = { ticket, data, timer };
@@ -77,7 +77,7 @@ export class Writer {
         this.#isBusy = true;
         let done: Promise<unknown> | undefined;
         try {
-            const result: unknown = this.#agent.persist({ ...this.#host.node() }, write.data);
+            const result: unknown = this.#agent.persist({ ...this.#host.node }, write.data);
             if (isThenable(result)) done = Promise.resolve(result);
         } catch (error) {
             return this.#returned(write, { error });

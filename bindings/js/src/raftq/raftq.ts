@@ -1,14 +1,16 @@
 import type { Clock } from "../clock.js";
 import { systemClock } from "../clock.js";
 import { ElectorError, oneLine } from "../errors.js";
+import { random64 } from "../options.js";
+import { remember } from "./bounded.js";
 import { Bus } from "./bus.js";
 import { Claim } from "./claims.js";
 import { RaftMachine } from "./core.js";
 import { read } from "./envelope.js";
-import { founders, machineOf } from "./machine.js";
+import { machineOf } from "./machine.js";
 import { Member } from "./member.js";
 import { isName, shown } from "./names.js";
-import type { RaftqOptions } from "./options.js";
+import type { CheckedOptions, RaftqOptions } from "./options.js";
 import { checked } from "./options.js";
 import { LOST, refusedState, restored } from "./persistence.js";
 import { Self } from "./self.js";
@@ -40,7 +42,7 @@ const MOST_ACKNOWLEDGED = 64;
  * ```
  */
 export class Raftq {
-    readonly #options: RaftqOptions;
+    readonly #options: CheckedOptions;
     readonly #clock: Clock;
     readonly #bus = new Bus(EMITTED);
     readonly #session = randomName();
@@ -67,10 +69,9 @@ export class Raftq {
         this.#self = new Self(this.#session, () => this.#leave());
         this.#refusals = new Throttle(() => this.#clock.now(), (message) => this.#log("warn", message));
         // A machine checks the times and the founding list.
-        const first = founders(this.#options)?.[0];
+        const { id = "node", witness = false } = this.#options.members?.[0] ?? {};
         try {
-            const any = { ...this.#options, witness: first?.isWitness };
-            machineOf(any, first?.id ?? "node", undefined, 0).free();
+            machineOf({ ...this.#options, witness }, id, undefined, 0).free();
         } catch (error) {
             throw new ElectorError("INVALID_OPTIONS", oneLine(error));
         }
@@ -285,11 +286,10 @@ export class Raftq {
 
     /** Throws if `members` does not name this node as what it is. */
     #checkListed(id: string): void {
-        const { witness = false } = this.#options;
-        const list = founders(this.#options);
-        if (!list) return;
-        const listed = list.find((founder) => founder.id === id);
-        if (listed?.isWitness === witness) return;
+        const { members, witness } = this.#options;
+        if (!members) return;
+        const listed = members.find((member) => member.id === id);
+        if (listed?.witness === witness) return;
         const listedAs = witness ? "without" : "with";
         const why = listed
             ? `lists it ${listedAs} \`witness: true\`, and its option is ${witness}: make both equal`
@@ -328,12 +328,12 @@ export class Raftq {
         this.#acknowledged.delete(id);
         this.#departed.delete(id);
         if (time > 0) {
-            remember(this.#acknowledged, id, time);
+            remember(this.#acknowledged, id, time, MOST_ACKNOWLEDGED);
             this.#member?.known(id);
         } else if (this.#member) {
             this.#member.departed(id, session);
         } else {
-            remember(this.#departed, id, session);
+            remember(this.#departed, id, session, MOST_ACKNOWLEDGED);
         }
     }
 
@@ -377,16 +377,9 @@ function nodeOf(value: unknown): RaftNode | undefined {
     }
 }
 
-/** Adds an entry, and removes the oldest one if there are more than a machine knows. */
-function remember<T>(map: Map<RaftNodeId, T>, id: RaftNodeId, value: T): void {
-    map.set(id, value);
-    if (map.size > MOST_ACKNOWLEDGED) map.delete(map.keys().next().value as string);
-}
-
-/** A random name for this run of a node. */
+/** A random name for this run of a node: 32 hexadecimal digits. */
 function randomName(): string {
-    const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
-    return bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return [random64(), random64()].map((number) => number.toString(16).padStart(16, "0")).join("");
 }
 
 /** Data as JSON text. Throws `INVALID_DATA` if there is none. */

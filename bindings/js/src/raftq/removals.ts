@@ -3,12 +3,12 @@ import type { RaftMachine } from "./core.js";
 import type { Departure } from "./departures.js";
 import { Departures, reportBytes, reportOf } from "./departures.js";
 import type { Arrived } from "./envelope.js";
-import type { RaftqOptions } from "./options.js";
+import type { CheckedOptions } from "./options.js";
 import type { RaftNodeId } from "./types.js";
 
 /** What removals need of their member. */
 export interface Host {
-    readonly options: RaftqOptions;
+    readonly options: CheckedOptions;
     readonly clock: Clock;
     readonly machine: RaftMachine;
     /** This node's id. */
@@ -45,8 +45,8 @@ export class Removals {
         this.#electedAt = this.#host.clock.now();
     }
 
-    /** A node is there. */
-    known(id: RaftNodeId): void {
+    /** A node is there, or is no member any more: it need not be removed. */
+    forget(id: RaftNodeId): void {
         this.#departures.remove(id);
     }
 
@@ -95,11 +95,6 @@ export class Removals {
     #hasHeardAll(): boolean {
         const { clock, options } = this.#host;
         return clock.now() >= this.#electedAt + options.minimumElectionTime;
-    }
-
-    /** A node is no member any more: it need not be removed. */
-    removed(id: RaftNodeId): void {
-        this.#departures.remove(id);
     }
 
     /** Passes the departures on at once, for example to another leader. */

@@ -1,6 +1,6 @@
 // Nodes in one process on a fake clock, joined by a network that only the test breaks.
 import { Raftq } from "../../dist/cjs/raftq/index.mjs";
-import { FakeClock } from "../clock.mjs";
+import { FakeClock, settle } from "../clock.mjs";
 
 /** The event with which each message of a node arrives at another. */
 export const ARRIVES = {
@@ -142,6 +142,23 @@ export class Cluster {
     data() {
         return [...this.nodes.values()].map((raft) => raft.getData());
     }
+}
+
+/** The ids of the members, as a node knows them. */
+export const ids = (raft) => raft.getMembers().map(({ id }) => id);
+
+/** How many rejections nobody handles while `act` runs, and until what it started has settled. */
+export async function unhandledWhile(act) {
+    let unhandled = 0;
+    const count = () => void (unhandled += 1);
+    process.on("unhandledRejection", count);
+    try {
+        await act();
+        await settle();
+    } finally {
+        process.off("unhandledRejection", count);
+    }
+    return unhandled;
 }
 
 /** A cluster of these nodes, started one after the other, with a leader. */

@@ -2,9 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { RaftRole } from "../../dist/cjs/raftq/index.mjs";
-import { running } from "./cluster.mjs";
-
-const ids = (raft) => raft.getMembers().map(({ id }) => id);
+import { ids, running } from "./cluster.mjs";
 
 /** A cluster of three with a leader; the leader, and two followers. */
 async function three() {

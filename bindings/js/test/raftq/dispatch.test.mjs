@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Raftq } from "../../dist/cjs/raftq/index.mjs";
-import { settle } from "../clock.mjs";
-import { ARRIVES, Cluster, TIMES, running } from "./cluster.mjs";
+import { ARRIVES, Cluster, TIMES, running, unhandledWhile } from "./cluster.mjs";
 
 const NETWORK = Object.values(ARRIVES);
 
@@ -50,13 +49,10 @@ test("a rejection that nobody awaits ends no process, and is logged", async () =
     const raft = new Raftq({ ...TIMES, persistAgent: { persist() {}, restore() {} } });
     const logged = [];
     raft.subscribe("log", ({ level, message }) => logged.push(`${level} ${message}`));
-    let unhandled = 0;
-    const count = () => void (unhandled += 1);
-    process.on("unhandledRejection", count);
-    raft.dispatch("replicateData", 1);
-    raft.dispatch("serviceStarted", {});
-    await settle();
-    process.off("unhandledRejection", count);
+    const unhandled = await unhandledWhile(() => {
+        raft.dispatch("replicateData", 1);
+        raft.dispatch("serviceStarted", {});
+    });
     assert.equal(unhandled, 0);
     assert.deepEqual(logged, [
         "error replicateData: this node does not run: dispatch `serviceStarted` first",
@@ -103,18 +99,16 @@ test("data waits for a leader, and a lost answer is unknown", async () => {
 test("a listener that throws or rejects reaches nobody else", async () => {
     const cluster = new Cluster();
     const raft = cluster.make("1");
-    let [heard, unhandled] = [0, 0];
-    const count = () => void (unhandled += 1);
-    process.on("unhandledRejection", count);
+    let heard = 0;
     raft.subscribe("roleChanged", () => { throw new Error("thrown"); });
     raft.subscribe("roleChanged", async () => { throw new Error("rejected"); });
     const unsubscribe = raft.subscribe("roleChanged", () => void (heard += 1));
     raft.subscribe("log", () => { throw new Error("in the log"); });
-    await raft.dispatch("serviceStarted", { node: { id: "1", time: 1 } });
-    await cluster.until(() => raft.isLeader());
-    await settle();
+    const unhandled = await unhandledWhile(async () => {
+        await raft.dispatch("serviceStarted", { node: { id: "1", time: 1 } });
+        await cluster.until(() => raft.isLeader());
+    });
     unsubscribe();
-    process.off("unhandledRejection", count);
     assert.ok(heard > 0);
     assert.equal(unhandled, 0);
     const said = cluster.messages("log", "1").map(({ message }) => message).join("\n");
@@ -157,26 +151,23 @@ test("what cannot be printed, or is no text, ends neither a node nor the process
     const throwing = { get id() { throw bare; } };
     const { proxy, revoke } = Proxy.revocable({}, {});
     revoke();
-    let unhandled = 0;
-    const count = () => void (unhandled += 1);
-    process.on("unhandledRejection", count);
-    for (const name of [bare, { toString: null }, Symbol("s"), 7, undefined, ["ackNode"]]) {
-        await leader.dispatch(name, {});
-    }
-    for (const message of [throwing, proxy, { id: "\ud800", time: 1 }, { id: "2", time: -1 }]) {
-        await leader.dispatch("ackNode", message);
-    }
-    leader.subscribe("committed", () => { throw bare; });
-    leader.subscribe("committed", () => Promise.reject(bare));
-    await cluster.run(leader.dispatch("replicateData", 1));
-    const unwritable = leader.dispatch("replicateData", { toJSON() { throw bare; } });
-    await assert.rejects(unwritable, { code: "INVALID_DATA" });
-    for (const to of [5051, {}, [], Symbol("s"), "", "x".repeat(65)]) {
-        const refusal = { code: "INVALID_OPTIONS", message: /^`to` is .*; give an id/ };
-        await assert.rejects(leader.transfer(to), refusal);
-    }
-    await settle();
-    process.off("unhandledRejection", count);
+    const unhandled = await unhandledWhile(async () => {
+        for (const name of [bare, { toString: null }, Symbol("s"), 7, undefined, ["ackNode"]]) {
+            await leader.dispatch(name, {});
+        }
+        for (const message of [throwing, proxy, { id: "\ud800", time: 1 }, { id: "2", time: -1 }]) {
+            await leader.dispatch("ackNode", message);
+        }
+        leader.subscribe("committed", () => { throw bare; });
+        leader.subscribe("committed", () => Promise.reject(bare));
+        await cluster.run(leader.dispatch("replicateData", 1));
+        const unwritable = leader.dispatch("replicateData", { toJSON() { throw bare; } });
+        await assert.rejects(unwritable, { code: "INVALID_DATA" });
+        for (const to of [5051, {}, [], Symbol("s"), "", "x".repeat(65)]) {
+            const refusal = { code: "INVALID_OPTIONS", message: /^`to` is .*; give an id/ };
+            await assert.rejects(leader.transfer(to), refusal);
+        }
+    });
     assert.equal(unhandled, 0);
     assert.equal(leader.isLeader(), true);
     assert.equal(leader.getMembers().length, 3);

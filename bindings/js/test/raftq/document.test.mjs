@@ -1,16 +1,18 @@
-// The program of RAFTQ.md, as it stands there, in processes that are killed.
+// The programs of RAFTQ.md, as they stand there; the first one in processes that are killed.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { MemoryTransport, Raftq, memoryAgent } from "../../dist/cjs/raftq/index.mjs";
+import { raftqPrograms as programs } from "../readme.mjs";
 import { sleep, until } from "../support.mjs";
+import { TIMES } from "./cluster.mjs";
 
-const text = readFileSync(new URL("../../RAFTQ.md", import.meta.url), "utf8");
-const programs = [...text.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code]) => code);
+const [program, fencing, joining, ...others] = programs;
 
 /** Ports of localhost that were free a moment ago. */
 async function freePorts(count) {
@@ -25,8 +27,8 @@ async function freePorts(count) {
 class Run {
     said = "";
 
-    constructor(folder, port, others, program = "node.mjs") {
-        this.child = spawn(process.execPath, [program, port, ...others], { cwd: folder });
+    constructor(folder, port, others, file = "node.mjs") {
+        this.child = spawn(process.execPath, [file, port, ...others], { cwd: folder });
         for (const stream of [this.child.stdout, this.child.stderr]) {
             stream.on("data", (data) => (this.said += data));
         }
@@ -46,17 +48,16 @@ class Run {
 
 /** The program of a node that is added later: the first one without `members`, with the block for that. */
 function added() {
-    const block = programs.find((program) => program.includes('"ackNode"'));
-    const joins = block.replace("runningNodes", "others").replace("newId", "port");
+    const joins = joining.replace("runningNodes", "others").replace("newId", "port");
     const start = /^    const started = [^]*?exit\(1\)\);$/m;
-    const unlisted = programs[0].replace(/^    members: .*\n/m, "");
+    const unlisted = program.replace(/^    members: .*\n/m, "");
     const changed = unlisted.replace('"localhost", () =>', '"localhost", async () =>');
     assert.match(changed, start);
     return changed.replace(start, joins);
 }
 
 test("one of three processes leads, another after kill -9 and SIGTERM; a fourth joins", async (t) => {
-    assert.ok(programs[0].includes("createServer"));
+    assert.deepEqual(others, []);
     // In the package's folder, where its name resolves.
     const folder = mkdtempSync(fileURLToPath(new URL("document-", import.meta.url)));
     const runs = new Map();
@@ -64,7 +65,7 @@ test("one of three processes leads, another after kill -9 and SIGTERM; a fourth 
         for (const { child } of runs.values()) child.kill("SIGKILL");
         rmSync(folder, { recursive: true, force: true });
     });
-    writeFileSync(join(folder, "node.mjs"), programs[0]);
+    writeFileSync(join(folder, "node.mjs"), program);
     writeFileSync(join(folder, "added.mjs"), added());
     const [fourth, ...ports] = await freePorts(4);
     const start = (port) => runs.set(port, new Run(folder, port, ports.filter((other) => other !== port)));
@@ -102,4 +103,20 @@ test("one of three processes leads, another after kill -9 and SIGTERM; a fourth 
     await led();
     runs.set(fourth, new Run(folder, fourth, ports, "added.mjs"));
     await led();
+});
+
+test("the block on fencing writes with the token, and only on the leader", async () => {
+    const run = new Function("raft", "db", "body", `return (async () => { ${fencing} })();`);
+    const queries = [];
+    const db = { query: async (text, values) => void queries.push({ text, values }) };
+    const raft = new Raftq({ ...TIMES, persistAgent: memoryAgent() });
+    new MemoryTransport().attach(raft);
+    await raft.dispatch("serviceStarted", { node: { id: "1", time: Date.now() } });
+    await run(raft, db, "early");
+    assert.deepEqual(queries, []);
+    await until(() => raft.isLeader());
+    await run(raft, db, "report");
+    assert.match(queries[0].text, /WHERE token <= \$2$/);
+    assert.deepEqual(queries[0].values, ["report", raft.fence().token]);
+    await raft.destroy();
 });

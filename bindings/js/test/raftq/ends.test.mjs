@@ -4,9 +4,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 import { Raftq, RaftRole } from "../../dist/cjs/raftq/index.mjs";
 import { settle } from "../clock.mjs";
-import { Cluster, TIMES, running } from "./cluster.mjs";
-
-const ids = (raft) => raft.getMembers().map(({ id }) => id);
+import { Cluster, TIMES, ids, running } from "./cluster.mjs";
 
 test("of two nodes the one that stays leads, although the other is silent after `destroy`", async () => {
     const { cluster, leader } = await running("1", "2");

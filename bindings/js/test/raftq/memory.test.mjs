@@ -2,16 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MemoryTransport, Raftq, memoryAgent } from "../../dist/cjs/raftq/index.mjs";
+import { until } from "../support.mjs";
 import { TIMES } from "./cluster.mjs";
-
-/** Waits until it holds. Only a test that fails waits for the limit. */
-async function until(holds) {
-    const limit = Date.now() + 60_000;
-    while (!holds()) {
-        assert.ok(Date.now() < limit, String(holds));
-        await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-}
 
 test("nodes on a transport in memory elect and replicate, also without one that is cut off", async () => {
     const network = new MemoryTransport();

@@ -1,4 +1,5 @@
 import { ElectorError, oneLine } from "../../errors.js";
+import { shown } from "../names.js";
 import type { PersistAgent } from "../types.js";
 
 /** The parts of `node:fs/promises` that are used. */
@@ -31,7 +32,7 @@ interface Paths {
  */
 export function fileAgent(folder: string): PersistAgent {
     if (typeof folder !== "string" || folder === "") {
-        throw new ElectorError("INVALID_OPTIONS", `\`folder\` is ${oneLine(folder)}; give a path`);
+        throw new ElectorError("INVALID_OPTIONS", `\`folder\` is ${shown(folder)}; give a path`);
     }
     const base = process?.cwd?.() ?? "";
     const states = new Map<string, Promise<State>>();
