@@ -231,7 +231,7 @@ fn circles(tree: &Tree) -> Vec<String> {
 }
 
 /// The layer of a file of the package, the lowest first: values and interfaces, stores, the elector, what the
-/// package exports, its NestJS module.
+/// package exports, its NestJS module and its Raft.
 fn layer(path: &str) -> u8 {
     let inside = path.strip_prefix(SOURCES).unwrap_or(path);
     match inside.split_once('/') {

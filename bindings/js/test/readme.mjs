@@ -9,20 +9,22 @@ import { until } from "./support.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 
-/** The code blocks of a document, whose path is relative to this folder. */
-function blocksOf(path) {
-    const text = readFileSync(join(here, path), "utf8");
+const textOf = (path) => readFileSync(join(here, path), "utf8");
+
+/** The code blocks of a document. */
+function blocksOf(text) {
     const found = [...text.matchAll(/^```(\w*)\n([^]*?)^```$/gm)];
     return found.map(([, language, code]) => ({ language, code }));
 }
 const programsOf = (from) => from.filter(({ language }) => language === "js").map(({ code }) => code);
 
-export const blocks = blocksOf("../README.md");
+export const blocks = blocksOf(textOf("../README.md"));
 export const programs = programsOf(blocks);
+export const raftq = textOf("../RAFTQ.md");
 /** The programs of RAFTQ.md. */
-export const raftqPrograms = programsOf(blocksOf("../RAFTQ.md"));
+export const raftqPrograms = programsOf(blocksOf(raftq));
 /** The programs of the repository's README.md. */
-export const frontPrograms = programsOf(blocksOf("../../../README.md"));
+export const frontPrograms = programsOf(blocksOf(textOf("../../../README.md")));
 
 let server;
 // In the package's folder, where the package's own name and its clients resolve.

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { MemoryTransport, Raftq, memoryAgent } from "../../dist/cjs/raftq/index.mjs";
-import { raftqPrograms as programs } from "../readme.mjs";
+import { raftqPrograms as programs, raftq as text } from "../readme.mjs";
 import { sleep, until } from "../support.mjs";
 import { TIMES } from "./cluster.mjs";
 
@@ -118,5 +118,53 @@ test("the block on fencing writes with the token, and only on the leader", async
     await run(raft, db, "report");
     assert.match(queries[0].text, /WHERE token <= \$2$/);
     assert.deepEqual(queries[0].values, ["report", raft.fence().token]);
+    await raft.destroy();
+});
+
+test("the document has every option, event and method, and no other", () => {
+    const make = (options) => new Raftq({ ...TIMES, persistAgent: memoryAgent(), ...options });
+    const listed = (refused) => {
+        let said = "";
+        assert.throws(refused, ({ message }) => Boolean(said = message));
+        return said.split(" are ")[1].split(", ").sort();
+    };
+    /** The names in the first column of the table under a heading, without their parameters. */
+    const rows = (heading) => {
+        const section = text.split(`### ${heading}\n`)[1].split("\n#")[0];
+        const cells = [...section.matchAll(/^\| (`.*?`(?:, `.*?`)*) \|/gm)].map(([, cell]) => cell);
+        return cells.flatMap((cell) => cell.split(", `")).map((name) => /\w+/.exec(name)[0]).sort();
+    };
+    assert.deepEqual(rows("`new Raftq(options)`"), listed(() => make({ unknown: 1 })));
+    const subscribe = () => make().subscribe("unknown", () => undefined);
+    assert.deepEqual(rows("Events to subscribe to"), listed(subscribe));
+    const methods = Object.getOwnPropertyNames(Raftq.prototype).filter((name) => name !== "constructor");
+    assert.deepEqual(rows("Methods"), methods.sort());
+});
+
+test("the bounds in the document are those of the core", async () => {
+    const accepts = (options) => new Raftq({ ...TIMES, persistAgent: memoryAgent(), ...options });
+    const refuses = (options) => assert.throws(() => accepts(options), { code: "INVALID_OPTIONS" });
+    const ids = (count) => Array.from({ length: count }, (_, at) => String(at));
+    assert.match(text, /`members` \|[^|]* At most 64 \|/);
+    accepts({ members: ids(64) });
+    refuses({ members: ids(65) });
+    assert.match(text, /An id has 1 to 64 bytes/);
+    accepts({ members: ["x".repeat(64)] });
+    refuses({ members: ["\u00e4".repeat(33)] });
+    assert.match(text, /The minimum is at most 60 000, the maximum larger than it, at most 600 000/);
+    accepts({ minimumElectionTime: 60_000, maximumElectionTime: 600_000 });
+    refuses({ minimumElectionTime: 60_001, maximumElectionTime: 600_000 });
+    refuses({ minimumElectionTime: 60_000, maximumElectionTime: 600_001 });
+    refuses({ maximumElectionTime: 200 });
+    assert.match(text, /`heartbeat` \|[^|]*1 to half of `minimumElectionTime` \|/);
+    accepts({ heartbeat: 1 });
+    refuses({ heartbeat: 101 });
+    assert.match(text, /of at most 65 536 bytes/);
+    const raft = accepts({});
+    new MemoryTransport().attach(raft);
+    await raft.dispatch("serviceStarted", { node: { id: "1", time: Date.now() } });
+    await until(() => raft.isLeader());
+    await raft.dispatch("replicateData", "x".repeat(65_534));
+    await assert.rejects(raft.dispatch("replicateData", "x".repeat(65_535)), { code: "TOO_LARGE" });
     await raft.destroy();
 });
