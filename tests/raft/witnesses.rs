@@ -57,6 +57,15 @@ fn a_witness_never_stands() {
     assert_eq!(cluster.raft("w").role(), Role::Follower);
 }
 
+#[test]
+fn while_only_the_witness_answers_the_leader_has_no_successor() {
+    let mut cluster = with_witness();
+    assert_eq!(cluster.raft("a").successor(), Some(id("b")));
+    cluster.run(250 * MS, |message| message.to == id("b"));
+    assert_eq!(cluster.leaders(), [id("a")]);
+    assert_eq!(cluster.raft("a").successor(), None);
+}
+
 /// A refusal of w to b, with this record.
 fn offer(cluster: &Cluster, term: u64, position: Position) -> Message {
     let membership = cluster.raft("b").last().membership.clone();

@@ -59,10 +59,13 @@ pub enum Input {
     /// The host counts on this member no more: it is forgotten, and removed from the cluster if this member
     /// leads and a quorum of the others answers.
     Gone(MemberId),
-    /// Leave the cluster: the member asks to be removed until it is, and hands leadership over if it leads.
-    /// [`Event::Left`] says when it is no member any more. It joins again when it is restored, not before.
-    /// The only member of a cluster stays: the state would be lost with it. The only voter that may lead
-    /// waits until another one may.
+    /// Leave the cluster: the member asks to be removed until it is. [`Event::Left`] says when it is no
+    /// member any more. It joins again when it is restored, not before. The only member of a cluster stays:
+    /// the state would be lost with it. The only voter that may lead waits until another one may.
+    ///
+    /// A leader removes itself and then hands leadership over. If it hands over first (a
+    /// [`Transfer`](Input::Transfer) to [`Raft::successor`](super::Raft::successor), then this), the next one
+    /// leads a round trip and a write sooner, and removes it.
     Leave,
     /// The state of this ticket is durable.
     Persisted(Ticket),

@@ -215,8 +215,8 @@ impl RaftMachine {
         self.raft.leader().map(|id| id.as_str().to_owned())
     }
 
-    /// The voter to hand leadership to: one that answers and has the newest record, or that is nearest to
-    /// that. `undefined` unless this member leads and there is another voter that may lead.
+    /// The voter to hand leadership to: of those that answer, one that has the newest record or is nearest to
+    /// that. `undefined` unless this member leads and another voter that may lead answers.
     pub fn successor(&self) -> Option<String> {
         self.raft.successor().map(|id| id.as_str().to_owned())
     }
