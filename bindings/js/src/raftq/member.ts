@@ -65,9 +65,11 @@ export class Member {
     #committedData: string;
     #committedMembers: readonly RaftMember[];
     #isLeaving = false;
-    /** When it was told that it is no member any more, on the node's clock. */
-    #leftAt: number | undefined;
+    /** It was told that it is no member any more. */
+    #hasLeft = false;
     #farewell: unknown;
+    /** What it told the others when it left had a heartbeat's time to arrive. */
+    #isFarewellOver = false;
     /** It was stopped, or its machine panicked. */
     #isOver = false;
     /** Whether its newest state was durable when it ended. */
@@ -247,7 +249,9 @@ export class Member {
     async transfer(to: RaftNodeId | undefined): Promise<void> {
         if (!this.isLeader()) throw new ElectorError("NOT_LEADER", "this node does not lead");
         const target = to ?? this.#machine.successor();
-        if (target === undefined) throw new ElectorError("TRANSFER_FAILED", "no other node may lead");
+        if (target === undefined) {
+            throw new ElectorError("TRANSFER_FAILED", "no other node that may lead answers");
+        }
         const request = this.#nextRequest();
         const answer = await new Promise<Answer>((resolve) => {
             this.#transfers.set(request, resolve);
@@ -268,23 +272,30 @@ export class Member {
         throw new ElectorError("TRANSFER_FAILED", `leadership was not handed over: node ${target} ${why}`);
     }
 
-    /** Begins to leave the cluster. The only member stays: the data would be lost with it. */
+    /**
+     * Begins to leave the cluster; a leader hands leadership over first, if another node can lead. The only
+     * member stays: the data would be lost with it.
+     */
     startLeaving(): void {
         if (this.#isOver || this.#isLeaving) return;
         if (this.isOnlyMember()) {
             return this.#log("info", "this node is the only member of its cluster, and keeps the data");
         }
         this.#isLeaving = true;
-        this.#driver.give((machine, now) => machine.leave(now));
+        this.#driver.give((machine, now) => {
+            const next = machine.successor();
+            if (next !== undefined) machine.transfer(now, this.#nextRequest(), next);
+            machine.leave(now);
+        });
     }
 
     /** Resolves once it is no member any more, and that was written. */
     async left(): Promise<void> {
-        await this.#until(() => !this.#isLeaving || (this.#leftAt !== undefined && this.#writer.hasKeptAll));
-        if (this.#isOver && !(this.#leftAt !== undefined && this.#hasWritten)) {
+        await this.#until(() => !this.#isLeaving || (this.#hasLeft && this.#writer.hasKeptAll));
+        if (this.#isOver && !(this.#hasLeft && this.#hasWritten)) {
             throw new ElectorError("UNKNOWN", "this node ended before it had left: it may be a member");
         }
-        if (this.#leftAt !== undefined) return;
+        if (this.#hasLeft) return;
         throw new ElectorError("NOT_MEMBER", "this node became the only member of its cluster, and stays");
     }
 
@@ -308,7 +319,7 @@ export class Member {
         const isHandedOver = () => {
             if (this.isOnlyMember()) return true;
             if (!this.#isLeaving) return !leads || isSucceeded();
-            return this.#leftAt !== undefined && clock.now() >= this.#leftAt + options.heartbeat;
+            return this.#isFarewellOver;
         };
         await waitUntil(this.#until(() => isHandedOver() && this.#writer.hasKeptAll), clock, untilMs);
     }
@@ -421,7 +432,7 @@ export class Member {
                 this.#leaderless.changed(leader !== null);
                 this.#log("info", `the leader is ${leader ?? "not known"}, term ${term}`);
                 this.#host.bus.emit("leaderChanged", { leader, term });
-                return this.#removals.passOnNow();
+                return this.#removals.leaderChanged();
             }
             case "committed":
                 return this.#committed(event);
@@ -445,9 +456,12 @@ export class Member {
 
     #left(): void {
         const { clock, options } = this.#host;
-        this.#leftAt = clock.now();
+        this.#hasLeft = true;
         // What it told the others is on its way: see `handOver`.
-        this.#farewell = clock.setTimeout(() => this.#settled(), options.heartbeat);
+        this.#farewell = clock.setTimeout(() => {
+            this.#isFarewellOver = true;
+            this.#settled();
+        }, options.heartbeat);
         if (this.#isLeaving) return this.#log("info", "this node is no member of its cluster any more");
         this.#log(
             "warn",
@@ -487,7 +501,7 @@ export class Member {
             this.#removals.passOn();
             this.#leaderless.check();
             // The machine drops the wish of one that became the only member.
-            if (this.#isLeaving && this.#leftAt === undefined && this.isOnlyMember()) this.#isLeaving = false;
+            if (this.#isLeaving && !this.#hasLeft && this.isOnlyMember()) this.#isLeaving = false;
         }
         for (const waiter of this.#waiting.splice(0)) {
             if (this.#isOver || waiter.holds()) waiter.resolve();

@@ -31,7 +31,7 @@ export interface Host {
 export class Removals {
     readonly #host: Host;
     readonly #departures = new Departures();
-    /** When the departures are passed on again. */
+    /** When the departures are passed on next. */
     #passOnAt = 0;
     /** When this node was elected last. */
     #electedAt = -Infinity;
@@ -65,11 +65,12 @@ export class Removals {
         const { clock, options, machine, isListed, gone, id: own } = this.#host;
         const atMs = clock.now();
         const untilMs = atMs + 10 * options.maximumElectionTime;
+        // A node that leaves by itself asks the leader too, and is gone by then.
+        if (this.#departures.isEmpty) this.#passOnAt = atMs + options.heartbeat;
         if (!this.#departures.add({ id, session, atMs, untilMs })) return;
         // The machine removes a member if this node leads, and forgets an id that is none. The departure is
         // kept even so: the leader's record may be newer, and list it.
         if (machine.leader() === own || !isListed(id)) gone(id);
-        this.passOnNow();
     }
 
     /**
@@ -97,10 +98,10 @@ export class Removals {
         return clock.now() >= this.#electedAt + options.minimumElectionTime;
     }
 
-    /** Passes the departures on at once, for example to another leader. */
-    passOnNow(): void {
-        this.#passOnAt = 0;
-        this.passOn();
+    /** Another leader is to be told of the departures, once it believes that: see `#hasHeardAll`. */
+    leaderChanged(): void {
+        const { clock, options } = this.#host;
+        this.#passOnAt = clock.now() + options.minimumElectionTime;
     }
 
     /** Passes the departures on, each minimum election time. */

@@ -79,6 +79,43 @@ test("a leader that is destroyed without a successor tells that it leads no more
     await assert.rejects(leader.dispatch("serviceStarted", { node: { id: "1", time: 1 } }), /was destroyed/);
 });
 
+test("a leader that leaves hands leadership over first", async () => {
+    const { cluster, leader } = await running("1", "2", "3");
+    const [id, before] = [leader.getNode().id, cluster.sent.length];
+    const left = leader.leave();
+    assert.deepEqual(cluster.sent.slice(before).map(({ message }) => message.kind), ["timeout_now"]);
+    cluster.nodes.forEach((raft) => assert.ok(ids(raft).includes(id)));
+    const others = [...cluster.nodes.values()].filter((raft) => raft !== leader);
+    await cluster.until(() => others.some((raft) => raft.isLeader()));
+    await cluster.run(left);
+    await cluster.until(() => others.every((raft) => !ids(raft).includes(id)));
+});
+
+test("a leader that leaves keeps leading while no other node that may lead answers", async () => {
+    const cluster = new Cluster();
+    const members = ["1", "2", { id: "3", witness: true }];
+    for (const id of ["1", "2"]) await cluster.start(id, { members });
+    await cluster.start("3", { members, witness: true });
+    const leader = await cluster.elected();
+    cluster.kill(leader.getNode().id === "1" ? "2" : "1");
+    await cluster.clock.advance(300);
+    leader.leave().catch(() => undefined);
+    assert.ok(leader.isLeader());
+    await assert.rejects(cluster.run(leader.transfer()), /no other node that may lead answers/);
+});
+
+test("a node that leaves ends soon after, also with timers that fire a little early", async () => {
+    const cluster = new Cluster();
+    const { now, setTimeout, clearTimeout } = cluster.clock;
+    const clock = { now, setTimeout: (callback, ms) => setTimeout(callback, ms - 0.5), clearTimeout };
+    for (const id of ["1", "2", "3"]) await cluster.start(id, { clock });
+    const raft = await cluster.elected();
+    raft.getNode().time = 0;
+    const from = cluster.clock.now();
+    await cluster.run(raft.destroy());
+    assert.ok(cluster.clock.now() - from < 400, "it waited for the maximum election time");
+});
+
 test("`leave` rejects if the node ends before, or becomes the only member", async () => {
     const cut = await running("1", "2", "3");
     const cutId = cut.leader.getNode().id;
