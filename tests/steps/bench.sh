@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # the measured limits: prints each figure beside its limit and fails above it
+# limit: 1800
 need_rust
 must cargo bench -q --all-features --bench limits
 must env ELECTOR_FIGURES_SEEDS=100000 cargo test --release --all-features --test raft figures:: -- --nocapture
@@ -18,3 +19,5 @@ need_js
 need_kit
 must node bindings/js/scripts/figures.mjs
 must node bindings/js/bench/nest.mjs
+npm_ci bindings/js/test/deep
+must node bindings/js/bench/raftq.mjs

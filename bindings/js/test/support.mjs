@@ -19,12 +19,12 @@ export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
  * Polls until `holds` returns a true value, and resolves to it. `about` adds details to the error of a
  * time-out.
  */
-export async function until(holds, about = () => "") {
+export async function until(holds, about = () => "", pauseMs = 5) {
     const end = performance.now() + PATIENCE_MS;
     for (;;) {
         const held = await holds();
         if (held) return held;
         assert.ok(performance.now() < end, `not within ${PATIENCE_MS} ms: ${holds} ${about()}`);
-        await sleep(5);
+        await sleep(pauseMs);
     }
 }
