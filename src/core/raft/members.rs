@@ -230,28 +230,25 @@ impl Raft {
     /// The other voter to lead next: one that answers, that has the newest record or the one nearest to it,
     /// of the highest priority.
     fn best_successor(&self) -> Option<Peer> {
-        self.best_successor_place().and_then(|place| self.other(place))
-    }
-
-    fn best_successor_place(&self) -> Option<usize> {
         let State::Leader(leading) = &self.state else { return None };
         let members = self.membership().members();
-        self.best_place(&|place| {
+        let best = self.best_place(&|place| {
             let (member, progress) = (&members[place], &leading.progress[place]);
             let may_lead = member.may_lead() && member.profile.id != self.config.id;
             may_lead.then_some((self.is_near(progress), progress.matched, member.profile.priority))
-        })
+        });
+        best.and_then(|place| self.other(place))
     }
 
     /// The voter that a host best hands leadership to ([`Input::Transfer`](super::Input::Transfer)): by the
-    /// newest record, then by priority. None unless this member leads and another one may, which answered a
-    /// heartbeat that was sent within the minimum election time.
+    /// newest record, then by priority. None unless this member leads, and another voter that may lead
+    /// answered a heartbeat that was sent within the minimum election time.
     #[must_use]
     pub fn successor(&self) -> Option<MemberId> {
         let State::Leader(leading) = &self.state else { return None };
-        let place = self.best_successor_place()?;
-        let id = self.membership().members()[place].profile.id;
-        self.is_near(&leading.progress[place]).then_some(id)
+        let best = self.best_successor()?;
+        let place = self.membership().place(&best.id)?;
+        self.is_near(&leading.progress[place]).then_some(best.id)
     }
 
     /// The place of the highest rank, of those that have one.
