@@ -17,7 +17,7 @@ need_go
 must in_go run ./internal/figures
 need_js
 need_kit
-must node bindings/js/scripts/figures.mjs
+must node bindings/js/bench/figures.mjs
 must node bindings/js/bench/nest.mjs
 npm_ci bindings/js/test/deep
 must node bindings/js/bench/raftq.mjs

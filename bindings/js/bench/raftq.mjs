@@ -1,7 +1,8 @@
 // Measures how soon another node leads, in processes that use the package as the document of `raftq` does:
 // after `kill -9`, and after SIGINT. Prints each figure beside its limit, and fails above it.
 //   npm --prefix bindings/js/test/deep ci && node bindings/js/bench/raftq.mjs
-import { PEERS, Services, judge } from "../test/deep/service/processes.mjs";
+import { PEERS, withServices } from "../test/deep/service/processes.mjs";
+import { report } from "./report.mjs";
 
 const TIMES = 100;
 /** A shared machine may be slow for minutes, so figures above their limits are measured again. */
@@ -36,25 +37,18 @@ async function measured(services, signal, limits) {
 
 const RUNS = [["kill -9", "SIGKILL", [600, 1_100]], ["SIGINT", "SIGINT", [100, 100]]];
 
-const services = await Services.make();
 let [passed, failed] = [0, 0];
-try {
+const { samples, terms } = await withServices({}, async (services) => {
     for (let count = 0; count < PEERS; count++) await services.start();
     for (const [name, signal, limits] of RUNS) {
-        for (const [at, figure] of (await measured(services, signal, limits)).entries()) {
-            const what = `${name} to the next leader, ${["p50", "p95"][at]}, ms`;
-            const reached = figure <= limits[at];
-            if (reached) passed += 1;
+        const figures = await measured(services, signal, limits);
+        for (const [at, share] of ["p50", "p95"].entries()) {
+            const what = `${name} to the next leader, ${share}, ms`;
+            if (report("raftq", what, figures[at], limits[at])) passed += 1;
             else failed += 1;
-            const verdict = reached ? "ok" : "TOO MUCH";
-            const text = figure.toFixed(2).padStart(8);
-            console.log(`raftq     ${what.padEnd(46)} ${text}  limit ${limits[at]}  ${verdict}`);
         }
     }
-    console.log(`${passed} passed, ${failed} failed`);
-    const { samples, terms } = judge(services.records);
-    console.log(`two leaders at once: never in ${terms} terms, ${samples} samples`);
-} finally {
-    await services.stop();
-}
+});
+console.log(`two leaders at once: never in ${terms} terms, ${samples} samples`);
+console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed > 0 ? 1 : 0;

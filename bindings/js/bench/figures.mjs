@@ -1,6 +1,7 @@
 // Measures the package: prints each figure beside its limit, and fails if one is above it.
 import { Elector, memoryStore } from "../dist/cjs/index.mjs";
 import { MemoryTransport, Raftq, memoryAgent } from "../dist/cjs/raftq/index.mjs";
+import { report } from "./report.mjs";
 
 /** Short enough to end before the system gives the processor to another process. */
 const CALLS = 20_000;
@@ -80,12 +81,7 @@ const figures = [
 ];
 let failed = 0;
 for (const [what, measure, limit] of figures) {
-    const measured = await least(measure, limit);
-    const reached = measured <= limit;
-    failed += reached ? 0 : 1;
-    const verdict = reached ? "ok" : "TOO MUCH";
-    const figure = measured.toFixed(2).padStart(8);
-    console.log(`js        ${what.padEnd(46)} ${figure}  limit ${limit}  ${verdict}`);
+    failed += report("js", what, await least(measure, limit), limit) ? 0 : 1;
 }
 console.log(`${figures.length - failed} passed, ${failed} failed`);
 process.exitCode = failed > 0 ? 1 : 0;
