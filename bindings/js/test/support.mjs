@@ -16,8 +16,8 @@ export const SHORT = { leaseMs: 1_500, marginMs: 200 };
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * Polls until `holds` returns a true value, and resolves to it. `about` adds details to the error of a
- * time-out.
+ * Polls every `pauseMs` until `holds` returns a true value, and resolves to it. `about` adds details to the
+ * error of a time-out.
  */
 export async function until(holds, about = () => "", pauseMs = 5) {
     const end = performance.now() + PATIENCE_MS;

@@ -3,25 +3,16 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { MemoryTransport, Raftq, memoryAgent } from "../../dist/cjs/raftq/index.mjs";
+import { freePorts } from "../ports.mjs";
 import { raftqPrograms as programs, raftq as text } from "../readme.mjs";
 import { sleep, until } from "../support.mjs";
 import { TIMES } from "./cluster.mjs";
 
 const [program, fencing, joining, ...others] = programs;
-
-/** Ports of localhost that were free a moment ago. */
-async function freePorts(count) {
-    const servers = Array.from({ length: count }, () => createServer().listen(0, "localhost"));
-    await Promise.all(servers.map((server) => once(server, "listening")));
-    const ports = servers.map((server) => String(server.address().port));
-    await Promise.all(servers.map((server) => once(server.close(), "close")));
-    return ports;
-}
 
 /** A running program, and what it said. */
 class Run {
@@ -67,7 +58,7 @@ test("one of three processes leads, another after kill -9 and SIGTERM; a fourth 
     });
     writeFileSync(join(folder, "node.mjs"), program);
     writeFileSync(join(folder, "added.mjs"), added());
-    const [fourth, ...ports] = await freePorts(4);
+    const [fourth, ...ports] = (await freePorts(4)).map(String);
     const start = (port) => runs.set(port, new Run(folder, port, ports.filter((other) => other !== port)));
     const about = () => [...runs].map(([port, { said }]) => `--- ${port}\n${said}`).join("\n");
     /** Waits until one leads, and all that run print its data. */

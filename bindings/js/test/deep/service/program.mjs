@@ -2,7 +2,7 @@
 // Express and axios, and files. It listens on the first free port from FIRST_PORT on, which is its id; the
 // others are the PEERS that answer. At SIGINT its node leaves the cluster.
 // More than the document: routes for the test, MEMBERS, and what watch.mjs records.
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import axios from "axios";
 import express from "express";
@@ -20,7 +20,9 @@ const raft = new Raftq({
     persistAgent: {
         persist: async ({ id }, data) => {
             await mkdir(states, { recursive: true });
-            await writeFile(join(states, id), JSON.stringify(data));
+            // A process may be killed while it writes: half a file would be refused.
+            await writeFile(join(states, `${id}.new`), JSON.stringify(data));
+            await rename(join(states, `${id}.new`), join(states, id));
         },
         restore: async ({ id }) => {
             const text = await readFile(join(states, id), "utf8").catch(() => undefined);
