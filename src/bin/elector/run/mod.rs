@@ -164,13 +164,18 @@ impl Run<'_> {
             match self.elector.connect(CONNECT_TIMEOUT) {
                 Ok(()) => return Ok(true),
                 Err(error) if error.is_permanent() => return Err(stores::refusal(error)),
-                Err(_) if clock::now() >= end => return Ok(true),
-                Err(_) => {
-                    let silent = || format!("{} has not answered yet", self.url);
-                    let trouble = self.elector.last_error().map_or_else(silent, |error| error.to_string());
-                    self.explain_trouble(Some(trouble));
-                }
+                Err(_) => {}
             }
+            let trouble = match self.elector.last_error() {
+                // A store that takes longer to refuse than one attempt lasts.
+                Some(error) if error.is_permanent() => return Err(stores::refusal(error.into())),
+                Some(error) => error.to_string(),
+                None => format!("{} has not answered yet", self.url),
+            };
+            if clock::now() >= end {
+                return Ok(true);
+            }
+            self.explain_trouble(Some(trouble));
             let rest = began.saturating_add(CONNECT_TIMEOUT).saturating_since(clock::now());
             if !self.pause(rest) {
                 return Ok(false);
