@@ -10,7 +10,7 @@ async function isFree(port) {
     return true;
 }
 
-/** Successive ports of localhost that were free a moment ago, below those that the system gives to clients. */
+/** Successive ports of localhost that were free just now, below those that the system gives to clients. */
 export async function freePorts(count) {
     for (;;) {
         const first = 20_000 + Math.floor(Math.random() * 1_000) * 10;
