@@ -65,7 +65,8 @@ pub enum Input {
     ///
     /// A leader removes itself and then hands leadership over. If it hands over first (a
     /// [`Transfer`](Input::Transfer) to [`Raft::successor`](super::Raft::successor), then this), the next one
-    /// leads a round trip and a write sooner, and removes it.
+    /// leads a round trip and a write sooner, and removes it. A leader of two voters must not: if it ends
+    /// before it was removed, the other one is no majority.
     Leave,
     /// The state of this ticket is durable.
     Persisted(Ticket),

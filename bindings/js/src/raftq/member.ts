@@ -273,8 +273,9 @@ export class Member {
     }
 
     /**
-     * Begins to leave the cluster; a leader hands leadership over first, if another node can lead. The only
-     * member stays: the data would be lost with it.
+     * Begins to leave the cluster. A leader hands leadership over first, if another node can lead; but of two
+     * voters it removes itself first, since the other one alone is no majority of two. The only member stays:
+     * the data would be lost with it.
      */
     startLeaving(): void {
         if (this.#isOver || this.#isLeaving) return;
@@ -282,8 +283,9 @@ export class Member {
             return this.#log("info", "this node is the only member of its cluster, and keeps the data");
         }
         this.#isLeaving = true;
+        const voters = this.members().filter(({ isVoter }) => isVoter).length;
         this.#driver.give((machine, now) => {
-            const next = machine.successor();
+            const next = voters > 2 ? machine.successor() : undefined;
             if (next !== undefined) machine.transfer(now, this.#nextRequest(), next);
             machine.leave(now);
         });

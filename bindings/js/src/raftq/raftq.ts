@@ -190,9 +190,9 @@ export class Raftq {
     }
 
     /**
-     * Leaves the cluster; a leader hands leadership over first. Resolves once this node is no member any
-     * more, and has written that; there is no limit of time. The node joins again at its next start. The only
-     * member of a cluster cannot leave: the data would be lost with it.
+     * Leaves the cluster; a leader hands leadership over. Resolves once this node is no member any more, and
+     * has written that; there is no limit of time. The node joins again at its next start. The only member of
+     * a cluster cannot leave: the data would be lost with it.
      */
     async leave(): Promise<void> {
         const member = this.#running();

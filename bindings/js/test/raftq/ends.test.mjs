@@ -91,6 +91,15 @@ test("a leader that leaves hands leadership over first", async () => {
     await cluster.until(() => others.every((raft) => !ids(raft).includes(id)));
 });
 
+test("a leader of two that leaves removes itself first: killed, it leaves a leader behind", async () => {
+    const { cluster, leader } = await running("1", "2");
+    leader.getNode().time = 0;
+    // Its first messages have arrived, and nothing of what follows.
+    await cluster.clock.advance(8);
+    cluster.kill(leader.getNode().id);
+    await cluster.until(() => cluster.leaders().length === 1);
+});
+
 test("a leader that leaves keeps leading while no other node that may lead answers", async () => {
     const cluster = new Cluster();
     const members = ["1", "2", { id: "3", witness: true }];
