@@ -176,6 +176,10 @@ async function wrap(name) {
     writeFileSync(out.replace(/js$/, "d.mts"), `export * from "./${basename(out)}";\n`);
 }
 
+async function wrapAll() {
+    for (const name of ["index", "core", "raftq/index"]) await wrap(name);
+}
+
 /** Builds for Workers, which compile no code at run time: their WebAssembly modules are imported as files. */
 function workerd(cores) {
     const out = join(here, "dist/workerd");
@@ -196,6 +200,7 @@ export function wasmModule() {
 const folder = join(here, "build");
 if (process.argv.includes("--cjs")) {
     compile("cjs", folder);
+    await wrapAll();
     process.exit();
 }
 rmSync(join(here, "dist"), { recursive: true, force: true });
@@ -208,9 +213,7 @@ step("compiling the TypeScript");
 compile("cjs", folder);
 nestjs();
 compile("esm", folder);
-await wrap("index");
-await wrap("core");
-await wrap("raftq/index");
+await wrapAll();
 workerd(cores);
 copyFileSync(join(root, "LICENSE"), join(here, "LICENSE"));
 for (const [name, bytes] of Object.entries(cores)) {

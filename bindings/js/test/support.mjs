@@ -24,7 +24,7 @@ export async function until(holds, about = () => "", pauseMs = 5) {
     for (;;) {
         const held = await holds();
         if (held) return held;
-        assert.ok(performance.now() < end, `not within ${PATIENCE_MS} ms: ${holds} ${about()}`);
+        if (performance.now() >= end) assert.fail(`not within ${PATIENCE_MS} ms: ${holds} ${await about()}`);
         await sleep(pauseMs);
     }
 }

@@ -49,9 +49,9 @@ export class Departures {
         return session === undefined ? newest.sinceMs <= beforeMs : newest.session === session;
     }
 
-    /** Forgets that a node has left. */
-    remove(id: string): void {
-        this.#departures.delete(id);
+    /** Forgets that a node has left. Returns whether it had. */
+    remove(id: string): boolean {
+        return this.#departures.delete(id);
     }
 
     /** A message of this run of a node arrived. It may have been sent before the node left. */

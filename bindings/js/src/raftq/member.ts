@@ -479,7 +479,7 @@ export class Member {
         const removed = this.#committedMembers.map(({ id }) => id).filter((id) => !ids.has(id));
         this.#committedData = text;
         this.#committedMembers = list;
-        for (const id of removed) this.#removals.forget(id);
+        for (const id of removed) this.#removals.removed(id);
         this.#host.removed(removed);
         if (isNewList) this.#host.bus.emit("membershipChanged", { members: publicMembers(members) });
         if (isNewData) this.#host.bus.emit("committed", this.data());

@@ -45,17 +45,22 @@ export interface CheckedOptions extends RaftqOptions {
     readonly witness: boolean;
 }
 
-function refuse(message: string): never {
+/** Throws an error about an option. */
+export function refuse(message: string): never {
     throw new ElectorError("INVALID_OPTIONS", message);
+}
+
+/** Refuses what is no object, and names that are no options: a misspelt one would have no effect. */
+export function checkNames(options: unknown, names: readonly string[]): asserts options is object {
+    if (typeof options !== "object" || options === null) refuse("the options are missing; give an object");
+    const unknown = Object.keys(options).find((name) => !names.includes(name));
+    const all = names.join(", ");
+    if (unknown !== undefined) refuse(`there is no option \`${unknown}\`; the options are ${all}`);
 }
 
 /** A copy of the options. Refuses what only JavaScript can get wrong; the machine checks the rest. */
 export function checked(options: RaftqOptions): CheckedOptions {
-    const given: Partial<RaftqOptions> | undefined = options;
-    if (typeof given !== "object" || given === null) refuse("the options are missing; give an object");
-    const unknown = Object.keys(options).find((name) => !NAMES.includes(name));
-    const all = NAMES.join(", ");
-    if (unknown !== undefined) refuse(`there is no option \`${unknown}\`; the options are ${all}`);
+    checkNames(options, NAMES);
     const { persistAgent, priority = 0, witness = false, clock, seed } = options;
     for (const name of ["persist", "restore"] as const) {
         const agent: Partial<PersistAgent> | undefined = persistAgent;

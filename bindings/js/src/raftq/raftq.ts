@@ -9,7 +9,7 @@ import { RaftMachine } from "./core.js";
 import { read } from "./envelope.js";
 import { machineOf } from "./machine.js";
 import { Member } from "./member.js";
-import { isName, shown } from "./names.js";
+import { AN_ID, isName, shown } from "./names.js";
 import type { CheckedOptions, RaftqOptions } from "./options.js";
 import { checked } from "./options.js";
 import { LOST, refusedState, restored } from "./persistence.js";
@@ -363,8 +363,6 @@ export class Raftq {
         this.#bus.emit("log", { message, level });
     }
 }
-
-const AN_ID = "give an id, a text of 1 to 64 bytes";
 
 /** The node that a value describes; `undefined` if it is none. Never throws. */
 function nodeOf(value: unknown): RaftNode | undefined {

@@ -45,9 +45,14 @@ export class Removals {
         this.#electedAt = this.#host.clock.now();
     }
 
-    /** A node is there, or is no member any more: it need not be removed. */
+    /** A node is there: it need not be removed. */
     forget(id: RaftNodeId): void {
         this.#departures.remove(id);
+    }
+
+    /** A node is no member any more. One that has left is not asked for its cluster either. */
+    removed(id: RaftNodeId): void {
+        if (this.#departures.remove(id)) this.#host.gone(id);
     }
 
     /** The machine accepted a message of this run of a node. */

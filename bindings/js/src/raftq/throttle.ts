@@ -10,14 +10,16 @@ export class Throttle {
         this.#say = say;
     }
 
-    say(message: string): void {
+    /** Returns whether the message was said. */
+    say(message: string): boolean {
         const now = this.#now();
         if (now < this.#untilMs) {
             this.#left += 1;
-            return;
+            return false;
         }
         this.#say(this.#left > 0 ? `${message} (and ${this.#left} more)` : message);
         this.#left = 0;
         this.#untilMs = now + 10_000;
+        return true;
     }
 }

@@ -1,6 +1,7 @@
 // Nodes in one process on a fake clock, joined by a network that only the test breaks.
 import { Raftq } from "../../dist/cjs/raftq/index.mjs";
 import { FakeClock, settle } from "../clock.mjs";
+import { until } from "../support.mjs";
 
 /** The event with which each message of a node arrives at another. */
 export const ARRIVES = {
@@ -146,6 +147,11 @@ export class Cluster {
 
 /** The ids of the members, as a node knows them. */
 export const ids = (raft) => raft.getMembers().map(({ id }) => id);
+
+/** Replicates data through a node: again until it is committed, since a busy machine may end a term. */
+export async function replicated(raft, data) {
+    await until(() => raft.dispatch("replicateData", data).then(() => true, () => false));
+}
 
 /** How many rejections nobody handles while `act` runs, and until what it started has settled. */
 export async function unhandledWhile(act) {

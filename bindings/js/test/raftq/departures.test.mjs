@@ -169,3 +169,15 @@ test("a departure that is told before the node runs, or lags behind, is passed o
     cluster.arrives = () => true;
     await cluster.until(() => !ids(leader).includes("9"));
 });
+
+test("a node that was reported gone is asked nothing any more once it is removed", async () => {
+    const { cluster } = await running("1", "2", "3", "4");
+    cluster.kill("4");
+    for (const raft of cluster.nodes.values()) raft.dispatch("ackNode", { id: "4", time: 0 });
+    await cluster.until(() => [...cluster.nodes.values()].every((raft) => ids(raft).join() === "1,2,3"));
+    await cluster.clock.advance(1_000);
+    cluster.sent.length = 0;
+    await cluster.clock.advance(10_000);
+    assert.ok(cluster.sent.length > 100);
+    assert.deepEqual(cluster.sent.filter(({ message }) => message.destination.id === "4"), []);
+});

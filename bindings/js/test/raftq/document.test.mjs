@@ -1,4 +1,5 @@
-// The programs of RAFTQ.md, as they stand there; the first one in processes that are killed.
+// The programs of RAFTQ.md, as they stand there; the first one in processes that are killed. Those of tabs
+// run in ../../edge/raftq.test.mjs.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -6,13 +7,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { MemoryTransport, Raftq, memoryAgent } from "../../dist/cjs/raftq/index.mjs";
+import { HttpTransport, MemoryTransport, Raftq, memoryAgent } from "../../dist/cjs/raftq/index.mjs";
 import { freePorts } from "../ports.mjs";
 import { raftqPrograms as programs, raftq as text } from "../readme.mjs";
 import { sleep, until } from "../support.mjs";
-import { TIMES } from "./cluster.mjs";
+import { TIMES, replicated } from "./cluster.mjs";
 
-const [program, fencing, joining, ...others] = programs;
+const [program, fencing, joining, overHttp, , , own, ...others] = programs;
 
 /** A running program, and what it said. */
 class Run {
@@ -112,6 +113,57 @@ test("the block on fencing writes with the token, and only on the leader", async
     await raft.destroy();
 });
 
+test("the block on HTTP carries messages with the secret, and does not start without one", async (t) => {
+    const folder = mkdtempSync(fileURLToPath(new URL("document-", import.meta.url)));
+    const [port] = await freePorts(1);
+    const node = `
+import { Raftq, memoryAgent } from "elector-wasm/raftq";
+const raft = new Raftq({ ...${JSON.stringify(TIMES)}, persistAgent: memoryAgent() });
+`;
+    const starts = 'raft.dispatch("serviceStarted", { node: { id: "localhost", time: Date.now() } });';
+    writeFileSync(join(folder, "node.mjs"), node + overHttp.replaceAll("5050", port) + starts);
+    const start = (environment) => {
+        const env = { ...process.env, RAFT_SECRET: undefined, ...environment };
+        return spawn(process.execPath, ["node.mjs"], { cwd: folder, env, stdio: "pipe" });
+    };
+    const child = start({ RAFT_SECRET: "of-the-test" });
+    t.after(() => {
+        child.kill("SIGKILL");
+        rmSync(folder, { recursive: true, force: true });
+    });
+    const statusOf = async (secret) => {
+        const headers = { "content-type": "application/json", authorization: `Bearer ${secret}` };
+        const body = JSON.stringify({ event: "dataReceived", message: { destination: { id: "localhost" } } });
+        const asked = fetch(`http://localhost:${port}/raft`, { method: "POST", headers, body });
+        return asked.then(({ status }) => status, () => undefined);
+    };
+    await until(async () => await statusOf("of-the-test") === 204);
+    assert.equal(await statusOf("another"), 401);
+    const open = start({});
+    let said = "";
+    open.stderr.on("data", (data) => (said += data));
+    const [code] = await once(open, "close");
+    assert.equal(code, 1, said);
+    assert.match(said, /INVALID_OPTIONS[^]*`secret` is undefined/);
+});
+
+test("the block on a transport of one's own joins nodes over a broker", async (t) => {
+    const listeners = new Map();
+    const publish = (to, text) => queueMicrotask(() => listeners.get(to)?.(text));
+    const nodes = ["1", "2", "3"].map((id) => {
+        const raft = new Raftq({ ...TIMES, persistAgent: memoryAgent(), members: ["1", "2", "3"] });
+        const onText = (listener) => listeners.set(id, listener);
+        new Function("raft", "publish", "onText", own)(raft, publish, onText);
+        void raft.dispatch("serviceStarted", { node: { id, time: Date.now() } });
+        return raft;
+    });
+    t.after(() => Promise.all(nodes.map((raft) => raft.destroy())));
+    const leader = await until(() => nodes.find((raft) => raft.isLeader()));
+    listeners.get(leader.getNode().id)(JSON.stringify({ arrival: "replicateData", message: "forged" }));
+    await replicated(leader, "committed");
+    await until(() => nodes.every((raft) => raft.getData() === "committed"));
+});
+
 test("the document has every option, event and method, and no other", () => {
     const make = (options) => new Raftq({ ...TIMES, persistAgent: memoryAgent(), ...options });
     const listed = (refused) => {
@@ -130,6 +182,7 @@ test("the document has every option, event and method, and no other", () => {
     assert.deepEqual(rows("Events to subscribe to"), listed(subscribe));
     const methods = Object.getOwnPropertyNames(Raftq.prototype).filter((name) => name !== "constructor");
     assert.deepEqual(rows("Methods"), methods.sort());
+    assert.deepEqual(rows("HTTP"), listed(() => new HttpTransport({ unknown: 1 })));
 });
 
 test("the bounds in the document are those of the core", async () => {
