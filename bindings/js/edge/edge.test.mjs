@@ -1,17 +1,16 @@
 // The package as users install it, from `npm pack`, in runtimes, in bundlers and with each module resolution
 // of TypeScript. ../test/workerd.test.mjs tests it in workerd.
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import {
-    copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync,
-} from "node:fs";
-import { createServer } from "node:http";
-import { tmpdir } from "node:os";
+import { execFileSync } from "node:child_process";
+import { copyFileSync, cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { extname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
 import { application } from "../test/packed.mjs";
+import { Browser } from "./browser.mjs";
+import { serve } from "./serve.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const tool = (name) => join(here, "node_modules/.bin", name);
@@ -46,53 +45,34 @@ test("the package runs in Node as CommonJS", () => assert.equal(says(process.exe
 
 test("the package runs in Node as ES modules", () => assert.equal(says(process.execPath, "node.mjs"), DONE));
 
-test("the package runs in Deno on node:sqlite", () => {
-    const flags = ["run", "--no-lock", "--cached-only", "--node-modules-dir=manual", "--allow-all"];
-    assert.equal(says(tool("deno"), ...flags, "deno.mjs"), DONE);
-});
+const DENO = [tool("deno"), "run", "--no-lock", "--cached-only", "--node-modules-dir=manual", "--allow-all"];
+
+test("the package runs in Deno on node:sqlite", () => assert.equal(says(...DENO, "deno.mjs"), DONE));
 
 test("the package runs in Bun on bun:sqlite", () => assert.equal(says(tool("bun"), "run", "bun.mjs"), DONE));
 
+const RUNTIMES = { node: [process.execPath], deno: DENO, bun: [tool("bun"), "run"] };
+for (const [runtime, command] of Object.entries(RUNTIMES)) {
+    test(`raftq joins nodes over HTTP, which keep their states in files, in ${runtime}`, () => {
+        rmSync(join(app, "raft-states"), { recursive: true, force: true });
+        assert.equal(says(...command, `raftq-${runtime}.mjs`), DONE);
+    });
+}
+
 // ---- Browsers ----
 
-const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript" };
-
-/** Serves a folder, opens it in the browser, and resolves to the result that the page reports. */
+/** Opens a folder's page in a browser, and resolves to what the page reports. */
 async function saidBy(folder) {
-    const profile = mkdtempSync(join(tmpdir(), "elector-chromium-"));
-    let browser;
-    const said = new Promise((resolve, reject) => {
-        const server = createServer((request, response) => {
-            if (request.method === "POST") {
-                let body = "";
-                request.on("data", (data) => (body += data));
-                request.on("end", () => {
-                    response.end();
-                    server.close();
-                    resolve(body);
-                });
-                return;
-            }
-            const path = join(folder, request.url === "/" ? "index.html" : request.url);
-            if (!existsSync(path)) return response.writeHead(404).end();
-            response.writeHead(200, { "content-type": TYPES[extname(path)] ?? "application/octet-stream" });
-            response.end(readFileSync(path));
-        });
-        server.listen(0, "127.0.0.1", () => {
-            const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                `--user-data-dir=${profile}`, `http://127.0.0.1:${server.address().port}/`];
-            browser = spawn("chromium", flags, { stdio: "ignore", detached: true });
-            browser.on("error", (error) => reject(new Error(`${error}: install the package chromium`)));
-            setTimeout(() => reject(new Error("the page said nothing within 60 s")), 60_000).unref();
-        });
-    });
+    let says;
+    const said = new Promise((resolve) => (says = resolve));
+    const { url, close } = await serve(folder, says);
+    const browser = new Browser();
     try {
-        return await said;
+        await browser.open(url);
+        return await Promise.race([said, sleep(60_000, "the page said nothing within 60 s", { ref: false })]);
     } finally {
-        const ended = new Promise((resolve) => browser?.on("exit", resolve) ?? resolve());
-        if (browser) process.kill(-browser.pid, "SIGKILL");
-        await ended;
-        rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+        await browser.stop();
+        close();
     }
 }
 

@@ -1,15 +1,12 @@
 // examples/tabs in real headless Chromium: tabs of one browser elect a leader over a shared PGlite.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { Browser } from "./browser.mjs";
 
 const LEASE_MS = 2_000;
 const example = fileURLToPath(new URL("../examples/tabs/", import.meta.url));
-const profile = mkdtempSync(join(tmpdir(), "elector-tabs-"));
 let server;
 let browser;
 let url;
@@ -20,59 +17,6 @@ const tabs = new Set();
  * first led, and until when it was trusted at most. A closed tab may report for a moment longer.
  */
 const elections = new Map();
-
-// ---- The browser ----
-
-/** Chromium's DevTools protocol over a pipe: JSON messages, each ended by NUL. */
-class Browser {
-    #lastId = 0;
-    #asked = new Map();
-    #unread = "";
-
-    constructor() {
-        // Each tab in its own process, however little memory the machine has.
-        const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-            "--renderer-process-limit=32", "--remote-debugging-pipe", `--user-data-dir=${profile}`];
-        const stdio = ["ignore", "ignore", "ignore", "pipe", "pipe"];
-        this.child = spawn("chromium", flags, { stdio, detached: true });
-        this.ended = new Promise((resolve) => this.child.on("exit", resolve));
-        this.child.on("error", (error) => this.#fail(new Error(`${error}: install the package chromium`)));
-        this.child.on("exit", () => this.#fail(new Error("Chromium ended")));
-        // Output that is written while Chromium is being killed is not missed.
-        this.child.stdio[3].on("error", () => undefined);
-        this.child.stdio[4].setEncoding("utf8").on("data", (data) => {
-            const messages = (this.#unread + data).split("\0");
-            this.#unread = messages.pop();
-            for (const message of messages) this.#read(JSON.parse(message));
-        });
-    }
-
-    #fail(error) {
-        for (const { reject } of this.#asked.values()) reject(error);
-        this.#asked.clear();
-    }
-
-    #read({ id, result, error, method, params }) {
-        if (method === "Runtime.bindingCalled") noted(JSON.parse(params.payload));
-        const asked = this.#asked.get(id);
-        this.#asked.delete(id);
-        if (error) asked?.reject(new Error(error.message));
-        else asked?.resolve(result);
-    }
-
-    send(method, params = {}, sessionId = undefined) {
-        return new Promise((resolve, reject) => {
-            const id = ++this.#lastId;
-            this.#asked.set(id, { resolve, reject });
-            this.child.stdio[3].write(`${JSON.stringify({ id, method, params, sessionId })}\0`);
-        });
-    }
-
-    async stop() {
-        if (this.child.pid && this.child.exitCode === null) process.kill(-this.child.pid, "SIGKILL");
-        await this.ended;
-    }
-}
 
 /**
  * Runs in a tab: reports every 50 ms, and at each change, until when this tab trusts its term. The example's
@@ -113,16 +57,8 @@ function overlap(terms, released) {
 }
 
 async function openTab(lease = LEASE_MS) {
-    const at = `${url}?lease=${lease}`;
-    const { targetId } = await browser.send("Target.createTarget", { url: at });
-    const { sessionId } = await browser.send("Target.attachToTarget", { targetId, flatten: true });
-    const send = (method, params) => browser.send(method, params, sessionId);
-    const run = async (expression) => {
-        const { result, exceptionDetails } = await send("Runtime.evaluate", { expression });
-        if (exceptionDetails) throw new Error(JSON.stringify(exceptionDetails));
-        return result.value;
-    };
-    const see = async () => JSON.parse(await run(`JSON.stringify({
+    const tab = await browser.open(`${url}?lease=${lease}`);
+    tab.see = async () => JSON.parse(await tab.run(`JSON.stringify({
         name: document.getElementById("name")?.textContent,
         says: document.getElementById("leads")?.textContent,
         leader: document.getElementById("leader")?.textContent,
@@ -131,12 +67,11 @@ async function openTab(lease = LEASE_MS) {
         changes: [...document.querySelectorAll("#changes li")].map((item) => item.textContent),
         leads: globalThis.elector?.amILeader() ?? false,
     })`));
-    const tab = { targetId, send, run, see };
-    await until("the page runs", () => run("globalThis.elector !== undefined"));
-    await send("Runtime.enable");
-    await send("Runtime.addBinding", { name: "note" });
-    await run(`(${observe})(${lease})`);
-    tab.name = (await see()).name;
+    await until("the page runs", () => tab.run("globalThis.elector !== undefined"));
+    await tab.send("Runtime.enable");
+    await tab.send("Runtime.addBinding", { name: "note" });
+    await tab.run(`(${observe})(${lease})`);
+    tab.name = (await tab.see()).name;
     tabs.add(tab);
     return tab;
 }
@@ -147,7 +82,7 @@ async function until(what, holds, within = 60_000) {
     for (;;) {
         const held = await holds();
         if (held) return held;
-        const seen = JSON.stringify(await Promise.all([...tabs].map(({ see }) => see())));
+        const seen = JSON.stringify(await Promise.all([...tabs].map((tab) => tab.see())));
         assert.ok(performance.now() < ends, `not in time: ${what}; the tabs: ${seen}`);
         await new Promise((resolve) => setTimeout(resolve, 20));
     }
@@ -179,7 +114,7 @@ function release(tab) {
 /** The milliseconds until another tab leads. */
 async function takenOver(from) {
     await until("another tab leads", async () => {
-        const leads = await Promise.all([...tabs].map(({ run }) => run("elector.amILeader()")));
+        const leads = await Promise.all([...tabs].map((tab) => tab.run("elector.amILeader()")));
         return leads.includes(true);
     });
     return performance.now() - from;
@@ -189,12 +124,11 @@ before(async () => {
     server = spawn(process.execPath, ["serve.mjs"], { cwd: example, stdio: ["ignore", "pipe", "inherit"] });
     const said = await new Promise((resolve) => server.stdout.once("data", resolve));
     url = String(said).trim();
-    browser = new Browser();
+    browser = new Browser((payload) => noted(JSON.parse(payload)));
 });
 after(async () => {
     await browser?.stop();
     server?.kill();
-    rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
 });
 
 // ---- Each test continues where the previous one ended ----
@@ -215,7 +149,7 @@ test("after the leader's tab is closed another leads within a second, under a la
     tabs.delete(tab);
     released.push(token);
     const from = performance.now();
-    await browser.send("Target.closeTarget", { targetId: tab.targetId });
+    await tab.close();
     const took = await takenOver(from);
     assert.ok(took < 1_000, `it took ${took} ms`);
     leader = await agreed(BigInt(token));
@@ -260,8 +194,7 @@ test("after the leader's tab crashes another leads once the lease has expired", 
     const before = await worker(LEASE_MS);
     tabs.delete(tab);
     const from = performance.now();
-    // This request is never answered.
-    tab.send("Page.crash").catch(() => undefined);
+    tab.crash();
     const took = await takenOver(from);
     assert.ok(took > LEASE_MS / 4, `no tab released, and the take-over took only ${took} ms`);
     // Chromium may have run the worker in the leader's process after all; the last test covers that.
@@ -277,7 +210,7 @@ test("two tabs never led at the same instant", () => {
 });
 
 test("after a worker crashed with its tab the next worker grants no lease too early", async () => {
-    for (const { targetId } of tabs) await browser.send("Target.closeTarget", { targetId });
+    for (const tab of tabs) await tab.close();
     tabs.clear();
     // Another election, whose worker is new and runs in the process of the first of these tabs. Its lease is
     // longer than PGlite takes to start.
@@ -290,7 +223,7 @@ test("after a worker crashed with its tab the next worker grants no lease too ea
     tabs.delete(first);
     const { token } = await agreed();
     const { targetId } = await worker(lease);
-    first.send("Page.crash").catch(() => undefined);
+    first.crash();
     await until("the worker is gone", async () => (await worker(lease))?.targetId !== targetId);
     // This tab starts the next worker at once; the others notice later that theirs has ended.
     await openTab(lease);
