@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { copyFileSync, cpSync, mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
 import { application } from "./packed.mjs";
@@ -15,7 +15,7 @@ async function bundle({ folder, installed }) {
     cpSync(join(here, "workerd"), folder, { recursive: true });
     const wasm = {
         name: "wasm",
-        resolveId: (id) => (id.endsWith(".wasm") ? { id: "elector_bg.wasm", external: true } : null),
+        resolveId: (id) => (id.endsWith(".wasm") ? { id: basename(id), external: true } : null),
     };
     const bundled = await rolldown({
         cwd: folder, input: "worker.mjs", plugins: [wasm], external: ["cloudflare:workers"],
@@ -23,7 +23,9 @@ async function bundle({ folder, installed }) {
     });
     await bundled.write({ file: join(folder, "worker.bundle.mjs"), format: "esm" });
     await bundled.close();
-    copyFileSync(join(installed, "dist/workerd/wasm/elector_bg.wasm"), join(folder, "elector_bg.wasm"));
+    for (const name of ["elector_bg.wasm", "raft_bg.wasm"]) {
+        copyFileSync(join(installed, "dist/workerd/wasm", name), join(folder, name));
+    }
     mkdirSync(join(folder, "storage"), { recursive: true });
 }
 

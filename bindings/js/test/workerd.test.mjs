@@ -1,4 +1,4 @@
-// The packed package in a Worker, and in a Durable Object that an alarm wakes.
+// The packed package in a Worker, and in a Durable Object that an alarm wakes; the lease and raftq.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { LONG, until } from "./support.mjs";
@@ -10,6 +10,10 @@ after(() => workerd?.stop());
 
 test("a Worker whose clock stands still learns from the store that its lease has expired", async () => {
     isMisled(await workerd.ask("/worker/ended"));
+});
+
+test("nodes of raftq in a Worker elect and replicate", async () => {
+    assert.deepEqual(await workerd.ask("/worker/raftq"), { leaders: 1 });
 });
 
 test("a Durable Object woken by alarms renews its lease, and another leads after its release", async () => {

@@ -1,4 +1,4 @@
-// Runs program.mjs in several processes on loopback, and judges what watch.mjs recorded.
+// Runs program.mjs or ready.mjs in several processes on loopback, and judges what watch.mjs recorded.
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -10,7 +10,8 @@ import { freePorts } from "../../ports.mjs";
 import { until as polled } from "../../support.mjs";
 import { LEADER, UNHANDLED, now, watchedFile } from "./watch.mjs";
 
-const PROGRAM = fileURLToPath(new URL("program.mjs", import.meta.url));
+/** The path of a program in this folder. */
+const pathOf = (program) => fileURLToPath(new URL(program, import.meta.url));
 
 /** The nodes that the program knows of. One more may join. */
 export const PEERS = 4;
@@ -23,9 +24,9 @@ class Service {
     /** What it printed. */
     said = "";
 
-    constructor(folder, environment) {
+    constructor(program, folder, environment) {
         this.folder = folder;
-        this.child = fork(PROGRAM, [], { env: { ...process.env, ...environment }, silent: true });
+        this.child = fork(pathOf(program), [], { env: { ...process.env, ...environment }, silent: true });
         for (const stream of [this.child.stdout, this.child.stderr]) {
             stream.on("data", (data) => (this.said += data));
         }
@@ -78,8 +79,9 @@ class Services {
     running = [];
 
     /** With `members`, the first four are the founding list of all programs. */
-    static async make({ members = false } = {}) {
+    static async make({ members = false, program = "program.mjs" } = {}) {
         const services = new Services();
+        services.program = program;
         services.ids = (await freePorts(PEERS + 1)).slice(0, PEERS).map(String);
         const list = services.ids.join();
         services.environment = { PEERS: list, FOLDER: services.folder, MEMBERS: members ? list : "" };
@@ -88,7 +90,7 @@ class Services {
 
     /** Starts a program, which listens on the first free port from this one on. */
     async start(port = this.ids[0]) {
-        const service = new Service(this.folder, { ...this.environment, FIRST_PORT: port });
+        const service = new Service(this.program, this.folder, { ...this.environment, FIRST_PORT: port });
         this.running.push(service);
         await service.listens();
         return service;

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import axios from "axios";
 import express from "express";
 import { Raftq } from "../../../dist/cjs/raftq/index.mjs";
+import { addRoutes } from "./routes.mjs";
 import { watch } from "./watch.mjs";
 
 const { FIRST_PORT, PEERS, MEMBERS, FOLDER } = process.env;
@@ -40,22 +41,7 @@ app.post("/raft/:event", (request, response) => {
     raft.dispatch(request.params.event, request.body);
     response.end();
 });
-app.get("/", (request, response) => {
-    response.json({
-        id: raft.getNode().id,
-        leads: raft.isLeader(),
-        leader: raft.getLeader(),
-        members: raft.getMembers().filter(({ isVoter }) => isVoter).map(({ id }) => id),
-        data: raft.getData(),
-        refused: raft.getRefused(),
-    });
-});
-app.put("/data", async (request, response) => {
-    await raft.dispatch("replicateData", request.body).then(
-        () => response.end(),
-        ({ code, message }) => response.status(503).json({ code, message }),
-    );
-});
+addRoutes(app, raft);
 
 const underWay = new Set();
 function post(id, event, body, timeout) {
