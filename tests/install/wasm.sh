@@ -19,9 +19,10 @@ build_std() { # directory of Debian's Rust
   # rustup's cargo drives it; RUSTC_BOOTSTRAP lets a release compiler build its own standard library.
   (
     cd "$1/library/sysroot"
-    download cargo fetch --quiet --locked --target $target
+    export RUSTC_BOOTSTRAP=1
+    download cargo fetch --quiet --locked --target $target || exit
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_TARGET RUSTC_WRAPPER
-    RUSTC_BOOTSTRAP=1 RUSTC=$1/bin/rustc CARGO_TARGET_DIR=$build CARGO_INCREMENTAL=0 \
+    RUSTC=$1/bin/rustc CARGO_TARGET_DIR=$build CARGO_INCREMENTAL=0 \
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS=-Zforce-unstable-if-unmarked \
       cargo build --quiet --locked --release --target $target >"$cache/std.log" 2>&1
   ) || die "building the standard library failed: see $cache/std.log"
