@@ -17,9 +17,10 @@ class Tab {
         return this.browser.send(method, params, this.sessionId);
     }
 
-    /** Runs an expression in the tab, and resolves to its value. */
+    /** Runs an expression in the tab, and resolves to its value, which JSON can express. */
     async run(expression) {
-        const { result, exceptionDetails } = await this.send("Runtime.evaluate", { expression });
+        const asked = this.send("Runtime.evaluate", { expression, returnByValue: true });
+        const { result, exceptionDetails } = await asked;
         if (exceptionDetails) throw new Error(JSON.stringify(exceptionDetails));
         return result.value;
     }

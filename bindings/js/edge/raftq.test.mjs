@@ -73,17 +73,15 @@ after(async () => {
     app?.remove();
 });
 
-const observed = async (what) => JSON.parse(await observer.run(`JSON.stringify(${what})`));
-
 /** Waits until one of as many nodes as there are open tabs leads, and all have the same voters and data. */
 function agreed() {
     return until(async () => {
-        const reports = await observed("running()");
+        const reports = await observer.run("running()");
         const [leader, ...others] = reports.filter(({ leads }) => leads);
         if (!leader || others.length > 0 || reports.length !== tabs.length) return undefined;
         const isSame = ({ voters, data }) => voters === leader.voters && data === leader.data;
         return reports.every(isSame) && leader.voters.split(",").length === tabs.length && leader;
-    }, async () => JSON.stringify({ tabs: tabs.length, running: await observed("running()") }));
+    }, async () => JSON.stringify({ tabs: tabs.length, running: await observer.run("running()") }));
 }
 
 /** Opens tabs, and waits until their nodes are members. */
@@ -140,7 +138,7 @@ test("of two tabs the one that follows crashes: it is removed", async () => {
 });
 
 test("no two tabs led at the same instant", async () => {
-    const entries = Object.entries(await observed("terms"));
+    const entries = Object.entries(await observer.run("terms"));
     const terms = entries.map(([token, term]) => ({ ...term, token: Number(token) }));
     terms.sort((one, other) => one.token - other.token);
     assert.ok(terms.length >= 8, JSON.stringify(terms));

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { until as polled } from "../test/support.mjs";
 import { Browser } from "./browser.mjs";
 
 const LEASE_MS = 2_000;
@@ -58,7 +59,7 @@ function overlap(terms, released) {
 
 async function openTab(lease = LEASE_MS) {
     const tab = await browser.open(`${url}?lease=${lease}`);
-    tab.see = async () => JSON.parse(await tab.run(`JSON.stringify({
+    tab.see = () => tab.run(`({
         name: document.getElementById("name")?.textContent,
         says: document.getElementById("leads")?.textContent,
         leader: document.getElementById("leader")?.textContent,
@@ -66,7 +67,7 @@ async function openTab(lease = LEASE_MS) {
         problem: document.getElementById("problem")?.textContent,
         changes: [...document.querySelectorAll("#changes li")].map((item) => item.textContent),
         leads: globalThis.elector?.amILeader() ?? false,
-    })`));
+    })`);
     await until("the page runs", () => tab.run("globalThis.elector !== undefined"));
     await tab.send("Runtime.enable");
     await tab.send("Runtime.addBinding", { name: "note" });
@@ -77,15 +78,9 @@ async function openTab(lease = LEASE_MS) {
 }
 
 /** Polls until a condition holds, and resolves to its value. */
-async function until(what, holds, within = 60_000) {
-    const ends = performance.now() + within;
-    for (;;) {
-        const held = await holds();
-        if (held) return held;
-        const seen = JSON.stringify(await Promise.all([...tabs].map((tab) => tab.see())));
-        assert.ok(performance.now() < ends, `not in time: ${what}; the tabs: ${seen}`);
-        await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+function until(what, holds) {
+    const seen = () => Promise.all([...tabs].map((tab) => tab.see()));
+    return polled(holds, async () => `${what}; the tabs: ${JSON.stringify(await seen())}`, 20);
 }
 
 /** The leader, once all of these tabs agree on it and on a token larger than the given one. */
